@@ -1,0 +1,10 @@
+/** Floor 0: what everything else stands on, without I/O and without state. Import its files directly. */
+export * from './assert.ts'
+export * from './crc32c.ts'
+export * from './errors.ts'
+export * from './ids.ts'
+export * from './limits.ts'
+export * from './maybe-promise.ts'
+export * from './prng.ts'
+export * from './timings.ts'
+export * from './units.ts'

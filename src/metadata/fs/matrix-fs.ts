@@ -1,0 +1,129 @@
+/**
+ * The Matrix Filesystem as gateways use it: POSIX semantics, one verb per file beside this one. A verb answers at once when
+ * its locks and inodes are cached, else with a promise; it fails with FsError (thrown or rejected) and never half-way.
+ *
+ * A verb that changes something has changed it in memory when it answers; `afterDurable` tells when it would survive.
+ * A gateway replies to such a request only then (RFC 1813 4.8), so that concurrent requests share a flush. Names and symlink
+ * targets are byte strings (image/mutation.ts). Verbs given an `ino` that does not exist fail with ESTALE.
+ */
+import type { Ino } from '../../base/ids.ts'
+import type { MaybePromise } from '../../base/maybe-promise.ts'
+import type { FileName, FileType, InodeRecord } from '../image/mutation.ts'
+
+/** Who asks. uid 0 passes every permission check (except execute of a file without any x bit). */
+export type Caller = { readonly uid: number; readonly gid: number; readonly gids: readonly number[] }
+
+/**
+ * A cached inode as callers see it: the current row plus a slot for encodings. The object may change after the verb's turn of the
+ * event loop; encode at once. `wire` belongs to the gateways (cached encodings); the filesystem sets it to undefined on every change.
+ */
+export interface Inode extends Readonly<InodeRecord> {
+  /** Blocks mapped or reserved × 512-byte units are `allocated / 512`; bytes. */
+  readonly allocated: number
+  wire: unknown
+}
+
+/** What an object looked like just before the change: for weak cache consistency (RFC 1813 2.6 wcc_attr). */
+export type Before = {
+  readonly size: number
+  readonly mtimeS: number
+  readonly mtimeNs: number
+  readonly ctimeS: number
+  readonly ctimeNs: number
+}
+
+/** A time to set: the server's clock, or a value. */
+export type TimeChange = 'now' | { readonly s: number; readonly ns: number }
+
+export type AttributeChanges = {
+  readonly mode?: number
+  readonly uid?: number
+  readonly gid?: number
+  readonly size?: number
+  readonly atime?: TimeChange
+  readonly mtime?: TimeChange
+}
+
+/** Initial attributes of a new object: `mode` already has the client's umask applied. */
+export type CreateAttributes = AttributeChanges
+
+export type Changed = { readonly before: Before; readonly inode: Inode }
+export type DirChanged = { readonly before: Before; readonly dir: Inode }
+export type Created = DirChanged & { readonly inode: Inode; readonly created: boolean }
+export type Renamed = { readonly from: DirChanged; readonly to: DirChanged }
+
+/** 'unchecked': an existing regular file is opened (size applied). 'guarded': EEXIST. exclusive: EEXIST unless made with the same 8-byte verifier. */
+export type CreateHow = 'unchecked' | 'guarded' | { readonly verifier: Buffer }
+
+export type DirEntry = {
+  readonly name: FileName
+  /** Continue after this entry with it; grows within the directory. "." is 1, ".." is 2. */
+  readonly cookie: number
+  readonly ino: Ino
+  readonly type: FileType
+}
+export type DirListing = { readonly dir: Inode; readonly entries: readonly DirEntry[]; readonly eof: boolean }
+export type DirListingPlus = {
+  readonly dir: Inode
+  readonly entries: readonly (DirEntry & { readonly inode: Inode | undefined })[]
+  readonly eof: boolean
+}
+
+/** File content in one or more pieces (views on the cache: use or copy them at once); holes are zeroes. */
+export type ReadResult = { readonly inode: Inode; readonly pieces: readonly Buffer[]; readonly length: number; readonly eof: boolean }
+
+export type FsStatistics = {
+  readonly totalBytes: number
+  readonly freeBytes: number
+  readonly totalFiles: number
+  readonly freeFiles: number
+}
+
+export const R_OK = 4
+export const W_OK = 2
+export const X_OK = 1
+
+export interface MatrixFs {
+  readonly name: string
+  /** In handles; never 0. */
+  readonly fsid: number
+  /** 8 bytes that change with every start of this node: the NFS write verifier. */
+  readonly writeVerifier: Buffer
+
+  getattr(ino: Ino): MaybePromise<Inode>
+  /** With `guardCtime`, fails with EAGAIN unless the ctime still is that (NFS3ERR_NOT_SYNC). */
+  setattr(caller: Caller, ino: Ino, changes: AttributeChanges, guardCtime?: { s: number; ns: number }): MaybePromise<Changed>
+  /** "." and ".." are answered too. */
+  lookup(caller: Caller, dir: Ino, name: FileName): MaybePromise<{ readonly dir: Inode; readonly inode: Inode }>
+  /** Which of the bits R_OK|W_OK|X_OK in `wanted` the caller has. */
+  access(caller: Caller, ino: Ino, wanted: number): MaybePromise<{ readonly inode: Inode; readonly granted: number }>
+  readlink(caller: Caller, ino: Ino): MaybePromise<{ readonly inode: Inode; readonly target: string }>
+  /** `trusted`: the gateway has checked permission at open; NFS lets the owner read regardless of mode (RFC 1813 4.4) and passes nothing. */
+  read(caller: Caller, ino: Ino, offset: number, length: number, trusted?: boolean): MaybePromise<ReadResult>
+  /** Copies `data` before it returns. `stable`: resolves once data and metadata are durable; else they are by the next `commitFile`. */
+  write(caller: Caller, ino: Ino, offset: number, data: Buffer, stable: boolean, trusted?: boolean): MaybePromise<Changed>
+  /** Everything written to the file through this node is durable (RFC 1813 COMMIT, fsync). */
+  commitFile(ino: Ino): MaybePromise<Changed>
+  create(caller: Caller, dir: Ino, name: FileName, attributes: CreateAttributes, how: CreateHow): MaybePromise<Created>
+  mkdir(caller: Caller, dir: Ino, name: FileName, attributes: CreateAttributes): MaybePromise<Created>
+  symlink(caller: Caller, dir: Ino, name: FileName, target: string, attributes: CreateAttributes): MaybePromise<Created>
+  mknod(caller: Caller, dir: Ino, name: FileName, type: FileType, attributes: CreateAttributes, rdevMajor: number, rdevMinor: number): MaybePromise<Created>
+  /** Removes a name that is not a directory's; the inode goes with its last name and last open. */
+  remove(caller: Caller, dir: Ino, name: FileName): MaybePromise<DirChanged>
+  rmdir(caller: Caller, dir: Ino, name: FileName): MaybePromise<DirChanged>
+  rename(caller: Caller, fromDir: Ino, fromName: FileName, toDir: Ino, toName: FileName): MaybePromise<Renamed>
+  link(caller: Caller, ino: Ino, dir: Ino, name: FileName): MaybePromise<DirChanged & { readonly inode: Inode }>
+  /** Entries after `cookie` (0: from the start), at most `limit`. */
+  readdir(caller: Caller, dir: Ino, cookie: number, limit: number): MaybePromise<DirListing>
+  readdirplus(caller: Caller, dir: Ino, cookie: number, limit: number): MaybePromise<DirListingPlus>
+  statfs(): MaybePromise<FsStatistics>
+
+  /** Keeps an inode alive on the whole matrix after its last name is gone, until the matching `close`. */
+  open(ino: Ino): MaybePromise<Inode>
+  close(ino: Ino): void
+
+  /** Runs `done` once every change that verbs have answered so far is durable (metadata; data only where written stable): within the call when it already is. */
+  afterDurable(done: (error?: Error) => void): void
+  /** Everything, data included, is durable. */
+  sync(): Promise<void>
+}

@@ -1,0 +1,30 @@
+/**
+ * A LUN as everything above sees it. Drivers (`drivers/file.ts`, the simulator's, later block and iSCSI) implement it; a
+ * node never uses a driver directly but through its `PseudoStorageDriver` (psd.ts), which has the same shape.
+ *
+ * Failure: MatrixError 'lun-io' (the device said no), 'fenced' (the gate is closed), FsError never. A write that rejects
+ * may have been applied in part: whole 512-byte sectors are old or new, nothing in between.
+ */
+
+/** Why a write happens: counters, faults and traces are told apart by it. */
+export type WritePurpose = 'label' | 'lease' | 'membership' | 'journal' | 'checkpoint' | 'data' | 'erase'
+
+export type WriteOptions = {
+  readonly purpose: WritePurpose
+  /** Resolve only once the bytes are on stable storage (otherwise only `flush` promises that). */
+  readonly durable?: boolean
+}
+
+export interface Lun {
+  /** What the device calls itself (path, serial number): for messages, never for decisions. */
+  readonly identity: string
+  /** Bytes. */
+  readonly size: number
+  /** Fills `buffer` from byte `offset`. */
+  read(offset: number, buffer: Buffer): Promise<void>
+  /** Writes `buffers` one after another from byte `offset` (a multiple of 512, as is the total length). */
+  write(offset: number, buffers: readonly Uint8Array[], options: WriteOptions): Promise<void>
+  /** Every write that had resolved when this was called is on stable storage when it resolves. */
+  flush(): Promise<void>
+  close(): Promise<void>
+}

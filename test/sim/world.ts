@@ -1,0 +1,180 @@
+/**
+ * The simulated world: one virtual time line for a whole matrix in one process. Everything that happens is an event in one
+ * queue, ordered by time and then by the order of scheduling; after each event all promises settle before the next one. So
+ * a run is a function of its seed: `trace` lines are hashed, and a repeated seed must give the same hash.
+ *
+ * A `SimHost` is a machine: its clock's timers die with it (`crash`), and stand still while it is paused. Nothing below the
+ * gateways sees real time, so hours of a matrix run in seconds.
+ */
+import { crc32c } from '../../src/base/crc32c.ts'
+import { Prng } from '../../src/base/prng.ts'
+import type { Clock, Timer } from '../../src/platform/clock.ts'
+
+type Event = { readonly at: number; readonly order: number; readonly run: () => void; cancelled: boolean }
+
+const drainMicrotasks = () => new Promise<void>((resolve) => setImmediate(resolve))
+
+export class SimWorld {
+  readonly prng: Prng
+  readonly seed: number
+  now = 0
+  events = 0
+  #queue: Event[] = []
+  #order = 0
+  #hash = 0
+  #failure: Error | undefined
+  /** Set to print every trace line (when repeating a failed seed). */
+  verbose = false
+
+  constructor(seed: number) {
+    this.seed = seed
+    this.prng = new Prng(seed)
+  }
+
+  /** Runs `run` at virtual time now + delayMs, whatever happens to any host: faults, network, disks. */
+  at(delayMs: number, run: () => void): Timer {
+    const event: Event = { at: this.now + Math.max(0, delayMs), order: this.#order++, run, cancelled: false }
+    this.#push(event)
+    return { cancel: () => void (event.cancelled = true) }
+  }
+
+  /** Records what happened; part of the run's hash. Ids and numbers only, nothing from outside the world. */
+  trace(line: string): void {
+    const text = `${this.now.toFixed(3)} ${line}`
+    if (this.verbose) console.log(text)
+    this.#hash = crc32c(Buffer.from(text), this.#hash)
+  }
+
+  get hash(): string {
+    return this.#hash.toString(16).padStart(8, '0')
+  }
+
+  /** An invariant broke: the run ends with this error at the next event. */
+  fail(error: Error): void {
+    this.#failure ??= error
+  }
+
+  /** Runs events until virtual time `untilMs`, or until `done` answers true; rejects with the first failure. */
+  async run(untilMs: number, done: () => boolean = () => false): Promise<void> {
+    await drainMicrotasks()
+    for (;;) {
+      if (this.#failure) throw this.#failure
+      if (done()) return
+      const event = this.#queue[0]
+      if (!event || event.at > untilMs) break
+      this.#pop()
+      if (event.cancelled) continue
+      this.now = Math.max(this.now, event.at)
+      this.events++
+      event.run()
+      await drainMicrotasks()
+    }
+    this.now = Math.max(this.now, untilMs)
+    if (this.#failure) throw this.#failure
+  }
+
+  /** Runs until `promise` settles, at most `limitMs` of virtual time; gives its value. */
+  async settle<T>(promise: Promise<T>, limitMs = 600_000): Promise<T> {
+    let state: { value: T } | { error: unknown } | undefined
+    promise.then(
+      (value) => (state = { value }),
+      (error) => (state = { error }),
+    )
+    await this.run(this.now + limitMs, () => state !== undefined)
+    if (!state) throw new Error(`seed ${this.seed}: not settled within ${limitMs} virtual ms`)
+    if ('error' in state) throw state.error
+    return state.value
+  }
+
+  // a binary heap by (at, order)
+  #push(event: Event): void {
+    const q = this.#queue
+    let i = q.push(event) - 1
+    while (i > 0) {
+      const parent = (i - 1) >> 1
+      if (!before(event, q[parent] as Event)) break
+      q[i] = q[parent] as Event
+      i = parent
+    }
+    q[i] = event
+  }
+
+  #pop(): void {
+    const q = this.#queue
+    const last = q.pop() as Event
+    if (q.length === 0) return
+    let i = 0
+    for (;;) {
+      let child = 2 * i + 1
+      if (child >= q.length) break
+      if (child + 1 < q.length && before(q[child + 1] as Event, q[child] as Event)) child++
+      if (!before(q[child] as Event, last)) break
+      q[i] = q[child] as Event
+      i = child
+    }
+    q[i] = last
+  }
+}
+
+function before(a: Event, b: Event): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order)
+}
+
+/** One simulated machine (one life of one node): gives its programs a clock, and takes it away. */
+export class SimHost {
+  readonly world: SimWorld
+  readonly name: string
+  alive = true
+  /** While paused, the host's timers do not fire; they all do, late, when it goes on. */
+  paused = false
+  #held: (() => void)[] = []
+
+  constructor(world: SimWorld, name: string) {
+    this.world = world
+    this.name = name
+  }
+
+  readonly clock: Clock = {
+    now: () => this.world.now,
+    wall: () => 1_700_000_000_000 + this.world.now,
+    after: (delayMs, run) => this.world.at(delayMs, () => this.enter(run)),
+    every: (periodMs, run) => {
+      let timer: Timer
+      const again = () => {
+        timer = this.world.at(periodMs, () =>
+          this.enter(() => {
+            again()
+            run()
+          }),
+        )
+      }
+      again()
+      return { cancel: () => timer.cancel() }
+    },
+    soon: (run) => void this.world.at(0, () => this.enter(run)),
+  }
+
+  /** Runs `run` on this host: not at all when it is dead, later when it is paused. Networks and disks deliver through this. */
+  enter(run: () => void): void {
+    if (!this.alive) return
+    if (this.paused) this.#held.push(run)
+    else run()
+  }
+
+  crash(): void {
+    this.alive = false
+    this.#held = []
+    this.world.trace(`${this.name} crashes`)
+  }
+
+  pause(): void {
+    this.paused = true
+  }
+
+  resume(): void {
+    this.paused = false
+    const held = this.#held
+    this.#held = []
+    for (const run of held) this.world.at(0, () => this.enter(run))
+  }
+}
