@@ -1,0 +1,219 @@
+/**
+ * Recovery, as the coordinator of a view drives it. It runs from the top after every change of membership, whoever came or
+ * went, and again from the top when it is interrupted: every step may be repeated.
+ *
+ *   0  stop granting         (members did, when the view before this one was blocked)
+ *   1  activate              every member's lease sector says 'active' before anything is served under this view
+ *   2  fence                 whoever is 'active' on disk and not in the view is fenced; repeat 1–2 until a scan finds nobody
+ *   3  read journals         per filesystem, per slot with an unsealed dead incarnation: read its journal to its end
+ *   4  seal                  where those journals end is written to the membership database, before any lock is granted
+ *   5  recover               every member takes the seals, applies the dead's journals up to them, says where its own ends
+ *   6  resume                every member rebuilds its lock spaces above the floor (all those ends), then grants again
+ *   7  adopt                 orphans and freed space of slots that have no node are taken over, in the background
+ *
+ * Invariants
+ *   1. Nothing is sealed, and no lock granted, before step 2 found no active node outside the view. Two nodes (or halves) that
+ *      cannot talk both write 'active' first and scan second, so at least one sees the other (Dekker); a fence request
+ *      against each other is decided by the lease rule: the higher slot yields.
+ *   2. A seal is written once per incarnation and never moves.
+ *   3. A filesystem whose recovery fails is marked in error in the database and left out; the others go on (R61, R62).
+ *
+ * A crash of the coordinator at any step leaves: seals not yet written (the next coordinator reads to the same ends, since
+ * the dead write no more), or written (it finds them); members still frozen (the next view starts them over).
+ */
+import { isMatrixError, MatrixError } from '../base/errors.ts'
+import type { Incarnation, Lsn, Slot } from '../base/ids.ts'
+import { type MutableVector, raise } from '../base/vector.ts'
+import type { Mesh, View } from '../cluster/index.ts'
+import { memberIn } from '../cluster/index.ts'
+import type { Clock, Log } from '../platform/index.ts'
+import { sleep } from '../platform/index.ts'
+import type { FilesystemRecord, LeaseSector, MembershipDatabase, Seal } from '../san/index.ts'
+import { decodeAnswer, encodeRequest, type Floor, type RecoveryRequest } from './protocol.ts'
+import type { Timeline } from './timeline.ts'
+
+/** A failed run is tried again after this long, ms: a LUN or a fence agent may come back. */
+const RETRY_MS = 500
+/** A member may take this long for a step (loading an image included) before the run is tried again, ms. */
+const STEP_LIMIT_MS = 60_000
+
+export type CoordinatorHost = {
+  readonly mesh: Mesh
+  readonly clock: Clock
+  readonly log: Log
+  readonly timeline: Timeline
+  /** All lease sectors ever claimed. */
+  scanLeases(): Promise<readonly LeaseSector[]>
+  /** Resolves once the victim can neither write nor serve. */
+  fence(victim: LeaseSector): Promise<void>
+  readDatabase(): Promise<MembershipDatabase>
+  /** Writes the next generation; returns what was written. */
+  writeDatabase(next: MembershipDatabase): Promise<MembershipDatabase>
+  /** Reads a dead incarnation's journal to its end into the local image. Rejects with 'journal-damaged' or 'checkpoint-damaged'. */
+  readJournalToEnd(record: FilesystemRecord, slot: Slot, incarnation: Incarnation): Promise<Lsn>
+  /** Step 7, for slots that no member of the view has. */
+  adopt(record: FilesystemRecord, slots: readonly Slot[]): void
+}
+
+class Interrupted extends Error {}
+
+export class Coordinator {
+  #host: CoordinatorHost
+
+  constructor(host: CoordinatorHost) {
+    this.#host = host
+  }
+
+  /** Runs until `view` has resumed, or another view has replaced it. Never rejects. */
+  async run(view: View): Promise<void> {
+    const { mesh, clock, log } = this.#host
+    const current = () => mesh.view?.id === view.id
+    while (current()) {
+      try {
+        await this.#once(view, current)
+        return
+      } catch (error) {
+        if (!current() || error instanceof Interrupted || isMatrixError(error, 'view-changed')) return
+        log.warn({ view: view.id, error: String(error) }, 'recovery failed, trying again')
+        await sleep(clock, RETRY_MS)
+      }
+    }
+  }
+
+  async #once(view: View, current: () => boolean): Promise<void> {
+    const { timeline, log } = this.#host
+    const step = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+      const end = timeline.begin(view.id, name)
+      try {
+        const result = await work()
+        if (!current()) throw new Interrupted()
+        end('done')
+        return result
+      } catch (error) {
+        end(String(error))
+        throw error
+      }
+    }
+
+    let sectors: readonly LeaseSector[] = []
+    await step('activate', () => this.#ask(view, { kind: 'activate', view: view.id }))
+    for (;;) {
+      sectors = await step('scan', () => this.#host.scanLeases())
+      const strangers = sectors.filter((sector) => sector.state === 'active' && !isMember(view, sector))
+      const unfenced = strangers.filter((sector) => !this.#fenced.has(lifeOf(sector)))
+      if (unfenced.length === 0) break
+      await step(`fence ${unfenced.map((sector) => sector.nodeName).join(', ')}`, () => this.#fenceAll(unfenced))
+    }
+
+    const database = await step('read database', () => this.#host.readDatabase())
+    const filesystems = await step('read journals', () => this.#readJournals(view, database, sectors))
+    if (filesystems.some((record, i) => record !== database.filesystems[i])) {
+      await step('seal', () => this.#host.writeDatabase({ ...database, filesystems }))
+    }
+
+    const usable = filesystems.filter((record) => !record.error)
+    const answers = await step('recover', () => this.#ask(view, { kind: 'recover', view: view.id, filesystems: usable }))
+    const floors = usable.map((record) => floorOf(record, view, answers))
+    await step('resume', () => this.#ask(view, { kind: 'resume', view: view.id, floors }))
+    log.info({ view: view.id, members: view.members.map((member) => member.name) }, 'serving')
+
+    for (const record of usable) {
+      const absent = [...new Set(record.seals.map((seal) => seal.slot))].filter((slot) => !memberIn(view, slot))
+      if (absent.length) this.#host.adopt(record, absent)
+    }
+  }
+
+  /** Lives that this process has fenced: fencing is for ever, a sector goes on saying 'active' until its slot starts again. */
+  #fenced = new Set<string>()
+
+  async #fenceAll(victims: readonly LeaseSector[]): Promise<void> {
+    await Promise.all(
+      victims.map(async (victim) => {
+        await this.#host.fence(victim)
+        this.#fenced.add(lifeOf(victim))
+      }),
+    )
+  }
+
+  /** Steps 3: the records with the seals that were missing, or with the error that stopped their recovery; an unchanged record is the same object. */
+  async #readJournals(
+    view: View,
+    database: MembershipDatabase,
+    sectors: readonly LeaseSector[],
+  ): Promise<readonly FilesystemRecord[]> {
+    const out: FilesystemRecord[] = []
+    for (const record of database.filesystems) {
+      if (record.error) {
+        out.push(record)
+        continue
+      }
+      try {
+        const seals: Seal[] = []
+        for (const { slot, incarnation } of unsealed(record, view, sectors)) {
+          const lsn = await this.#host.readJournalToEnd(record, slot, incarnation)
+          this.#host.log.info({ filesystem: record.name, slot, incarnation, lsn }, 'journal of a dead node read to its end')
+          seals.push({ slot, incarnation, lsn })
+        }
+        out.push(seals.length ? { ...record, seals: sortSeals([...record.seals, ...seals]) } : record)
+      } catch (error) {
+        if (!isMatrixError(error, 'journal-damaged', 'checkpoint-damaged')) throw error
+        this.#host.log.error({ filesystem: record.name, error: error.message }, 'recovery failed: filesystem marked in error')
+        out.push({ ...record, error: error.message })
+      }
+    }
+    return out
+  }
+
+  /** Sends one request to every member, in parallel; their answers in the members' order. */
+  #ask(view: View, message: RecoveryRequest): Promise<unknown[]> {
+    const body = encodeRequest(message)
+    return Promise.all(
+      view.members.map((member) => this.#host.mesh.request(member.slot, 'recovery', body, STEP_LIMIT_MS)),
+    )
+  }
+}
+
+function isMember(view: View, sector: LeaseSector): boolean {
+  return memberIn(view, sector.slot)?.incarnation === sector.incarnation
+}
+
+function lifeOf(sector: LeaseSector): string {
+  return `${sector.slot}/${sector.incarnation}`
+}
+
+/**
+ * The dead incarnations of a filesystem's slots that have no seal yet. A slot's journal is taken over only through a seal of
+ * what came before, so at most one incarnation per slot, the last that lived before the present member, can have written.
+ */
+export function unsealed(
+  record: FilesystemRecord,
+  view: View,
+  sectors: readonly LeaseSector[],
+): readonly { readonly slot: Slot; readonly incarnation: Incarnation }[] {
+  const out: { slot: Slot; incarnation: Incarnation }[] = []
+  for (const sector of sectors) {
+    if (sector.slot >= record.slots) continue
+    // a life that is in the view, or still on its way into one, goes on; only what came before it is dead
+    const lives = isMember(view, sector) || sector.state === 'joining'
+    const dead = lives ? sector.incarnation - 1 : sector.incarnation
+    const sealedUpTo = Math.max(0, ...record.seals.filter((seal) => seal.slot === sector.slot).map((seal) => seal.incarnation))
+    if (dead > sealedUpTo) out.push({ slot: sector.slot, incarnation: dead })
+  }
+  return out
+}
+
+function sortSeals(seals: readonly Seal[]): readonly Seal[] {
+  return [...seals].sort((a, b) => a.slot - b.slot || a.incarnation - b.incarnation)
+}
+
+/** The end of every journal: seals for the absent, what they answered for the members (ARCHITECTURE.md 2, floors). */
+function floorOf(record: FilesystemRecord, view: View, answers: readonly unknown[]): Floor {
+  const vector: MutableVector = new Map()
+  for (const seal of record.seals) raise(vector, new Map([[seal.slot, seal.lsn]]))
+  view.members.forEach((member, i) => {
+    const end = decodeAnswer(answers[i]).ends.find((candidate) => candidate.fsid === record.fsid)
+    if (!end) throw new MatrixError('protocol', `${member.name} does not know the filesystem ${record.name}`)
+    raise(vector, new Map([[member.slot, end.lsn]]))
+  })
+  return { fsid: record.fsid, vector }
+}

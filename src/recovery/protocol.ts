@@ -1,0 +1,66 @@
+/**
+ * What coordinator and members say to each other during recovery: requests on the mesh channel 'recovery', bodies in
+ * msgpack. The view number travels in the body too, so that a member never acts on a request of a view it has left.
+ */
+import * as v from 'valibot'
+import { MatrixError } from '../base/errors.ts'
+import type { Lsn, Slot, ViewId } from '../base/ids.ts'
+import { fromPairs, toPairs, type Vector } from '../base/vector.ts'
+import type { FilesystemRecord } from '../san/index.ts'
+
+export type RecoveryRequest =
+  /** Write 'active' into your lease sector: from now on you must be fenced before anybody acts without you. */
+  | { readonly kind: 'activate'; readonly view: ViewId }
+  /** These are the filesystems with their seals: read the dead's journals up to them; begin your own journal. */
+  | { readonly kind: 'recover'; readonly view: ViewId; readonly filesystems: readonly FilesystemRecord[] }
+  /** Rebuild the locks above this floor, then go on. */
+  | { readonly kind: 'resume'; readonly view: ViewId; readonly floors: readonly Floor[] }
+
+/** What the next holder of any lock of a filesystem must have applied, since LVBs do not survive a change of view. */
+export type Floor = { readonly fsid: number; readonly vector: Vector }
+
+/** Answer to 'recover': where the member's own journal durably ends, per filesystem. */
+export type RecoverAnswer = { readonly ends: readonly { readonly fsid: number; readonly lsn: Lsn }[] }
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const pairs = v.array(v.strictTuple([count, count]))
+const seal = v.strictObject({ slot: count, incarnation: count, lsn: count })
+const record = v.strictObject({
+  name: v.string(),
+  uuid: v.string(),
+  fsid: count,
+  luns: v.array(v.string()),
+  slots: count,
+  journalBytes: count,
+  checkpointBytes: count,
+  groupBlocks: count,
+  seals: v.array(seal),
+  error: v.optional(v.string()),
+})
+const request = v.variant('kind', [
+  v.strictObject({ kind: v.literal('activate'), view: count }),
+  v.strictObject({ kind: v.literal('recover'), view: count, filesystems: v.array(record) }),
+  v.strictObject({ kind: v.literal('resume'), view: count, floors: v.array(v.strictObject({ fsid: count, vector: pairs })) }),
+])
+const answer = v.strictObject({ ends: v.array(v.strictObject({ fsid: count, lsn: count })) })
+
+function parse<T>(schema: v.GenericSchema<unknown, T>, body: unknown): T {
+  const result = v.safeParse(schema, body)
+  if (!result.success) throw new MatrixError('protocol', `malformed recovery message: ${v.summarize(result.issues)}`)
+  return result.output
+}
+
+export function encodeRequest(message: RecoveryRequest): unknown {
+  if (message.kind !== 'resume') return message
+  return { ...message, floors: message.floors.map(({ fsid, vector }) => ({ fsid, vector: toPairs(vector) })) }
+}
+
+export function decodeRequest(body: unknown): RecoveryRequest {
+  const message = parse(request, body)
+  if (message.kind !== 'resume') return message
+  return { ...message, floors: message.floors.map(({ fsid, vector }) => ({ fsid, vector: fromPairs(vector as [Slot, Lsn][]) })) }
+}
+
+export function decodeAnswer(body: unknown): RecoverAnswer {
+  return parse(answer, body)
+}
