@@ -9,15 +9,21 @@ const sizeUnits: Record<string, number> = { '': 1, B: 1, KiB, MiB, GiB, TiB, K: 
 /** Parses `8GiB`, `512M`, `4096`; returns bytes, or undefined when it is not a size. */
 export function parseSize(text: string): number | undefined {
   const match = /^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*$/.exec(text)
-  const unit = match && sizeUnits[match[2] ?? '']
-  if (!match || unit === undefined) return undefined
+  if (!match) return undefined
+  const unit = sizeUnits[match[2] ?? '']
+  if (unit === undefined) return undefined
   const bytes = Number(match[1]) * unit
   return Number.isSafeInteger(bytes) ? bytes : undefined
 }
 
 /** `8589934592` → `8 GiB`; one decimal where needed. */
 export function formatSize(bytes: number): string {
-  for (const [name, unit] of [['TiB', TiB], ['GiB', GiB], ['MiB', MiB], ['KiB', KiB]] as const) {
+  for (const [name, unit] of [
+    ['TiB', TiB],
+    ['GiB', GiB],
+    ['MiB', MiB],
+    ['KiB', KiB],
+  ] as const) {
     if (bytes >= unit) return `${Number((bytes / unit).toFixed(1))} ${name}`
   }
   return `${bytes} B`

@@ -5,8 +5,9 @@
  * `holds` answers synchronously; the fast path of every verb is nothing but `holds`. `acquire` pins: while pinned, a lock
  * is not surrendered. Whoever waits for one lock while pinning others acquires in ascending ResourceId order.
  */
-import type { Vector } from '../base/vector.ts'
+
 import type { MaybePromise } from '../base/maybe-promise.ts'
+import type { Vector } from '../base/vector.ts'
 import type { Mode } from './modes.ts'
 import type { ResourceId } from './resource.ts'
 

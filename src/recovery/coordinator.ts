@@ -112,7 +112,9 @@ export class Coordinator {
     }
 
     const usable = filesystems.filter((record) => !record.error)
-    const answers = await step('recover', () => this.#ask(view, { kind: 'recover', view: view.id, filesystems: usable }))
+    const answers = await step('recover', () =>
+      this.#ask(view, { kind: 'recover', view: view.id, filesystems: usable }),
+    )
     const floors = usable.map((record) => floorOf(record, view, answers))
     await step('resume', () => this.#ask(view, { kind: 'resume', view: view.id, floors }))
     log.info({ view: view.id, members: view.members.map((member) => member.name) }, 'serving')
@@ -151,13 +153,19 @@ export class Coordinator {
         const seals: Seal[] = []
         for (const { slot, incarnation } of unsealed(record, view, sectors)) {
           const lsn = await this.#host.readJournalToEnd(record, slot, incarnation)
-          this.#host.log.info({ filesystem: record.name, slot, incarnation, lsn }, 'journal of a dead node read to its end')
+          this.#host.log.info(
+            { filesystem: record.name, slot, incarnation, lsn },
+            'journal of a dead node read to its end',
+          )
           seals.push({ slot, incarnation, lsn })
         }
         out.push(seals.length ? { ...record, seals: sortSeals([...record.seals, ...seals]) } : record)
       } catch (error) {
         if (!isMatrixError(error, 'journal-damaged', 'checkpoint-damaged')) throw error
-        this.#host.log.error({ filesystem: record.name, error: error.message }, 'recovery failed: filesystem marked in error')
+        this.#host.log.error(
+          { filesystem: record.name, error: error.message },
+          'recovery failed: filesystem marked in error',
+        )
         out.push({ ...record, error: error.message })
       }
     }
@@ -196,7 +204,10 @@ export function unsealed(
     // a life that is in the view, or still on its way into one, goes on; only what came before it is dead
     const lives = isMember(view, sector) || sector.state === 'joining'
     const dead = lives ? sector.incarnation - 1 : sector.incarnation
-    const sealedUpTo = Math.max(0, ...record.seals.filter((seal) => seal.slot === sector.slot).map((seal) => seal.incarnation))
+    const sealedUpTo = Math.max(
+      0,
+      ...record.seals.filter((seal) => seal.slot === sector.slot).map((seal) => seal.incarnation),
+    )
     if (dead > sealedUpTo) out.push({ slot: sector.slot, incarnation: dead })
   }
   return out

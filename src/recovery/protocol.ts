@@ -40,7 +40,11 @@ const record = v.strictObject({
 const request = v.variant('kind', [
   v.strictObject({ kind: v.literal('activate'), view: count }),
   v.strictObject({ kind: v.literal('recover'), view: count, filesystems: v.array(record) }),
-  v.strictObject({ kind: v.literal('resume'), view: count, floors: v.array(v.strictObject({ fsid: count, vector: pairs })) }),
+  v.strictObject({
+    kind: v.literal('resume'),
+    view: count,
+    floors: v.array(v.strictObject({ fsid: count, vector: pairs })),
+  }),
 ])
 const answer = v.strictObject({ ends: v.array(v.strictObject({ fsid: count, lsn: count })) })
 
@@ -58,7 +62,10 @@ export function encodeRequest(message: RecoveryRequest): unknown {
 export function decodeRequest(body: unknown): RecoveryRequest {
   const message = parse(request, body)
   if (message.kind !== 'resume') return message
-  return { ...message, floors: message.floors.map(({ fsid, vector }) => ({ fsid, vector: fromPairs(vector as [Slot, Lsn][]) })) }
+  return {
+    ...message,
+    floors: message.floors.map(({ fsid, vector }) => ({ fsid, vector: fromPairs(vector as [Slot, Lsn][]) })),
+  }
 }
 
 export function decodeAnswer(body: unknown): RecoverAnswer {

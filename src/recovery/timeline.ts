@@ -29,7 +29,13 @@ export class Timeline {
   /** Starts a step; the returned function ends it. */
   begin(view: ViewId, step: string): (outcome: string) => void {
     const start = this.#clock.now()
-    const entry: TimelineEntry = { view, step, startedAt: this.#clock.wall(), durationMs: undefined, outcome: undefined }
+    const entry: TimelineEntry = {
+      view,
+      step,
+      startedAt: this.#clock.wall(),
+      durationMs: undefined,
+      outcome: undefined,
+    }
     this.entries.push(entry)
     if (this.entries.length > TIMELINE_ENTRIES) this.entries.shift()
     return (outcome) => {

@@ -70,7 +70,12 @@ export type DirListingPlus = {
 }
 
 /** File content in one or more pieces (views on the cache: use or copy them at once); holes are zeroes. */
-export type ReadResult = { readonly inode: Inode; readonly pieces: readonly Buffer[]; readonly length: number; readonly eof: boolean }
+export type ReadResult = {
+  readonly inode: Inode
+  readonly pieces: readonly Buffer[]
+  readonly length: number
+  readonly eof: boolean
+}
 
 export type FsStatistics = {
   readonly totalBytes: number
@@ -92,7 +97,12 @@ export interface MatrixFs {
 
   getattr(ino: Ino): MaybePromise<Inode>
   /** With `guardCtime`, fails with EAGAIN unless the ctime still is that (NFS3ERR_NOT_SYNC). */
-  setattr(caller: Caller, ino: Ino, changes: AttributeChanges, guardCtime?: { s: number; ns: number }): MaybePromise<Changed>
+  setattr(
+    caller: Caller,
+    ino: Ino,
+    changes: AttributeChanges,
+    guardCtime?: { s: number; ns: number },
+  ): MaybePromise<Changed>
   /** "." and ".." are answered too. */
   lookup(caller: Caller, dir: Ino, name: FileName): MaybePromise<{ readonly dir: Inode; readonly inode: Inode }>
   /** Which of the bits R_OK|W_OK|X_OK in `wanted` the caller has. */
@@ -101,13 +111,28 @@ export interface MatrixFs {
   /** `trusted`: the gateway has checked permission at open; NFS lets the owner read regardless of mode (RFC 1813 4.4) and passes nothing. */
   read(caller: Caller, ino: Ino, offset: number, length: number, trusted?: boolean): MaybePromise<ReadResult>
   /** Copies `data` before it returns. `stable`: resolves once data and metadata are durable; else they are by the next `commitFile`. */
-  write(caller: Caller, ino: Ino, offset: number, data: Buffer, stable: boolean, trusted?: boolean): MaybePromise<Changed>
+  write(
+    caller: Caller,
+    ino: Ino,
+    offset: number,
+    data: Buffer,
+    stable: boolean,
+    trusted?: boolean,
+  ): MaybePromise<Changed>
   /** Everything written to the file through this node is durable (RFC 1813 COMMIT, fsync). */
   commitFile(ino: Ino): MaybePromise<Changed>
   create(caller: Caller, dir: Ino, name: FileName, attributes: CreateAttributes, how: CreateHow): MaybePromise<Created>
   mkdir(caller: Caller, dir: Ino, name: FileName, attributes: CreateAttributes): MaybePromise<Created>
   symlink(caller: Caller, dir: Ino, name: FileName, target: string, attributes: CreateAttributes): MaybePromise<Created>
-  mknod(caller: Caller, dir: Ino, name: FileName, type: FileType, attributes: CreateAttributes, rdevMajor: number, rdevMinor: number): MaybePromise<Created>
+  mknod(
+    caller: Caller,
+    dir: Ino,
+    name: FileName,
+    type: FileType,
+    attributes: CreateAttributes,
+    rdevMajor: number,
+    rdevMinor: number,
+  ): MaybePromise<Created>
   /** Removes a name that is not a directory's; the inode goes with its last name and last open. */
   remove(caller: Caller, dir: Ino, name: FileName): MaybePromise<DirChanged>
   rmdir(caller: Caller, dir: Ino, name: FileName): MaybePromise<DirChanged>

@@ -54,10 +54,23 @@ export type InodeRecord = {
 export type Mutation =
   | { readonly op: 'putInode'; readonly inode: InodeRecord }
   | { readonly op: 'removeInode'; readonly ino: Ino }
-  | { readonly op: 'putDirent'; readonly dir: Ino; readonly name: FileName; readonly cookie: number; readonly ino: Ino; readonly type: FileType }
+  | {
+      readonly op: 'putDirent'
+      readonly dir: Ino
+      readonly name: FileName
+      readonly cookie: number
+      readonly ino: Ino
+      readonly type: FileType
+    }
   | { readonly op: 'removeDirent'; readonly dir: Ino; readonly name: FileName }
   /** File blocks block … block+count-1 lie at address … (blocks, not bytes). Extents of one inode never overlap. */
-  | { readonly op: 'putExtent'; readonly ino: Ino; readonly block: number; readonly count: number; readonly address: BlockAddress }
+  | {
+      readonly op: 'putExtent'
+      readonly ino: Ino
+      readonly block: number
+      readonly count: number
+      readonly address: BlockAddress
+    }
   | { readonly op: 'removeExtent'; readonly ino: Ino; readonly block: number }
   /** Free space of the address's allocation group (lock G). Never crosses a group. */
   | { readonly op: 'putFree'; readonly address: BlockAddress; readonly count: number }
