@@ -1,0 +1,16 @@
+/** The system's clocks and timers. Timers keep the process alive: a node stops by cancelling them, not by forgetting them. */
+import type { Clock } from '../clock.ts'
+
+export const realClock: Clock = {
+  now: () => Number(process.hrtime.bigint()) / 1e6,
+  wall: () => Date.now(),
+  after(delayMs, run) {
+    const timer = setTimeout(run, delayMs)
+    return { cancel: () => clearTimeout(timer) }
+  },
+  every(periodMs, run) {
+    const timer = setInterval(run, periodMs)
+    return { cancel: () => clearInterval(timer) }
+  },
+  soon: (run) => void setImmediate(run),
+}
