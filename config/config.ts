@@ -1,0 +1,47 @@
+/** What a checked configuration file means to the program: bytes, milliseconds, absolute paths, addresses. */
+import type { Timings } from '../src/base/timings.ts'
+import type { PeerAddress } from '../src/platform/transport.ts'
+import type { FenceAgentName, LogLevel } from './schema.ts'
+
+export type ConfiguredNode = {
+  readonly name: string
+  /** 0 … MAX_SLOTS-1. */
+  readonly slot: number
+  readonly mesh: PeerAddress
+}
+
+export type ConfiguredExport = {
+  /** `/home`. */
+  readonly path: string
+  /** Name of a filesystem; whether the matrix has it is known only once its database is read. */
+  readonly filesystem: string
+  /** `*`, addresses, networks. */
+  readonly clients: readonly string[]
+  readonly access: 'rw' | 'ro'
+  readonly squash: 'root' | 'all' | 'none'
+  readonly anonUid: number
+  readonly anonGid: number
+}
+
+export type MatrixdConfig = {
+  /** The file it was read from, absolute. */
+  readonly file: string
+  readonly matrix: { readonly name: string; readonly secret: string }
+  /** This node; one of `nodes`. */
+  readonly node: ConfiguredNode
+  /** Absolute; may not exist yet. */
+  readonly stateDir: string
+  /** Ascending by slot. */
+  readonly nodes: readonly ConfiguredNode[]
+  /** URLs with absolute paths (`file:/…`), in the file's order. */
+  readonly luns: readonly { readonly url: string }[]
+  readonly fencing: { readonly agents: readonly FenceAgentName[] }
+  readonly timings: Timings
+  /** Absent: this node serves no NFS. */
+  readonly nfs?: { readonly listen: PeerAddress }
+  /** Absent: this node serves no HTTP. The caller's ids hold for every request. */
+  readonly http?: { readonly listen: PeerAddress; readonly uid: number; readonly gid: number }
+  readonly exports: readonly ConfiguredExport[]
+  readonly cache: { readonly dataBytes: number }
+  readonly log: { readonly level: LogLevel }
+}

@@ -1,0 +1,177 @@
+/**
+ * Reads a configuration file. Either everything in it is right, or a MatrixError 'config' lists every problem, each on a
+ * line. Three passes: the file is TOML; every key is known and has an allowed value (schema.ts); the keys fit each other.
+ */
+import { readFileSync, statSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { parse, TomlError } from 'smol-toml'
+import * as v from 'valibot'
+import { MatrixError } from '../src/base/errors.ts'
+import { timingsFrom } from '../src/base/timings.ts'
+import type { MatrixdConfig } from './config.ts'
+import { explain } from './problems.ts'
+import { type ConfigFile, fileSchema, SECRET_MIN } from './schema.ts'
+import { formatAddress } from './values.ts'
+
+/** What the loader needs of the host's files. */
+export interface ConfigFiles {
+  /** Throws an error with a `code` as node:fs does. */
+  read(path: string): string
+  /** Permission bits; undefined where the system has none. */
+  mode(path: string): number | undefined
+}
+
+const realFiles: ConfigFiles = {
+  read: (path) => readFileSync(path, 'utf8'),
+  mode: (path) => (process.platform === 'win32' ? undefined : statSync(path).mode & 0o777),
+}
+
+/** Throws MatrixError 'config'; its message names the file and has a line for each problem. */
+export function loadConfig(path: string, files: ConfigFiles = realFiles): MatrixdConfig {
+  const file = resolve(path)
+  const written = parseToml(file, read(file, files))
+  const result = v.safeParse(fileSchema, written)
+  const problems = (result.issues ?? []).map((issue) => explain(fileSchema, issue))
+  // What does not fit together is told even when other keys are wrong, as far as the parts it needs are there.
+  problems.push(...conflicts(result.output))
+  const secret = readSecret(file, (result.output as Partial<ConfigFile>).matrix, files, problems)
+  if (!result.success || problems.length > 0) throw failure(file, problems)
+  return configOf(file, result.output, secret as string)
+}
+
+function read(file: string, files: ConfigFiles): string {
+  try {
+    return files.read(file)
+  } catch (cause) {
+    const why = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : String(cause)
+    throw new MatrixError('config', `${file}: ${why}`, { cause })
+  }
+}
+
+function parseToml(file: string, text: string): unknown {
+  try {
+    return parse(text)
+  } catch (cause) {
+    if (!(cause instanceof TomlError)) throw cause
+    const [what] = cause.message.split('\n')
+    throw new MatrixError('config', `${file}:${cause.line}:${cause.column}: ${what}`, { cause })
+  }
+}
+
+function failure(file: string, problems: readonly string[]): MatrixError {
+  const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`
+  return new MatrixError('config', `${file}: ${count}\n${problems.map((line) => `  ${line}`).join('\n')}`)
+}
+
+/** Keys that are right by themselves and do not fit each other. `output` may be partly unchecked. */
+function conflicts(output: unknown): string[] {
+  const file = output as Partial<ConfigFile>
+  const problems: string[] = []
+  const nodes = tables(file.nodes)
+  const unique = (list: string, items: readonly Record<string, unknown>[], key: string): void => {
+    const first = new Map<string, number>()
+    items.forEach((item, index) => {
+      const value = item[key]
+      if (value === undefined) return
+      const text = isAddress(value) ? formatAddress(value) : JSON.stringify(value)
+      const earlier = first.get(text)
+      if (earlier === undefined) first.set(text, index)
+      else problems.push(`${list}[${index}].${key}: ${text} is also that of ${list}[${earlier}]; allowed is one each`)
+    })
+  }
+  for (const key of ['name', 'slot', 'mesh']) unique('nodes', nodes, key)
+  unique('luns', tables(file.luns), 'url')
+  unique('exports', tables(file.exports), 'path')
+  const agents = Array.isArray(file.fencing?.agents) ? file.fencing.agents : []
+  if (new Set(agents).size < agents.length) problems.push('fencing.agents: names an agent twice; allowed is once each')
+
+  const name = file.node?.name
+  const own = nodes.find((node) => node['name'] === name)
+  if (typeof name === 'string' && nodes.length > 0 && !own) {
+    const names = nodes.map((node) => String(node['name'])).join(', ')
+    problems.push(`node.name: "${name}" is not among [[nodes]]; allowed is one of ${names}`)
+  }
+  const listeners = [
+    ['the mesh of this node', own?.['mesh']],
+    ['nfs.listen', file.nfs?.listen],
+    ['http.listen', file.http?.listen],
+  ] as const
+  listeners.forEach(([key, at], index) => {
+    const [other] = listeners.slice(0, index).find(([, before]) => sameAddress(before, at)) ?? []
+    if (other)
+      problems.push(`${key}: ${formatAddress(at as never)} is also that of ${other}; allowed is a port of its own`)
+  })
+  return problems
+}
+
+function tables(list: unknown): readonly Record<string, unknown>[] {
+  return Array.isArray(list) ? list.filter((item) => typeof item === 'object' && item !== null) : []
+}
+
+function isAddress(value: unknown): value is { host: string; port: number } {
+  return typeof value === 'object' && value !== null && 'host' in value && 'port' in value
+}
+
+function sameAddress(a: unknown, b: unknown): boolean {
+  return isAddress(a) && isAddress(b) && a.host === b.host && a.port === b.port
+}
+
+/** The secret, or undefined after adding to `problems`. */
+function readSecret(
+  file: string,
+  matrix: ConfigFile['matrix'] | undefined,
+  files: ConfigFiles,
+  problems: string[],
+): string | undefined {
+  if (typeof matrix !== 'object' || matrix === null) return undefined
+  const { secret, secret_file: secretFile } = matrix
+  if ((secret === undefined) === (secretFile === undefined)) {
+    const found = secret === undefined ? 'neither is there' : 'both are there'
+    problems.push(`matrix.secret, matrix.secret_file: ${found}; allowed is exactly one of them`)
+    return undefined
+  }
+  const [key, path] =
+    secretFile === undefined ? ['matrix.secret', file] : ['matrix.secret_file', resolve(dirname(file), secretFile)]
+  try {
+    const text = secret ?? files.read(path).split('\n', 1)[0]!.trim()
+    const mode = files.mode(path)
+    if (mode !== undefined && (mode & 0o077) !== 0) {
+      problems.push(`${key}: ${path} has mode ${octal(mode)}; allowed is 600 or 400 (chmod 600 ${path})`)
+    }
+    if (text.length >= SECRET_MIN) return text
+    problems.push(
+      `${key}: found ${text.length} characters in the first line of ${path}; allowed is at least ${SECRET_MIN}`,
+    )
+  } catch (error) {
+    problems.push(`${key}: cannot read ${path}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
+  }
+  return undefined
+}
+
+function octal(mode: number): string {
+  return mode.toString(8).padStart(3, '0')
+}
+
+function configOf(file: string, written: ConfigFile, secret: string): MatrixdConfig {
+  const folder = dirname(file)
+  const { matrix, node, nodes, luns, fencing, timings, nfs, http, cache, log } = written
+  return {
+    file,
+    matrix: { name: matrix.name, secret },
+    node: nodes.find(({ name }) => name === node.name)!,
+    stateDir: resolve(folder, node.state_dir),
+    nodes: [...nodes].sort((a, b) => a.slot - b.slot),
+    luns: luns.map(({ url }) => ({ url: `file:${resolve(folder, url.slice('file:'.length))}` })),
+    fencing,
+    timings: timingsFrom(timings.io_timeout),
+    nfs,
+    http,
+    exports: written.exports.map(({ anon_uid: anonUid, anon_gid: anonGid, ...rest }) => ({
+      ...rest,
+      anonUid,
+      anonGid,
+    })),
+    cache: { dataBytes: cache.data },
+    log,
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * The keys of matrixd's configuration file: one table for the check of a file, its messages and docs/configuration.md.
+ * Names are those of the file; `MatrixdConfig` (config.ts) is what the program gets.
+ */
+import * as v from 'valibot'
+import { MAX_SLOTS } from '../src/base/limits.ts'
+import { MiB, TiB } from '../src/base/units.ts'
+import { address, client, duration, isPath, name, oneOf, path, size, text, whole } from './values.ts'
+
+/** Shortest secret, characters: the mesh's keys are as strong as this. */
+export const SECRET_MIN = 16
+/** Exports of one node: each is a name in every gateway. */
+export const MAX_EXPORTS = 1024
+/** LUNs of one matrix. */
+export const MAX_LUNS = 256
+
+const MAX_ID = 2 ** 32 - 2
+const NOBODY = 65534
+
+export const fenceAgents = ['kill', 'lease'] as const
+export type FenceAgentName = (typeof fenceAgents)[number]
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error'] as const
+export type LogLevel = (typeof logLevels)[number]
+
+const matrix = v.strictObject({
+  name: name('Name of the matrix. It is written on its LUNs; a LUN of another matrix is refused.'),
+  secret_file: v.optional(
+    path('File whose first line is the secret that all nodes share. Only its owner may be able to read it.'),
+  ),
+  secret: v.optional(
+    text(
+      'The secret itself, instead of `secret_file`. Then only the owner of this file may be able to read it.',
+      `at least ${SECRET_MIN} characters`,
+      (written) => written.length >= SECRET_MIN && written.length <= 4096,
+    ),
+  ),
+})
+
+const node = v.strictObject({
+  name: name('Which of `[[nodes]]` this node is.'),
+  state_dir: path(
+    'Folder for the local image of the metadata. It is a cache: it may be deleted while the node is down. Made when it is not there.',
+  ),
+})
+
+const nodes = v.pipe(
+  v.array(
+    v.strictObject({
+      name: name('Name of the node.'),
+      slot: whole(
+        "The node's numbered place on the LUNs. It never changes, and never goes to another node while this one is a member.",
+        { min: 0, max: MAX_SLOTS - 1 },
+      ),
+      mesh: address('Where the node listens for the others.'),
+    }),
+  ),
+  v.minLength(1, 'at least one node'),
+  v.maxLength(MAX_SLOTS, `at most ${MAX_SLOTS} nodes`),
+)
+
+const luns = v.pipe(
+  v.array(
+    v.strictObject({
+      url: text(
+        'Where this node finds the LUN. The order does not matter and may differ between nodes: LUNs are known by their labels.',
+        '"file:" and a path (a relative one is relative to this file)',
+        (written) => written.startsWith('file:') && isPath(written.slice('file:'.length)),
+      ),
+    }),
+  ),
+  v.minLength(1, 'at least one LUN'),
+  v.maxLength(MAX_LUNS, `at most ${MAX_LUNS} LUNs`),
+)
+
+const fencing = v.strictObject({
+  agents: v.optional(
+    v.pipe(
+      v.array(
+        oneOf(
+          'How a failed node is cut off, tried in this order. `kill`: SIGKILL to exactly its process, for nodes on one host. `lease`: wait until its disk lease is surely over.',
+          fenceAgents,
+        ),
+      ),
+      v.minLength(1, 'at least one agent: without one no lock of a failed node is ever freed'),
+    ),
+    ['kill', 'lease'],
+  ),
+})
+
+const timings = v.strictObject({
+  io_timeout: v.optional(
+    duration(
+      'Longest time a healthy LUN takes for one I/O; leases, heartbeats and suspicion derive from it. The same on all nodes.',
+      { min: '100ms', max: '60s' },
+    ),
+    '2s',
+  ),
+})
+
+const nfs = v.strictObject({
+  listen: address('Where NFS version 3 and its MOUNT protocol are served (one TCP port).'),
+})
+
+const http = v.strictObject({
+  listen: address('Where HTTP and WebDAV are served.'),
+  uid: v.optional(whole('User id that requests act as.', { min: 0, max: MAX_ID }), NOBODY),
+  gid: v.optional(whole('Group id that requests act as.', { min: 0, max: MAX_ID }), NOBODY),
+})
+
+const exports_ = v.pipe(
+  v.array(
+    v.strictObject({
+      path: text(
+        'Name clients use: NFS mounts this path, HTTP serves it below `/`.',
+        '"/" and one name of 1…32 characters a-z, 0-9, - and _, such as "/home"',
+        (written) => /^\/[a-z0-9][a-z0-9_-]{0,31}$/.test(written),
+      ),
+      filesystem: name('Filesystem of the matrix that is served under this path.'),
+      clients: v.optional(
+        v.pipe(v.array(client('Who may mount.')), v.minLength(1, 'at least one client, or leave the export out')),
+        ['127.0.0.0/8', '::1'],
+      ),
+      access: v.optional(oneOf('`ro`: nobody may change anything through this export.', ['rw', 'ro']), 'rw'),
+      squash: v.optional(
+        oneOf('Whose user ids are replaced by `anon_uid` and `anon_gid`: those of root, of all, of none.', [
+          'root',
+          'all',
+          'none',
+        ]),
+        'root',
+      ),
+      anon_uid: v.optional(
+        whole('User id of the nobody that squashed callers become.', { min: 0, max: MAX_ID }),
+        NOBODY,
+      ),
+      anon_gid: v.optional(whole('Group id of the same.', { min: 0, max: MAX_ID }), NOBODY),
+    }),
+  ),
+  v.maxLength(MAX_EXPORTS, `at most ${MAX_EXPORTS} exports`),
+)
+
+const cache = v.strictObject({
+  data: v.optional(
+    size('Memory for cached file data. Dirty data counts; when half of it is dirty, writers wait.', {
+      min: 16 * MiB,
+      max: TiB,
+    }),
+    '256MiB',
+  ),
+})
+
+const log = v.strictObject({
+  level: v.optional(oneOf('Least severe lines that are written to standard error, as JSON.', logLevels), 'info'),
+})
+
+/** The whole file. */
+export const fileSchema = v.strictObject({
+  matrix,
+  node,
+  nodes,
+  luns,
+  fencing: v.optional(fencing, {}),
+  timings: v.optional(timings, {}),
+  nfs: v.optional(nfs),
+  http: v.optional(http),
+  exports: v.optional(exports_, []),
+  cache: v.optional(cache, {}),
+  log: v.optional(log, {}),
+})
+
+export type ConfigFile = v.InferOutput<typeof fileSchema>

@@ -1,0 +1,209 @@
+import { readFileSync } from 'node:fs'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type ConfigFiles, loadConfig } from '../../../config/index.ts'
+import { isMatrixError } from '../../../src/base/errors.ts'
+import { MiB } from '../../../src/base/units.ts'
+
+const sample = readFileSync(new URL('../../../config/matrixd.sample.toml', import.meta.url), 'utf8')
+const secret = '0123456789abcdef'
+
+/** A host whose files are `/etc/matrix/m.toml` with `toml`, and the secret beside it. */
+function host(toml: string, { secretText = `${secret}\n`, mode = 0o600 } = {}): ConfigFiles {
+  const files: Record<string, string> = { '/etc/matrix/m.toml': toml, '/etc/matrix/secret': secretText }
+  return {
+    read(path) {
+      if (path in files) return files[path] as string
+      throw Object.assign(new Error('ENOENT'), { code: 'ENOENT' })
+    },
+    mode: () => mode,
+  }
+}
+
+/** The problems of the sample after `edits` (pairs of what stands there and what replaces it). */
+function problemsOf(edits: readonly (readonly [string, string])[], options?: Parameters<typeof host>[1]): string[] {
+  let toml = sample
+  for (const [from, to] of edits) {
+    assert.ok(toml.includes(from), `the sample has ${from}`)
+    toml = toml.replace(from, to)
+  }
+  try {
+    loadConfig('/etc/matrix/m.toml', host(toml, options))
+    return []
+  } catch (error) {
+    assert.ok(isMatrixError(error, 'config'), String(error))
+    const [head, ...lines] = error.message.split('\n')
+    if (lines.length === 0) return [head as string]
+    assert.is(head, `/etc/matrix/m.toml: ${lines.length === 1 ? '1 problem' : `${lines.length} problems`}`)
+    return lines.map((line) => line.slice(2))
+  }
+}
+
+test('the sample means what its comments say', () => {
+  const config = loadConfig('/etc/matrix/m.toml', host(sample))
+  assert.equal(config.matrix, { name: 'demo', secret })
+  assert.equal(config.node, { name: 'n1', slot: 0, mesh: { host: '127.0.0.1', port: 20101 } })
+  assert.is(config.stateDir, '/etc/matrix/n1')
+  assert.equal(config.luns, [{ url: 'file:/etc/matrix/lun1.img' }, { url: 'file:/etc/matrix/lun2.img' }])
+  assert.is(config.timings.leaseMs, 8000)
+  assert.is(config.cache.dataBytes, 256 * MiB)
+  assert.equal(config.http, { listen: { host: '127.0.0.1', port: 20180 }, uid: 65534, gid: 65534 })
+  assert.equal(config.exports, [
+    {
+      path: '/home',
+      filesystem: 'home',
+      clients: ['127.0.0.0/8', '::1'],
+      access: 'rw',
+      squash: 'root',
+      anonUid: 65534,
+      anonGid: 65534,
+    },
+  ])
+})
+
+test('what may be left out has its default', () => {
+  const least = `
+    matrix = { name = "m", secret = "${secret}" }
+    node = { name = "a", state_dir = "/var/lib/m" }
+    nodes = [{ name = "a", slot = 3, mesh = "[::1]:7001" }]
+    luns = [{ url = "file:/dev/shm/l" }]`
+  const config = loadConfig('/etc/matrix/m.toml', host(least))
+  assert.equal(config.fencing.agents, ['kill', 'lease'])
+  assert.is(config.timings.ioTimeoutMs, 2000)
+  assert.is(config.nfs, undefined)
+  assert.is(config.http, undefined)
+  assert.equal(config.exports, [])
+  assert.is(config.log.level, 'info')
+  assert.equal(config.node.mesh, { host: '::1', port: 7001 })
+})
+
+for (const [what, edits, problem] of [
+  ['an unknown key', [['io_timeout =', 'io_timeot =']], 'timings.io_timeot: unknown key; did you mean io_timeout?'],
+  ['a swapped letter', [['[fencing]', '[fencign]']], 'fencign: unknown key; did you mean fencing?'],
+  ['a far-off key', [['io_timeout =', 'patience =']], 'timings.patience: unknown key; known here: io_timeout'],
+  [
+    'a duration without its unit',
+    [['"2s"', '2']],
+    'timings.io_timeout: found 2; allowed is a duration 100ms…60s with its unit (ms, s, m, h), such as "2s"',
+  ],
+  [
+    'a duration out of range',
+    [['"2s"', '"2m"']],
+    'timings.io_timeout: found "2m"; allowed is a duration 100ms…60s with its unit (ms, s, m, h), such as "2s"',
+  ],
+  [
+    'a size in an unknown unit',
+    [['"256MiB"', '"256 pages"']],
+    'cache.data: found "256 pages"; allowed is a size 16MiB…1TiB, such as "16MiB" or a number of bytes',
+  ],
+  [
+    'an address without its port',
+    [['"127.0.0.1:20201"', '"127.0.0.1"']],
+    'nodes[1].mesh: found "127.0.0.1"; allowed is host:port with a port 1…65535, such as "10.0.0.1:20101" or "[::1]:20101"',
+  ],
+  ['a slot out of range', [['slot = 1', 'slot = 64']], 'nodes[1].slot: found 64; allowed is a whole number 0…63'],
+  ['a missing key', [['slot = 1\n', '']], 'nodes[1].slot: missing; allowed is a whole number 0…63'],
+  [
+    'an unknown fence agent',
+    [['"kill", "lease"', '"kill", "stonith"']],
+    'fencing.agents[1]: found "stonith"; allowed is one of "kill", "lease"',
+  ],
+  [
+    'an agent named twice',
+    [['"kill", "lease"', '"lease", "lease"']],
+    'fencing.agents: names an agent twice; allowed is once each',
+  ],
+  [
+    'no fence agent at all',
+    [['"kill", "lease"', '']],
+    'fencing.agents: found []; allowed is at least one agent: without one no lock of a failed node is ever freed',
+  ],
+  [
+    'a client that is no network',
+    [['"127.0.0.0/8"', '"10.0.0.0/33"']],
+    'exports[0].clients[0]: found "10.0.0.0/33"; allowed is "*", an IP address, or a network such as "10.0.0.0/8" or "fd00::/8"',
+  ],
+  [
+    'two nodes with one name',
+    [['name = "n2"', 'name = "n1"']],
+    'nodes[1].name: "n1" is also that of nodes[0]; allowed is one each',
+  ],
+  [
+    'two nodes with one slot',
+    [['slot = 1', 'slot = 0']],
+    'nodes[1].slot: 0 is also that of nodes[0]; allowed is one each',
+  ],
+  [
+    'two nodes with one address',
+    [['20201', '20101']],
+    'nodes[1].mesh: 127.0.0.1:20101 is also that of nodes[0]; allowed is one each',
+  ],
+  [
+    'one LUN twice',
+    [['lun2.img', 'lun1.img']],
+    'luns[1].url: "file:lun1.img" is also that of luns[0]; allowed is one each',
+  ],
+  [
+    'two services on one port',
+    [['20180', '20149']],
+    'http.listen: 127.0.0.1:20149 is also that of nfs.listen; allowed is a port of its own',
+  ],
+  [
+    'a node that is not among the nodes',
+    [['name = "n1"                   # which', 'name = "n9" # which']],
+    'node.name: "n9" is not among [[nodes]]; allowed is one of n1, n2',
+  ],
+  [
+    'no secret',
+    [['secret_file', '# secret_file']],
+    'matrix.secret, matrix.secret_file: neither is there; allowed is exactly one of them',
+  ],
+  [
+    'a secret file that is not there',
+    [['secret_file = "secret"', 'secret_file = "sekret"']],
+    'matrix.secret_file: cannot read /etc/matrix/sekret: ENOENT',
+  ],
+  ['text that is not TOML', [['slot = 1', 'slot = = 1']], '/etc/matrix/m.toml:21:8: '],
+] as const) {
+  test(`bad input: ${what}`, () => {
+    const problems = problemsOf(edits)
+    assert.is(problems.length, 1, problems.join('\n'))
+    if (problem.endsWith(' ')) assert.ok(problems[0]?.startsWith(problem), problems[0])
+    else assert.is(problems[0], problem)
+  })
+}
+
+test('all problems are told at once, also those of keys that do not fit each other', () => {
+  const problems = problemsOf([
+    ['io_timeout =', 'io_timeot ='],
+    ['slot = 1', 'slot = 0'],
+    ['"info"', '"loud"'],
+  ])
+  assert.is(problems.length, 3, problems.join('\n'))
+})
+
+test('bad input: tables where lists belong, and the other way round', () => {
+  for (const toml of ['nodes = 1', 'nodes = ["n1"]', '[nodes]\nname = "n1"', '[[matrix]]', 'luns = [[]]', '']) {
+    try {
+      loadConfig('/etc/matrix/m.toml', host(toml))
+      assert.unreachable(toml)
+    } catch (error) {
+      assert.ok(isMatrixError(error, 'config'), String(error))
+    }
+  }
+})
+
+test('a secret that others can read is refused, and so is a short one', () => {
+  assert.equal(problemsOf([], { mode: 0o644 }), [
+    'matrix.secret_file: /etc/matrix/secret has mode 644; allowed is 600 or 400 (chmod 600 /etc/matrix/secret)',
+  ])
+  assert.equal(problemsOf([], { secretText: 'short' }), [
+    'matrix.secret_file: found 5 characters in the first line of /etc/matrix/secret; allowed is at least 16',
+  ])
+})
+
+test('a file that is not there is said to be so', () => {
+  assert.throws(() => loadConfig('/nowhere/m.toml', host(sample)), /\/nowhere\/m\.toml: there is no such file/)
+})
+
+test.run()
