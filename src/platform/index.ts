@@ -2,4 +2,5 @@
 export * from './clock.ts'
 export * from './files.ts'
 export * from './log.ts'
+export * from './threads.ts'
 export * from './transport.ts'

@@ -1,0 +1,67 @@
+/**
+ * `file:` LUNs: processes of one host share a file; the host's page cache keeps them coherent, so a write that has resolved is
+ * seen by every reader. Durable means fdatasync. Flushes that are asked for while one is under way share the next one.
+ */
+import { assert } from '../../base/assert.ts'
+import { MatrixError } from '../../base/errors.ts'
+import type { Files, RandomAccessFile } from '../../platform/files.ts'
+import type { Lun, WriteOptions } from '../lun.ts'
+
+export class FileLun implements Lun {
+  readonly identity: string
+  readonly #file: RandomAccessFile
+  #flushing: Promise<void> | undefined
+  #nextFlush: Promise<void> | undefined
+
+  /** Rejects with MatrixError 'not-found' or 'lun-io'. */
+  static async open(path: string, files: Files): Promise<FileLun> {
+    return new FileLun(path, await files.open(path))
+  }
+
+  private constructor(path: string, file: RandomAccessFile) {
+    this.identity = path
+    this.#file = file
+  }
+
+  get size(): number {
+    return this.#file.size
+  }
+
+  async read(offset: number, buffer: Buffer): Promise<void> {
+    this.#checkRange('read', offset, buffer.length)
+    await this.#file.read(offset, buffer)
+  }
+
+  async write(offset: number, buffers: readonly Uint8Array[], { durable }: WriteOptions): Promise<void> {
+    const length = buffers.reduce((sum, buffer) => sum + buffer.length, 0)
+    assert(offset % 512 === 0 && length % 512 === 0, `write of ${length} bytes at ${offset} is not in whole sectors`)
+    this.#checkRange('write', offset, length)
+    await this.#file.write(offset, buffers)
+    if (durable) await this.flush()
+  }
+
+  flush(): Promise<void> {
+    // one that is under way may have begun before the caller's write had ended: only the next one covers it
+    this.#nextFlush ??= (this.#flushing ?? Promise.resolve())
+      .catch(() => {})
+      .then(() => {
+        this.#nextFlush = undefined
+        const flushing = this.#file.flush()
+        this.#flushing = flushing
+        return flushing
+      })
+    return this.#nextFlush
+  }
+
+  close(): Promise<void> {
+    return this.#file.close()
+  }
+
+  #checkRange(what: string, offset: number, length: number): void {
+    if (offset >= 0 && Number.isSafeInteger(offset) && offset + length <= this.size) return
+    throw new MatrixError(
+      'lun-io',
+      `${this.identity}: ${what} of ${length} bytes at ${offset} exceeds its ${this.size} bytes`,
+    )
+  }
+}

@@ -1,0 +1,12 @@
+/**
+ * Floor 2: the storage that nodes share. LUN drivers and labels, the fence gate before every device (psd.ts), and the membership
+ * partition: disk leases, fence requests and the membership database. Everything above reaches a LUN through this face.
+ */
+export * from './database.ts'
+export * from './drivers/file-lun.ts'
+export * from './label.ts'
+export * from './lease-sector.ts'
+export * from './lun.ts'
+export * from './lun-layout.ts'
+export * from './open-lun.ts'
+export * from './psd.ts'

@@ -1,0 +1,29 @@
+/** Chooses the driver of a LUN by its URL. */
+import { MatrixError } from '../base/errors.ts'
+import type { Files } from '../platform/files.ts'
+import { FileLun } from './drivers/file-lun.ts'
+import type { Lun } from './lun.ts'
+
+/**
+ * Opens `file:/path` or a plain path. Rejects with MatrixError 'config' for a URL it has no driver for, 'not-found' or 'lun-io'.
+ * What is opened here bypasses the fence gate: a node wraps it in its `PseudoStorageDriver` before anything else.
+ */
+export async function openLun(url: string, files: Files): Promise<Lun> {
+  const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(url)?.[1]?.toLowerCase()
+  if (scheme === undefined) return FileLun.open(url, files)
+  if (scheme === 'file') return FileLun.open(filePath(url), files)
+  throw new MatrixError(
+    'config',
+    `${url}: LUNs of kind "${scheme}:" are not supported; use file:/absolute/path or a plain path`,
+  )
+}
+
+function filePath(url: string): string {
+  const rest = url.slice('file:'.length)
+  if (!rest.startsWith('//')) return rest
+  const { hostname, pathname } = new URL(url)
+  if (hostname !== '' && hostname !== 'localhost') {
+    throw new MatrixError('config', `${url}: a file on another host is no LUN; use file:/absolute/path`)
+  }
+  return decodeURIComponent(pathname)
+}
