@@ -1,5 +1,10 @@
-/** The configuration of matrixd: its keys (schema.ts), how a file is read (load.ts) and what the program gets (config.ts). */
+/**
+ * What `matrix` and `matrixd` share towards their users: the configuration (its keys in schema.ts, how a file is read in
+ * load.ts, what the program gets in config.ts), the run file, exit codes.
+ */
 export * from './config.ts'
 export { type ConfigFiles, loadConfig } from './load.ts'
+export * from './program.ts'
+export * from './run-file.ts'
 export { type FenceAgentName, fenceAgents, type LogLevel } from './schema.ts'
 export { formatAddress, isName, parseAddress } from './values.ts'

@@ -19,7 +19,7 @@ const NOBODY = 65534
 
 export const fenceAgents = ['kill', 'lease'] as const
 export type FenceAgentName = (typeof fenceAgents)[number]
-export const logLevels = ['trace', 'debug', 'info', 'warn', 'error'] as const
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const
 export type LogLevel = (typeof logLevels)[number]
 
 const matrix = v.strictObject({
