@@ -1,0 +1,58 @@
+/** One request under way: what a method gets to work with. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Context } from 'koa'
+import type { Caller, MatrixFs } from '../metadata/index.ts'
+import type { Clock } from '../platform/clock.ts'
+import type { Log } from '../platform/log.ts'
+import type { HttpExport } from './http-export.ts'
+import type { Target } from './paths.ts'
+import type { PiecePool } from './piece-pool.ts'
+
+/** What all requests of a gateway share. */
+export type Workshop = {
+  readonly clock: Clock
+  readonly log: Log
+  readonly pieces: PiecePool
+  readonly exports: () => readonly HttpExport[]
+}
+
+export type Call = {
+  readonly ctx: Context
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly target: Target
+  readonly workshop: Workshop
+}
+
+/** A call whose path lies in an export. */
+export type ExportCall = Call & {
+  readonly share: HttpExport
+  readonly fs: MatrixFs
+  readonly caller: Caller
+  /** Segments below the export's root. */
+  readonly path: readonly string[]
+}
+
+/** Answers with a status and, unless the status has no body, one line of text. */
+export function answer(call: Call, status: number, headers: Readonly<Record<string, string>> = {}): void {
+  call.ctx.set({ ...headers })
+  call.ctx.status = status
+  call.ctx.body = status === 201 ? 'Created\n' : null
+  if (status !== 204 && status !== 201) call.ctx.length = 0
+}
+
+/** The value of a header that may come once; several are joined as RFC 9110 5.3 says. */
+export function header(call: Call, name: string): string | undefined {
+  const value = call.req.headers[name]
+  return Array.isArray(value) ? value.join(', ') : value
+}
+
+/** Resolves once every change answered so far is durable. */
+export function durable(fs: MatrixFs): Promise<void> {
+  return new Promise((resolve, reject) => fs.afterDurable((error) => (error ? reject(error) : resolve())))
+}
+
+/** Seconds since 1970 by the host's clock. */
+export function nowSeconds(call: Call): number {
+  return call.workshop.clock.wall() / 1000
+}

@@ -1,0 +1,23 @@
+/** A filesystem as this gateway offers it. */
+import type { Caller, MatrixFs } from '../metadata/index.ts'
+
+export type HttpExport = {
+  /** First segment of its URLs: `home` for http://host:port/home/. */
+  readonly name: string
+  readonly fs: MatrixFs
+  /** In whose name all requests are made. */
+  readonly caller: Caller
+  readonly readOnly?: boolean
+  /** Permission bits that new files and directories do not get (default 0o022). */
+  readonly umask?: number
+}
+
+export const DEFAULT_UMASK = 0o022
+
+export function fileMode(share: HttpExport): number {
+  return 0o666 & ~(share.umask ?? DEFAULT_UMASK)
+}
+
+export function directoryMode(share: HttpExport): number {
+  return 0o777 & ~(share.umask ?? DEFAULT_UMASK)
+}

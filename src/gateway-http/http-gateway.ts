@@ -1,0 +1,199 @@
+/**
+ * The HTTP server of a node: takes connections, finds the export and the method, and turns failures into answers.
+ *
+ * A request ends in one of four ways: the method answers; it fails with HttpFailure, FsError or MatrixError, which becomes
+ * a status here and nowhere else; the client goes away, which is nothing to answer; or there is a bug, which is answered
+ * with 500 and, when an invariant is broken, handed to the process as an uncaught exception: the node must not go on.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import Koa, { type Context } from 'koa'
+import { InvariantError } from '../base/assert.ts'
+import { MatrixError } from '../base/errors.ts'
+import type { Clock } from '../platform/clock.ts'
+import { type Log, silentLog } from '../platform/log.ts'
+import type { Call, Workshop } from './call.ts'
+import { HttpFailure, toHttpFailure } from './failure.ts'
+import type { HttpExport } from './http-export.ts'
+import {
+  CLOSE_PATIENCE_MS,
+  HEADERS_TIMEOUT_MS,
+  IDLE_TIMEOUT_MS,
+  KEEP_ALIVE_MS,
+  LINGER_MS,
+  MAX_CONNECTIONS,
+} from './limits.ts'
+import { ALLOWED, methods } from './methods/table.ts'
+import { Disconnected } from './outlet.ts'
+import { parseTarget } from './paths.ts'
+import { PiecePool } from './piece-pool.ts'
+import { neverInvited, noteExpectation } from './request-body.ts'
+import { errorDocument, XML_TYPE } from './xml/multistatus.ts'
+
+export type HttpGatewayOptions = {
+  /** Asked anew for every request: exports come and go. */
+  readonly exports: () => readonly HttpExport[]
+  readonly clock: Clock
+  readonly log?: Log
+}
+
+export type HttpStatistics = { readonly requests: number; readonly failures: number; readonly underWay: number }
+
+export class HttpGateway {
+  readonly #workshop: Workshop
+  readonly #server: Server
+  #requests = 0
+  #failures = 0
+  #underWay = 0
+  #closing = false
+
+  constructor({ exports, clock, log = silentLog }: HttpGatewayOptions) {
+    this.#workshop = { exports, clock, log, pieces: new PiecePool() }
+    const app = new Koa()
+    app.silent = true
+    // Failures after the answer began (a socket that breaks) end here; everything else is caught in #serve.
+    app.on('error', (error: Error) => log.debug({ error }, 'a response could not be finished'))
+    app.use((ctx) => this.#serve(ctx))
+    const handle = app.callback()
+    this.#server = createServer(
+      { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 0, keepAliveTimeout: KEEP_ALIVE_MS, noDelay: true },
+      handle,
+    )
+    // Uploads may take hours as long as something moves: only silence is limited.
+    this.#server.timeout = IDLE_TIMEOUT_MS
+    this.#server.maxConnections = MAX_CONNECTIONS
+    this.#server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
+      noteExpectation(req)
+      void handle(req, res)
+    })
+    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => refuseGarbage(error, socket))
+  }
+
+  /** Rejects with MatrixError 'in-use' when somebody else has the port. Port 0 takes a free one. */
+  listen(host: string, port: number): Promise<{ readonly port: number; readonly url: string }> {
+    return new Promise((resolve, reject) => {
+      const onError = (error: NodeJS.ErrnoException) =>
+        reject(
+          error.code === 'EADDRINUSE' || error.code === 'EACCES'
+            ? new MatrixError('in-use', `HTTP cannot listen on ${host}:${port}: ${error.message}`, { cause: error })
+            : error,
+        )
+      this.#server.once('error', onError)
+      this.#server.listen(port, host, () => {
+        this.#server.off('error', onError)
+        const bound = (this.#server.address() as AddressInfo).port
+        const shown = host.includes(':') ? `[${host}]` : host
+        resolve({ port: bound, url: `http://${shown}:${bound}/` })
+      })
+    })
+  }
+
+  /** Takes no new connections, lets requests under way finish for CLOSE_PATIENCE_MS, then cuts the rest. */
+  close(): Promise<void> {
+    this.#closing = true
+    return new Promise((resolve) => {
+      const timer = this.#workshop.clock.after(CLOSE_PATIENCE_MS, () => this.#server.closeAllConnections())
+      this.#server.close(() => {
+        timer.cancel()
+        resolve()
+      })
+      this.#server.closeIdleConnections()
+    })
+  }
+
+  stats(): HttpStatistics {
+    return { requests: this.#requests, failures: this.#failures, underWay: this.#underWay }
+  }
+
+  async #serve(ctx: Context): Promise<void> {
+    const { req, res } = ctx
+    this.#requests++
+    this.#underWay++
+    if (this.#closing) ctx.set('Connection', 'close')
+    try {
+      await this.#dispatch(ctx)
+    } catch (error) {
+      this.#fail(ctx, error)
+    } finally {
+      this.#underWay--
+      this.#leaveBody(req, res)
+    }
+  }
+
+  async #dispatch(ctx: Context): Promise<void> {
+    const method = Object.hasOwn(methods, ctx.method) ? methods[ctx.method] : undefined
+    if (!method) throw new HttpFailure(405, undefined, { headers: { Allow: ALLOWED } })
+    // `OPTIONS *` asks about the server as a whole (RFC 9110 9.3.7).
+    const target = parseTarget(ctx.method === 'OPTIONS' && ctx.req.url === '*' ? '/' : (ctx.req.url ?? '/'))
+    const call: Call = { ctx, req: ctx.req, res: ctx.res, target, workshop: this.#workshop }
+    const [name, ...path] = target.segments
+    if (name === undefined) {
+      if (!method.serveRoot) throw new HttpFailure(403, 'above the exports nothing can be changed')
+      return method.serveRoot(call)
+    }
+    const share = this.#workshop.exports().find((candidate) => candidate.name === name)
+    if (!share) throw new HttpFailure(404)
+    if (share.readOnly && method.changes) throw new HttpFailure(403, 'the export is read-only')
+    return method.serve({ ...call, share, fs: share.fs, caller: share.caller, path })
+  }
+
+  #fail(ctx: Context, error: unknown): void {
+    const { log } = this.#workshop
+    if (error instanceof Disconnected || ctx.req.socket.destroyed) {
+      log.debug({ method: ctx.method, url: ctx.req.url }, 'the client went away')
+      ctx.respond = false
+      ctx.res.destroy()
+      return
+    }
+    this.#failures++
+    const failure = toHttpFailure(error)
+    if (!failure || failure.status >= 500)
+      log.error({ method: ctx.method, url: ctx.req.url, error }, 'a request failed')
+    if (error instanceof InvariantError) this.#workshop.clock.soon(() => raise(error))
+    if (ctx.res.headersSent) {
+      // Too late for a status: an answer cut short is the only honest one.
+      ctx.respond = false
+      ctx.res.destroy()
+      return
+    }
+    const { status, headers, condition, message } = failure ?? new HttpFailure(500, 'internal error')
+    ctx.respond = true
+    ctx.status = status
+    ctx.set({ ...headers })
+    ctx.set('Content-Type', condition === undefined ? 'text/plain; charset=utf-8' : XML_TYPE)
+    ctx.body = condition === undefined ? `${message}\n` : errorDocument(condition)
+  }
+
+  /**
+   * What is left of a body that nobody read is dropped while the client still sends it, so that it gets to read the answer;
+   * for so long, and then the connection is cut.
+   */
+  #leaveBody(req: IncomingMessage, res: ServerResponse): void {
+    if (req.complete || req.destroyed) return
+    if (neverInvited(req)) {
+      // It may come or not: nobody can tell the body from the next request.
+      if (!res.headersSent) res.setHeader('Connection', 'close')
+      return
+    }
+    req.on('error', () => undefined)
+    req.resume()
+    const timer = this.#workshop.clock.after(LINGER_MS, () => {
+      if (!req.complete) req.socket.destroy()
+    })
+    req.once('close', () => timer.cancel())
+  }
+}
+
+function raise(error: Error): never {
+  throw error
+}
+
+/** What is no HTTP gets a status when there still is somebody to read it. */
+function refuseGarbage(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request'
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy())
+}

@@ -1,0 +1,199 @@
+/**
+ * GET and HEAD of files (RFC 9110 9.3.1): conditional, with ranges, streamed at the client's pace.
+ *
+ * 1. Everything a response says of the file (tag, size, date) is of one moment. The first piece is read in the same breath; if
+ *    the file changed in between, the response starts anew.
+ * 2. While later pieces are read the file may change under us (a replacement by PUT cannot do that: it is another inode, and
+ *    this one is held open). Growing is harmless: what was promised is still sent. Any other change of content cuts the
+ *    connection, so that nobody takes a mixture for either version.
+ */
+import { randomUUID } from 'node:crypto'
+import { isPromise } from '../../base/maybe-promise.ts'
+import type { Inode, ReadResult } from '../../metadata/index.ts'
+import { DIR, REG } from '../../metadata/index.ts'
+import { type ExportCall, header, nowSeconds } from '../call.ts'
+import { evaluate, ifRangeHolds } from '../conditions.ts'
+import { contentTypeOf } from '../content-types.ts'
+import { etagOf } from '../etag.ts'
+import { HttpFailure } from '../failure.ts'
+import { formatHttpDate } from '../http-date.ts'
+import { PIECE_BYTES } from '../limits.ts'
+import { Disconnected, send } from '../outlet.ts'
+import { type ByteRange, contentRange, parseRanges } from '../ranges.ts'
+import { type Found, find } from '../resolve.ts'
+import { getDirectory } from './get-directory.ts'
+
+/** A file under constant change still gets an answer after so many tries; its tag is then that of the last one. */
+const MAX_TRIES = 5
+
+export async function get(call: ExportCall): Promise<void> {
+  const place = await find(call.fs, call.caller, call.path)
+  if (place.inode.type === DIR) return getDirectory(call, place)
+  if (call.target.trailingSlash) throw new HttpFailure(404, 'a file, not a directory')
+  if (place.inode.type !== REG) throw new HttpFailure(403, 'devices, sockets and pipes are not served')
+  return getFile(call, place)
+}
+
+/** What a response promises of the file: plain values, since the inode itself goes on changing. */
+type Version = {
+  readonly etag: string
+  readonly size: number
+  readonly modifiedS: number
+  readonly modifiedNs: number
+}
+
+function versionOf(inode: Inode): Version {
+  return { etag: etagOf(inode), size: inode.size, modifiedS: inode.mtimeS, modifiedNs: inode.mtimeNs }
+}
+
+async function getFile(call: ExportCall, place: Found): Promise<void> {
+  const ino = place.inode.ino
+  const type = contentTypeOf(call.path.at(-1) ?? '')
+  let version = versionOf(place.inode)
+  for (let tries = 1; ; tries++) {
+    if (evaluate(call.req.headers, version, true) === 'not-modified') return notModified(call, version)
+    const ranges = rangesOf(call, version)
+    const spans = ranges === 'whole' ? [{ first: 0, last: version.size - 1 }] : ranges
+    const first = spans[0] as ByteRange
+    if (call.req.method === 'HEAD' || version.size === 0) {
+      // Permission is checked by reading; a HEAD must not tell more than a GET.
+      await call.fs.read(call.caller, ino, 0, 1)
+      return sendHead(call, version, type, ranges)
+    }
+    const length = Math.min(PIECE_BYTES, first.last - first.first + 1)
+    const reading = call.fs.read(call.caller, ino, first.first, length)
+    const result = isPromise(reading) ? await reading : reading
+    const current = versionOf(result.inode)
+    if (current.etag === version.etag || tries === MAX_TRIES) {
+      if (result.length < length)
+        throw new HttpFailure(503, 'the file keeps changing', { headers: { 'Retry-After': '1' } })
+      return sendSpans(call, ino, version, type, ranges, result)
+    }
+    version = current
+  }
+}
+
+function rangesOf(call: ExportCall, version: Version): readonly ByteRange[] | 'whole' {
+  // Range means something for GET only (RFC 9110 14.2).
+  if (call.req.method !== 'GET') return 'whole'
+  const ranges = parseRanges(header(call, 'range'), version.size)
+  if (ranges === 'whole' || !ifRangeHolds(header(call, 'if-range'), version, nowSeconds(call))) return 'whole'
+  if (ranges === 'unsatisfiable') {
+    throw new HttpFailure(416, undefined, { headers: { 'Content-Range': `bytes */${version.size}` } })
+  }
+  return ranges
+}
+
+function baseHeaders(version: Version): Record<string, string> {
+  return {
+    ETag: version.etag,
+    'Last-Modified': formatHttpDate(version.modifiedS),
+    'Accept-Ranges': 'bytes',
+    // The matrix is coherent; a cache that asks back with the tag is, too.
+    'Cache-Control': 'no-cache',
+    'X-Content-Type-Options': 'nosniff',
+  }
+}
+
+function notModified(call: ExportCall, version: Version): void {
+  call.ctx.set(baseHeaders(version))
+  call.ctx.status = 304
+}
+
+type Layout = { readonly status: number; readonly headers: Record<string, string>; readonly boundary?: string }
+
+function layout(version: Version, type: string, ranges: readonly ByteRange[] | 'whole'): Layout {
+  const headers = baseHeaders(version)
+  if (ranges === 'whole') {
+    return { status: 200, headers: { ...headers, 'Content-Type': type, 'Content-Length': String(version.size) } }
+  }
+  const only = ranges[0] as ByteRange
+  if (ranges.length === 1) {
+    headers['Content-Type'] = type
+    headers['Content-Length'] = String(only.last - only.first + 1)
+    headers['Content-Range'] = contentRange(only, version.size)
+    return { status: 206, headers }
+  }
+  const boundary = randomUUID()
+  let length = partsEnd(boundary).length
+  for (const range of ranges)
+    length += partStart(boundary, type, range, version.size).length + range.last - range.first + 1
+  headers['Content-Type'] = `multipart/byteranges; boundary=${boundary}`
+  headers['Content-Length'] = String(length)
+  return { status: 206, headers, boundary }
+}
+
+function partStart(boundary: string, type: string, range: ByteRange, size: number): string {
+  return `\r\n--${boundary}\r\nContent-Type: ${type}\r\nContent-Range: ${contentRange(range, size)}\r\n\r\n`
+}
+
+function partsEnd(boundary: string): string {
+  return `\r\n--${boundary}--\r\n`
+}
+
+function sendHead(call: ExportCall, version: Version, type: string, ranges: readonly ByteRange[] | 'whole'): void {
+  const { status, headers } = layout(version, type, ranges)
+  call.ctx.respond = false
+  call.res.writeHead(status, headers).end()
+}
+
+async function sendSpans(
+  call: ExportCall,
+  ino: number,
+  version: Version,
+  type: string,
+  ranges: readonly ByteRange[] | 'whole',
+  firstPiece: ReadResult,
+): Promise<void> {
+  const { res } = call
+  const { status, headers, boundary } = layout(version, type, ranges)
+  const spans = ranges === 'whole' ? [{ first: 0, last: version.size - 1 }] : ranges
+  call.ctx.respond = false
+  const total = spans.reduce((sum, { first, last }) => sum + last - first + 1, 0)
+  if (total === firstPiece.length) {
+    // The usual small file: one copy, one write, nothing to hold open.
+    res.writeHead(status, headers).end(Buffer.concat(firstPiece.pieces, firstPiece.length))
+    return
+  }
+  // The pieces are views on the cache: they are copied before anything is awaited.
+  const { piece, length } = copyOut(call, firstPiece)
+  const opening = call.fs.open(ino)
+  if (isPromise(opening)) await opening
+  try {
+    res.writeHead(status, headers)
+    let pending: { piece: Buffer; length: number } | undefined = { piece, length }
+    for (const span of spans) {
+      if (boundary) await send(res, partStart(boundary, type, span, version.size))
+      for (let offset = span.first; offset <= span.last; ) {
+        const next: { piece: Buffer; length: number } =
+          pending ?? (await readPiece(call, ino, version, offset, span.last))
+        pending = undefined
+        offset += next.length
+        await send(res, next.piece.subarray(0, next.length), () => call.workshop.pieces.give(next.piece))
+      }
+    }
+    res.end(boundary ? partsEnd(boundary) : undefined)
+  } finally {
+    call.fs.close(ino)
+  }
+}
+
+async function readPiece(call: ExportCall, ino: number, version: Version, offset: number, last: number) {
+  const wanted = Math.min(PIECE_BYTES, last - offset + 1)
+  const reading = call.fs.read(call.caller, ino, offset, wanted)
+  const result = isPromise(reading) ? await reading : reading
+  const now = result.inode
+  const touched = now.mtimeS !== version.modifiedS || now.mtimeNs !== version.modifiedNs
+  if (result.length < wanted || (touched && now.size <= version.size)) {
+    call.workshop.log.info({ export: call.share.name, ino, offset }, 'a file changed while it was sent: connection cut')
+    throw new Disconnected()
+  }
+  return copyOut(call, result)
+}
+
+function copyOut(call: ExportCall, { pieces }: ReadResult): { piece: Buffer; length: number } {
+  const piece = call.workshop.pieces.take()
+  let length = 0
+  for (const part of pieces) length += part.copy(piece, length)
+  return { piece, length }
+}

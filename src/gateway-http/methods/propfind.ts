@@ -1,0 +1,166 @@
+/**
+ * PROPFIND (RFC 4918 9.1): one resource, a directory with its members, or a whole tree.
+ *
+ * Depth 0 and 1 are streamed batch by batch at the client's pace: a directory of a million entries needs no more memory than a
+ * small one. Depth infinity is put together first, up to MAX_INFINITE_ENTRIES, since only then is it known whether it must be refused.
+ */
+import { isFsError } from '../../base/errors.ts'
+import type { Ino } from '../../base/ids.ts'
+import { ROOT_INO } from '../../base/ids.ts'
+import { isPromise } from '../../base/maybe-promise.ts'
+import type { Inode } from '../../metadata/index.ts'
+import { DIR, LNK, REG } from '../../metadata/index.ts'
+import type { Call, ExportCall } from '../call.ts'
+import { depthOf } from '../depth.ts'
+import { HttpFailure } from '../failure.ts'
+import { LISTING_BATCH, MAX_INFINITE_ENTRIES, MAX_TREE_DEPTH, MAX_XML_BYTES } from '../limits.ts'
+import { send } from '../outlet.ts'
+import { encodeSegment, hrefOf } from '../paths.ts'
+import { compile, type Renderer, statisticsFor } from '../properties.ts'
+import { readBody } from '../request-body.ts'
+import { find } from '../resolve.ts'
+import { isTemporaryName, sweep } from '../temporaries.ts'
+import { multistatusEnd, multistatusStart, response, XML_TYPE } from '../xml/multistatus.ts'
+import { parsePropfind } from '../xml/propfind-body.ts'
+
+/** A directory to list: its inode number and the segments of its URL. */
+type Directory = { readonly ino: Ino; readonly url: readonly string[] }
+type Batch = { readonly text: string; readonly count: number; readonly directories: readonly Directory[] }
+
+export async function propfind(call: ExportCall): Promise<void> {
+  const depth = depthOf(call, 'infinity')
+  const renderer = compile(parsePropfind(await readBody(call, MAX_XML_BYTES)))
+  const { inode } = await find(call.fs, call.caller, call.path)
+  const isDir = inode.type === DIR
+  if (!isDir && inode.type !== REG) throw new HttpFailure(403, 'devices, sockets and pipes are not served')
+  if (!isDir && call.target.trailingSlash) throw new HttpFailure(404, 'a file, not a directory')
+  const url = [call.share.name, ...call.path]
+  const own = { ino: inode.ino, url }
+  const first = response(hrefOf(url, isDir), await renderOne(call, renderer, url.at(-1) as string, inode))
+  if (!isDir || depth === '0') return reply(call, multistatusStart + first + multistatusEnd)
+  if (depth === 'infinity') return wholeTree(call, renderer, own, first)
+  await stream(call, renderer, own, first)
+}
+
+/** PROPFIND of the gateway's own root: the exports. */
+export async function propfindRoot(call: Call): Promise<void> {
+  const depth = depthOf(call, 'infinity')
+  const renderer = compile(parsePropfind(await readBody(call, MAX_XML_BYTES)))
+  if (depth === 'infinity') throw tooDeep()
+  let text = ''
+  for (const { name, fs } of call.workshop.exports()) {
+    const inode = await fs.getattr(ROOT_INO)
+    const statistics = await statisticsFor(renderer, fs)
+    // The root itself is nowhere on the LUNs: it borrows the attributes of the first export.
+    if (text === '') text = response('/', renderer.render({ name: '', inode, statistics }))
+    if (depth === '1') text += response(hrefOf([name], true), renderer.render({ name, inode, statistics }))
+  }
+  reply(call, multistatusStart + text + multistatusEnd)
+}
+
+async function renderOne(call: ExportCall, renderer: Renderer, name: string, inode: Inode): Promise<string> {
+  const statistics = await statisticsFor(renderer, call.fs)
+  return renderer.render({ name, inode, statistics })
+}
+
+function reply(call: Call, text: string): void {
+  call.ctx.status = 207
+  call.ctx.set('Content-Type', XML_TYPE)
+  call.ctx.body = text
+}
+
+async function stream(call: ExportCall, renderer: Renderer, directory: Directory, first: string): Promise<void> {
+  let text = multistatusStart + first
+  let begun = false
+  for await (const batch of batches(call, renderer, directory)) {
+    // Only once the first batch is there: until then a failure still gets its own status.
+    if (!begun) {
+      call.ctx.respond = false
+      call.res.writeHead(207, { 'Content-Type': XML_TYPE })
+      begun = true
+    }
+    await send(call.res, text + batch.text)
+    text = ''
+  }
+  if (begun) call.res.end(text + multistatusEnd)
+  else reply(call, text + multistatusEnd)
+}
+
+async function wholeTree(call: ExportCall, renderer: Renderer, root: Directory, first: string): Promise<void> {
+  const parts = [multistatusStart, first]
+  const waiting: Directory[] = [root]
+  let count = 1
+  for (let directory = waiting.pop(); directory; directory = waiting.pop()) {
+    if (directory.url.length > MAX_TREE_DEPTH) throw tooDeep()
+    try {
+      for await (const batch of batches(call, renderer, directory)) {
+        count += batch.count
+        if (count > MAX_INFINITE_ENTRIES) throw tooDeep()
+        parts.push(batch.text)
+        waiting.push(...batch.directories)
+      }
+    } catch (error) {
+      // A directory that vanished, or that the caller may not list, is shown without its members.
+      if (directory === root || !isFsError(error, 'ESTALE', 'ENOENT', 'EACCES', 'EPERM')) throw error
+    }
+  }
+  parts.push(multistatusEnd)
+  reply(call, parts.join(''))
+}
+
+function tooDeep(): HttpFailure {
+  return new HttpFailure(403, 'ask with Depth 1', { condition: 'propfind-finite-depth' })
+}
+
+async function* batches(call: ExportCall, renderer: Renderer, { ino, url }: Directory): AsyncGenerator<Batch> {
+  const { fs, caller, share, workshop } = call
+  const base = hrefOf(url, true)
+  const statistics = await statisticsFor(renderer, fs)
+  let cookie = 0
+  for (;;) {
+    const listing = fs.readdirplus(caller, ino, cookie, LISTING_BATCH)
+    const { entries, eof } = isPromise(listing) ? await listing : listing
+    let text = ''
+    let count = 0
+    const directories: Directory[] = []
+    const links: string[] = []
+    // Everything of the batch is rendered before anything is awaited: inodes go on changing.
+    for (const { name, inode } of entries) {
+      if (name === '.' || name === '..' || !inode) continue
+      if (inode.type === LNK) links.push(name)
+      else if (isTemporaryName(name)) sweep(workshop, share, ino, name, inode)
+      else if (inode.type === REG || inode.type === DIR) {
+        const isDir = inode.type === DIR
+        text += response(
+          `${base}${encodeSegment(name)}${isDir ? '/' : ''}`,
+          renderer.render({ name, inode, statistics }),
+        )
+        count++
+        if (isDir) directories.push({ ino: inode.ino, url: [...url, name] })
+      }
+    }
+    const last = entries.at(-1)
+    if (last) cookie = last.cookie
+    for (const name of links) {
+      const target = await linkTarget(call, [...url.slice(1), name])
+      if (!target) continue
+      const href = `${base}${encodeSegment(name)}${target.type === DIR ? '/' : ''}`
+      text += response(href, renderer.render({ name, inode: target, statistics }))
+      count++
+      // Not walked into: trees with links upwards would have no end.
+    }
+    if (text !== '') yield { text, count, directories }
+    if (eof || !last) return
+  }
+}
+
+/** What a link shows as; nothing when it dangles, leads out, or to what is not served. */
+async function linkTarget({ fs, caller }: ExportCall, path: readonly string[]): Promise<Inode | undefined> {
+  try {
+    const { inode } = await find(fs, caller, path)
+    return inode.type === REG || inode.type === DIR ? inode : undefined
+  } catch (error) {
+    if (error instanceof HttpFailure || isFsError(error)) return undefined
+    throw error
+  }
+}

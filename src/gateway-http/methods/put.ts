@@ -1,0 +1,129 @@
+/**
+ * PUT (RFC 9110 9.3.4): the body goes to a hidden temporary beside the target, is made durable, and takes the target's place
+ * by one rename, which is made durable before the answer.
+ *
+ * 1. Readers see the old content or the new, whole; a failed upload (abort, no space, crash) leaves the old.
+ * 2. 201 and 204 are sent only when data and name survive any crash.
+ * 3. A replaced file hands on its permission bits, owner and group; who may not write it may not replace it.
+ * 4. With `If-None-Match: *` the name is made by link(2), which refuses when somebody was faster: of many clients at any
+ *    nodes exactly one gets 201. Other conditions are checked again right before the rename.
+ *
+ * A crash leaves: before the rename, the temporary (temporaries.ts removes it); after it, the whole new file.
+ */
+import { isFsError } from '../../base/errors.ts'
+import { FILE_MAX } from '../../base/limits.ts'
+import { isPromise } from '../../base/maybe-promise.ts'
+import type { AttributeChanges, Inode } from '../../metadata/index.ts'
+import { DIR, REG, W_OK } from '../../metadata/index.ts'
+import { answer, durable, type ExportCall, header } from '../call.ts'
+import { evaluate, type Validators } from '../conditions.ts'
+import { etagOf } from '../etag.ts'
+import { HttpFailure } from '../failure.ts'
+import { formatHttpDate } from '../http-date.ts'
+import { fileMode } from '../http-export.ts'
+import { pipeBody } from '../request-body.ts'
+import { child, type Place, walk } from '../resolve.ts'
+import { discard, newTemporaryName } from '../temporaries.ts'
+import { uploadTime } from '../upload-time.ts'
+
+export async function put(call: ExportCall): Promise<void> {
+  refuseWhatIsNotAWholeFile(call)
+  const time = uploadTime(call)
+  const place = await walk(call.fs, call.caller, call.path, { last: 'follow', missingParent: 409 })
+  await check(call, place, place.inode)
+  const replaced = place.inode && { mode: place.inode.mode, uid: place.inode.uid, gid: place.inode.gid }
+  const temporary = newTemporaryName()
+  const { fs, caller } = call
+  const { inode } = await fs.create(caller, place.dir, temporary, { mode: fileMode(call.share) }, 'guarded')
+  const ino = inode.ino
+  try {
+    // Whoever could create the temporary may write it, whatever its mode.
+    await pipeBody(call, (offset, piece) => {
+      const writing = fs.write(caller, ino, offset, piece, false, true)
+      return isPromise(writing) ? writing : undefined
+    })
+    await adopt(call, inode, replaced, time)
+    await fs.commitFile(ino)
+    await check(call, place, place.name === '' ? undefined : await child(fs, caller, place.dir, place.name))
+    await settle(call, place, ino, temporary)
+  } catch (error) {
+    await discard(call.workshop, call.share, place.dir, temporary)
+    throw error
+  }
+  await durable(fs)
+  answer(call, replaced ? 204 : 201, {
+    ...(await validators(call, ino)),
+    ...(time ? { 'X-OC-Mtime': 'accepted' } : {}),
+  })
+}
+
+function refuseWhatIsNotAWholeFile(call: ExportCall): void {
+  if (header(call, 'content-range') !== undefined) throw new HttpFailure(400, 'PUT of a part is not supported')
+  const encoding = header(call, 'content-encoding')
+  if (encoding !== undefined && encoding !== 'identity') throw new HttpFailure(415, 'content codings are not kept')
+  if (Number(header(call, 'content-length') ?? 0) > FILE_MAX) throw new HttpFailure(413)
+}
+
+/** Throws unless the target, as it is now, may be created or replaced. */
+async function check(call: ExportCall, place: Place, current: Inode | undefined): Promise<void> {
+  if (place.name === '' || current?.type === DIR)
+    throw new HttpFailure(405, 'a directory', { headers: { Allow: 'GET, HEAD, PROPFIND' } })
+  if (call.target.trailingSlash) throw new HttpFailure(409, "a file's address does not end in a slash")
+  if (current && current.type !== REG) throw new HttpFailure(403, 'devices, sockets and pipes are not served')
+  evaluate(call.req.headers, validatorsOf(current), false)
+  if (!current) return
+  const { granted } = await call.fs.access(call.caller, current.ino, W_OK)
+  if (granted !== W_OK) throw new HttpFailure(403)
+}
+
+function validatorsOf(inode: Inode | undefined): Validators {
+  return inode && { etag: etagOf(inode), modifiedS: inode.mtimeS }
+}
+
+/** Gives the new file the replaced one's owner and mode as far as the caller may, and the time the client asked for. */
+async function adopt(
+  call: ExportCall,
+  fresh: Inode,
+  replaced: { mode: number; uid: number; gid: number } | undefined,
+  mtime: { s: number; ns: number } | undefined,
+): Promise<void> {
+  const { fs, caller } = call
+  if (replaced && (replaced.uid !== fresh.uid || replaced.gid !== fresh.gid)) {
+    try {
+      await fs.setattr(caller, fresh.ino, { uid: replaced.uid, gid: replaced.gid })
+    } catch (error) {
+      // As with any editor that writes a new file: only root can give files away.
+      if (!isFsError(error, 'EPERM', 'EACCES')) throw error
+    }
+  }
+  // Writing clears setuid and setgid; so does replacing.
+  const mode = replaced && replaced.mode & 0o1777
+  const changes: AttributeChanges = { ...(mode !== undefined && { mode }), ...(mtime && { mtime }) }
+  if (mode !== undefined || mtime) await fs.setattr(caller, fresh.ino, changes)
+}
+
+/** The temporary takes its final name. */
+async function settle(call: ExportCall, { dir, name }: Place, ino: number, temporary: string): Promise<void> {
+  const { fs, caller } = call
+  if (header(call, 'if-none-match')?.trim() !== '*') {
+    await fs.rename(caller, dir, temporary, dir, name)
+    return
+  }
+  try {
+    await fs.link(caller, ino, dir, name)
+  } catch (error) {
+    throw isFsError(error, 'EEXIST') ? new HttpFailure(412) : error
+  }
+  await fs.remove(caller, dir, temporary)
+}
+
+/** The stored file's validators: a client may cache what it has just sent. None when it is already gone again. */
+async function validators(call: ExportCall, ino: number): Promise<Record<string, string>> {
+  try {
+    const inode = await call.fs.getattr(ino)
+    return { ETag: etagOf(inode), 'Last-Modified': formatHttpDate(inode.mtimeS) }
+  } catch (error) {
+    if (isFsError(error, 'ESTALE', 'ENOENT')) return {}
+    throw error
+  }
+}

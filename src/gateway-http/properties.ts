@@ -1,0 +1,112 @@
+/**
+ * Live properties: computed from the inode, one line of the table each. A PROPFIND is compiled once into a renderer, which then
+ * runs for every entry of the answer.
+ */
+import type { FsStatistics, Inode, MatrixFs } from '../metadata/index.ts'
+import { DIR } from '../metadata/index.ts'
+import { contentTypeOf } from './content-types.ts'
+import { etagOf } from './etag.ts'
+import { formatHttpDate, formatIsoDate } from './http-date.ts'
+import { displayName } from './paths.ts'
+import { propstat } from './xml/multistatus.ts'
+import { DAV, element, escapeXml, propertyKey } from './xml/names.ts'
+import type { PropertyName, PropfindBody } from './xml/propfind-body.ts'
+
+export const APACHE = 'http://apache.org/dav/props/'
+
+/** A resource as PROPFIND shows it. */
+export type Resource = { readonly name: string; readonly inode: Inode; readonly statistics: FsStatistics | undefined }
+
+type LiveProperty = {
+  readonly namespace: string
+  readonly name: string
+  /** 'all': part of allprop. 'asked': only by name (RFC 4331 3 for the quota). */
+  readonly shown: 'all' | 'asked'
+  /** The content, escaped; undefined when the resource has no such property. */
+  readonly value: (resource: Resource) => string | undefined
+}
+
+const isDir = (resource: Resource) => resource.inode.type === DIR
+const fileOnly = (value: (resource: Resource) => string) => (resource: Resource) =>
+  isDir(resource) ? undefined : value(resource)
+const dirOnly = (value: (resource: Resource) => string | undefined) => (resource: Resource) =>
+  isDir(resource) ? value(resource) : undefined
+
+const properties: readonly LiveProperty[] = [
+  { namespace: DAV, name: 'resourcetype', shown: 'all', value: (r) => (isDir(r) ? '<D:collection/>' : '') },
+  { namespace: DAV, name: 'getcontentlength', shown: 'all', value: fileOnly((r) => String(r.inode.size)) },
+  { namespace: DAV, name: 'getlastmodified', shown: 'all', value: (r) => formatHttpDate(r.inode.mtimeS) },
+  { namespace: DAV, name: 'getetag', shown: 'all', value: fileOnly((r) => etagOf(r.inode)) },
+  { namespace: DAV, name: 'getcontenttype', shown: 'all', value: fileOnly((r) => contentTypeOf(r.name)) },
+  { namespace: DAV, name: 'creationdate', shown: 'all', value: (r) => formatIsoDate(r.inode.btimeS) },
+  { namespace: DAV, name: 'displayname', shown: 'all', value: (r) => escapeXml(displayName(r.name)) },
+  {
+    namespace: DAV,
+    name: 'quota-available-bytes',
+    shown: 'asked',
+    value: dirOnly((r) => r.statistics && String(r.statistics.freeBytes)),
+  },
+  {
+    namespace: DAV,
+    name: 'quota-used-bytes',
+    shown: 'asked',
+    value: dirOnly((r) => r.statistics && String(r.statistics.totalBytes - r.statistics.freeBytes)),
+  },
+  { namespace: APACHE, name: 'executable', shown: 'asked', value: fileOnly((r) => (r.inode.mode & 0o100 ? 'T' : 'F')) },
+]
+
+const byKey = new Map(properties.map((property) => [propertyKey(property.namespace, property.name), property]))
+
+/** True for names that this table computes: nobody can set them by PROPPATCH except where `methods/proppatch.ts` says so. */
+export function isLive(namespace: string, name: string): boolean {
+  return byKey.has(propertyKey(namespace, name))
+}
+
+export type Renderer = {
+  /** The propstat elements of one resource. */
+  readonly render: (resource: Resource) => string
+  /** The filesystem's statistics are needed for it. */
+  readonly needsStatistics: boolean
+}
+
+export function compile(body: PropfindBody): Renderer {
+  const { known, unknown } = chosen(body)
+  const missing = unknown.map(({ namespace, name }) => element(namespace, name)).join('')
+  const needsStatistics = body.kind !== 'propname' && known.some((property) => property.name.startsWith('quota-'))
+  // allprop promises what there is; only what was asked for by name is answered with 404.
+  const reportsMissing = body.kind === 'prop'
+  const render = (resource: Resource) => {
+    let found = ''
+    let absent = missing
+    for (const property of known) {
+      const value = property.value(resource)
+      if (value === undefined) {
+        if (reportsMissing) absent += element(property.namespace, property.name)
+      } else if (body.kind === 'propname' || value === '') found += element(property.namespace, property.name)
+      else if (property.namespace === DAV) found += `<D:${property.name}>${value}</D:${property.name}>`
+      else found += element(property.namespace, property.name, value)
+    }
+    if (absent === '') return propstat(found, 200)
+    return (found === '' ? '' : propstat(found, 200)) + propstat(absent, 404)
+  }
+  return { render, needsStatistics }
+}
+
+function chosen(body: PropfindBody): { known: LiveProperty[]; unknown: PropertyName[] } {
+  if (body.kind === 'propname') return { known: properties.filter(({ shown }) => shown === 'all'), unknown: [] }
+  const names = body.kind === 'prop' ? body.names : body.include
+  const known = new Set(body.kind === 'allprop' ? properties.filter(({ shown }) => shown === 'all') : [])
+  const unknown = new Map<string, PropertyName>()
+  for (const wanted of names) {
+    const key = propertyKey(wanted.namespace, wanted.name)
+    const property = byKey.get(key)
+    if (property) known.add(property)
+    else unknown.set(key, wanted)
+  }
+  return { known: [...known], unknown: [...unknown.values()] }
+}
+
+/** Statistics, when the answer needs them; without them the quota properties are simply absent. */
+export async function statisticsFor(renderer: Renderer, fs: MatrixFs): Promise<FsStatistics | undefined> {
+  return renderer.needsStatistics ? fs.statfs() : undefined
+}
