@@ -55,8 +55,6 @@ export type CoordinatorHost = {
   adopt(record: FilesystemRecord, slots: readonly Slot[]): void
 }
 
-class Interrupted extends Error {}
-
 export class Coordinator {
   #host: CoordinatorHost
 
@@ -73,7 +71,7 @@ export class Coordinator {
         await this.#once(view, current)
         return
       } catch (error) {
-        if (!current() || error instanceof Interrupted || isMatrixError(error, 'view-changed')) return
+        if (!current()) return
         log.warn({ view: view.id, error: String(error) }, 'recovery failed, trying again')
         await sleep(clock, RETRY_MS)
       }
@@ -86,7 +84,7 @@ export class Coordinator {
       const end = timeline.begin(view.id, name)
       try {
         const result = await work()
-        if (!current()) throw new Interrupted()
+        if (!current()) throw new MatrixError('view-changed', `view ${view.id} has ended`)
         end('done')
         return result
       } catch (error) {

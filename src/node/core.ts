@@ -1,0 +1,334 @@
+/**
+ * One node of a matrix, without gateways and without an operating system: everything below the gateways wired together, given
+ * clock, network, LUNs and a lease. `matrixd` hands in the real ones (node.ts), the simulator its own.
+ *
+ *   labels ─▶ membership database ─▶ claim the lease ─▶ load images ─▶ join a view ─▶ recovery ─▶ serving
+ *
+ * The end of a node has two forms. `stop`: everything written and given back, the lease released as clean. `halt`: at once; the gate
+ * in front of every LUN closes first, so nothing of this node reaches the storage any more, whatever else is under way.
+ */
+import { MatrixError } from '../base/errors.ts'
+import type { Slot } from '../base/ids.ts'
+import type { Prng } from '../base/prng.ts'
+import type { Timings } from '../base/timings.ts'
+import { ClusterNode } from '../cluster/index.ts'
+import type { Clock, Log, PeerAddress, Transport } from '../platform/index.ts'
+import { Coordinator, Members, Mount, Timeline } from '../recovery/index.ts'
+import {
+  alwaysGoodLease,
+  describeEnd,
+  type FenceAgent,
+  type FilesystemRecord,
+  fenceNode,
+  type Label,
+  type LeaseEnd,
+  LeaseWatch,
+  type Lun,
+  type MembershipDatabase,
+  MembershipStore,
+  type NodeLease,
+  PseudoStorageDriver,
+  readLabel,
+  repairLabel,
+} from '../san/index.ts'
+
+export type ConfiguredPeer = { readonly name: string; readonly slot: Slot; readonly address: PeerAddress }
+
+export type NodeCoreOptions = {
+  readonly matrixName: string
+  readonly self: ConfiguredPeer
+  /** All nodes of the matrix, this one too. */
+  readonly nodes: readonly ConfiguredPeer[]
+  readonly clock: Clock
+  readonly transport: Transport
+  readonly prng: Prng
+  readonly log: Log
+  readonly timings: Timings
+  /** Opened devices, in any order: their labels say what they are. */
+  readonly luns: readonly Lun[]
+  /** Claims this node's lease on the LUN with the membership partition. */
+  claimLease(membershipLun: Lun, onEnd: (end: LeaseEnd) => void): Promise<NodeLease>
+  /** In the configured order. */
+  fenceAgents(lease: NodeLease, watch: LeaseWatch): readonly FenceAgent[]
+  /** Where the local image of a filesystem goes: a path that may be overwritten, or ':memory:'. */
+  databasePath(record: FilesystemRecord): string
+  readonly dataCacheBytes: number
+  /** The node has halted and must be started again to serve. Called once, and not after `stop`. */
+  readonly onHalt: (reason: string) => void
+}
+
+type LabelledLun = { readonly label: Label; readonly device: Lun }
+
+export class NodeCore {
+  readonly #options: NodeCoreOptions
+  readonly #luns: readonly LabelledLun[]
+  readonly #gates: ReadonlyMap<string, PseudoStorageDriver>
+  readonly #lease: NodeLease
+  readonly #watch: LeaseWatch
+  readonly #cluster: ClusterNode
+  readonly #members: Members
+  readonly timeline: Timeline
+  #ended = false
+
+  /** Rejects with a MatrixError that says what is wrong: LUNs, labels, lease ('node-in-use'), network ('in-use'). */
+  static async start(options: NodeCoreOptions): Promise<NodeCore> {
+    const luns = await labelledLuns(options)
+    const membership = luns.find(({ label }) => label.bearsMembership) as LabelledLun
+    const watch = new LeaseWatch({ ...options, lun: membership.device })
+    watch.start()
+    let core: NodeCore | undefined
+    let early: LeaseEnd | undefined
+    try {
+      const lease = await options.claimLease(membership.device, (end) => {
+        early = end
+        core?.leaseEnded(end)
+      })
+      core = new NodeCore(options, luns, membership, lease, watch)
+      if (early) throw new MatrixError('fenced', describeEnd(early))
+      await core.#open()
+      return core
+    } catch (error) {
+      watch.stop()
+      if (core) core.#close(`start failed: ${String(error)}`)
+      throw error
+    }
+  }
+
+  private constructor(
+    options: NodeCoreOptions,
+    luns: readonly LabelledLun[],
+    membership: LabelledLun,
+    lease: NodeLease,
+    watch: LeaseWatch,
+  ) {
+    const { clock, log, timings, self } = options
+    this.#options = options
+    this.#luns = luns
+    this.#lease = lease
+    this.#watch = watch
+    this.#gates = new Map(
+      luns.map(({ label, device }) => [
+        label.lunUuid,
+        new PseudoStorageDriver(device, { clock, lease, guardMs: timings.guardMs }),
+      ]),
+    )
+    this.timeline = new Timeline(clock, log)
+    this.#cluster = new ClusterNode({
+      ...options,
+      self: { ...self, incarnation: lease.life.incarnation },
+      peers: options.nodes.filter((node) => node.slot !== self.slot),
+      matrixUuid: membership.label.matrixUuid,
+    })
+    const store = new MembershipStore(this.#gate(membership.label.lunUuid), log)
+    this.#database = store
+    this.#members = new Members({
+      mesh: this.#cluster.mesh,
+      log,
+      openMount: (record) => this.#openMount(record),
+      activate: () => this.#activate(),
+      serving: () => this.#cluster.markServing(),
+    })
+    const agents = options.fenceAgents(lease, watch)
+    const coordinator = new Coordinator({
+      mesh: this.#cluster.mesh,
+      clock,
+      log,
+      timeline: this.timeline,
+      scanLeases: () => watch.scan(),
+      fence: async (victim) => void (await fenceNode(agents, victim, { clock, log })),
+      readDatabase: () => this.#readDatabase(),
+      writeDatabase: (next) => store.write(next),
+      readJournalToEnd: async (record, slot, incarnation) =>
+        (await this.#members.mount(record)).readJournalToEnd(slot, incarnation),
+      adopt: (record, slots) => this.#adopt(record, slots),
+    })
+    this.#members.coordinateWith(coordinator)
+    this.#cluster.addListener(this.#members)
+    this.#cluster.onExpelled = (reason) => this.halt(`expelled: ${reason}`)
+  }
+
+  readonly #database: MembershipStore
+  #active: Promise<void> | undefined
+
+  get mounts(): readonly Mount[] {
+    return this.#members.mounts
+  }
+
+  get cluster(): ClusterNode {
+    return this.#cluster
+  }
+
+  get halted(): boolean {
+    return this.#ended
+  }
+
+  /** The membership database as it stands on the LUN. */
+  async #readDatabase(): Promise<MembershipDatabase> {
+    return this.#database.read()
+  }
+
+  async #open(): Promise<void> {
+    const { log } = this.#options
+    for (const { label, device } of this.#luns) {
+      const read = await readLabel(device, label.matrixUuid)
+      if (read.damaged.length === 0) continue
+      log.warn({ lun: label.lunName, copies: read.damaged }, 'a copy of the label was damaged and is repaired')
+      await repairLabel(this.#gate(label.lunUuid), read)
+    }
+    const database = await this.#readDatabase()
+    // images are loaded before joining, so that nobody waits for it; what fails here fails again in recovery, and is judged there
+    for (const record of database.filesystems) {
+      if (record.error)
+        log.error({ filesystem: record.name, error: record.error }, 'filesystem is marked in error: not mounted')
+      else
+        await this.#members
+          .mount(record)
+          .catch((error) => log.error({ filesystem: record.name, error: String(error) }, 'image could not be loaded'))
+    }
+    await this.#cluster.start()
+  }
+
+  /** Resolves once every sound filesystem of the matrix serves at this node. */
+  async ready(): Promise<void> {
+    const { clock } = this.#options
+    for (;;) {
+      if (this.#ended) throw new MatrixError('withdrawn', 'the node has halted')
+      const mounts = this.#members.mounts
+      if (this.#cluster.status().serving && mounts.every((mount) => mount.state === 'serving')) {
+        await Promise.all(mounts.map((mount) => mount.started()))
+        return
+      }
+      await new Promise<void>((resolve) => clock.after(READY_POLL_MS, resolve))
+    }
+  }
+
+  #gate(lunUuid: string): PseudoStorageDriver {
+    const gate = this.#gates.get(lunUuid)
+    if (!gate) throw new MatrixError('not-found', `LUN ${lunUuid} is not among the configured ones`)
+    return gate
+  }
+
+  #openMount(record: FilesystemRecord): Promise<Mount> {
+    const { self, clock, prng, log, timings, dataCacheBytes, databasePath } = this.#options
+    if (self.slot >= record.slots) {
+      throw new MatrixError(
+        'config',
+        `filesystem ${record.name} has ${record.slots} slots; this node has slot ${self.slot}`,
+      )
+    }
+    return Mount.open(
+      {
+        slot: self.slot,
+        incarnation: this.#lease.life.incarnation,
+        mesh: this.#cluster.mesh,
+        clock,
+        prng: prng.fork(),
+        log,
+        timings,
+        dataCacheBytes,
+        luns: (wanted) => wanted.luns.map((uuid) => this.#gate(uuid)),
+        databasePath,
+        leaseGood: () => clock.now() < this.#lease.goodUntil() && !this.#ended,
+        onFatal: (failed, error) => this.halt(`withdrawn from ${failed.name}: ${error.message}`),
+      },
+      record,
+    )
+  }
+
+  /** 'active' is written once per life: it stays until the node ends. */
+  #activate(): Promise<void> {
+    this.#active ??= this.#lease.setState('active').catch((error) => {
+      this.#active = undefined
+      throw error
+    })
+    return this.#active
+  }
+
+  #adopt(record: FilesystemRecord, slots: readonly Slot[]): void {
+    const { log } = this.#options
+    void (async () => {
+      const mount = await this.#members.mount(record)
+      await mount.started()
+      for (const slot of slots) await mount.fs.adoptSlot(slot)
+    })().catch((error) => {
+      if (!this.#ended)
+        log.warn({ filesystem: record.name, slots, error: String(error) }, 'taking over what absent slots left failed')
+    })
+  }
+
+  leaseEnded(end: LeaseEnd): void {
+    if (end.kind !== 'released') this.halt(describeEnd(end))
+  }
+
+  /** Ends this node at once: first the gates close, then everything else learns of it. */
+  halt(reason: string): void {
+    if (this.#ended) return
+    this.#options.log.error({ reason }, 'the node halts')
+    this.#close(reason)
+    this.#options.onHalt(reason)
+  }
+
+  #close(reason: string): void {
+    this.#ended = true
+    for (const gate of this.#gates.values()) gate.close(reason)
+    this.#watch.stop()
+    for (const mount of this.#members.mounts) mount.withdraw(new MatrixError('withdrawn', reason))
+    this.#cluster.stop()
+  }
+
+  /** Clean leave: dirty data written, locks given back, out of the view, the lease released. */
+  async stop(): Promise<void> {
+    if (this.#ended) return
+    await Promise.all(this.#members.mounts.map((mount) => mount.close()))
+    this.#ended = true
+    for (const gate of this.#gates.values()) gate.close('the node has stopped')
+    await this.#lease.release()
+    await this.#cluster.leave()
+    this.#watch.stop()
+    this.#cluster.stop()
+  }
+
+  /** Counters of every LUN, by its matrix-wide name. */
+  ioCounters(): ReadonlyMap<string, PseudoStorageDriver['counters']> {
+    return new Map(this.#luns.map(({ label }) => [label.lunName, this.#gate(label.lunUuid).counters]))
+  }
+}
+
+/** How often `ready` looks, ms. */
+const READY_POLL_MS = 20
+
+/** Reads every LUN's label; one of them bears the membership partition, and all belong to the configured matrix. */
+async function labelledLuns({ luns, matrixName, clock, timings }: NodeCoreOptions): Promise<readonly LabelledLun[]> {
+  const out: LabelledLun[] = []
+  for (const device of luns) {
+    const reader = new PseudoStorageDriver(device, { clock, lease: alwaysGoodLease, guardMs: timings.guardMs })
+    const { label } = await readLabel(reader)
+    if (label.matrixName !== matrixName) {
+      throw new MatrixError(
+        'lun-foreign',
+        `${device.identity} belongs to matrix "${label.matrixName}", this node to "${matrixName}": take it out of the configuration, or correct matrix.name`,
+      )
+    }
+    const other = out.find((lun) => lun.label.matrixUuid !== label.matrixUuid)
+    if (other)
+      throw new MatrixError(
+        'lun-foreign',
+        `${device.identity} and ${other.device.identity} belong to two different matrices named "${matrixName}"`,
+      )
+    const twin = out.find((lun) => lun.label.lunUuid === label.lunUuid)
+    if (twin)
+      throw new MatrixError(
+        'config',
+        `${device.identity} and ${twin.device.identity} are the same LUN "${label.lunName}": name it once`,
+      )
+    out.push({ label, device })
+  }
+  const bearing = out.filter(({ label }) => label.bearsMembership)
+  if (bearing.length !== 1) {
+    throw new MatrixError(
+      'config',
+      `${bearing.length} of the configured LUNs bear a membership partition; exactly one must (matrix lun format --membership)`,
+    )
+  }
+  return out
+}

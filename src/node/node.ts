@@ -1,0 +1,158 @@
+/**
+ * A real node: the core given this machine's clock, network, files, threads and processes, and the gateways on top. The gateways listen
+ * once every filesystem serves here, and stop listening before anything is given back.
+ */
+import { randomBytes, randomUUID } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import type { MatrixdConfig } from '../../config/index.ts'
+import { MatrixError } from '../base/errors.ts'
+import { Prng } from '../base/prng.ts'
+import { makeExport, type Squash } from '../export/index.ts'
+import { HttpGateway } from '../gateway-http/index.ts'
+import { NfsServer } from '../gateway-nfs/index.ts'
+import type { Log } from '../platform/index.ts'
+import { realClock } from '../platform/real/clock.ts'
+import { realFiles } from '../platform/real/files.ts'
+import { realProcesses } from '../platform/real/processes.ts'
+import { realThreads } from '../platform/real/threads.ts'
+import { createTcpTransport } from '../platform/real/transport.ts'
+import { KillAgent, LeaseAgent, type Lun, openLun, startLeaseThread } from '../san/index.ts'
+import { NodeCore } from './core.ts'
+
+/** How a stopped node ends its process (sysexits.h): a supervisor starts it again after EXIT_HALTED. */
+export const EXIT_HALTED = 75
+
+export type NodeHooks = {
+  readonly log: Log
+  /** The node has ended by itself (fenced, lease lost, withdrawn); the process should end with this code. */
+  onStopped(reason: string, exitCode: number): void
+}
+
+export type RunningNode = {
+  /** Resolves once every filesystem is served by every configured gateway. */
+  readonly ready: Promise<void>
+  /** Clean end. */
+  stop(): Promise<void>
+}
+
+/** Starts the node of a checked configuration. Rejects with a MatrixError that an operator understands. */
+export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promise<RunningNode> {
+  const { log } = hooks
+  mkdirSync(config.stateDir, { recursive: true })
+  const urls = new Map<Lun, string>()
+  for (const { url } of config.luns) urls.set(await openLun(url, realFiles), url)
+  const { timings, node } = config
+  const address = node.mesh
+  const core = await NodeCore.start({
+    matrixName: config.matrix.name,
+    self: { name: node.name, slot: node.slot, address },
+    nodes: config.nodes.map((peer) => ({ name: peer.name, slot: peer.slot, address: peer.mesh })),
+    clock: realClock,
+    transport: createTcpTransport({ secret: config.matrix.secret, matrixName: config.matrix.name, log }),
+    prng: new Prng(randomBytes(4).readUInt32LE(0)),
+    log,
+    timings,
+    luns: [...urls.keys()],
+    claimLease: (lun, onEnd) =>
+      startLeaseThread({
+        threads: realThreads,
+        lunUrl: urls.get(lun) as string,
+        owner: {
+          slot: node.slot,
+          nodeName: node.name,
+          hostName: hostname(),
+          address,
+          process: realProcesses.self(),
+          nonce: randomUUID(),
+        },
+        timings,
+        log,
+        onEnd,
+      }),
+    fenceAgents: (lease, watch) =>
+      config.fencing.agents.map((name) =>
+        name === 'kill'
+          ? new KillAgent(realProcesses)
+          : new LeaseAgent({
+              clock: realClock,
+              watch,
+              lease,
+              pollMs: timings.renewMs,
+              limitMs: 4 * timings.observedDeadMs,
+            }),
+      ),
+    databasePath: (record) => join(config.stateDir, `${record.name}.sqlite`),
+    dataCacheBytes: config.cache.dataBytes,
+    onHalt: (reason) => hooks.onStopped(reason, EXIT_HALTED),
+  })
+  const gateways = new Gateways(config, core, log)
+  const ready = core.ready().then(() => gateways.listen())
+  return {
+    ready,
+    async stop() {
+      await ready.catch(() => {})
+      await gateways.close()
+      await core.stop()
+      for (const lun of urls.keys()) await lun.close()
+    },
+  }
+}
+
+/** The protocols of one node. */
+class Gateways {
+  readonly #config: MatrixdConfig
+  readonly #core: NodeCore
+  readonly #log: Log
+  #nfs: NfsServer | undefined
+  #http: HttpGateway | undefined
+
+  constructor(config: MatrixdConfig, core: NodeCore, log: Log) {
+    this.#config = config
+    this.#core = core
+    this.#log = log
+  }
+
+  async listen(): Promise<void> {
+    const { nfs, http, exports } = this.#config
+    const served = exports.map((exported) => {
+      const mount = this.#core.mounts.find(({ record }) => record.name === exported.filesystem)
+      if (!mount) {
+        const known = this.#core.mounts.map(({ record }) => record.name).join(', ') || 'none'
+        throw new MatrixError(
+          'config',
+          `export ${exported.path}: the matrix has no filesystem "${exported.filesystem}" that could be mounted (it has: ${known})`,
+        )
+      }
+      return { exported, fs: mount.fs }
+    })
+    if (nfs) {
+      const list = served.map(({ exported, fs }) =>
+        makeExport({ ...exported, fs, squash: squashNames[exported.squash] }),
+      )
+      this.#nfs = new NfsServer({ exports: () => list, log: this.#log, clock: realClock })
+      await this.#nfs.listen(nfs.listen.host, nfs.listen.port)
+    }
+    if (http) {
+      const list = served.map(({ exported, fs }) => ({
+        name: exported.path.slice(1),
+        fs,
+        caller: { uid: http.uid, gid: http.gid, gids: [] },
+        readOnly: exported.access === 'ro',
+      }))
+      this.#http = new HttpGateway({ exports: () => list, log: this.#log, clock: realClock })
+      await this.#http.listen(http.listen.host, http.listen.port)
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#nfs?.close(), this.#http?.close()])
+  }
+}
+
+const squashNames: Record<'root' | 'all' | 'none', Squash> = {
+  root: 'root_squash',
+  all: 'all_squash',
+  none: 'no_root_squash',
+}

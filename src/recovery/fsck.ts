@@ -1,0 +1,138 @@
+/**
+ * fsck is SQL: each check is one query on an image, whose rows are what is wrong. It runs on any image at any vector, also of a
+ * filesystem in use: every image at a vector is consistent, and a check that finds something has found a bug or damage.
+ */
+import { ROOT_INO } from '../base/ids.ts'
+import { MAX_SLOTS } from '../base/limits.ts'
+import type { FsLayout } from '../metadata/index.ts'
+
+/** What the checks need of an image: rows as arrays. */
+export interface SqlReader {
+  rows(sql: string): readonly (readonly unknown[])[]
+}
+
+export type Finding = { readonly check: string; readonly detail: string }
+
+type Check = {
+  readonly name: string
+  /** Says what a row means, with its columns in `{0}`, `{1}` … */
+  readonly says: string
+  readonly sql: string
+}
+
+/** Rows listed per check: the first ones tell the story. */
+const FINDINGS_PER_CHECK = 20
+
+const checks: readonly Check[] = [
+  {
+    name: 'root',
+    says: 'the root directory is missing or no directory',
+    sql: `SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM inode WHERE ino = ${ROOT_INO} AND type = 2 AND parent = ${ROOT_INO})`,
+  },
+  {
+    name: 'dangling-name',
+    says: 'directory {0} names inode {1}, which does not exist',
+    sql: 'SELECT d.dir, d.ino FROM dirent d LEFT JOIN inode i ON i.ino = d.ino WHERE i.ino IS NULL',
+  },
+  {
+    name: 'name-in-no-directory',
+    says: 'an entry lies in inode {0}, which is no directory',
+    sql: 'SELECT DISTINCT d.dir FROM dirent d LEFT JOIN inode i ON i.ino = d.dir WHERE i.ino IS NULL OR i.type <> 2',
+  },
+  {
+    name: 'wrong-type',
+    says: 'directory {0} says that inode {1} is of type {2}; it is of type {3}',
+    sql: 'SELECT d.dir, d.ino, d.type, i.type FROM dirent d JOIN inode i ON i.ino = d.ino WHERE i.type <> d.type',
+  },
+  {
+    name: 'cookie',
+    says: 'directory {0} has an entry with cookie {1}, its next one would be {2}',
+    sql: 'SELECT d.dir, d.cookie, i.next_cookie FROM dirent d JOIN inode i ON i.ino = d.dir WHERE d.cookie >= i.next_cookie OR d.cookie < 3',
+  },
+  {
+    name: 'link-count',
+    says: 'inode {0} has link count {1} and {2} names',
+    sql: `SELECT i.ino, i.nlink, coalesce(n.names, 0) FROM inode i
+      LEFT JOIN (SELECT ino, count(*) AS names FROM dirent GROUP BY ino) n ON n.ino = i.ino
+      WHERE i.type <> 2 AND i.nlink <> coalesce(n.names, 0)`,
+  },
+  {
+    name: 'directory-link-count',
+    says: 'directory {0} has link count {1} and {2} subdirectories',
+    sql: `SELECT i.ino, i.nlink, coalesce(n.subdirs, 0) FROM inode i
+      LEFT JOIN (SELECT dir, count(*) AS subdirs FROM dirent WHERE type = 2 GROUP BY dir) n ON n.dir = i.ino
+      WHERE i.type = 2 AND NOT EXISTS (SELECT 1 FROM orphan o WHERE o.ino = i.ino) AND i.nlink <> 2 + coalesce(n.subdirs, 0)`,
+  },
+  {
+    name: 'directory-parent',
+    says: 'directory {0} says its parent is {1}, but {2} of that one’s entries name it',
+    sql: `SELECT i.ino, i.parent, (SELECT count(*) FROM dirent d WHERE d.ino = i.ino AND d.dir = i.parent) AS here FROM inode i
+      WHERE i.type = 2 AND i.ino <> ${ROOT_INO} AND NOT EXISTS (SELECT 1 FROM orphan o WHERE o.ino = i.ino)
+      AND (here <> 1 OR (SELECT count(*) FROM dirent d WHERE d.ino = i.ino) <> 1)`,
+  },
+  {
+    name: 'unreachable',
+    says: 'inode {0} cannot be reached from the root and is no orphan',
+    sql: `WITH RECURSIVE reached(ino) AS (
+        VALUES (${ROOT_INO}) UNION SELECT d.ino FROM dirent d JOIN reached r ON d.dir = r.ino)
+      SELECT ino FROM inode WHERE ino NOT IN reached AND ino NOT IN (SELECT ino FROM orphan)`,
+  },
+  {
+    name: 'orphan',
+    says: 'slot {0} lists orphan {1}, which is missing or has a name',
+    sql: `SELECT o.slot, o.ino FROM orphan o LEFT JOIN inode i ON i.ino = o.ino
+      WHERE i.ino IS NULL OR EXISTS (SELECT 1 FROM dirent d WHERE d.ino = o.ino)`,
+  },
+  {
+    name: 'inode-counter',
+    says: 'inode {0} was never handed out by slot {1}',
+    sql: `SELECT i.ino, i.ino % ${MAX_SLOTS} FROM inode i LEFT JOIN slot_state s ON s.slot = i.ino % ${MAX_SLOTS}
+      WHERE i.ino >= ${MAX_SLOTS} AND (s.slot IS NULL OR i.ino / ${MAX_SLOTS} >= s.ino_counter)`,
+  },
+  {
+    name: 'extent-owner',
+    says: 'inode {0} has extents and is missing or no regular file',
+    sql: 'SELECT DISTINCT e.ino FROM extent e LEFT JOIN inode i ON i.ino = e.ino WHERE i.ino IS NULL OR i.type <> 1',
+  },
+  {
+    name: 'extent-overlap-in-file',
+    says: 'inode {0}: the extent at block {1} overlaps the one before it',
+    sql: `SELECT ino, block FROM (SELECT ino, block, lag(block + count) OVER (PARTITION BY ino ORDER BY block) AS previous FROM extent)
+      WHERE block < previous`,
+  },
+  {
+    name: 'space-overlap',
+    says: '{0} {1} at block address {2} overlaps {3} {4}',
+    sql: `WITH space(kind, owner, address, count) AS (
+        SELECT 'extent of inode', ino, address, count FROM extent
+        UNION ALL SELECT 'free space', 0, address, count FROM free
+        UNION ALL SELECT 'freed space of slot', slot, address, count FROM freed)
+      SELECT kind, owner, address, other, other_owner FROM (SELECT kind, owner, address,
+        lag(address + count) OVER w AS previous, lag(kind) OVER w AS other, lag(owner) OVER w AS other_owner
+        FROM space WINDOW w AS (ORDER BY address)) WHERE address < previous`,
+  },
+]
+
+/** Runs every check; empty when the image is sound. `layout` tells how much data space there must be. */
+export function checkImage(image: SqlReader, layout: FsLayout): readonly Finding[] {
+  const findings: Finding[] = []
+  for (const { name, says, sql } of checks) {
+    const rows = image.rows(`SELECT * FROM (${sql}) LIMIT ${FINDINGS_PER_CHECK}`)
+    for (const row of rows)
+      findings.push({ check: name, detail: says.replace(/\{(\d)\}/g, (_, i) => String(row[Number(i)])) })
+  }
+  findings.push(...checkSpace(image, layout))
+  return findings
+}
+
+/** Every data block is mapped, free or freed: what is missing has leaked. */
+function checkSpace(image: SqlReader, layout: FsLayout): readonly Finding[] {
+  const sum = (table: string) => Number((image.rows(`SELECT coalesce(sum(count), 0) FROM ${table}`)[0] as unknown[])[0])
+  const known = sum('extent') + sum('free') + sum('freed')
+  if (known === layout.dataBlocks) return []
+  const detail =
+    known < layout.dataBlocks
+      ? `${layout.dataBlocks - known} of ${layout.dataBlocks} blocks are neither mapped nor free`
+      : `${known - layout.dataBlocks} blocks more are mapped or free than the LUNs have`
+  return [{ check: 'leaked-space', detail }]
+}

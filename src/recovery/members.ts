@@ -1,0 +1,123 @@
+/**
+ * The members' side of recovery on one node: answers the coordinator's requests (protocol.ts), keeps the node's mounts, and runs
+ * the coordinator when this node is the one. Registered with the cluster as a view listener.
+ */
+import { MatrixError } from '../base/errors.ts'
+import type { Slot, ViewId } from '../base/ids.ts'
+import { coordinatorOf, type Mesh, type View, type ViewListener } from '../cluster/index.ts'
+import type { Log } from '../platform/index.ts'
+import type { FilesystemRecord } from '../san/index.ts'
+import type { Coordinator } from './coordinator.ts'
+import type { Mount, VolumeNote } from './mount.ts'
+import { decodeRequest, type Floor, type RecoverAnswer } from './protocol.ts'
+
+export type MembersHost = {
+  readonly mesh: Mesh
+  readonly log: Log
+  /** Opens a filesystem on this node (image loaded, nothing written). */
+  openMount(record: FilesystemRecord): Promise<Mount>
+  /** Writes 'active' into this node's lease sector, durably. */
+  activate(): Promise<void>
+  /** This node takes part in a view that serves. */
+  serving(): void
+}
+
+export class Members implements ViewListener {
+  #host: MembersHost
+  #mounts = new Map<number, Mount>()
+  #opening = new Map<number, Promise<Mount>>()
+  #coordinator: Coordinator | undefined
+
+  constructor(host: MembersHost) {
+    this.#host = host
+    host.mesh.onRequest('recovery', (_from, body) => this.#answer(body))
+    host.mesh.onMessage('lock', (from, payload) => this.#lockMessage(from, payload))
+    host.mesh.onMessage('volume', (from, payload) => this.#volumeNote(from, payload))
+  }
+
+  /** The coordinator needs this node's mounts, so it is made after; before the first view. */
+  coordinateWith(coordinator: Coordinator): void {
+    this.#coordinator = coordinator
+  }
+
+  get mounts(): readonly Mount[] {
+    return [...this.#mounts.values()]
+  }
+
+  /** The mount of a filesystem, opened when it is not yet; concurrent callers share one opening. */
+  async mount(record: FilesystemRecord): Promise<Mount> {
+    const found = this.#mounts.get(record.fsid)
+    if (found) return found
+    let opening = this.#opening.get(record.fsid)
+    if (!opening) {
+      opening = this.#host.openMount(record).finally(() => this.#opening.delete(record.fsid))
+      this.#opening.set(record.fsid, opening)
+    }
+    const mount = await opening
+    this.#mounts.set(record.fsid, mount)
+    return mount
+  }
+
+  blocked(): void {
+    for (const mount of this.#mounts.values()) mount.freeze()
+  }
+
+  installed(view: View): void {
+    if (coordinatorOf(view) === this.#host.mesh.self) void this.#coordinator?.run(view)
+  }
+
+  async #answer(body: unknown): Promise<unknown> {
+    const message = decodeRequest(body)
+    this.#mustBe(message.view)
+    switch (message.kind) {
+      case 'activate':
+        await this.#host.activate()
+        return true
+      case 'recover':
+        return this.#recover(message.view, message.filesystems)
+      case 'resume':
+        await this.#resume(message.view, message.floors)
+        return true
+    }
+  }
+
+  async #recover(viewId: ViewId, filesystems: readonly FilesystemRecord[]): Promise<RecoverAnswer> {
+    const ends = await Promise.all(
+      filesystems.map(async (record) => {
+        const mount = await this.mount(record)
+        const view = this.#mustBe(viewId)
+        return { fsid: record.fsid, lsn: await mount.recover(record, view) }
+      }),
+    )
+    this.#mustBe(viewId)
+    return { ends }
+  }
+
+  async #resume(viewId: ViewId, floors: readonly Floor[]): Promise<void> {
+    const view = this.#mustBe(viewId)
+    await Promise.all(
+      floors.map(({ fsid, vector }) => {
+        const mount = this.#mounts.get(fsid)
+        if (!mount) throw new MatrixError('protocol', `resume of filesystem ${fsid}, which was not recovered here`)
+        return mount.resume(view, vector)
+      }),
+    )
+    this.#host.serving()
+  }
+
+  #mustBe(viewId: ViewId): View {
+    const view = this.#host.mesh.view
+    if (view?.id !== viewId) throw new MatrixError('view-changed', `this node is in view ${view?.id}, not ${viewId}`)
+    return view
+  }
+
+  #lockMessage(from: Slot, payload: Buffer): void {
+    if (payload.length < 4) this.#host.log.warn({ from }, 'lock message too short')
+    else this.#mounts.get(payload.readUInt32LE(0))?.locks.receive(from, payload.subarray(4))
+  }
+
+  #volumeNote(from: Slot, payload: Buffer): void {
+    const note = JSON.parse(payload.toString()) as VolumeNote
+    this.#mounts.get(note.fsid)?.note(from, note)
+  }
+}

@@ -1,0 +1,273 @@
+/**
+ * One filesystem as mounted on this node: its journaled image, its lock space, the Matrix Filesystem on top, and the chores that
+ * belong to the three together (tailing peers' journals, publishing checkpoints).
+ *
+ *   loading ──open──▶ loaded ──recover──▶ recovering ──resume──▶ serving
+ *                                            ▲                     │ view blocked
+ *                                            └──────recover────────┘          any ──withdraw──▶ withdrawn
+ *
+ * 'loaded' has read a checkpoint and journals and changes nothing. The node's own journal is begun only in 'recover', at the
+ * seal of the incarnation before it. While 'recovering', cached locks stay usable; new ones wait for 'resume'.
+ */
+import { assert } from '../base/assert.ts'
+import { isMatrixError, MatrixError } from '../base/errors.ts'
+import type { Incarnation, Lsn, Slot } from '../base/ids.ts'
+import type { Prng } from '../base/prng.ts'
+import type { Timings } from '../base/timings.ts'
+import { fromPairs, type MutableVector, maximum, toPairs, type Vector } from '../base/vector.ts'
+import type { Mesh, View } from '../cluster/index.ts'
+import { CHECKPOINT_LOCK, EX, LockSpace, resourceId } from '../locking/index.ts'
+import { MatrixFilesystem, Volume } from '../metadata/index.ts'
+import type { Clock, Log } from '../platform/index.ts'
+import type { FilesystemRecord, Lun } from '../san/index.ts'
+
+/** How often a node tells its peers where its journal durably ends, so that they read it before they must, ms. */
+const ANNOUNCE_PERIOD_MS = 200
+
+export type MountHost = {
+  readonly slot: Slot
+  readonly incarnation: Incarnation
+  readonly mesh: Mesh
+  readonly clock: Clock
+  readonly prng: Prng
+  readonly log: Log
+  readonly timings: Timings
+  readonly dataCacheBytes: number
+  /** The filesystem's LUNs in the order of the record, through this node's pseudo storage drivers. */
+  luns(record: FilesystemRecord): readonly Lun[]
+  /** Where the local image goes: a path that may be overwritten, or ':memory:'. */
+  databasePath(record: FilesystemRecord): string
+  leaseGood(): boolean
+  /** The node cannot trust this filesystem's state any more. */
+  onFatal(record: FilesystemRecord, error: Error): void
+}
+
+export class Mount {
+  #record: FilesystemRecord
+  readonly volume: Volume
+  readonly locks: LockSpace
+  readonly fs: MatrixFilesystem
+  #host: MountHost
+  #state: 'loaded' | 'recovering' | 'serving' | 'withdrawn' = 'loaded'
+  #writing = false
+  #started: Promise<void> | undefined
+  #checkpointing: Promise<void> | undefined
+  #readingAhead = false
+  #ahead: MutableVector = new Map()
+  #announced: Lsn = 0
+  #timer: { cancel(): void } | undefined
+
+  /** Loads the newest checkpoint and what the journals hold after it. Rejects with 'checkpoint-damaged', 'journal-damaged', 'lun-io'. */
+  static async open(host: MountHost, record: FilesystemRecord): Promise<Mount> {
+    let mount: Mount | undefined
+    const volume = await Volume.open({
+      luns: host.luns(record),
+      record,
+      slot: host.slot,
+      incarnation: host.incarnation,
+      databasePath: host.databasePath(record),
+      clock: host.clock,
+      log: host.log.child({ filesystem: record.name }),
+      onFatal: (error) => mount?.withdraw(error),
+      requestCheckpoint: () => void mount?.checkpoint().catch(() => {}),
+    })
+    mount = new Mount(host, record, volume)
+    return mount
+  }
+
+  private constructor(host: MountHost, record: FilesystemRecord, volume: Volume) {
+    const log = host.log.child({ filesystem: record.name })
+    this.#host = host
+    this.#record = record
+    this.volume = volume
+    this.locks = new LockSpace({
+      self: host.slot,
+      clock: host.clock,
+      timings: host.timings,
+      log,
+      send: (to, payload) => host.mesh.send(to, 'lock', withFsid(record.fsid, payload)),
+      leaseGood: host.leaseGood,
+      onFatal: (error) => this.withdraw(error),
+    })
+    this.fs = new MatrixFilesystem({
+      name: record.name,
+      fsid: record.fsid,
+      volume,
+      locks: this.locks.cache,
+      luns: host.luns(record),
+      slot: host.slot,
+      clock: host.clock,
+      prng: host.prng,
+      log,
+      timings: host.timings,
+      limits: { dataCacheBytes: host.dataCacheBytes },
+    })
+  }
+
+  get record(): FilesystemRecord {
+    return this.#record
+  }
+
+  get state(): 'loaded' | 'recovering' | 'serving' | 'withdrawn' {
+    return this.#state
+  }
+
+  /** Resolves once the filesystem serves verbs (the first 'resume' done and its start-up finished). */
+  async started(): Promise<void> {
+    await this.#started
+  }
+
+  /** The view is about to change: no lock is granted from now on. */
+  freeze(): void {
+    if (this.#state === 'serving') this.#state = 'recovering'
+    this.locks.freeze()
+  }
+
+  /** Step 5: takes the seals, applies the dead's journals up to them; returns where the own journal durably ends. */
+  async recover(record: FilesystemRecord, view: View): Promise<Lsn> {
+    assert(record.fsid === this.#record.fsid, `recover: ${record.name} is another filesystem`)
+    this.#mustLive()
+    this.#record = record
+    this.#state = 'recovering'
+    this.locks.freeze()
+    this.volume.setSeals(record.seals)
+    for (const member of view.members) this.volume.setIncarnation(member.slot, member.incarnation)
+    const sealed = endsOfSealed(record)
+    await this.volume.applyTo(sealed)
+    if (!this.#writing) {
+      this.#writing = true
+      this.volume.startWriting(ownStart(record, this.#host.slot, this.#host.incarnation))
+    }
+    return this.volume.durableVector().get(this.#host.slot) ?? 0
+  }
+
+  /** Step 6: rebuilds the locks above `floor`; resolves once this node grants again. */
+  async resume(view: View, floor: Vector): Promise<void> {
+    this.#mustLive()
+    const slots = view.members.map((member) => member.slot)
+    await this.locks.rebuild(slots, floor, view.id)
+    if (this.#state === 'recovering') this.#state = 'serving'
+    this.#started ??= this.#start()
+    this.#started.catch((error) => this.withdraw(error))
+  }
+
+  async #start(): Promise<void> {
+    await this.fs.start()
+    this.#timer = this.#host.clock.every(ANNOUNCE_PERIOD_MS, () => this.#announce())
+  }
+
+  /** Reads a dead incarnation's journal to its end into the image (step 3). */
+  readJournalToEnd(slot: Slot, incarnation: Incarnation): Promise<Lsn> {
+    return this.volume.findEnd(slot, incarnation)
+  }
+
+  /** Publishes a checkpoint, so that journal space before it becomes free; concurrent callers share one. */
+  checkpoint(): Promise<void> {
+    this.#checkpointing ??= this.#publish().finally(() => {
+      this.#checkpointing = undefined
+    })
+    return this.#checkpointing
+  }
+
+  async #publish(): Promise<void> {
+    const hold = await this.locks.cache.acquire(resourceId(CHECKPOINT_LOCK, 0), EX)
+    try {
+      const { sequence, vector } = await this.volume.checkpoint()
+      this.#broadcast({ fsid: this.#record.fsid, published: { sequence, vector: toPairs(vector) } })
+    } finally {
+      hold.release()
+    }
+  }
+
+  #announce(): void {
+    const end = this.volume.durableVector().get(this.#host.slot) ?? 0
+    if (end === this.#announced) return
+    this.#announced = end
+    this.#broadcast({ fsid: this.#record.fsid, durable: end })
+  }
+
+  #broadcast(body: VolumeNote): void {
+    const { mesh, slot } = this.#host
+    const payload = Buffer.from(JSON.stringify(body))
+    for (const member of mesh.view?.members ?? []) if (member.slot !== slot) mesh.send(member.slot, 'volume', payload)
+  }
+
+  /** A peer's note: its journal has grown, or it has published a checkpoint. Only hints: what counts is read from the LUN. */
+  note(from: Slot, body: VolumeNote): void {
+    if (this.#state === 'withdrawn') return
+    if (body.published) this.volume.notePublished(body.published.sequence, fromPairs(body.published.vector))
+    if (body.durable === undefined) return
+    this.#ahead.set(from, body.durable)
+    void this.#readAhead()
+  }
+
+  /** Applies what peers have said is durable, so that little is left to read when a lock comes. */
+  async #readAhead(): Promise<void> {
+    if (this.#readingAhead) return
+    this.#readingAhead = true
+    try {
+      while (this.#state === 'serving' && !this.volume.hasApplied(this.#ahead))
+        await this.volume.applyTo(new Map(this.#ahead))
+    } catch (error) {
+      if (!isMatrixError(error, 'withdrawn'))
+        this.#host.log.warn({ error: String(error) }, 'reading ahead in peers’ journals failed')
+    } finally {
+      this.#readingAhead = false
+    }
+  }
+
+  /** This node no longer trusts its state of the filesystem: nothing of it is used from now on. */
+  withdraw(error: Error): void {
+    if (this.#state === 'withdrawn') return
+    this.#state = 'withdrawn'
+    this.#timer?.cancel()
+    this.locks.withdraw()
+    this.volume.withdraw()
+    this.#host.onFatal(this.#record, error)
+  }
+
+  /** Clean leave: everything written, locks given back, the journal ended. */
+  async close(): Promise<void> {
+    this.#timer?.cancel()
+    if (this.#state === 'withdrawn') return
+    if (this.#started) {
+      await this.#started
+      await this.fs.stop()
+    }
+    await this.volume.close({ clean: true })
+    this.#state = 'withdrawn'
+  }
+
+  #mustLive(): void {
+    if (this.#state === 'withdrawn')
+      throw new MatrixError('withdrawn', `this node has withdrawn from ${this.#record.name}`)
+  }
+}
+
+/** What mounts of one filesystem tell each other on the mesh channel 'volume' (JSON; every field is a hint). */
+export type VolumeNote = {
+  readonly fsid: number
+  readonly durable?: Lsn
+  readonly published?: { readonly sequence: number; readonly vector: [Slot, Lsn][] }
+}
+
+/** Where the journals of sealed incarnations end, the latest per slot. */
+export function endsOfSealed(record: FilesystemRecord): Vector {
+  return maximum(...record.seals.map((seal) => new Map([[seal.slot, seal.lsn]])))
+}
+
+/** Where a new incarnation's journal begins: at the seal of the one before it, 0 for a slot's first. */
+export function ownStart(record: FilesystemRecord, slot: Slot, incarnation: Incarnation): Lsn {
+  const own = record.seals.filter((seal) => seal.slot === slot)
+  for (const seal of own) {
+    assert(seal.incarnation < incarnation, `${record.name}: incarnation ${incarnation} of slot ${slot} has been sealed`)
+  }
+  return Math.max(0, ...own.map((seal) => seal.lsn))
+}
+
+function withFsid(fsid: number, payload: Buffer): Buffer {
+  const out = Buffer.allocUnsafe(4 + payload.length)
+  out.writeUInt32LE(fsid, 0)
+  payload.copy(out, 4)
+  return out
+}

@@ -1,0 +1,140 @@
+/**
+ * Drives `matrix demo` as a user's script would: starts it, waits for `matrix ready`, reads `matrix.json`, kills nodes and brings
+ * them back. Everything end-to-end uses this; nothing here reaches into the product.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+export type DemoNode = {
+  readonly name: string
+  readonly pid: number
+  readonly nfs: { readonly host: string; readonly port: number; readonly mountPort: number; readonly export: string }
+  readonly http: { readonly url: string }
+}
+export type DemoMatrix = {
+  readonly matrix: string
+  readonly nodes: readonly DemoNode[]
+  readonly luns: readonly { readonly name: string; readonly path: string }[]
+}
+
+export type DemoOptions = {
+  readonly dir?: string
+  readonly nodes?: number
+  readonly basePort?: number
+  readonly lunSize?: string
+}
+
+const root = new URL('../..', import.meta.url).pathname
+const cli = join(root, 'src/cli/main.ts')
+/** `matrix demo` promises to be up within 15 s; a loaded test machine gets more before the test gives up, ms. */
+const READY_LIMIT_MS = 60_000
+
+export class Demo {
+  readonly dir: string
+  readonly options: DemoOptions
+  #child: ChildProcess | undefined
+  #temporary: boolean
+  output = ''
+
+  constructor(options: DemoOptions = {}) {
+    this.options = options
+    this.#temporary = options.dir === undefined
+    this.dir = options.dir ?? mkdtempSync(join(tmpdir(), 'matrixfs-demo-'))
+  }
+
+  get matrix(): DemoMatrix {
+    return JSON.parse(readFileSync(join(this.dir, 'matrix.json'), 'utf8'))
+  }
+
+  node(name: string): DemoNode {
+    const found = this.matrix.nodes.find((node) => node.name === name)
+    if (!found) throw new Error(`no node ${name} in ${this.dir}/matrix.json`)
+    return found
+  }
+
+  /** Starts it; resolves with the milliseconds to `matrix ready`. */
+  async start(): Promise<number> {
+    const { nodes = 3, basePort = 24000, lunSize = '8GiB' } = this.options
+    const args = ['demo', '--dir', this.dir, '--nodes', `${nodes}`, '--base-port', `${basePort}`, '--lun-size', lunSize]
+    const began = performance.now()
+    this.output = ''
+    const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+    this.#child = child
+    await new Promise<void>((resolve, reject) => {
+      const fail = (why: string) => reject(new Error(`${why}\n${this.output}`))
+      const timer = setTimeout(() => fail(`matrix demo was not ready within ${READY_LIMIT_MS} ms`), READY_LIMIT_MS)
+      const take = (chunk: Buffer) => {
+        this.output += chunk.toString()
+        if (/^matrix ready$/m.test(this.output)) {
+          clearTimeout(timer)
+          resolve()
+        }
+      }
+      child.stdout.on('data', take)
+      child.stderr.on('data', take)
+      child.on('exit', (code) => {
+        clearTimeout(timer)
+        fail(`matrix demo ended with ${code}`)
+      })
+    })
+    return performance.now() - began
+  }
+
+  /** Ctrl-C; resolves once everything has ended. */
+  async stop(): Promise<void> {
+    const child = this.#child
+    this.#child = undefined
+    if (child && child.exitCode === null && child.signalCode === null) {
+      const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+      child.kill('SIGINT')
+      await ended
+    }
+  }
+
+  /** Stops it and, when the directory was made here, removes it. */
+  async dispose(): Promise<void> {
+    await this.stop()
+    if (this.#temporary) rmSync(this.dir, { recursive: true, force: true })
+  }
+
+  /** SIGKILL to one node. */
+  kill(name: string): void {
+    process.kill(this.node(name).pid, 'SIGKILL')
+  }
+
+  /** `matrix demo start-node NAME`; resolves with its milliseconds once that node serves again. */
+  startNode(name: string): Promise<number> {
+    const began = performance.now()
+    return new Promise((resolve, reject) => {
+      const child = spawn(process.execPath, [cli, 'demo', 'start-node', name, '--dir', this.dir], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+      let output = ''
+      child.stdout.on('data', (chunk) => (output += chunk))
+      child.stderr.on('data', (chunk) => (output += chunk))
+      child.on('exit', (code) =>
+        code === 0 ? resolve(performance.now() - began) : reject(new Error(`start-node ${name}: ${code}\n${output}`)),
+      )
+    })
+  }
+
+  /** `matrix fs check home`: its output; throws when it found something. */
+  check(): string {
+    const config = join(this.dir, 'n1.toml')
+    const result = spawnSync(process.execPath, [cli, 'fs', 'check', 'home', '--config', config], { encoding: 'utf8' })
+    const text = `${result.stdout}${result.stderr}`
+    if (result.status !== 0) throw new Error(`matrix fs check: exit ${result.status}\n${text}`)
+    return text
+  }
+}
+
+/** `--name value` of a script's arguments, as a number. */
+export function numberOption(name: string, fallback: number): number {
+  const at = process.argv.indexOf(`--${name}`)
+  if (at < 0) return fallback
+  const value = Number(process.argv[at + 1])
+  if (!Number.isSafeInteger(value)) throw new Error(`--${name} takes a whole number, not ${process.argv[at + 1]}`)
+  return value
+}

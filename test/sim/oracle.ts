@@ -1,0 +1,101 @@
+/**
+ * What clients were told, held against what they see. Each name in a directory, and each file's content, is a register: writes
+ * carry values never used twice, with the times of call and answer. A read is explained when some single order of the
+ * operations explains it (linearizability of a register with unique values, Gibbons and Korach 1997, as interval rules):
+ *
+ *   1. the value read was written by a call that began before the read ended;
+ *   2. no other write began after that write had ended and ended before the read began (the value would be stale);
+ *   3. reads do not go back: once a read that has ended saw a value, a later read sees that one or one written later.
+ *
+ * A write whose node died unanswered may take effect at any later time or never; one answered as stable is for ever.
+ */
+export type Value = string
+
+type Write = { readonly value: Value; readonly began: number; ended: number }
+
+class Register {
+  readonly name: string
+  #writes = new Map<Value, Write>()
+  /** The read of each value that began last, and the write it implies as a lower bound for later reads. */
+  #seen: { readonly value: Value; readonly ended: number }[] = []
+
+  constructor(name: string, initial: Value) {
+    this.name = name
+    this.#writes.set(initial, { value: initial, began: -1, ended: -1 })
+  }
+
+  begin(value: Value, now: number): Write {
+    const write = { value, began: now, ended: Number.POSITIVE_INFINITY }
+    this.#writes.set(value, write)
+    return write
+  }
+
+  /** The call failed for sure: as if it had never been. */
+  withdraw(write: Write): void {
+    this.#writes.delete(write.value)
+  }
+
+  check(value: Value, began: number, ended: number): void {
+    const write = this.#writes.get(value)
+    if (!write) throw new Error(`${this.name}: read "${value}", which nobody wrote`)
+    if (write.began > ended) throw new Error(`${this.name}: read "${value}" before it was written`)
+    for (const other of this.#writes.values()) {
+      if (other.began > write.ended && other.ended < began) {
+        throw new Error(
+          `${this.name}: read "${value}" (written ${write.began}…${write.ended}) at ${began}…${ended}, although "${other.value}" was written ${other.began}…${other.ended}`,
+        )
+      }
+    }
+    for (const seen of this.#seen) {
+      const later = this.#writes.get(seen.value)
+      if (later && later !== write && seen.ended < began && write.ended < later.began) {
+        throw new Error(
+          `${this.name}: read "${value}" at ${began} after "${seen.value}" had been read by ${seen.ended}`,
+        )
+      }
+    }
+    this.#seen = this.#seen.filter((seen) => seen.value !== value).slice(-16)
+    this.#seen.push({ value, ended })
+  }
+}
+
+/** All registers of a run. Times are virtual milliseconds, made unique by the caller's order. */
+export class Oracle {
+  #registers = new Map<string, Register>()
+  #tick = 0
+  writes = 0
+  reads = 0
+
+  /** A point in time after all earlier ones. */
+  now(): number {
+    return ++this.#tick
+  }
+
+  #register(name: string, initial: Value): Register {
+    let register = this.#registers.get(name)
+    if (!register) {
+      register = new Register(name, initial)
+      this.#registers.set(name, register)
+    }
+    return register
+  }
+
+  /** Notes a write under way; call one of the returned functions at most once. */
+  beginWrite(name: string, value: Value, initial: Value): { ended(): void; failed(): void } {
+    const register = this.#register(name, initial)
+    const write = register.begin(value, this.now())
+    return {
+      ended: () => {
+        this.writes++
+        write.ended = this.now()
+      },
+      failed: () => register.withdraw(write),
+    }
+  }
+
+  /** Checks what a read that began at `began` (from `now()`) has found. */
+  checkRead(name: string, value: Value, initial: Value, began: number): void {
+    this.reads++
+    this.#register(name, initial).check(value, began, this.now())
+  }
+}
