@@ -52,6 +52,7 @@ export type MatrixErrorCode =
   | 'lun-io' // the device reported an error
   | 'format-version' // written by a newer matrixfs
   | 'fenced' // this node has been fenced, or its lease is over: nothing may be written
+  | 'fence-failed' // no fence agent could make sure of a victim: its locks stay where they are
   | 'node-in-use' // another live process has this node's name
   | 'journal-damaged' // an invalid frame is followed by a valid later one
   | 'journal-full' // no checkpoint could free journal space

@@ -3,10 +3,15 @@
  * partition: disk leases, fence requests and the membership database. Everything above reaches a LUN through this face.
  */
 export * from './database.ts'
+export * from './disk-lease.ts'
 export * from './drivers/file-lun.ts'
+export * from './fence.ts'
 export * from './label.ts'
 export * from './lease-sector.ts'
+export * from './lease-thread.ts'
+export * from './lease-watch.ts'
 export * from './lun.ts'
 export * from './lun-layout.ts'
+export * from './membership-store.ts'
 export * from './open-lun.ts'
 export * from './psd.ts'

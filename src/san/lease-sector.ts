@@ -11,13 +11,13 @@ import type { ProcessIdentity } from '../platform/files.ts'
 import type { PeerAddress } from '../platform/transport.ts'
 
 /**
- * `joining`: claimed, not yet a member. `active`: in use. `clean`: given back after all I/O of the incarnation had ended. A slot
- * that was never used has no record at all.
+ * `claiming`: written by a claim that is not sure yet. `joining`: claimed, not yet a member. `active`: in use. `clean`: given
+ * back after all I/O of the incarnation had ended. A slot that was never used has no record at all.
  */
-export type LeaseState = 'joining' | 'active' | 'clean'
+export type LeaseState = 'claiming' | 'joining' | 'active' | 'clean'
 
 /** Codes on disk; zero is none. */
-const stateCodes: Record<LeaseState, number> = { joining: 1, active: 2, clean: 3 }
+const stateCodes: Record<LeaseState, number> = { claiming: 1, joining: 2, active: 3, clean: 4 }
 const statesByCode = new Map(Object.entries(stateCodes).map(([state, code]) => [code, state as LeaseState]))
 
 /** One life of one node: a slot is not compared without its incarnation. */
@@ -44,7 +44,7 @@ export const leaseFormat: SealFormat = { magic: 'MxfsLeas', version: 1 }
 
 export const leaseLayout = defineLayout([
   { name: 'slot', type: 'u8', meaning: 'whose sector this is; must match its place' },
-  { name: 'state', type: 'u8', meaning: '1 joining, 2 active, 3 clean' },
+  { name: 'state', type: 'u8', meaning: '1 claiming, 2 joining, 3 active, 4 clean' },
   { name: 'port', type: 'u16', meaning: 'TCP port of its mesh' },
   { name: 'ioTimeoutMs', type: 'u32', meaning: 'base of the timings, ms' },
   { name: 'incarnation', type: 'u53', meaning: 'counts the claims of the slot, from 1' },
