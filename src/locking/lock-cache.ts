@@ -3,7 +3,8 @@
  *
  * A lock, once granted, stays with the node after its users are done (R10), until another node wants it (BAST) or it ages.
  * `holds` answers synchronously; the fast path of every verb is nothing but `holds`. `acquire` pins: while pinned, a lock
- * is not surrendered. Whoever waits for one lock while pinning others acquires in ascending ResourceId order.
+ * is not surrendered. Whoever waits for one lock while pinning others acquires in ascending ResourceId order; nobody waits
+ * for a lock that it pins itself, in whatever mode: once another node wants the lock, new pins wait until the old are gone.
  */
 
 import type { MaybePromise } from '../base/maybe-promise.ts'
@@ -16,7 +17,7 @@ export interface LockCallouts {
   /** The lock was granted (or raised) with `vector` in its LVB: apply peers' journals at least that far. The lock is usable once this is done. */
   acquired(rid: ResourceId, mode: Mode, vector: Vector): MaybePromise<void>
   /**
-   * The lock is about to go down from `from` to `to` (no user holds it; new local users wait). Leaving EX: write dirty data, flush the
+   * The lock is about to go down from `from` to `to`: nobody pins it above `to`, and new users of more than `to` wait (readers go on when it goes down to PR). Leaving EX: write dirty data, flush the
    * journal up to the last change under the lock. Going to NL: drop what was cached under it. Returns the vector for the LVB: durable LSNs only.
    */
   surrender(rid: ResourceId, from: Mode, to: Mode): MaybePromise<Vector>
@@ -34,12 +35,23 @@ export type AcquireOptions = {
   readonly scope?: 'server' | 'process'
   /** Give up at once (resolve undefined) when another node holds a conflicting lock, after telling it (BAST). */
   readonly noQueue?: boolean
+  /** Reject with MatrixError 'timeout' when the lock was not obtained within this, ms; the request is cancelled. */
+  readonly timeoutMs?: number
+}
+
+/** A lock as the cache keeps it. An inode cache may keep it too: once the lock has left the node for good it is never usable again, so ask `peek` anew then. */
+export interface CachedLock {
+  readonly rid: ResourceId
+  /** What `LockCache.holds` answers, without looking the lock up. */
+  usable(mode: Mode): boolean
 }
 
 export interface LockCache {
   registerCallouts(type: number, callouts: LockCallouts): void
   /** True when the lock is cached in a covering mode, usable now, not about to be surrendered, and the node's lease is good. */
   holds(rid: ResourceId, mode: Mode): boolean
+  /** The lock's entry in the cache, if it has one. */
+  peek(rid: ResourceId): CachedLock | undefined
   /** Pins the lock in at least `mode`: at once when cached (or when this node masters it and nobody conflicts), else a promise. Rejects with MatrixError 'withdrawn' or 'fenced'. */
   acquire(rid: ResourceId, mode: Mode): MaybePromise<Hold>
   acquire(rid: ResourceId, mode: Mode, options: AcquireOptions): MaybePromise<Hold | undefined>

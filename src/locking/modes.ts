@@ -35,3 +35,28 @@ export const coversMode: readonly (readonly boolean[])[] = [
   /* PW */ [o, o, o, o, o, _],
   /* EX */ [o, o, o, o, o, o],
 ]
+
+/** joinModes[a][b]: the weakest mode that gives the rights of both. */
+export const joinModes: readonly (readonly Mode[])[] = [
+  //        NL  CR  CW  PR  PW  EX
+  /* NL */ [NL, CR, CW, PR, PW, EX],
+  /* CR */ [CR, CR, CW, PR, PW, EX],
+  /* CW */ [CW, CW, CW, PW, PW, EX],
+  /* PR */ [PR, PR, PW, PR, PW, EX],
+  /* PW */ [PW, PW, PW, PW, PW, EX],
+  /* EX */ [EX, EX, EX, EX, EX, EX],
+]
+
+/** yieldMode[held][wanted]: the strongest part of what is held that can be kept while another node gets what it wants. */
+export const yieldMode: readonly (readonly Mode[])[] = [
+  //        NL  CR  CW  PR  PW  EX
+  /* NL */ [NL, NL, NL, NL, NL, NL],
+  /* CR */ [CR, CR, CR, CR, CR, NL],
+  /* CW */ [CW, CW, CW, CR, CR, NL],
+  /* PR */ [PR, PR, CR, PR, CR, NL],
+  /* PW */ [PW, PW, CW, PR, CR, NL],
+  /* EX */ [EX, PW, CW, PR, CR, NL],
+]
+
+/** mayWrite[mode]: a lock that leaves this mode has changes to make durable and a journal vector to pass on. */
+export const mayWrite: readonly boolean[] = [_, _, o, _, o, o]

@@ -1,0 +1,357 @@
+/**
+ * One node's end of the distributed lock manager (R7): routes a request to its master, which may be this node itself, and
+ * a master's answers to the lock cache above; rebuilds all masters when the view changes (R8, R53).
+ *
+ * An *epoch* is the life of one view; its number goes with every batch. Within an epoch messages of one peer to another
+ * arrive in order, each once. A message to oneself takes the same way, handled before the outermost call returns: so a
+ * request that this node masters and nobody contests is granted within the call.
+ *
+ *     frozen ──rebuild(epoch)──▶ rebuilding ──END of every member──▶ granting
+ *        ▲                           │ freeze                          │ freeze
+ *        └───────────────────────────┴─────────────────────────────────┘
+ *
+ * The steps of a rebuild, at every member by itself:
+ *  1. `freeze`: what is under way in the old epoch is lost, here and everywhere. Masters grant nothing.
+ *  2. `rebuild`: the master forgets everything and starts from the floor (the end of every journal).
+ *  3. The cache above reports what it holds, exclusive first, then what it waits for, each to its new master.
+ *  4. An END to every member says: that was all of mine. It carries the maximum of every vector this node ever
+ *     surrendered, and raises the receiver's floor.
+ *  5. A master that has the ENDs of all members grants again. What came before is queued, in order of arrival.
+ *
+ * What was in flight when the epoch ended, and why nothing is wrong afterwards. The holder's own state is the truth:
+ *  - REQUEST, or the GRANT or DENIED that answered it: the client still waits and asks again; a lost grant was never used.
+ *  - DOWN: the client no longer holds it and reports nothing; the vector it brought is in its END.
+ *  - a surrender under way: the client reports what it still holds, and sends the DOWN in the new epoch.
+ *  - BAST: the new master finds the same holder in the same way and tells it again.
+ *  - CANCEL or CANCELLED: the client does not ask again; that is the cancelling.
+ *  - a GRANT that arrived while its older grant was being surrendered: the client reports the new grant; the DOWN names
+ *    the older one and only its vector counts (lock-master.ts, rule 5).
+ *
+ * A second failure at any step means another `freeze` and `rebuild` with a higher epoch: nothing of the first one counts.
+ * Peers may be ahead: a batch of a later epoch waits until that epoch is rebuilt here; one of an earlier epoch is dropped.
+ */
+import { assert } from '../base/assert.ts'
+import { isMatrixError, MatrixError } from '../base/errors.ts'
+import type { Slot } from '../base/ids.ts'
+import { emptyVector, type MutableVector, maximum, raise, type Vector } from '../base/vector.ts'
+import type { Clock } from '../platform/clock.ts'
+import { LockBatches } from './lock-batches.ts'
+import { decodeBatch, epochOf } from './lock-codec.ts'
+import { type Effect, LockMaster, type ResourceStatus } from './lock-master.ts'
+import {
+  BAST,
+  CANCEL,
+  CANCELLED,
+  DENIED,
+  DOWN,
+  END,
+  GRANT,
+  HELD,
+  isForMaster,
+  type LockMessage,
+  lockMessage,
+  lockMessageNames,
+  REQUEST,
+} from './lock-message.ts'
+import { Mastering } from './mastering.ts'
+import type { Mode } from './modes.ts'
+import type { ResourceId } from './resource.ts'
+
+/** Batches of a later epoch that wait for it, bytes in all: every member's report of a full lock cache fits. */
+export const EARLY_BYTES_MAX = 256 * 2 ** 20
+
+/** The lock cache above. Called only from within calls into the Dlm; may call back. */
+export interface LockClient {
+  granted(rid: ResourceId, seq: number, mode: Mode, vector: Vector): void
+  denied(rid: ResourceId, seq: number): void
+  cancelled(rid: ResourceId, seq: number): void
+  /** Another node wants `wanted`, which the grant `seq` is in the way of. */
+  blocking(rid: ResourceId, seq: number, wanted: Mode): void
+  /** Call `held` for all that is held, exclusive first, then `request` for all that is waited for. */
+  report(): void
+  /** The report is out: surrenders may go on. */
+  resumed(): void
+}
+
+export type DlmOptions = {
+  readonly self: Slot
+  readonly clock: Clock
+  send(to: Slot, payload: Buffer): void
+  /** A peer broke the protocol: lock state can no longer be trusted. */
+  onFatal(error: Error): void
+}
+
+/** Since the start. */
+export type DlmCounters = {
+  readonly messagesSent: number
+  readonly batchesSent: number
+  readonly messagesReceived: number
+  /** Messages to this node's own master and back: no traffic. */
+  readonly messagesLocal: number
+  readonly rebuilds: number
+}
+
+type Phase = 'frozen' | 'rebuilding' | 'granting'
+type Rebuild = { readonly missing: Set<Slot>; readonly resolve: () => void; readonly reject: (error: Error) => void }
+
+export class Dlm {
+  readonly self: Slot
+  readonly #clock: Clock
+  readonly #onFatal: (error: Error) => void
+  readonly #batches: LockBatches
+  readonly #master = new LockMaster()
+  #client: LockClient | undefined
+  #phase: Phase = 'frozen'
+  /** 0 before the first view; views count from 1. */
+  #epoch = 0
+  #mastering: Mastering | undefined
+  #rebuild: Rebuild | undefined
+  #early: { readonly from: Slot; readonly epoch: number; readonly payload: Buffer }[] = []
+  #earlyBytes = 0
+  /** Messages of this node to itself, in order; handled by the outermost call. */
+  #local: LockMessage[] = []
+  #localHandled = 0
+  #handling = false
+  /** The maximum of all vectors that this node gave away. */
+  readonly #surrendered: MutableVector = new Map()
+  #sequence = 0
+  #stopped = false
+  #messagesReceived = 0
+  #messagesLocal = 0
+  #rebuilds = 0
+
+  constructor(options: DlmOptions) {
+    this.self = options.self
+    this.#clock = options.clock
+    this.#onFatal = options.onFatal
+    this.#batches = new LockBatches(options.clock, (to, payload) => options.send(to, payload))
+  }
+
+  attach(client: LockClient): void {
+    this.#client = client
+  }
+
+  /** True from `freeze` until this node has reported in the next epoch: no message may be sent. */
+  get frozen(): boolean {
+    return this.#phase === 'frozen'
+  }
+
+  get phase(): Phase {
+    return this.#phase
+  }
+
+  get epoch(): number {
+    return this.#epoch
+  }
+
+  nextSequence(): number {
+    return ++this.#sequence
+  }
+
+  /** Asks for `mode`, answered by `granted` or `denied`, perhaps within the call. While frozen, the report will ask. */
+  request(rid: ResourceId, seq: number, mode: Mode, noQueue: boolean): void {
+    if (!this.frozen) this.#send(this.#masterOf(rid), lockMessage(REQUEST, rid, seq, mode, emptyVector, noQueue))
+  }
+
+  /** Gives up grant `seq` down to `mode`. Not while frozen: the caller keeps it until `resumed`. */
+  down(rid: ResourceId, seq: number, mode: Mode, vector: Vector): void {
+    assert(!this.frozen, 'no lock goes down while frozen')
+    raise(this.#surrendered, vector)
+    this.#send(this.#masterOf(rid), lockMessage(DOWN, rid, seq, mode, vector))
+  }
+
+  /** Answered by `cancelled`, or by the grant or denial it crosses with. While frozen, the report leaves the request out. */
+  cancel(rid: ResourceId, seq: number): void {
+    if (!this.frozen) this.#send(this.#masterOf(rid), lockMessage(CANCEL, rid, seq))
+  }
+
+  /** Only from within `report`. */
+  held(rid: ResourceId, seq: number, mode: Mode): void {
+    this.#send(this.#masterOf(rid), lockMessage(HELD, rid, seq, mode))
+  }
+
+  /** Step 1. What of this epoch is still on its way no longer counts. */
+  freeze(): void {
+    this.#phase = 'frozen'
+    this.#master.freeze()
+    this.#local = []
+    this.#localHandled = 0
+    this.#batches.begin(this.#epoch)
+    this.#abandonRebuild()
+  }
+
+  /** Steps 2–5. Resolves when this node's master grants again; rejects with MatrixError 'view-changed' when frozen before. */
+  rebuild(members: readonly Slot[], floor: Vector, epoch: number): Promise<void> {
+    assert(!this.#stopped, 'a withdrawn lock space is not rebuilt')
+    assert(Number.isSafeInteger(epoch) && epoch > this.#epoch, `epoch ${epoch} follows ${this.#epoch}`)
+    assert(members.includes(this.self), `slot ${this.self} is a member of view ${epoch}`)
+    this.freeze()
+    this.#epoch = epoch
+    this.#rebuilds++
+    this.#mastering = new Mastering(members)
+    this.#batches.begin(epoch)
+    this.#master.reset(floor)
+    const done = new Promise<void>((resolve, reject) => {
+      this.#rebuild = { missing: new Set(members), resolve, reject }
+    })
+    done.catch(() => {}) // who froze knows; a caller that waits is told all the same
+    this.#phase = 'rebuilding'
+    this.#together(() => {
+      this.#client?.report()
+      for (const slot of this.#mastering?.members ?? [])
+        this.#send(slot, lockMessage(END, 0, 0, 0, maximum(this.#surrendered)))
+      this.#client?.resumed()
+    })
+    this.#receiveEarly()
+    return done
+  }
+
+  #abandonRebuild(): void {
+    const rebuild = this.#rebuild
+    this.#rebuild = undefined
+    rebuild?.reject(
+      new MatrixError('view-changed', `the view changed while locks of epoch ${this.#epoch} were rebuilt`),
+    )
+  }
+
+  /** One batch of a peer; the payload is copied when it has to wait. */
+  receive(from: Slot, payload: Buffer): void {
+    if (this.#stopped) return
+    try {
+      const epoch = epochOf(payload)
+      if (epoch > this.#epoch) this.#keepEarly(from, epoch, Buffer.from(payload))
+      else if (epoch === this.#epoch && !this.frozen) this.#handleBatch(from, payload)
+    } catch (error) {
+      if (!isMatrixError(error, 'protocol')) throw error
+      this.#onFatal(error)
+    }
+  }
+
+  #keepEarly(from: Slot, epoch: number, payload: Buffer): void {
+    this.#earlyBytes += payload.length
+    if (this.#earlyBytes > EARLY_BYTES_MAX) {
+      throw new MatrixError('protocol', `slot ${from} sent more than ${EARLY_BYTES_MAX} bytes ahead of epoch ${epoch}`)
+    }
+    this.#early.push({ from, epoch, payload })
+  }
+
+  #receiveEarly(): void {
+    const early = this.#early
+    this.#early = early.filter((batch) => batch.epoch > this.#epoch)
+    this.#earlyBytes = this.#early.reduce((sum, batch) => sum + batch.payload.length, 0)
+    for (const { from, epoch, payload } of early) if (epoch === this.#epoch) this.receive(from, payload)
+  }
+
+  #handleBatch(from: Slot, payload: Buffer): void {
+    const { epoch, messages } = decodeBatch(payload)
+    if (!this.#mastering?.has(from)) throw new MatrixError('protocol', `slot ${from} is no member of epoch ${epoch}`)
+    this.#messagesReceived += messages.length
+    this.#together(() => {
+      for (const message of messages) {
+        if (this.frozen || this.#stopped || epoch !== this.#epoch) return
+        this.#handle(from, message)
+        this.#drain()
+      }
+    })
+  }
+
+  #handle(from: Slot, message: LockMessage): void {
+    if (message.type === END) this.#ended(from, message.vector)
+    else if (isForMaster(message.type)) {
+      if (this.#masterOf(message.rid) !== this.self) {
+        throw new MatrixError('protocol', `slot ${from} sent a ${lockMessageNames[message.type]} to the wrong master`)
+      }
+      this.#carryOut(this.#master.step(from, message, this.#clock.now()))
+    } else this.#answer(from, message)
+  }
+
+  #answer(from: Slot, message: LockMessage): void {
+    const { rid, seq, mode } = message
+    if (this.#masterOf(rid) !== from) {
+      throw new MatrixError('protocol', `slot ${from} answered (${lockMessageNames[message.type]}) for another master`)
+    }
+    if (message.type === GRANT) this.#client?.granted(rid, seq, mode, message.vector)
+    else if (message.type === DENIED) this.#client?.denied(rid, seq)
+    else if (message.type === BAST) this.#client?.blocking(rid, seq, mode)
+    else if (message.type === CANCELLED) this.#client?.cancelled(rid, seq)
+  }
+
+  /** Step 5. */
+  #ended(from: Slot, surrendered: Vector): void {
+    const rebuild = this.#rebuild
+    if (!rebuild?.missing.delete(from)) throw new MatrixError('protocol', `slot ${from} ended its report twice`)
+    this.#master.raiseFloor(surrendered)
+    if (rebuild.missing.size > 0) return
+    this.#rebuild = undefined
+    this.#phase = 'granting'
+    this.#carryOut(this.#master.resume(this.#clock.now()))
+    rebuild.resolve()
+  }
+
+  #carryOut(effects: readonly Effect[]): void {
+    for (const { to, message } of effects) this.#send(to, message)
+  }
+
+  #send(to: Slot, message: LockMessage): void {
+    if (this.#stopped) return
+    if (to !== this.self) {
+      this.#batches.add(to, message)
+      return
+    }
+    this.#messagesLocal++
+    this.#local.push(message)
+    if (!this.#handling) this.#together(() => {})
+  }
+
+  /** Runs `work`, then handles what this node told itself meanwhile; nested calls leave that to the outermost. */
+  #together(work: () => void): void {
+    const outermost = !this.#handling
+    this.#handling = true
+    try {
+      work()
+      if (outermost) this.#drain()
+    } finally {
+      if (outermost) this.#handling = false
+    }
+  }
+
+  #drain(): void {
+    while (this.#localHandled < this.#local.length) {
+      this.#handle(this.self, this.#local[this.#localHandled++] as LockMessage)
+    }
+    this.#local.length = 0
+    this.#localHandled = 0
+  }
+
+  #masterOf(rid: ResourceId): Slot {
+    assert(this.#mastering, 'there is a view')
+    return this.#mastering.masterOf(rid)
+  }
+
+  /** Sends at once what is collected. */
+  flush(): void {
+    this.#batches.flush()
+  }
+
+  /** For good: nothing is sent, received or granted any more. */
+  stop(): void {
+    this.freeze()
+    this.#stopped = true
+    this.#early = []
+  }
+
+  /** Resources mastered here, contended ones first. */
+  resources(limit: number): ResourceStatus[] {
+    return this.#master.status(this.#clock.now(), limit)
+  }
+
+  counters(): DlmCounters {
+    return {
+      messagesSent: this.#batches.messagesSent,
+      batchesSent: this.#batches.batchesSent,
+      messagesReceived: this.#messagesReceived,
+      messagesLocal: this.#messagesLocal,
+      rebuilds: this.#rebuilds,
+    }
+  }
+}

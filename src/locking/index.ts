@@ -1,0 +1,12 @@
+/**
+ * Floor 4: locks. A symmetric distributed lock manager (modes.ts, lock-master.ts, dlm.ts) and the lock-caching layer on top
+ * of it (lcl.ts), which is all that the filesystem sees (lock-cache.ts). A lock knows nothing of inodes: what has to happen
+ * when one comes or goes is a table of callouts that the floor above registers.
+ */
+export * from './lcl.ts'
+export * from './lock-cache.ts'
+export type { ResourceStatus } from './lock-master.ts'
+export * from './lock-space.ts'
+export * from './mastering.ts'
+export * from './modes.ts'
+export * from './resource.ts'

@@ -1,0 +1,180 @@
+/**
+ * One lock as this node's cache keeps it: what the DLM granted, who uses it here, and what is under way. Pure state; what
+ * happens to it when is lcl.ts.
+ */
+import type { Vector } from '../base/vector.ts'
+import type { Timer } from '../platform/clock.ts'
+import type { CachedLock, Hold } from './lock-cache.ts'
+import { CR, compatible, coversMode, EX, joinModes, type Mode, NL } from './modes.ts'
+import type { ResourceId } from './resource.ts'
+
+/** A callout under way; while there is one, nothing else is begun. */
+export type Busy = 'no' | 'acquiring' | 'surrendering'
+
+/** A request that its master has not answered yet. */
+export type PendingRequest = {
+  readonly seq: number
+  readonly mode: Mode
+  readonly noQueue: boolean
+  cancelled: boolean
+}
+
+/** A surrender whose callout has finished while the lock space was frozen. */
+export type Surrendered = { readonly to: Mode; readonly vector: Vector }
+
+/** A local user that waits for the lock. Settled exactly once. */
+export class LockWaiter {
+  readonly mode: Mode
+  readonly exclusive: boolean
+  readonly noQueue: boolean
+  /** Undefined until settled. */
+  outcome: { readonly hold: Hold | undefined } | { readonly error: Error } | undefined
+  timer: Timer | undefined
+  #resolve: ((hold: Hold | undefined) => void) | undefined
+  #reject: ((error: Error) => void) | undefined
+
+  constructor(mode: Mode, options: { readonly processScope: boolean; readonly noQueue: boolean }) {
+    this.mode = mode
+    this.exclusive = options.processScope
+    this.noQueue = options.noQueue
+  }
+
+  settle(outcome: { readonly hold: Hold | undefined } | { readonly error: Error }): void {
+    this.outcome = outcome
+    this.timer?.cancel()
+    if ('error' in outcome) this.#reject?.(outcome.error)
+    else this.#resolve?.(outcome.hold)
+  }
+
+  /** For whoever has to wait; asked for only while there is no outcome. */
+  promise(): Promise<Hold | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+  }
+}
+
+export class LocalLock implements CachedLock {
+  readonly rid: ResourceId
+  readonly #leaseGood: () => boolean
+
+  /** What the DLM granted, by which request. */
+  granted: Mode = NL
+  grantSeq = 0
+  /** The vector of a grant whose acquire callout has not begun. */
+  arrived: Vector | undefined
+  /** Granted, and its callout done. */
+  mode: Mode = NL
+  /** New pins are let in up to here: `mode`, or what will be left once the lock has gone down. */
+  open: Mode = NL
+  /** The fast path is let in up to here: `open`, and what is pinned anyway. */
+  usableMode: Mode = NL
+
+  busy: Busy = 'no'
+  request: PendingRequest | undefined
+  /** The grant that the surrender under way gives up, and how far. */
+  surrenderSeq = 0
+  surrenderFrom: Mode = NL
+  surrendered: Surrendered | undefined
+  surrenderTo: Mode = NL
+
+  /** What another node wants that this one is in the way of; NL: nobody. */
+  bast: Mode = NL
+  /** When the lock became usable in `mode`: the minimum hold time counts from here, ms. */
+  usableSince = 0
+  minHoldTimer: Timer | undefined
+  /** Asked for ahead of its user (acquireAll). */
+  prefetch: Mode = NL
+  /** To be given up as soon as nobody uses it. */
+  leaving = false
+
+  /** Used since it was granted, and since the last look of the ageing. */
+  touched = false
+  idleLooks = 0
+
+  waiters: LockWaiter[] = []
+  pinned = 0
+  /** Pins by mode. */
+  readonly #pins: number[] = [0, 0, 0, 0, 0, 0]
+  #processPins: number[] | undefined
+
+  constructor(rid: ResourceId, leaseGood: () => boolean) {
+    this.rid = rid
+    this.#leaseGood = leaseGood
+  }
+
+  usable(mode: Mode): boolean {
+    if (!coversMode[this.usableMode]![mode] || !this.#leaseGood()) return false
+    this.touched = true
+    return true
+  }
+
+  pin(mode: Mode, processScope: boolean): void {
+    ;(this.#pins[mode] as number)++
+    this.pinned++
+    this.touched = true
+    if (!processScope) return
+    this.#processPins ??= [0, 0, 0, 0, 0, 0]
+    ;(this.#processPins[mode] as number)++
+  }
+
+  unpin(mode: Mode, processScope: boolean): void {
+    ;(this.#pins[mode] as number)--
+    this.pinned--
+    if (processScope && this.#processPins) (this.#processPins[mode] as number)--
+    if (this.usableMode !== this.open) this.refresh()
+  }
+
+  /** Lets users in up to `mode` from now on; those who pin more keep it. */
+  openTo(mode: Mode): void {
+    this.open = mode
+    this.refresh()
+  }
+
+  /** Recomputes `usableMode`: a pinned lock stays usable for the one who pinned it until it is released. */
+  refresh(): void {
+    let usable = this.open
+    if (this.pinned > 0 && this.open !== this.mode) {
+      for (let mode: number = CR; mode <= EX; mode++) {
+        if ((this.#pins[mode] as number) > 0) usable = joinModes[usable]![mode] as Mode
+      }
+    }
+    this.usableMode = usable
+  }
+
+  /** Somebody here uses more than `mode`. */
+  pinnedAbove(mode: Mode): boolean {
+    if (this.pinned === 0) return false
+    for (let pin: number = CR; pin <= EX; pin++) {
+      if ((this.#pins[pin] as number) > 0 && !coversMode[mode]![pin]) return true
+    }
+    return false
+  }
+
+  /** Process scope: no local user of process scope is in the way of `mode` (R11). */
+  fitsProcess(mode: Mode): boolean {
+    if (!this.#processPins) return true
+    for (let pin: number = CR; pin <= EX; pin++) {
+      if ((this.#processPins[pin] as number) > 0 && !compatible[pin]![mode]) return false
+    }
+    return true
+  }
+
+  /** Nobody uses it, wants it or changes it. */
+  get quiet(): boolean {
+    return (
+      this.pinned === 0 &&
+      this.busy === 'no' &&
+      !this.request &&
+      !this.arrived &&
+      this.waiters.length === 0 &&
+      this.bast === NL
+    )
+  }
+
+  /** Nothing is left to remember. */
+  get gone(): boolean {
+    return this.quiet && this.granted === NL && this.prefetch === NL
+  }
+}

@@ -1,0 +1,374 @@
+/**
+ * The master's side of the DLM for the resources mastered at this node: a protocol core without I/O. Messages of clients
+ * (one per node, R16) go in, messages to clients come out.
+ *
+ * A resource has holders, at most one per node, and two queues in order of arrival: nodes that hold it and want more
+ * (*converting*), and nodes that do not hold it (*waiting*). The head of the line is the first converting, else the first
+ * waiting. Rules:
+ *
+ * 1. Any two holders are compatible.
+ * 2. Only the head of the line is granted, so nobody overtakes; then the next is looked at.
+ * 3. A holder in the way of the head gets a BAST with the mode the head wants, and again only when that mode changes.
+ * 4. A client obeys a BAST once its users are done, also while it waits for a conversion itself. So two holders of PR that
+ *    both want EX do not block each other for ever: the later one is told, drops to NL, and its request moves to the
+ *    waiting queue, at the place of its arrival.
+ * 5. A grant is known by the sequence number of its request. A DOWN that names an older grant crossed with a newer one: its
+ *    vector counts, its mode does not.
+ * 6. The lock value block (LVB) is the maximum of the vectors that surrenders brought. A resource that nobody holds or
+ *    wants is remembered for its LVB, up to a limit; the LVBs of the forgotten are merged into the *floor*, with which
+ *    every unknown resource starts. Vectors handed out are never changed afterwards.
+ * 7. Nothing is granted or denied between `freeze` and `resume` (R53); requests queue up.
+ */
+import { assert, unreachable } from '../base/assert.ts'
+import { MatrixError } from '../base/errors.ts'
+import type { Slot } from '../base/ids.ts'
+import { covers, emptyVector, maximum, type Vector } from '../base/vector.ts'
+import {
+  BAST,
+  CANCEL,
+  CANCELLED,
+  DENIED,
+  DOWN,
+  END,
+  GRANT,
+  HELD,
+  type LockMessage,
+  lockMessage,
+  lockMessageNames,
+  REQUEST,
+} from './lock-message.ts'
+import { compatible, coversMode, type Mode, modeNames, NL } from './modes.ts'
+import { type ResourceId, resourceName } from './resource.ts'
+
+/** Resources nobody holds that are remembered for their LVB (about 200 bytes each). */
+export const IDLE_RESOURCES_MAX = 65_536
+
+export type Effect = { readonly to: Slot; readonly message: LockMessage }
+
+type Holder = { readonly slot: Slot; mode: Mode; seq: number; told: Mode }
+type Waiter = {
+  readonly slot: Slot
+  readonly mode: Mode
+  readonly seq: number
+  readonly order: number
+  readonly since: number
+}
+
+type Resource = {
+  readonly rid: ResourceId
+  readonly holders: Holder[]
+  readonly converting: Waiter[]
+  readonly waiting: Waiter[]
+  /** Undefined while no surrender brought more than the floor. */
+  lvb: Vector | undefined
+}
+
+/** One resource as status shows it; ages in milliseconds. */
+export type ResourceStatus = {
+  readonly rid: ResourceId
+  readonly name: string
+  readonly holders: readonly { readonly slot: Slot; readonly mode: string }[]
+  readonly waiters: readonly {
+    readonly slot: Slot
+    readonly mode: string
+    readonly converting: boolean
+    readonly ageMs: number
+  }[]
+}
+
+const nothing: readonly Effect[] = []
+
+export class LockMaster {
+  #resources = new Map<ResourceId, Resource>()
+  /** Of those, the ones without holders and waiters, longest idle first. */
+  #idle = new Set<Resource>()
+  /** No-queue requests that came while nothing may be granted. */
+  #undecided: { readonly from: Slot; readonly message: LockMessage }[] = []
+  #floor: Vector = emptyVector
+  #granting = false
+  #arrivals = 0
+  readonly #idleMax: number
+
+  constructor(options: { readonly idleMax?: number } = {}) {
+    this.#idleMax = options.idleMax ?? IDLE_RESOURCES_MAX
+  }
+
+  get floor(): Vector {
+    return this.#floor
+  }
+
+  freeze(): void {
+    this.#granting = false
+  }
+
+  /** Forgets everything; holders report next, then `resume`. */
+  reset(floor: Vector): void {
+    this.#granting = false
+    this.#resources.clear()
+    this.#idle.clear()
+    this.#undecided = []
+    this.#floor = maximum(floor)
+  }
+
+  /** Before `resume`: no resource starts below `vector` either. */
+  raiseFloor(vector: Vector): void {
+    assert(!this.#granting, 'the floor rises before granting')
+    if (!covers(this.#floor, vector)) this.#floor = maximum(this.#floor, vector)
+  }
+
+  /** Everybody has reported: grants what can be granted, tells who is in the way. */
+  resume(now: number): readonly Effect[] {
+    const effects: Effect[] = []
+    this.#granting = true
+    for (const resource of this.#resources.values()) {
+      if (resource.lvb) resource.lvb = maximum(resource.lvb, this.#floor)
+      this.#serve(resource, effects)
+      this.#settle(resource)
+    }
+    const undecided = this.#undecided
+    this.#undecided = []
+    for (const { from, message } of undecided) effects.push(...this.step(from, message, now))
+    return effects
+  }
+
+  /** Handles one message of a client; `now` (ms) is only for status. Throws MatrixError 'protocol' when it makes no sense. */
+  step(from: Slot, message: LockMessage, now: number): readonly Effect[] {
+    switch (message.type) {
+      case REQUEST:
+        return this.#request(from, message, now)
+      case DOWN:
+        return this.#down(from, message)
+      case CANCEL:
+        return this.#cancel(from, message)
+      case HELD:
+        return this.#held(from, message)
+      case END:
+      case GRANT:
+      case DENIED:
+      case BAST:
+      case CANCELLED:
+        throw senseless(from, message, 'a master takes no such message')
+      default:
+        return unreachable(message.type)
+    }
+  }
+
+  #request(from: Slot, message: LockMessage, now: number): readonly Effect[] {
+    const { rid, seq, mode } = message
+    if (mode === NL) throw senseless(from, message, 'nothing is asked for')
+    if (message.noQueue && !this.#granting) {
+      this.#undecided.push({ from, message })
+      return nothing
+    }
+    const resource = this.#resource(rid)
+    const holder = holderOf(resource, from)
+    if (waiterOf(resource, from)) throw senseless(from, message, 'a request of this node is queued already')
+    if (holder && (holder.mode === mode || !coversMode[mode]![holder.mode])) {
+      throw senseless(from, message, `not a raise of ${modeNames[holder.mode]}`)
+    }
+    const effects: Effect[] = []
+    const waiter: Waiter = { slot: from, mode, seq, order: this.#arrivals++, since: now }
+    if (this.#granting && this.#isNext(resource, holder) && fits(resource, waiter)) {
+      this.#grant(resource, waiter, effects)
+    } else if (message.noQueue) {
+      effects.push({ to: from, message: lockMessage(DENIED, rid, seq) })
+      tellHolders(resource, waiter, effects)
+    } else {
+      const queue = holder ? resource.converting : resource.waiting
+      queue.push(waiter)
+      if (this.#granting && headOf(resource) === waiter) tellHolders(resource, waiter, effects)
+    }
+    this.#settle(resource)
+    return effects
+  }
+
+  /** Would a request that came now be the head of the line? */
+  #isNext(resource: Resource, holder: Holder | undefined): boolean {
+    return resource.converting.length === 0 && (holder !== undefined || resource.waiting.length === 0)
+  }
+
+  #down(from: Slot, message: LockMessage): readonly Effect[] {
+    const resource = this.#resource(message.rid)
+    const effects: Effect[] = []
+    if (message.vector.size > 0 && !covers(resource.lvb ?? this.#floor, message.vector)) {
+      resource.lvb = maximum(resource.lvb ?? this.#floor, message.vector)
+    }
+    const holder = holderOf(resource, from)
+    if (!holder) throw senseless(from, message, 'it does not hold this')
+    if (holder.seq === message.seq) {
+      if (!coversMode[holder.mode]![message.mode]) throw senseless(from, message, `above ${modeNames[holder.mode]}`)
+      holder.mode = message.mode
+      if (message.mode === NL) this.#dropHolder(resource, holder)
+      if (this.#granting) this.#serve(resource, effects)
+    }
+    this.#settle(resource)
+    return effects
+  }
+
+  /** A converting request of a node that now holds nothing waits with the others, at the place of its arrival. */
+  #dropHolder(resource: Resource, holder: Holder): void {
+    remove(resource.holders, holder)
+    const waiter = resource.converting.find((other) => other.slot === holder.slot)
+    if (!waiter) return
+    remove(resource.converting, waiter)
+    const before = resource.waiting.findIndex((other) => other.order > waiter.order)
+    resource.waiting.splice(before < 0 ? resource.waiting.length : before, 0, waiter)
+  }
+
+  #cancel(from: Slot, message: LockMessage): readonly Effect[] {
+    const { rid, seq } = message
+    const resource = this.#resource(rid)
+    const waiter = waiterOf(resource, from)
+    const undecided = this.#undecided.findIndex((entry) => entry.from === from && entry.message.seq === seq)
+    const effects: Effect[] = []
+    if (undecided >= 0) {
+      this.#undecided.splice(undecided, 1)
+      effects.push({ to: from, message: lockMessage(CANCELLED, rid, seq) })
+    } else if (waiter?.seq === seq) {
+      remove(resource.converting, waiter)
+      remove(resource.waiting, waiter)
+      effects.push({ to: from, message: lockMessage(CANCELLED, rid, seq) })
+      if (this.#granting) this.#serve(resource, effects)
+    } // else it crossed with the grant or the denial, which is the answer
+    this.#settle(resource)
+    return effects
+  }
+
+  #held(from: Slot, message: LockMessage): readonly Effect[] {
+    const { rid, seq, mode } = message
+    if (this.#granting) throw senseless(from, message, 'nothing is being rebuilt')
+    const resource = this.#resource(rid)
+    if (mode === NL || holderOf(resource, from)) throw senseless(from, message, 'held twice, or not at all')
+    for (const other of resource.holders) {
+      assert(
+        compatible[other.mode]![mode],
+        `rule 1: ${resourceName(rid)} is held ${modeNames[other.mode]} at ${other.slot} and ${modeNames[mode]} at ${from}`,
+      )
+    }
+    resource.holders.push({ slot: from, mode, seq, told: NL })
+    return nothing
+  }
+
+  /** Grants from the head of the line as far as it goes. */
+  #serve(resource: Resource, effects: Effect[]): void {
+    for (let head = headOf(resource); head; head = headOf(resource)) {
+      if (!fits(resource, head)) {
+        tellHolders(resource, head, effects)
+        return
+      }
+      remove(resource.converting.length > 0 ? resource.converting : resource.waiting, head)
+      this.#grant(resource, head, effects)
+    }
+  }
+
+  #grant(resource: Resource, waiter: Waiter, effects: Effect[]): void {
+    const { slot, mode, seq } = waiter
+    const holder = holderOf(resource, slot)
+    if (holder) {
+      holder.mode = mode
+      holder.seq = seq
+      holder.told = NL
+    } else {
+      resource.holders.push({ slot, mode, seq, told: NL })
+    }
+    effects.push({ to: slot, message: lockMessage(GRANT, resource.rid, seq, mode, resource.lvb ?? this.#floor) })
+  }
+
+  #resource(rid: ResourceId): Resource {
+    let resource = this.#resources.get(rid)
+    if (!resource) {
+      resource = { rid, holders: [], converting: [], waiting: [], lvb: undefined }
+      this.#resources.set(rid, resource)
+    }
+    return resource
+  }
+
+  /** Files a resource as idle or busy, and forgets the longest idle beyond the limit. */
+  #settle(resource: Resource): void {
+    if (resource.holders.length > 0 || headOf(resource)) {
+      this.#idle.delete(resource)
+      return
+    }
+    if (resource.lvb && !covers(this.#floor, resource.lvb)) this.#idle.add(resource)
+    else this.#forget(resource)
+    if (this.#idle.size <= this.#idleMax) return
+    const oldest = this.#idle.values().next().value as Resource
+    this.#floor = maximum(this.#floor, oldest.lvb as Vector)
+    this.#forget(oldest)
+  }
+
+  #forget(resource: Resource): void {
+    this.#idle.delete(resource)
+    this.#resources.delete(resource.rid)
+  }
+
+  /** Resources held or waited for; at most `limit`, those somebody waits for first. */
+  status(now: number, limit: number): ResourceStatus[] {
+    const all = [...this.#resources.values()].filter((resource) => !this.#idle.has(resource))
+    const contended = all.filter((resource) => headOf(resource))
+    const quiet = all.filter((resource) => !headOf(resource))
+    return [...contended, ...quiet].slice(0, limit).map((resource) => describe(resource, now))
+  }
+
+  get size(): number {
+    return this.#resources.size
+  }
+}
+
+function describe(resource: Resource, now: number): ResourceStatus {
+  const waiter = (converting: boolean) => (entry: Waiter) => ({
+    slot: entry.slot,
+    mode: modeNames[entry.mode],
+    converting,
+    ageMs: now - entry.since,
+  })
+  return {
+    rid: resource.rid,
+    name: resourceName(resource.rid),
+    holders: resource.holders.map(({ slot, mode }) => ({ slot, mode: modeNames[mode] })),
+    waiters: [...resource.converting.map(waiter(true)), ...resource.waiting.map(waiter(false))],
+  }
+}
+
+function headOf(resource: Resource): Waiter | undefined {
+  return resource.converting[0] ?? resource.waiting[0]
+}
+
+function holderOf(resource: Resource, slot: Slot): Holder | undefined {
+  for (const holder of resource.holders) if (holder.slot === slot) return holder
+  return undefined
+}
+
+function waiterOf(resource: Resource, slot: Slot): Waiter | undefined {
+  for (const waiter of resource.converting) if (waiter.slot === slot) return waiter
+  for (const waiter of resource.waiting) if (waiter.slot === slot) return waiter
+  return undefined
+}
+
+/** Rule 1 would hold with `waiter` granted. */
+function fits(resource: Resource, waiter: Waiter): boolean {
+  for (const holder of resource.holders) {
+    if (holder.slot !== waiter.slot && !compatible[holder.mode]![waiter.mode]) return false
+  }
+  return true
+}
+
+/** Rule 3. */
+function tellHolders(resource: Resource, waiter: Waiter, effects: Effect[]): void {
+  for (const holder of resource.holders) {
+    if (holder.slot === waiter.slot || holder.told === waiter.mode || compatible[holder.mode]![waiter.mode]) continue
+    holder.told = waiter.mode
+    effects.push({ to: holder.slot, message: lockMessage(BAST, resource.rid, holder.seq, waiter.mode) })
+  }
+}
+
+function remove<T>(from: T[], item: T): void {
+  const index = from.indexOf(item)
+  if (index >= 0) from.splice(index, 1)
+}
+
+function senseless(from: Slot, message: LockMessage, why: string): MatrixError {
+  const { type, rid, mode, seq } = message
+  const what = `${lockMessageNames[type]} ${resourceName(rid)} ${modeNames[mode]} #${seq}`
+  return new MatrixError('protocol', `lock message of slot ${from} makes no sense (${why}): ${what}`)
+}
