@@ -1,0 +1,11 @@
+/**
+ * Floor 3: the nodes as a group. Who is in (`ClusterNode` gives agreed, numbered views) and how they talk (`Mesh`).
+ *
+ * From below: `links.ts` keeps one connection per peer; `membership.ts` agrees on views, with its rules in
+ * `membership-rules.ts`; `message-service.ts` carries messages stamped with the view; `cluster-node.ts` wires them.
+ */
+export * from './cluster-node.ts'
+export type { ConfiguredPeer } from './links.ts'
+export { type Life, sameLife } from './lives.ts'
+export * from './mesh.ts'
+export * from './view.ts'

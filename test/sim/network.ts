@@ -1,0 +1,241 @@
+/**
+ * The simulated network: `Transport`s between simulated machines, on the world's time line and from its seed.
+ *
+ * Fault model
+ * - Every frame takes between `minDelayMs` and `maxDelayMs`, drawn per frame. Frames of one connection and direction keep
+ *   their order and arrive once; frames of different connections overtake each other freely.
+ * - A connection is as good as TCP and no better. A frame that is lost (`loss`, or sent into a cut) cannot be skipped: nothing
+ *   after it arrives in that direction either, also when the cut has healed. Neither end is told; within `breakAfterMs` the
+ *   connection breaks at both ends, as it does when retransmissions are given up.
+ * - A cut is one-way or two-way between two machines, by name. Opening a connection through one ends in 'timeout'.
+ * - A process that dies (`crash(host, 'process')`) has its sockets closed by its system: peers are told after a delay, and new
+ *   connections are refused. A machine that dies (`crash(host, 'machine')`, or `host.crash()` by itself) says nothing: its
+ *   peers' connections stay open and silent until they break, and opening one times out.
+ * - A paused machine takes frames when it goes on, in order; what it sent before is delivered.
+ * - Who is on the network is authenticated: garbage and wrong secrets belong to the tests of the real transport.
+ */
+import { MatrixError } from '../../src/base/errors.ts'
+import type { Connection, Listener, PeerAddress, Transport } from '../../src/platform/transport.ts'
+import type { SimHost, SimWorld } from './world.ts'
+
+export type SimNetworkOptions = {
+  readonly minDelayMs?: number
+  readonly maxDelayMs?: number
+  /** Probability that a frame is lost, and its connection with it. */
+  readonly loss?: number
+  /** A connection with a lost frame breaks at the latest after this long, ms. */
+  readonly breakAfterMs?: number
+  /** Opening a connection to a machine that does not answer fails after this long, ms. */
+  readonly connectTimeoutMs?: number
+}
+
+type Acceptor = { readonly host: SimHost; readonly accept: (connection: Connection) => void }
+
+export class SimNetwork {
+  readonly world: SimWorld
+  minDelayMs: number
+  maxDelayMs: number
+  loss: number
+  readonly #breakAfterMs: number
+  readonly #connectTimeoutMs: number
+  readonly #acceptors = new Map<string, Acceptor>()
+  readonly #wires = new Set<Wire>()
+  /** `source>target` of machines by name. */
+  readonly #cuts = new Set<string>()
+  #nextPort = 40_000
+  framesDelivered = 0
+  framesLost = 0
+
+  constructor(world: SimWorld, options: SimNetworkOptions = {}) {
+    this.world = world
+    this.minDelayMs = options.minDelayMs ?? 0.1
+    this.maxDelayMs = options.maxDelayMs ?? 2
+    this.loss = options.loss ?? 0
+    this.#breakAfterMs = options.breakAfterMs ?? 20_000
+    this.#connectTimeoutMs = options.connectTimeoutMs ?? 3_000
+  }
+
+  transport(host: SimHost): Transport {
+    return {
+      listen: (address, accept) => this.#listen(host, address, accept),
+      connect: (address) => this.#connect(host, address),
+    }
+  }
+
+  /** Frames from `source` to `target` vanish until healed; the other direction is not touched. */
+  cutOneWay(source: string, target: string): void {
+    this.world.trace(`cut ${source}>${target}`)
+    this.#cuts.add(`${source}>${target}`)
+  }
+
+  cut(one: string, other: string): void {
+    this.cutOneWay(one, other)
+    this.cutOneWay(other, one)
+  }
+
+  heal(one: string, other: string): void {
+    this.world.trace(`heal ${one}-${other}`)
+    this.#cuts.delete(`${one}>${other}`)
+    this.#cuts.delete(`${other}>${one}`)
+  }
+
+  healAll(): void {
+    this.world.trace('heal all')
+    this.#cuts.clear()
+    this.loss = 0
+  }
+
+  isCut(source: string, target: string): boolean {
+    return this.#cuts.has(`${source}>${target}`)
+  }
+
+  /** Kills `host`, and lets its peers find out in the way that fits. */
+  crash(host: SimHost, how: 'process' | 'machine'): void {
+    host.crash()
+    if (how === 'machine') return
+    for (const [key, acceptor] of this.#acceptors) if (acceptor.host === host) this.#acceptors.delete(key)
+    for (const wire of [...this.#wires]) wire.hostDied(host)
+  }
+
+  #listen(host: SimHost, address: PeerAddress, accept: (connection: Connection) => void): Promise<Listener> {
+    const port = address.port || this.#nextPort++
+    const key = `${address.host}:${port}`
+    const taken = this.#acceptors.get(key)
+    if (taken?.host.alive) return Promise.reject(new MatrixError('in-use', `${key} is in use`))
+    this.#acceptors.set(key, { host, accept })
+    const close = async () => {
+      if (this.#acceptors.get(key)?.host === host) this.#acceptors.delete(key)
+    }
+    return Promise.resolve({ port, close })
+  }
+
+  #connect(from: SimHost, address: PeerAddress): Promise<Connection> {
+    const key = `${address.host}:${address.port}`
+    return new Promise((resolve, reject) => {
+      const fail = (code: 'timeout' | 'peer-gone', delayMs: number) =>
+        this.world.at(delayMs, () => from.enter(() => reject(new MatrixError(code, `${key}: ${code}`))))
+      // the request travels there, and the answer back
+      this.world.at(this.delay(), () => {
+        const acceptor = this.#acceptors.get(key)
+        if (!acceptor) return fail('peer-gone', this.delay())
+        const to = acceptor.host
+        if (!to.alive || this.isCut(from.name, to.name) || this.isCut(to.name, from.name))
+          return fail('timeout', this.#connectTimeoutMs)
+        const wire = new Wire(this, from, to, this.#breakAfterMs, () => this.#wires.delete(wire))
+        this.#wires.add(wire)
+        const answerMs = this.delay()
+        wire.ends[1].holdUntil(this.world.now + answerMs) // nothing overtakes the answer
+        to.enter(() => acceptor.accept(wire.ends[1]))
+        this.world.at(answerMs, () => from.enter(() => resolve(wire.ends[0])))
+      })
+    })
+  }
+
+  delay(): number {
+    return this.minDelayMs + this.world.prng.float() * (this.maxDelayMs - this.minDelayMs)
+  }
+}
+
+/** One connection: two ends, each a `Connection`. */
+class Wire {
+  readonly ends: readonly [End, End]
+  readonly network: SimNetwork
+  readonly #breakAfterMs: number
+  readonly #gone: () => void
+  #breaking = false
+
+  constructor(network: SimNetwork, dialer: SimHost, acceptor: SimHost, breakAfterMs: number, gone: () => void) {
+    this.network = network
+    this.#breakAfterMs = breakAfterMs
+    this.#gone = gone
+    const near = new End(this, dialer)
+    const far = new End(this, acceptor)
+    near.peer = far
+    far.peer = near
+    this.ends = [near, far]
+  }
+
+  /** A frame was lost, or an end died without a word: the wire breaks some time later. */
+  breakLater(): void {
+    if (this.#breaking) return
+    this.#breaking = true
+    const afterMs = this.#breakAfterMs * (0.1 + 0.9 * this.network.world.prng.float())
+    this.network.world.at(afterMs, () => {
+      for (const end of this.ends) end.host.enter(() => end.closed('broken'))
+      this.#gone()
+    })
+  }
+
+  hostDied(host: SimHost): void {
+    for (const end of this.ends) if (end.host === host) end.sayClosed()
+  }
+}
+
+class End implements Connection {
+  readonly host: SimHost
+  readonly #wire: Wire
+  peer!: End
+  onFrame: (frame: Buffer) => void = () => {}
+  onClose: (reason: string) => void = () => {}
+  #isClosed = false
+  #told = false
+  /** Nothing arrives before what was sent earlier. */
+  #lastArrival = 0
+  #lossy = false
+
+  constructor(wire: Wire, host: SimHost) {
+    this.#wire = wire
+    this.host = host
+  }
+
+  holdUntil(time: number): void {
+    this.#lastArrival = time
+  }
+
+  send(frame: Uint8Array): void {
+    if (this.#isClosed || !this.host.alive) return
+    const copy = Buffer.from(frame)
+    this.#deliver((to) => {
+      this.#wire.network.framesDelivered++
+      if (!to.#isClosed) to.onFrame(copy)
+    })
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.sayClosed()
+    this.#wire.network.world.at(0, () => this.host.enter(() => this.closed('closed here')))
+    this.#isClosed = true
+  }
+
+  /** Tells the other end, as the last thing on the stream. */
+  sayClosed(): void {
+    this.#deliver((to) => to.closed('closed by the peer'))
+  }
+
+  closed(reason: string): void {
+    this.#isClosed = true
+    if (this.#told) return
+    this.#told = true
+    this.onClose(reason)
+  }
+
+  #deliver(arrive: (to: End) => void): void {
+    const { network } = this.#wire
+    const to = this.peer
+    if (
+      this.#lossy ||
+      network.isCut(this.host.name, to.host.name) ||
+      !to.host.alive ||
+      network.world.prng.chance(network.loss)
+    ) {
+      this.#lossy = true
+      network.framesLost++
+      this.#wire.breakLater()
+      return
+    }
+    const at = Math.max(network.world.now + network.delay(), this.#lastArrival)
+    this.#lastArrival = at
+    network.world.at(at - network.world.now, () => to.host.enter(() => arrive(to)))
+  }
+}
