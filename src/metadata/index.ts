@@ -1,6 +1,14 @@
 /**
- * Floor 5: the Matrix Filesystem. Its metadata is an image (image/) rebuilt from per-node journals (journal/, checkpoint/), its data
- * lies in extents (alloc/, cache/); fs/ is what gateways use.
+ * Floor 5: metadata and the Matrix Filesystem. Metadata is a deterministic image (image/) rebuilt from per-slot journals
+ * (journal/) and checkpoints (checkpoint/) on the shared LUN; `Volume` holds them together; `fs/` is the filesystem on top,
+ * with its space (alloc/) and caches (cache/).
  */
+export { type BrokenRule, brokenRules } from './broken-rules.ts'
+export { CheckpointStore, type Published } from './checkpoint/store.ts'
+export * from './format-filesystem.ts'
 export * from './fs/matrix-fs.ts'
+export * from './fs-layout.ts'
+export { type DirentRecord, type ExtentRecord, Image, type ImageTotals, type SpaceRecord } from './image/image.ts'
 export * from './image/mutation.ts'
+export { Volume, type VolumeOptions } from './volume.ts'
+export type { VolumeApi } from './volume-api.ts'

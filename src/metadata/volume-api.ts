@@ -3,7 +3,9 @@
  * image, own journal, peers' journals and checkpoints of one mounted filesystem on this node.
  */
 import type { Lsn, Slot } from '../base/ids.ts'
+import type { MaybePromise } from '../base/maybe-promise.ts'
 import type { Vector } from '../base/vector.ts'
+import type { FsLayout } from './fs-layout.ts'
 import type { Image } from './image/image.ts'
 import type { Mutation } from './image/mutation.ts'
 
@@ -25,6 +27,12 @@ export interface VolumeApi {
   applyTo(vector: Vector): Promise<void>
   /** True when the image covers `vector` already (fast path of `acquired`). */
   hasApplied(vector: Vector): boolean
+  /** Waits, if need be, until the journal has room for ordinary transactions again; not for ever. Ask before a transaction that is no free. */
+  room(): MaybePromise<void>
+  /** Allocation groups and where blocks lie. */
+  readonly layout: FsLayout
+  /** Create no inode beyond so many: a checkpoint must hold them all. */
+  readonly maxFiles: number
 }
 
 export type JournalPosition = { readonly slot: Slot; readonly lsn: Lsn }

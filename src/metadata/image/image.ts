@@ -1,0 +1,328 @@
+/**
+ * The metadata image: this node's SQLite database of the whole filesystem (R126), a cache of what checkpoint and journals
+ * on the LUN say. Reads are here; the one way to change it is `apply.ts`.
+ *
+ * Invariants
+ * 1. What is committed equals a vector: the rows of the table `vector` are committed together with what was applied up to there.
+ * 2. At most one transaction is open. It holds the own frame that collects, and whatever peers' frames came meanwhile.
+ * 3. `synchronous` is off: after an unclean stop the file is worthless and is overwritten from a checkpoint.
+ * 4. `totals` follows every mutation, so that statfs never counts rows.
+ */
+import { createHash } from 'node:crypto'
+import Database from 'better-sqlite3'
+import { assert } from '../../base/assert.ts'
+import { MatrixError } from '../../base/errors.ts'
+import type { BlockAddress, Ino, Lsn, Slot } from '../../base/ids.ts'
+import { emptyVector, type MutableVector, type Vector } from '../../base/vector.ts'
+import type { FileName, FileType, InodeRecord } from './mutation.ts'
+import { SCHEMA_VERSION, schemaSql, tableNames, tables } from './schema.ts'
+import {
+  type DirentRow,
+  type ExtentRow,
+  type InodeRow,
+  prepareStatements,
+  type SpaceRow,
+  type Statements,
+} from './statements.ts'
+
+export type DirentRecord = {
+  readonly name: FileName
+  readonly cookie: number
+  readonly ino: Ino
+  readonly type: FileType
+}
+/** File blocks block … block+count-1 lie at address …. */
+export type ExtentRecord = { readonly block: number; readonly count: number; readonly address: BlockAddress }
+/** Blocks address … address+count-1. */
+export type SpaceRecord = { readonly address: BlockAddress; readonly count: number }
+/** `freedBlocks` are free but not yet back in their groups. */
+export type ImageTotals = { inodes: number; freeBlocks: number; freedBlocks: number }
+
+/** Bytes of the header of a SQLite file that say "WAL" (2) or "rollback journal" (1). */
+const WRITE_VERSION = 18
+const READ_VERSION = 19
+/** Page cache of an image in a file, KiB. */
+const PAGE_CACHE_KIB = 65_536
+
+export class Image {
+  #db: Database.Database
+  #statements: Statements
+  #vector: MutableVector
+  #advanced = new Set<Slot>()
+  #totals: ImageTotals
+  #inTransaction = false
+
+  private constructor(db: Database.Database) {
+    this.#db = db
+    this.#statements = prepareStatements(db)
+    this.#vector = new Map(this.#statements.vector.all() as [Slot, Lsn][])
+    this.#totals = db
+      .prepare(
+        'SELECT (SELECT count(*) FROM inode) AS inodes, (SELECT coalesce(sum(count), 0) FROM free) AS freeBlocks, (SELECT coalesce(sum(count), 0) FROM freed) AS freedBlocks',
+      )
+      .get() as ImageTotals
+  }
+
+  /** An image without a row, in memory. */
+  static empty(): Image {
+    const db = new Database(':memory:')
+    db.exec(schemaSql)
+    return new Image(db)
+  }
+
+  /**
+   * Opens what `serialize` gave. `path` is the database file to overwrite with it, or ':memory:'.
+   * Throws MatrixError 'checkpoint-damaged' when it is no image, 'format-version' when a newer matrixfs made it.
+   */
+  static async load(bytes: Buffer, path = ':memory:'): Promise<Image> {
+    let db: Database.Database
+    try {
+      db = new Database(bytes)
+      const version = db.pragma('user_version', { simple: true }) as number
+      if (version > SCHEMA_VERSION)
+        throw new MatrixError(
+          'format-version',
+          `the image has schema ${version}, this matrixfs knows ${SCHEMA_VERSION}`,
+        )
+      if (version < 1) throw new MatrixError('checkpoint-damaged', 'the image has no schema')
+      if (path !== ':memory:') {
+        await db.backup(path)
+        db.close()
+        db = new Database(path)
+        db.pragma('journal_mode = WAL')
+        db.pragma('synchronous = OFF')
+        db.pragma(`cache_size = -${PAGE_CACHE_KIB}`)
+      }
+      return new Image(db)
+    } catch (error) {
+      if (error instanceof MatrixError) throw error
+      throw new MatrixError('checkpoint-damaged', `cannot open the image: ${String(error)}`, { cause: error })
+    }
+  }
+
+  // ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  inode(ino: Ino): InodeRecord | undefined {
+    const row = this.#statements.inode.get(ino) as InodeRow | undefined
+    return row && inodeOfRow(row)
+  }
+
+  dirent(dir: Ino, name: FileName): DirentRecord | undefined {
+    const row = this.#statements.dirent.get(dir, name) as DirentRow | undefined
+    return row && direntOfRow(row)
+  }
+
+  /** Entries with a greater cookie, ascending by cookie, at most `limit`. */
+  direntsAfter(dir: Ino, cookie: number, limit: number): DirentRecord[] {
+    return (this.#statements.direntsAfter.all(dir, cookie, limit) as DirentRow[]).map(direntOfRow)
+  }
+
+  hasEntries(dir: Ino): boolean {
+    return this.#statements.hasEntries.get(dir) !== undefined
+  }
+
+  /** All extents of an inode, ascending. */
+  extents(ino: Ino): ExtentRecord[] {
+    return (this.#statements.extents.all(ino) as ExtentRow[]).map(extentOfRow)
+  }
+
+  /** Extents that touch file blocks fromBlock … toBlock-1, whole, ascending. */
+  extentsIn(ino: Ino, fromBlock: number, toBlock: number): ExtentRecord[] {
+    const out = (this.#statements.extentsFrom.all(ino, fromBlock, toBlock) as ExtentRow[]).map(extentOfRow)
+    const before = this.#statements.extentBefore.get(ino, fromBlock) as ExtentRow | undefined
+    if (before && before[0] + before[1] > fromBlock) out.unshift(extentOfRow(before))
+    return out
+  }
+
+  /** Free extents that begin in from … to-1 (a group's range holds them whole), ascending. */
+  freeIn(range: { readonly from: BlockAddress; readonly to: BlockAddress }): SpaceRecord[] {
+    return (this.#statements.freeIn.all(range.from, range.to) as SpaceRow[]).map(spaceOfRow)
+  }
+
+  /** Space that transactions of `slot` freed, ascending by address. */
+  freed(slot: Slot, limit: number): SpaceRecord[] {
+    return (this.#statements.freed.all(slot, limit) as SpaceRow[]).map(spaceOfRow)
+  }
+
+  orphans(slot: Slot, limit = Number.MAX_SAFE_INTEGER): Ino[] {
+    return this.#statements.orphans.all(slot, limit) as Ino[]
+  }
+
+  slotState(slot: Slot): { readonly inoCounter: number } | undefined {
+    const inoCounter = this.#statements.slotState.get(slot) as number | undefined
+    return inoCounter === undefined ? undefined : { inoCounter }
+  }
+
+  setting(key: string): string | undefined {
+    return this.#statements.setting.get(key) as string | undefined
+  }
+
+  settings(): Map<string, string> {
+    return new Map(this.#statements.settings.all() as [string, string][])
+  }
+
+  /** Counted as the image changes; costs nothing. */
+  totals(): Readonly<ImageTotals> {
+    return this.#totals
+  }
+
+  /** Up to where each slot's journal is applied. */
+  get vector(): Vector {
+    return this.#vector
+  }
+
+  /** Pages × page size, bytes. */
+  get bytes(): number {
+    return (
+      (this.#db.pragma('page_count', { simple: true }) as number) *
+      (this.#db.pragma('page_size', { simple: true }) as number)
+    )
+  }
+
+  /** Runs a query of fsck or a test; rows as objects. The image is not for changing this way. */
+  query(sql: string, ...values: unknown[]): Record<string, unknown>[] {
+    const statement = this.#db.prepare(sql)
+    assert(statement.readonly, 'queries only')
+    return statement.all(...values) as Record<string, unknown>[]
+  }
+
+  // ── changing: for apply.ts and the volume ────────────────────────────────────────────────────────────────────────
+
+  /** For apply.ts only. */
+  get statements(): Statements {
+    return this.#statements
+  }
+
+  /** For apply.ts only: follows what it does. */
+  count(inodes: number, freeBlocks: number, freedBlocks: number): void {
+    this.#totals.inodes += inodes
+    this.#totals.freeBlocks += freeBlocks
+    this.#totals.freedBlocks += freedBlocks
+  }
+
+  get inTransaction(): boolean {
+    return this.#inTransaction
+  }
+
+  /** Opens the transaction unless it is open. */
+  begin(): void {
+    if (this.#inTransaction) return
+    this.#statements.begin.run()
+    this.#inTransaction = true
+  }
+
+  /** Commits what was applied together with the vector; nothing when no transaction is open. */
+  commit(): void {
+    if (!this.#inTransaction) return
+    this.#writeVector()
+    this.#statements.commit.run()
+    this.#inTransaction = false
+  }
+
+  /** Runs `change` within the open transaction; when it throws, nothing of it remains. */
+  attempt(change: () => void): void {
+    assert(this.#inTransaction, 'a change needs the transaction')
+    const totals = { ...this.#totals }
+    this.#statements.savepoint.run()
+    try {
+      change()
+    } catch (error) {
+      this.#statements.rollback.run()
+      this.#totals = totals
+      throw error
+    } finally {
+      this.#statements.release.run()
+    }
+  }
+
+  /** Slot's journal is applied up to `lsn` now; committed with the open transaction. */
+  advance(slot: Slot, lsn: Lsn): void {
+    assert(this.#inTransaction, 'a vector advances with what was applied')
+    assert(lsn >= (this.#vector.get(slot) ?? 0), `LSN of slot ${slot} goes back`)
+    this.#vector.set(slot, lsn)
+    this.#advanced.add(slot)
+  }
+
+  /** A file image of the committed state that opens by itself (no WAL); within this turn of the event loop. */
+  serialize(): Buffer {
+    assert(!this.#inTransaction, 'only a committed state equals a vector')
+    const bytes = this.#db.serialize()
+    bytes[WRITE_VERSION] = 1
+    bytes[READ_VERSION] = 1
+    return bytes
+  }
+
+  /** Takes over the other's database, as if this had always been it: holders of this image see the other's rows from now on. */
+  adopt(other: Image): void {
+    this.#db.close()
+    this.#db = other.#db
+    this.#statements = other.#statements
+    this.#vector = other.#vector
+    this.#advanced = other.#advanced
+    this.#totals = other.#totals
+    this.#inTransaction = other.#inTransaction
+  }
+
+  /** Equal for two images if and only if all their rows are: every table in key order, the vector included. */
+  hash(): string {
+    if (this.#inTransaction) this.#writeVector()
+    const hash = createHash('sha256')
+    for (const name of tableNames) {
+      hash.update(`${name}\n`)
+      const rows = this.#db.prepare(`SELECT * FROM ${name} ORDER BY ${tables[name].key.join(', ')}`).raw()
+      for (const row of rows.iterate()) hash.update(`${JSON.stringify(row)}\n`)
+    }
+    return hash.digest('hex')
+  }
+
+  close(): void {
+    this.#db.close()
+    this.#vector = new Map(emptyVector)
+    this.#inTransaction = false
+  }
+
+  #writeVector(): void {
+    for (const slot of this.#advanced) this.#statements.putVector.run(slot, this.#vector.get(slot))
+    this.#advanced.clear()
+  }
+}
+
+function inodeOfRow(row: InodeRow): InodeRecord {
+  const r = row as readonly number[]
+  return {
+    ino: r[0] as number,
+    generation: r[1] as number,
+    type: r[2] as FileType,
+    mode: r[3] as number,
+    nlink: r[4] as number,
+    uid: r[5] as number,
+    gid: r[6] as number,
+    size: r[7] as number,
+    rdevMajor: r[8] as number,
+    rdevMinor: r[9] as number,
+    atimeS: r[10] as number,
+    atimeNs: r[11] as number,
+    mtimeS: r[12] as number,
+    mtimeNs: r[13] as number,
+    ctimeS: r[14] as number,
+    ctimeNs: r[15] as number,
+    btimeS: r[16] as number,
+    btimeNs: r[17] as number,
+    change: r[18] as number,
+    parent: r[19] as number,
+    nextCookie: r[20] as number,
+    target: row[21] as string,
+  }
+}
+
+function direntOfRow([name, cookie, ino, type]: DirentRow): DirentRecord {
+  return { name, cookie, ino, type: type as FileType }
+}
+
+function extentOfRow([block, count, address]: ExtentRow): ExtentRecord {
+  return { block, count, address }
+}
+
+function spaceOfRow([address, count]: SpaceRow): SpaceRecord {
+  return { address, count }
+}

@@ -1,0 +1,88 @@
+/** Every SQL statement of the image, prepared once per connection. Reads are for everybody, writes only for apply.ts. */
+import type Database from 'better-sqlite3'
+import { inodeFields } from './mutation-fields.ts'
+
+/** A row of `inode` in column order, the order of `inodeFields`. */
+export type InodeRow = [...numbers: number[], target: string]
+export type DirentRow = [name: string, cookie: number, ino: number, type: number]
+export type ExtentRow = [block: number, count: number, address: number]
+export type SpaceRow = [address: number, count: number]
+
+export type Statements = ReturnType<typeof prepareStatements>
+
+/** `mtimeNs` → `mtime_ns`. */
+export function columnOf(field: string): string {
+  return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+}
+
+const inodeColumns = inodeFields.map(([name]) => columnOf(name))
+
+/** Rows come as arrays (`raw`) and single values as themselves (`pluck`): half the cost of objects. */
+export function prepareStatements(db: Database.Database) {
+  const rows = (sql: string) => db.prepare(sql).raw()
+  const value = (sql: string) => db.prepare(sql).pluck()
+  return {
+    begin: db.prepare('BEGIN'),
+    commit: db.prepare('COMMIT'),
+    savepoint: db.prepare('SAVEPOINT own'),
+    rollback: db.prepare('ROLLBACK TO own'),
+    release: db.prepare('RELEASE own'),
+
+    inode: rows(`SELECT ${inodeColumns.join(', ')} FROM inode WHERE ino = ?`),
+    hasInode: value('SELECT 1 FROM inode WHERE ino = ?'),
+    insertInode: db.prepare(`INSERT INTO inode VALUES (${inodeColumns.map(() => '?').join(', ')})`),
+    updateInode: db.prepare(
+      `UPDATE inode SET (${inodeColumns.slice(1).join(', ')}) = (${inodeColumns
+        .slice(1)
+        .map(() => '?')
+        .join(', ')}) WHERE ino = ?`,
+    ),
+    deleteInode: db.prepare('DELETE FROM inode WHERE ino = ?'),
+
+    dirent: rows('SELECT name, cookie, ino, type FROM dirent WHERE dir = ? AND name = ?'),
+    direntsAfter: rows(
+      'SELECT name, cookie, ino, type FROM dirent WHERE dir = ? AND cookie > ? ORDER BY cookie LIMIT ?',
+    ),
+    hasEntries: value('SELECT 1 FROM dirent WHERE dir = ? LIMIT 1'),
+    putDirent: db.prepare(
+      'INSERT INTO dirent VALUES (?, ?, ?, ?, ?) ON CONFLICT (dir, name) DO UPDATE SET cookie = excluded.cookie, ino = excluded.ino, type = excluded.type',
+    ),
+    deleteDirent: db.prepare('DELETE FROM dirent WHERE dir = ? AND name = ?'),
+
+    extents: rows('SELECT block, count, address FROM extent WHERE ino = ? ORDER BY block'),
+    extentsFrom: rows(
+      'SELECT block, count, address FROM extent WHERE ino = ? AND block >= ? AND block < ? ORDER BY block',
+    ),
+    extentBefore: rows(
+      'SELECT block, count, address FROM extent WHERE ino = ? AND block < ? ORDER BY block DESC LIMIT 1',
+    ),
+    extentAfter: value('SELECT block FROM extent WHERE ino = ? AND block > ? ORDER BY block LIMIT 1'),
+    putExtent: db.prepare('INSERT OR REPLACE INTO extent VALUES (?, ?, ?, ?)'),
+    deleteExtent: db.prepare('DELETE FROM extent WHERE ino = ? AND block = ?'),
+
+    freeIn: rows('SELECT address, count FROM free WHERE address >= ? AND address < ? ORDER BY address'),
+    free: value('SELECT count FROM free WHERE address = ?'),
+    freeBefore: rows('SELECT address, count FROM free WHERE address < ? ORDER BY address DESC LIMIT 1'),
+    freeAfter: value('SELECT address FROM free WHERE address > ? ORDER BY address LIMIT 1'),
+    putFree: db.prepare('INSERT OR REPLACE INTO free VALUES (?, ?)'),
+    deleteFree: db.prepare('DELETE FROM free WHERE address = ?'),
+
+    freed: rows('SELECT address, count FROM freed WHERE slot = ? ORDER BY address LIMIT ?'),
+    freedCount: value('SELECT count FROM freed WHERE slot = ? AND address = ?'),
+    putFreed: db.prepare('INSERT OR REPLACE INTO freed VALUES (?, ?, ?)'),
+    deleteFreed: db.prepare('DELETE FROM freed WHERE slot = ? AND address = ?'),
+
+    orphans: value('SELECT ino FROM orphan WHERE slot = ? ORDER BY ino LIMIT ?'),
+    putOrphan: db.prepare('INSERT OR REPLACE INTO orphan VALUES (?, ?)'),
+    deleteOrphan: db.prepare('DELETE FROM orphan WHERE slot = ? AND ino = ?'),
+
+    slotState: value('SELECT ino_counter FROM slot_state WHERE slot = ?'),
+    putSlot: db.prepare('INSERT OR REPLACE INTO slot_state VALUES (?, ?)'),
+    setting: value('SELECT value FROM setting WHERE key = ?'),
+    settings: rows('SELECT key, value FROM setting ORDER BY key'),
+    putSetting: db.prepare('INSERT OR REPLACE INTO setting VALUES (?, ?)'),
+
+    vector: rows('SELECT slot, lsn FROM vector ORDER BY slot'),
+    putVector: db.prepare('INSERT OR REPLACE INTO vector VALUES (?, ?)'),
+  }
+}

@@ -1,0 +1,479 @@
+/**
+ * A mounted filesystem's metadata on this node: image, own journal, peers' journals, checkpoints (ARCHITECTURE.md 2).
+ *
+ * Life: open (newest checkpoint, then all journals as far as they are known durable) → findEnd of the own slot's previous
+ * incarnation, sealed by recovery → startWriting → commit, applyTo, tail, checkpoint … → close; or withdraw at any time: the
+ * image is dropped, everybody who waits gets an error, and the node mounts anew.
+ *
+ * Invariants
+ * 1. `image.vector` names only durable frames of peers: they come from lock values, from dependencies of durable frames, or
+ *    are followed by another frame (journal/format.ts, invariant 2). Of the own journal it names what was handed over.
+ * 2. Two volumes at one vector have equal images, row for row.
+ * 3. One catch-up, reload or search runs at a time (#serial). Verbs run between frames.
+ * 4. A reload builds the new image beside the old one, to at least the old one's vector, and takes its place within one turn.
+ *    Own transactions committed meanwhile are repeated on it: holders of `image` never see it go back.
+ */
+import { assert } from '../base/assert.ts'
+import { isMatrixError, MatrixError } from '../base/errors.ts'
+import type { Incarnation, Lsn, Slot } from '../base/ids.ts'
+import type { MaybePromise } from '../base/maybe-promise.ts'
+import { covers, formatVector, type MutableVector, maximum, type Vector } from '../base/vector.ts'
+import type { Clock } from '../platform/clock.ts'
+import type { Log } from '../platform/log.ts'
+import type { FilesystemRecord, Lun, Seal } from '../san/index.ts'
+import { brokenRules } from './broken-rules.ts'
+import { CatchUp, type Progress } from './catch-up.ts'
+import { CheckpointStore, type Published } from './checkpoint/store.ts'
+import { FsLayout, maxFiles } from './fs-layout.ts'
+import { type Done, GroupCommit } from './group-commit.ts'
+import { apply } from './image/apply.ts'
+import { Image } from './image/image.ts'
+import type { Mutation } from './image/mutation.ts'
+import { Ownership } from './journal/ownership.ts'
+import { JournalReader } from './journal/reader.ts'
+import { JournalWriter } from './journal/writer.ts'
+import type { VolumeApi } from './volume-api.ts'
+
+export type VolumeOptions = {
+  /** The filesystem's LUNs, in the record's order. */
+  readonly luns: readonly Lun[]
+  readonly record: FilesystemRecord
+  readonly slot: Slot
+  readonly incarnation: Incarnation
+  /** ':memory:', or a path: two files are kept there, `path` and `path`-b, overwritten at every start. */
+  readonly databasePath: string
+  readonly clock: Clock
+  readonly log: Log
+  /** The current incarnation of a slot, as far as known at the start; `setIncarnation` tells later changes. */
+  readonly incarnations: (slot: Slot) => Incarnation | undefined
+  /** The volume has withdrawn by itself: journal or image cannot be trusted any more. */
+  readonly onFatal: (error: Error) => void
+  /** The own journal wants room: take lock C:0 and call `checkpoint`. Repeated until one is published. */
+  readonly requestCheckpoint: () => void
+}
+
+/** Reloads in a row before the journal is believed to be damaged. */
+const MAX_RELOADS = 8
+/** Frames that one round of `tail` applies of one slot, so that lock users wait for it only shortly. */
+const TAIL_FRAMES = 64
+/** A checkpoint is due when this part of the ring has been written since the newest one, or this part is in use at all. */
+const DUE_SINCE_NEWEST = 1 / 4
+const DUE_IN_USE = 1 / 2
+/** `room` waits while more than this part of the ring is in use, at most ROOM_PATIENCE_MS. */
+const ROOM_IN_USE = 3 / 4
+const ROOM_PATIENCE_MS = 10_000
+
+export class Volume implements VolumeApi {
+  readonly slot: Slot
+  readonly layout: FsLayout
+  readonly maxFiles: number
+  readonly #options: VolumeOptions
+  readonly #lun: Lun
+  readonly #store: CheckpointStore
+  readonly #ownership = new Ownership()
+  readonly #readers = new Map<Slot, JournalReader>()
+  readonly #catchUp: CatchUp
+  #image!: Image
+  #writer: JournalWriter | undefined
+  #group: GroupCommit | undefined
+  #withdrawn: MatrixError | undefined
+  #tail: Promise<unknown> = Promise.resolve()
+  /** The two newest known, newest first. */
+  #published: Published[] = []
+  #asked = false
+  #roomWaiters: (() => void)[] = []
+  #otherFile = false
+  #reloads = 0
+
+  private constructor(options: VolumeOptions) {
+    this.#options = options
+    this.slot = options.slot
+    this.layout = new FsLayout(
+      options.record,
+      options.luns.map((lun) => lun.size),
+    )
+    this.maxFiles = maxFiles(options.record)
+    this.#lun = options.luns[0] as Lun
+    this.#store = new CheckpointStore(this.#lun, this.layout)
+    this.#ownership.setSeals(options.record.seals)
+    for (let slot = 0; slot < options.record.slots; slot++) {
+      const incarnation = slot === options.slot ? options.incarnation : options.incarnations(slot)
+      if (incarnation !== undefined) this.#ownership.setIncarnation(slot, incarnation)
+    }
+    this.#catchUp = new CatchUp({
+      reader: (slot) => this.#reader(slot),
+      store: this.#store,
+      ownership: this.#ownership,
+      slots: options.record.slots,
+      settle: (image) => (this.#group ? this.#group.settle(image) : image.commit()),
+    })
+  }
+
+  /** Loads the newest checkpoint and applies what is known durable. Throws MatrixError 'checkpoint-damaged', 'journal-damaged', 'lun-io'. */
+  static async open(options: VolumeOptions): Promise<Volume> {
+    const volume = new Volume(options)
+    volume.#image = await volume.#loadNewest()
+    await volume.tail()
+    return volume
+  }
+
+  // ── own changes (VolumeApi) ──────────────────────────────────────────────────────────────────────────────────────
+
+  get image(): Image {
+    this.#check()
+    return this.#image
+  }
+
+  get record(): FilesystemRecord {
+    return this.#options.record
+  }
+
+  commit(mutations: readonly Mutation[]): void {
+    this.#check()
+    this.#own().commit(mutations)
+  }
+
+  afterDurable(done: Done): void {
+    if (this.#withdrawn) done(this.#withdrawn)
+    else if (this.#group) this.#group.afterDurable(done)
+    else done()
+  }
+
+  flush(): Promise<void> {
+    return new Promise((resolve, reject) => this.afterDurable((error) => (error ? reject(error) : resolve())))
+  }
+
+  /** Waits, if need be, until the journal has room for ordinary transactions again; not for ever. */
+  room(): MaybePromise<void> {
+    const writer = this.#writer
+    if (!writer || writer.used <= this.record.journalBytes * ROOM_IN_USE) return
+    this.#asked = false
+    this.#askWhenDue()
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.after(ROOM_PATIENCE_MS, resolve)
+      this.#roomWaiters.push(() => {
+        timer.cancel()
+        resolve()
+      })
+    })
+  }
+
+  durableVector(): Vector {
+    const vector: MutableVector = new Map(this.image.vector)
+    if (this.#writer) vector.set(this.slot, this.#writer.durable)
+    return vector
+  }
+
+  // ── peers' changes ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  hasApplied(vector: Vector): boolean {
+    return covers(this.image.vector, vector)
+  }
+
+  async applyTo(vector: Vector): Promise<void> {
+    if (this.hasApplied(vector)) return
+    await this.#serial(() => this.#reach(vector))
+  }
+
+  /** Applies one slot's journal up to `lsn`, which is known durable. */
+  readTo(slot: Slot, lsn: Lsn): Promise<void> {
+    return this.applyTo(new Map([[slot, lsn]]))
+  }
+
+  /** In the background: applies whatever peers have that is known durable: by `hint`, by a seal, or because another frame follows it. */
+  async tail(hint: Vector = new Map()): Promise<void> {
+    await this.#serial(async () => {
+      await this.#reach(maximum(hint, this.#ownership.ends()))
+      for (let slot = 0; slot < this.record.slots; slot++) {
+        if (slot === this.slot && this.#writer) continue
+        for (;;) {
+          const frames = await this.#catchUp.follow(this.#image, slot, TAIL_FRAMES)
+          this.#check()
+          if (frames === 'lapped') await this.#reload()
+          else if (frames < TAIL_FRAMES) break
+        }
+      }
+    })
+  }
+
+  /**
+   * Recovery: applies the journal of a dead (or cleanly left) incarnation to its end, makes sure that it is on stable storage,
+   * and gives the end. When that incarnation is sealed already, the end is its seal.
+   */
+  findEnd(slot: Slot, incarnation: Incarnation): Promise<Lsn> {
+    return this.#serial(async () => {
+      const sealed = this.#ownership.lastSeal(slot)
+      if (sealed && sealed.incarnation >= incarnation) {
+        await this.#reach(new Map([[slot, sealed.lsn]]))
+        return sealed.lsn
+      }
+      this.setIncarnation(slot, incarnation)
+      for (let attempt = 0; attempt < MAX_RELOADS; attempt++) {
+        const end = await this.#catchUp.findEnd(this.#image, slot, incarnation)
+        this.#check()
+        if (end === 'lapped') {
+          await this.#reload()
+          continue
+        }
+        await this.#lun.flush()
+        return end
+      }
+      throw new MatrixError(
+        'journal-damaged',
+        `journal of slot ${slot}: its end was not found in ${MAX_RELOADS} attempts`,
+      )
+    })
+  }
+
+  /** How far the journal of a slot is known to reach: the own durable end, what is applied of peers. */
+  endOf(slot: Slot): Lsn {
+    return slot === this.slot && this.#writer ? this.#writer.durable : (this.image.vector.get(slot) ?? 0)
+  }
+
+  setSeals(seals: readonly Seal[]): void {
+    this.#ownership.setSeals(seals)
+    for (const reader of this.#readers.values()) reader.forget()
+  }
+
+  setIncarnation(slot: Slot, incarnation: Incarnation): void {
+    this.#ownership.setIncarnation(slot, incarnation)
+    this.#readers.get(slot)?.forget()
+  }
+
+  // ── life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** From now on this node may change things; its journal goes on at `lsn`, where the previous incarnation's was sealed. */
+  startWriting(lsn: Lsn): void {
+    const applied = this.image.vector.get(this.slot) ?? 0
+    assert(!this.#writer, 'the volume writes already')
+    assert(applied === lsn, `slot ${this.slot}: applied up to ${applied}, the journal was sealed at ${lsn}`)
+    const { clock, incarnation, record } = this.#options
+    this.#writer = new JournalWriter({
+      ...{ lun: this.#lun, layout: this.layout, slot: this.slot, incarnation, at: lsn },
+      trimmedTo: this.#trimLsn(),
+      onDurable: (durable) => this.#group?.durable(durable),
+      onFailure: (error) => this.#fail('the journal could not be written', error),
+    })
+    this.#group = new GroupCommit({
+      ...{ slot: this.slot, image: this.#image, writer: this.#writer, clock, ringBytes: record.journalBytes },
+      handedOver: () => this.#askWhenDue(),
+    })
+  }
+
+  /** True when a checkpoint would give the own journal room. */
+  get checkpointDue(): boolean {
+    if (!this.#writer) return false
+    const ring = this.record.journalBytes
+    const since = this.#writer.next - (this.#published[0]?.vector.get(this.slot) ?? 0)
+    return since > ring * DUE_SINCE_NEWEST || this.#writer.used > ring * DUE_IN_USE
+  }
+
+  /**
+   * Publishes a checkpoint; the caller holds lock C:0. The image is taken when it equals a vector, and published once all of
+   * that is durable. Throws MatrixError 'no-space' when the metadata has outgrown the checkpoint area.
+   */
+  async checkpoint(): Promise<Published> {
+    try {
+      const newest = (await this.#store.manifests())[0]
+      if (newest) await this.applyTo(newest.vector)
+      this.#check()
+      const sequence = Math.max(newest?.sequence ?? 0, this.#published[0]?.sequence ?? 0) + 1
+      this.#group?.handOver()
+      this.#image.commit()
+      const vector: Vector = new Map(this.#image.vector)
+      const image = this.#image.serialize()
+      if (!brokenRules.checkpointDurable) await this.flush()
+      this.#check()
+      await this.#store.publish(this.slot, { sequence, vector, image, seals: this.#ownership.seals() })
+      this.#options.log.info({ sequence, vector: formatVector(vector), bytes: image.length }, 'checkpoint published')
+      const published = { sequence, vector }
+      this.notePublished(published)
+      return published
+    } finally {
+      this.#asked = false
+    }
+  }
+
+  /** Somebody published a checkpoint: the own journal may be trimmed further. */
+  notePublished(published: Published): void {
+    if (this.#published.some(({ sequence }) => sequence === published.sequence)) return
+    this.#published = [...this.#published, published].sort((a, b) => b.sequence - a.sequence).slice(0, 2)
+    this.#writer?.trim(this.#trimLsn())
+    this.#asked = false
+    for (const wake of this.#roomWaiters.splice(0)) wake()
+    this.#askWhenDue()
+  }
+
+  /** The newest published checkpoint that this node knows of. */
+  get newestPublished(): Published | undefined {
+    return this.#published[0]
+  }
+
+  /** Drops the image and stops writing; what is under way may land. Everybody who waits gets MatrixError 'withdrawn'. */
+  withdraw(reason = 'the node has withdrawn from the filesystem', cause?: unknown): void {
+    if (this.#withdrawn) return
+    const error = new MatrixError('withdrawn', reason, { cause })
+    this.#withdrawn = error
+    this.#writer?.stop()
+    this.#group?.stop(error)
+    for (const wake of this.#roomWaiters.splice(0)) wake()
+    this.#image.close()
+  }
+
+  /** `clean`: everything committed is durable first. */
+  async close({ clean }: { readonly clean: boolean }): Promise<void> {
+    if (clean && !this.#withdrawn) {
+      this.#group?.handOver()
+      await this.flush()
+      await this.#serial(async () => {})
+    }
+    this.withdraw('the filesystem is closed')
+  }
+
+  /** Equal for two volumes at one vector; only without own changes on their way (after `flush`). */
+  hash(): string {
+    return this.image.hash()
+  }
+
+  stats() {
+    const readers = [...this.#readers.values()]
+    const sum = (pick: (reader: JournalReader) => number) => readers.reduce((total, reader) => total + pick(reader), 0)
+    return {
+      vector: this.#withdrawn ? '' : formatVector(this.#image.vector),
+      transactions: this.#group?.transactions ?? 0,
+      framesWritten: this.#writer?.frames ?? 0,
+      journalBytesWritten: this.#writer?.bytesWritten ?? 0,
+      journalUsed: this.#writer?.used ?? 0,
+      framesApplied: this.#catchUp.frames,
+      mutationsApplied: this.#catchUp.mutations,
+      journalReads: sum((reader) => reader.reads),
+      journalBytesRead: sum((reader) => reader.bytesRead),
+      reloads: this.#reloads,
+      checkpoint: this.#published[0]?.sequence ?? 0,
+    }
+  }
+
+  // ── within ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #check(): void {
+    if (this.#withdrawn) throw this.#withdrawn
+  }
+
+  #own(): GroupCommit {
+    assert(this.#group, 'the volume does not write yet')
+    return this.#group
+  }
+
+  #reader(slot: Slot): JournalReader {
+    let reader = this.#readers.get(slot)
+    if (!reader) this.#readers.set(slot, (reader = new JournalReader(slot, this.#lun, this.layout, this.#ownership)))
+    return reader
+  }
+
+  /** One after another; damage ends the volume, an I/O error only this call. */
+  #serial<T>(run: () => Promise<T>): Promise<T> {
+    const result = this.#tail.then(async () => {
+      this.#check()
+      try {
+        return await run()
+      } catch (error) {
+        this.#check()
+        if (!isMatrixError(error, 'lun-io', 'fenced')) this.#fail('a journal could not be applied', error)
+        throw error
+      }
+    })
+    this.#tail = result.catch(() => {})
+    return result
+  }
+
+  async #reach(target: Vector): Promise<void> {
+    for (let attempt = 0; attempt < MAX_RELOADS; attempt++) {
+      const progress = await this.#catchUp.reach(this.#image, target)
+      this.#check()
+      if (progress === 'done') return
+      await this.#reload()
+    }
+    throw new MatrixError('journal-damaged', `${formatVector(target)} was not reached in ${MAX_RELOADS} reloads`)
+  }
+
+  /** A lapped reader starts from the newest checkpoint (invariant 4). */
+  async #reload(): Promise<void> {
+    this.#reloads++
+    this.#options.log.info({ vector: formatVector(this.#image.vector) }, 'lapped: loading the newest checkpoint')
+    this.#group?.handOver()
+    const had: Vector = new Map(this.#image.vector)
+    const recorded: (readonly Mutation[])[] = []
+    if (this.#group) this.#group.recording = recorded
+    try {
+      await this.flush() // own frames are read back from the LUN
+      let fresh: Image
+      let progress: Progress
+      let attempts = 0
+      do {
+        if (attempts++ === MAX_RELOADS) throw new MatrixError('journal-damaged', 'lapped again and again')
+        fresh = await this.#loadNewest()
+        progress = brokenRules.reloadCatchesUp ? 'done' : await this.#catchUp.reach(fresh, had)
+        this.#check()
+        if (progress === 'lapped') fresh.close()
+      } while (progress === 'lapped')
+      fresh.begin()
+      for (const mutations of recorded) for (const mutation of mutations) apply(fresh, mutation)
+      if (this.#writer) fresh.advance(this.slot, this.#writer.next)
+      if (!this.#group?.isCollecting) fresh.commit()
+      this.#image.adopt(fresh)
+    } finally {
+      if (this.#group) this.#group.recording = undefined
+    }
+  }
+
+  /** The newest checkpoint that is whole; a damaged one is passed over for the one before. */
+  async #loadNewest(): Promise<Image> {
+    const manifests = await this.#store.manifests()
+    for (const [index, manifest] of manifests.entries()) {
+      try {
+        const path = this.#options.databasePath
+        const file = path === ':memory:' || !this.#otherFile ? path : `${path}-b`
+        const image = await Image.load(await this.#store.load(manifest), file)
+        this.#otherFile = !this.#otherFile
+        if (!equal(image.vector, manifest.vector)) {
+          image.close()
+          throw new MatrixError(
+            'checkpoint-damaged',
+            `checkpoint ${manifest.sequence} names another vector than its image`,
+          )
+        }
+        this.#published = manifests.slice(index, index + 2)
+        return image
+      } catch (error) {
+        if (!isMatrixError(error, 'checkpoint-damaged')) throw error
+        this.#options.log.error({ sequence: manifest.sequence, error }, 'a checkpoint is damaged')
+      }
+    }
+    throw new MatrixError(
+      'checkpoint-damaged',
+      `filesystem ${this.record.name} has no whole checkpoint on its first LUN`,
+    )
+  }
+
+  /** Journal before it is in the two newest checkpoints (or in the only one there is). */
+  #trimLsn(): Lsn {
+    return (this.#published[1] ?? this.#published[0])?.vector.get(this.slot) ?? 0
+  }
+
+  #askWhenDue(): void {
+    if (this.#asked || this.#withdrawn || !this.checkpointDue) return
+    this.#asked = true
+    this.#options.requestCheckpoint()
+  }
+
+  #fail(message: string, cause: unknown): void {
+    if (this.#withdrawn) return
+    this.#options.log.error({ error: cause }, message)
+    this.withdraw(message, cause)
+    this.#options.onFatal(cause instanceof Error ? cause : (this.#withdrawn as unknown as Error))
+  }
+}
+
+function equal(a: Vector, b: Vector): boolean {
+  return covers(a, b) && covers(b, a)
+}
