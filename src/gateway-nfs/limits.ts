@@ -1,0 +1,51 @@
+/** Limits of the NFS gateway, each with a unit and a reason. */
+import { KiB, MiB } from '../base/units.ts'
+
+/** Largest READ and WRITE, bytes: what FSINFO tells clients (rtmax, wtmax). */
+export const TRANSFER_MAX = MiB
+/** What directory readers are advised to ask for at a time, bytes. */
+export const DIRECTORY_PREFERRED = 64 * KiB
+/** Longest RPC record, bytes: a WRITE of TRANSFER_MAX with the longest header. A longer one closes the connection. */
+export const RECORD_MAX = TRANSFER_MAX + 16 * KiB
+/** Fragments of one record: bounds the work that empty fragments can cause. */
+export const FRAGMENTS_MAX = 4096
+/** Longest name or path on the wire, bytes; longer than any the filesystem takes, so that it says NAMETOOLONG. */
+export const WIRE_STRING_MAX = 8 * KiB
+/** Longest file handle, bytes (RFC 1813 NFS3_FHSIZE). */
+export const WIRE_HANDLE_MAX = 64
+/** Body of a credential or verifier, bytes (RFC 5531 8.2). */
+export const AUTH_BODY_MAX = 400
+/** Groups and machine name of AUTH_SYS (RFC 5531 appendix A). */
+export const AUTH_SYS_GIDS_MAX = 16
+export const AUTH_SYS_NAME_MAX = 255
+/** Entries asked of the filesystem for one READDIR, and for one READDIRPLUS, which locks each inode. */
+export const READDIR_ENTRIES_MAX = 8192
+export const READDIRPLUS_ENTRIES_MAX = 1024
+/** Remembered mounts (MOUNT DUMP is advice, RFC 1813 5.2.2); the oldest are forgotten. */
+export const MOUNTS_MAX = 256
+/** Remembered replies of one client; more than it may have in flight. */
+export const REPLIES_PER_CLIENT = 512
+/** Replies are remembered this long after they left, ms: longer than clients wait before they send again. */
+export const REPLY_LIFE_MS = 120_000
+
+/** What an operator may want to set otherwise. */
+export type NfsLimits = {
+  /** Connections at a time; one more is refused. */
+  readonly connections: number
+  /** Requests of one connection whose replies are not made yet; above it, nothing is read from it. */
+  readonly inFlight: number
+  /** Bytes of replies of one connection that wait for durability or for the client to read; above it, nothing is read from it. */
+  readonly queuedBytes: number
+  /** A connection that has begun a record must send some of it within this time, ms. */
+  readonly halfRecordMs: number
+  /** A connection without any request is closed after this, ms; clients connect again when they need to. */
+  readonly idleMs: number
+}
+
+export const defaultLimits: NfsLimits = {
+  connections: 4096,
+  inFlight: 256,
+  queuedBytes: 8 * MiB,
+  halfRecordMs: 60_000,
+  idleMs: 15 * 60_000,
+}

@@ -1,0 +1,262 @@
+/**
+ * One TCP connection. All requests in one received chunk are handled in one pass; the replies of a pass leave in one write:
+ *
+ *     chunk → records → calls → programs ┬→ replies ───────────────→ socket      end of the pass
+ *                                        └→ replies after changes ─→ socket      when the filesystem says durable
+ *
+ * Invariants:
+ *  1. Every request taken is answered once, or the connection is dropped.
+ *  2. Above a limit (requests in flight, bytes of replies not yet written) nothing more is taken: what was received already
+ *     waits in the record reader, the rest in the client's TCP window.
+ *  3. A buffer goes back to the pool only when the socket is done with it.
+ */
+import type { Socket } from 'node:net'
+import type { MatrixFs } from '../../metadata/index.ts'
+import type { Clock } from '../../platform/clock.ts'
+import type { Log } from '../../platform/log.ts'
+import type { NfsLimits } from '../limits.ts'
+import { XdrError, XdrReader } from '../xdr/reader.ts'
+import type { BufferPool } from './buffer-pool.ts'
+import type { Client } from './client.ts'
+import { type AcceptFailure, CallHeader, putAcceptFailure, putDenial } from './message.ts'
+import { RecordError, RecordReader } from './record-marking.ts'
+import { type Batch, ReplyWriter } from './reply-writer.ts'
+import type { Program, Session } from './session.ts'
+
+export type ConnectionOptions = {
+  readonly socket: Socket
+  readonly client: Client
+  readonly programs: readonly Program[]
+  readonly pool: BufferPool
+  readonly clock: Clock
+  readonly log: Log
+  readonly limits: NfsLimits
+  readonly onClose: () => void
+}
+
+export class Connection implements Session {
+  readonly client: Client
+  readonly replies: ReplyWriter
+  readonly #socket: Socket
+  readonly #programs: readonly Program[]
+  readonly #pool: BufferPool
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #limits: NfsLimits
+  readonly #records = new RecordReader((bytes, start, end) => this.#record(bytes, start, end))
+  readonly #from = new XdrReader()
+  readonly #header = new CallHeader()
+  /** Replies of this pass that wait for a filesystem, by filesystem. */
+  readonly #held = new Map<MatrixFs, ReplyWriter>()
+  #inFlight = 0
+  #queuedBytes = 0
+  #inPass = false
+  #flushing = false
+  #paused = false
+  #ended = false
+  #lastHeard: number
+
+  constructor(options: ConnectionOptions) {
+    this.client = options.client
+    this.replies = new ReplyWriter(options.pool)
+    this.#socket = options.socket
+    this.#programs = options.programs
+    this.#pool = options.pool
+    this.#clock = options.clock
+    this.#log = options.log
+    this.#limits = options.limits
+    this.#lastHeard = options.clock.now()
+    const socket = options.socket
+    socket.setNoDelay(true)
+    socket.on('data', (chunk) => this.#received(chunk as Buffer))
+    socket.on('end', () => {
+      this.#ended = true
+      this.#endWhenIdle()
+    })
+    socket.on('error', (error) => this.#log.debug({ reason: error.message }, 'nfs connection broke'))
+    socket.on('close', () => options.onClose())
+  }
+
+  /** Requests taken whose replies are not made yet. */
+  get inFlight(): number {
+    return this.#inFlight
+  }
+
+  // --- what programs call ---
+
+  repliesAfter(fs: MatrixFs): ReplyWriter {
+    let writer = this.#held.get(fs)
+    if (!writer) this.#held.set(fs, (writer = new ReplyWriter(this.#pool)))
+    return writer
+  }
+
+  begun(): void {
+    this.#inFlight++
+  }
+
+  finished(): void {
+    this.#inFlight--
+    if (this.#inPass || this.#flushing) return
+    // verbs that waited for one lock or one flush settle together: their replies leave together
+    this.#flushing = true
+    this.#clock.soon(() => {
+      this.#flushing = false
+      this.#flush()
+      this.#proceed()
+    })
+  }
+
+  drop(reason: string, error?: unknown): void {
+    if (this.#socket.destroyed) return
+    const why = error instanceof Error ? error.message : undefined
+    this.#log.warn({ reason, error: why }, 'nfs connection closed by the gateway')
+    this.#socket.destroy()
+  }
+
+  report(procedure: string, error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    this.#log.error({ procedure, error: text }, 'nfs request failed for a reason that no client can know')
+  }
+
+  // --- what the server calls ---
+
+  /** Closes the connection when the client left a record unfinished, or has been silent for too long. */
+  checkSilence(now: number): void {
+    const silentMs = now - this.#lastHeard
+    if (this.#inFlight > 0 || this.#queuedBytes > 0 || this.#paused) return
+    if (this.#records.halfway && silentMs > this.#limits.halfRecordMs) this.drop('half a record, then silence')
+    else if (silentMs > this.#limits.idleMs) this.#socket.destroy()
+  }
+
+  /** Takes no more requests; closes once those taken are answered. */
+  end(): void {
+    this.#socket.pause()
+    this.#ended = true
+    this.#endWhenIdle()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  // --- receiving ---
+
+  #received(chunk: Buffer): void {
+    this.#lastHeard = this.#clock.now()
+    this.#pass(() => this.#records.push(chunk))
+  }
+
+  /** One pass over what was received: `take` is true when it took all of it. */
+  #pass(take: () => boolean): void {
+    this.#inPass = true
+    try {
+      if (!take()) this.#pause()
+    } catch (error) {
+      if (!(error instanceof RecordError)) throw error
+      this.drop(error.message)
+    } finally {
+      this.#inPass = false
+    }
+    this.#flush()
+  }
+
+  #pause(): void {
+    this.#paused = true
+    this.#socket.pause()
+  }
+
+  get #full(): boolean {
+    return (
+      this.#inFlight >= this.#limits.inFlight ||
+      this.#queuedBytes + this.replies.pendingBytes >= this.#limits.queuedBytes
+    )
+  }
+
+  /** Goes on with what was left when a limit was reached. */
+  #proceed(): void {
+    if (!this.#paused) this.#endWhenIdle()
+    else if (!this.#inPass && !this.#full && !this.#socket.destroyed) this.#resume()
+  }
+
+  #resume(): void {
+    this.#paused = false
+    this.#pass(() => this.#records.resume())
+    if (!this.#paused) this.#socket.resume()
+  }
+
+  /** Serves one record; false when a limit is reached. */
+  #record(bytes: Buffer, start: number, end: number): boolean {
+    const from = this.#from.reset(bytes, start, end)
+    const header = this.#header
+    const verdict = header.parse(from)
+    if (verdict === 'ok') this.#call(header, from)
+    else if (verdict === 'garbage') this.drop('a record that is not an RPC call')
+    else putDenial(this.replies, header.xid, verdict)
+    return !this.#full && !this.#socket.destroyed
+  }
+
+  #call(header: CallHeader, from: XdrReader): void {
+    try {
+      const failure = this.#serve(header, from)
+      if (failure) putAcceptFailure(this.replies, header.xid, failure)
+    } catch (error) {
+      if (!(error instanceof XdrError)) throw error
+      putAcceptFailure(this.replies, header.xid, { kind: 'garbage-arguments' })
+    }
+  }
+
+  /** Has the program serve the call, or says why there is none to. Throws XdrError. */
+  #serve(header: CallHeader, from: XdrReader): AcceptFailure | undefined {
+    let program: Program | undefined
+    for (const each of this.#programs) if (each.number === header.program) program = each
+    if (!program) return { kind: 'program-unavailable' }
+    const { version } = program
+    if (header.version !== version) return { kind: 'program-mismatch', low: version, high: version }
+    if (header.procedure >= program.procedures) return { kind: 'procedure-unavailable' }
+    program.serve(this, header, from)
+    return undefined
+  }
+
+  // --- sending ---
+
+  #flush(): void {
+    if (!this.replies.isEmpty) {
+      const batch = this.replies.take()
+      this.#queuedBytes += batch.bytes
+      this.#send(batch)
+    }
+    for (const [fs, writer] of this.#held) {
+      if (writer.isEmpty) continue
+      const batch = writer.take()
+      this.#queuedBytes += batch.bytes
+      fs.afterDurable((error) => {
+        if (error) this.drop('changes could not be made durable', error)
+        this.#send(batch)
+      })
+    }
+  }
+
+  #send({ parts, bytes }: Batch): void {
+    const done = () => {
+      for (const part of parts) this.#pool.release(part.buffer)
+      this.#queuedBytes -= bytes
+      this.#proceed()
+    }
+    const socket = this.#socket
+    if (!socket.writable) {
+      done()
+      return
+    }
+    if (parts.length > 1) socket.cork()
+    for (const [index, part] of parts.entries()) {
+      const view = part.buffer.bytes.subarray(0, part.bytes)
+      if (index === parts.length - 1) socket.write(view, done)
+      else socket.write(view)
+    }
+    if (parts.length > 1) socket.uncork()
+  }
+
+  #endWhenIdle(): void {
+    if (this.#ended && this.#inFlight === 0 && this.#queuedBytes === 0) this.#socket.destroySoon()
+  }
+}

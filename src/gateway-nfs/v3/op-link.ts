@@ -1,0 +1,23 @@
+/** LINK (RFC 1813 3.3.15): one more name for a file. */
+import type { DirChanged, FileName, Inode } from '../../metadata/index.ts'
+import { WIRE_STRING_MAX } from '../limits.ts'
+import { putAfter, putChange, readHandle } from './attributes.ts'
+import type { Operation, Targets } from './operation.ts'
+
+type Args = Targets & { readonly name: FileName }
+
+export const link: Operation<Args, DirChanged & { readonly inode: Inode }> = {
+  name: 'LINK',
+  effect: 'change',
+  failure: ['after', 'change'],
+  decode(from) {
+    const object = readHandle(from)
+    const other = readHandle(from)
+    return { object, other, name: from.string(WIRE_STRING_MAX) }
+  },
+  run: (call, { name }) => call.fs.link(call.caller, call.ino, call.other, name),
+  encode(out, call, { inode, before, dir }) {
+    putAfter(out, call.fs, inode)
+    putChange(out, before, call.fs, dir)
+  },
+}

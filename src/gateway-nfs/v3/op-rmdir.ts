@@ -1,0 +1,16 @@
+/** RMDIR (RFC 1813 3.3.13): takes away the name of a empty directory. */
+import type { DirChanged, FileName } from '../../metadata/index.ts'
+import { WIRE_STRING_MAX } from '../limits.ts'
+import { putChange, readHandle } from './attributes.ts'
+import type { Operation, Targets } from './operation.ts'
+
+type Args = Targets & { readonly name: FileName }
+
+export const rmdir: Operation<Args, DirChanged> = {
+  name: 'RMDIR',
+  effect: 'change',
+  failure: ['change'],
+  decode: (from) => ({ object: readHandle(from), name: from.string(WIRE_STRING_MAX) }),
+  run: (call, { name }) => call.fs.rmdir(call.caller, call.ino, name),
+  encode: (out, call, { before, dir }) => putChange(out, before, call.fs, dir),
+}
