@@ -15,6 +15,7 @@ import { type Log, silentLog } from '../platform/log.ts'
 import type { Call, Workshop } from './call.ts'
 import { HttpFailure, toHttpFailure } from './failure.ts'
 import type { HttpExport } from './http-export.ts'
+import { checkIf } from './if-header.ts'
 import {
   CLOSE_PATIENCE_MS,
   HEADERS_TIMEOUT_MS,
@@ -134,7 +135,9 @@ export class HttpGateway {
     const share = this.#workshop.exports().find((candidate) => candidate.name === name)
     if (!share) throw new HttpFailure(404)
     if (share.readOnly && method.changes) throw new HttpFailure(403, 'the export is read-only')
-    return method.serve({ ...call, share, fs: share.fs, caller: share.caller, path })
+    const exportCall = { ...call, share, fs: share.fs, caller: share.caller, path }
+    await checkIf(exportCall)
+    return method.serve(exportCall)
   }
 
   #fail(ctx: Context, error: unknown): void {
