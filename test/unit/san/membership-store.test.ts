@@ -1,0 +1,169 @@
+import { pack } from 'msgpackr'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { InvariantError } from '../../../src/base/assert.ts'
+import { isMatrixError } from '../../../src/base/errors.ts'
+import { seal } from '../../../src/base/layout.ts'
+import { Prng } from '../../../src/base/prng.ts'
+import { GiB, MiB } from '../../../src/base/units.ts'
+import { type Log, silentLog } from '../../../src/platform/log.ts'
+import {
+  DATABASE_A_OFFSET,
+  DATABASE_B_OFFSET,
+  databaseFormat,
+  type MembershipDatabase,
+  MembershipStore,
+} from '../../../src/san/index.ts'
+import { nthFault, SimDisk, SimLun } from '../../sim/lun.ts'
+import { SimHost, SimWorld } from '../../sim/world.ts'
+
+const test = suite('san: membership store')
+
+const prng = new Prng(3)
+const lunUuid = prng.uuid()
+const first = {
+  matrixUuid: prng.uuid(),
+  matrixName: 'demo',
+  luns: [{ uuid: lunUuid, name: 'lun1', size: 8 * GiB }],
+  filesystems: [
+    {
+      name: 'home',
+      uuid: prng.uuid(),
+      fsid: 4_000_000_000,
+      luns: [lunUuid],
+      slots: 8,
+      journalBytes: 64 * MiB,
+      checkpointBytes: 512 * MiB,
+      groupBlocks: 32768,
+      seals: [{ slot: 2, incarnation: 5, lsn: 2 ** 40 + 512 }],
+    },
+  ],
+}
+
+function setUp(seed = 1) {
+  const world = new SimWorld(seed)
+  const disk = new SimDisk(world, 64 * MiB)
+  const warnings: string[] = []
+  const log: Log = { ...silentLog, warn: (fields) => void warnings.push(String(fields['problems'])) }
+  const store = new MembershipStore(new SimLun(disk, new SimHost(world, 'a')), log)
+  return { world, disk, store, warnings, run: <T>(promise: Promise<T>) => world.settle(promise) }
+}
+
+const failed = (promise: Promise<unknown>) =>
+  promise.then(
+    () => undefined,
+    (error) => error,
+  )
+
+test('what is written is read, with a generation that rises by one each time, in two copies by turns', async () => {
+  const { store, disk, run } = setUp()
+  assert.ok(isMatrixError(await run(failed(store.read())), 'not-found'))
+  let database = await run(store.create(first))
+  assert.is(database.generation, 1)
+  assert.equal(await run(store.read()), { ...first, generation: 1 })
+  assert.ok(isMatrixError(await run(failed(store.create(first))), 'exists'))
+  for (let generation = 2; generation <= 5; generation++) {
+    const before = [DATABASE_A_OFFSET, DATABASE_B_OFFSET].map((offset) => disk.peek(offset, 4096))
+    database = await run(store.write({ ...database, matrixName: `demo${generation}` }))
+    assert.is(database.generation, generation)
+    assert.equal(await run(store.read()), database)
+    const changed = [DATABASE_A_OFFSET, DATABASE_B_OFFSET].map(
+      (offset, i) => !disk.peek(offset, 4096).equals(before[i]),
+    )
+    assert.equal(changed, generation % 2 === 0 ? [false, true] : [true, false])
+  }
+})
+
+test('a change to an outdated generation is refused', async () => {
+  const { store, run } = setUp()
+  const database = await run(store.create(first))
+  await run(store.write(database))
+  const error = await run(failed(store.write(database)))
+  assert.ok(isMatrixError(error, 'view-changed'))
+  assert.match(error.message, /at generation 2, the change was made to 1/)
+})
+
+test('one damaged copy is survived and reported, the next write heals it; two are damage', async () => {
+  for (const broken of [DATABASE_A_OFFSET, DATABASE_B_OFFSET]) {
+    const { store, disk, run, warnings } = setUp()
+    const second = await run(store.write(await run(store.create(first))))
+    disk.poke(broken + 50, Buffer.from('damage'))
+    const read = await run(store.read())
+    assert.is(read.generation, broken === DATABASE_A_OFFSET ? 2 : 1)
+    assert.match(warnings[0], /copy [AB]: checksum mismatch/)
+    await run(store.write(read))
+    warnings.length = 0
+    assert.is((await run(store.read())).generation, read.generation + 1)
+    assert.equal(warnings, [])
+    disk.poke(DATABASE_A_OFFSET + 50, Buffer.from('damage'))
+    disk.poke(DATABASE_B_OFFSET, Buffer.from('something else'))
+    const error = await run(failed(store.read()))
+    assert.ok(isMatrixError(error, 'lun-damaged'))
+    assert.match(error.message, /copy A: checksum mismatch; copy B: something else is there/)
+    void second
+  }
+})
+
+test('a newer format is refused even when an older copy is intact', async () => {
+  const { store, disk, run } = setUp()
+  await run(store.create(first))
+  disk.poke(DATABASE_B_OFFSET, seal({ ...databaseFormat, version: 2 }, Buffer.from('future'), 4096))
+  assert.ok(isMatrixError(await run(failed(store.read())), 'format-version'))
+})
+
+test('content with a right checksum is still judged: every wrong value is named', async () => {
+  const wrong: [unknown, RegExp][] = [
+    ['text', /Invalid type/],
+    [{ ...first, generation: 0 }, /generation/],
+    [{ ...first, generation: 1, extra: 1 }, /extra/],
+    [{ ...first, generation: 1, matrixUuid: 'x' }, /matrixUuid: is no UUID/],
+    [{ ...first, generation: 1, luns: [] }, /unknown LUN/],
+    [{ ...first, generation: 1, luns: [first.luns[0], first.luns[0]] }, /UUID twice/],
+    [{ ...first, generation: 1, filesystems: [{ ...first.filesystems[0], fsid: 2 ** 32 }] }, /filesystems\.0\.fsid/],
+    [{ ...first, generation: 1, filesystems: [{ ...first.filesystems[0], slots: 65 }] }, /filesystems\.0\.slots/],
+    [
+      {
+        ...first,
+        generation: 1,
+        filesystems: [{ ...first.filesystems[0], seals: [{ slot: 64, incarnation: 1, lsn: 0 }] }],
+      },
+      /seals\.0\.slot/,
+    ],
+  ]
+  for (const [value, message] of wrong) {
+    const { store, disk, run } = setUp()
+    disk.poke(DATABASE_A_OFFSET, seal(databaseFormat, pack(value), 4096))
+    const error = await run(failed(store.read()))
+    assert.ok(isMatrixError(error, 'lun-damaged'), String(error))
+    assert.match(error.message, message)
+  }
+  const { store, run } = setUp()
+  const bug = await run(failed(store.create({ ...first, matrixName: '' })))
+  assert.instance(bug, InvariantError)
+})
+
+test('crash sweep: whatever I/O of a write fails, and power too, the old or the new database is there', async () => {
+  for (let nth = 1, fired = true; fired; nth++) {
+    for (let seed = 1; seed <= 10; seed++) {
+      const { world, store, disk, run } = setUp(seed)
+      // many seals make it longer than a sector, so that it can be torn
+      const seals = Array.from({ length: 200 }, (_, i) => ({ slot: i % 64, incarnation: i + 1, lsn: i * 512 }))
+      const big = { ...first, filesystems: [{ ...first.filesystems[0], seals }] }
+      const old = await run(store.write(await run(store.create(big))))
+      const fault = nthFault(nth, { host: 'a' })
+      disk.faults.add(fault)
+      const next = { ...old, matrixName: 'next' } satisfies MembershipDatabase
+      const written = await world.settle(failed(store.write(next)))
+      fired = fault.fired
+      assert.is(written !== undefined, fired)
+      disk.faults.clear()
+      disk.powerLoss()
+      const read = await run(store.read())
+      if (read.generation === old.generation) assert.equal(read, old)
+      else assert.equal(read, { ...next, generation: old.generation + 1 })
+      assert.ok(fired || read.matrixName === 'next', 'what was answered is there')
+    }
+  }
+})
+
+test.run()
