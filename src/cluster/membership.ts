@@ -426,10 +426,10 @@ export class Membership {
     const up = [...this.#peers.values()].filter((peer) => peer.state === 'up')
     if (up.some((peer) => !peer.alive || peer.alive.view)) return
     const candidates = [this.self, ...up.filter((peer) => !peer.alive?.leaving).map((peer) => peer.member)].sort(bySlot)
-    const isComplete = candidates.length === this.#peerSlots.length + 1
-    if (!isComplete && now - (this.#startedAt as number) < this.#timings.joinPatienceMs) return
     if (candidates[0] !== this.self) return
-    this.#propose(now, this.#connected(candidates, []))
+    const members = this.#connected(candidates, [])
+    const isComplete = members.length === this.#peerSlots.length + 1
+    if (isComplete || now - (this.#startedAt as number) >= this.#timings.joinPatienceMs) this.#propose(now, members)
   }
 
   /** With a view: when this node coordinates and the view no longer fits, proposes the next. */
@@ -438,8 +438,10 @@ export class Membership {
     const isSelf = (life: Life) => sameLife(life, this.self)
     const aliveOf = (life: Life) => this.#up(life)?.alive
     const old = newest.members.filter((member) => isSelf(member) || this.#up(member))
+    // who has not said yet that it has the view is believed for a step; later it has missed the commit and waits for another
+    const isLate = now - this.#installedAt > this.#timings.viewStepMs
     const coordinator = old.find((life) =>
-      isSelf(life) ? this.#leavingSince === undefined : aliveOf(life)?.view && !aliveOf(life)?.leaving,
+      isSelf(life) ? this.#leavingSince === undefined : !aliveOf(life)?.leaving && (aliveOf(life)?.view || !isLate),
     )
     if (!coordinator || !isSelf(coordinator)) return
 
@@ -450,7 +452,6 @@ export class Membership {
     if (this.#someoneMayComeBack(newest, candidates)) return
 
     const members = this.#connected(candidates, old)
-    const isLate = now - this.#installedAt > this.#timings.viewStepMs
     const isTrouble = members.some((life) => {
       const alive = aliveOf(life)
       if (!alive) return false

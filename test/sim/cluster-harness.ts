@@ -124,8 +124,10 @@ export class ClusterHarness {
     return [...this.lives.values()].filter((life) => !life.over)
   }
 
-  /** Every live node is active in one view of exactly the live nodes. */
+  /** Every live node is active in one view of exactly the live nodes, and nobody is about to restart. */
   agreed(): boolean {
+    const isRestarting = [...this.lives.values()].some((life) => life.expelled !== undefined)
+    if (isRestarting && this.restartExpelledAfterMs !== undefined) return false
     const alive = this.alive()
     const view = alive[0]?.views.at(-1)
     if (!view || view.members.length !== alive.length) return false

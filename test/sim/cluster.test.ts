@@ -128,7 +128,7 @@ test('a split in two: each side goes on alone; healed, the smaller side is expel
     await agreement(cluster)
     for (const slot of large)
       assert.is(cluster.lives.get(slot)!.member.incarnation, 1, `slot ${slot} of the larger side restarted`)
-    for (const slot of small) assert.is(cluster.lives.get(slot)!.member.incarnation, 2)
+    for (const slot of small) assert.ok(cluster.lives.get(slot)!.member.incarnation >= 2)
   }
 })
 

@@ -125,8 +125,8 @@ export class SimNetwork {
         this.#wires.add(wire)
         const answerMs = this.delay()
         wire.ends[1].holdUntil(this.world.now + answerMs) // nothing overtakes the answer
-        to.enter(() => acceptor.accept(wire.ends[1]))
         this.world.at(answerMs, () => from.enter(() => resolve(wire.ends[0])))
+        to.enter(() => acceptor.accept(wire.ends[1]))
       })
     })
   }
