@@ -1,0 +1,60 @@
+/** `matrix demo`: a matrix of several nodes on this machine (demo/demo.ts). */
+import { Command } from 'commander'
+import { formatSize } from '../base/units.ts'
+import {
+  DEFAULT_LUN_BYTES,
+  type DemoOptions,
+  MIN_LUN_BYTES,
+  runDemo,
+  startDemoNode,
+  stopDemoNode,
+} from './demo/demo.ts'
+import { MAX_NODES } from './demo/layout.ts'
+import { sizeFrom, wholeNumber } from './option-values.ts'
+
+const DEFAULT_DIR = './var/demo'
+
+type NodeOptions = { readonly dir?: string }
+
+export function demoCommand(): Command {
+  const command = new Command('demo')
+    .description('a matrix of several nodes on this machine, until Ctrl-C; its data is kept for the next start')
+    .option('--dir <dir>', 'where everything is kept', DEFAULT_DIR)
+    .option('--nodes <n>', `number of nodes, 1…${MAX_NODES}`, wholeNumber({ min: 1, max: MAX_NODES }), 3)
+    .option(
+      '--base-port <port>',
+      'node i serves NFS on PORT+100·i+49, HTTP on PORT+100·i+80, its mesh listens on PORT+100·i+1',
+      wholeNumber({ min: 1024, max: 65535 - 100 * MAX_NODES - 80 }),
+      20000,
+    )
+    .option(
+      '--lun-size <bytes>',
+      `size of each of the two LUNs, such as 512MiB (default: ${formatSize(DEFAULT_LUN_BYTES)}; the files are sparse)`,
+      sizeFrom(MIN_LUN_BYTES),
+    )
+    .option('--reset', 'begin anew: delete the data kept there')
+    .addHelpText(
+      'after',
+      `
+Prints how to reach each node, and then "matrix ready" on a line of its own. DIR/matrix.json says the same to programs.
+
+Examples:
+  matrix demo
+  matrix demo --nodes 5 --dir /tmp/demo --base-port 30000 --lun-size 1GiB
+  matrix demo start-node n2 --dir /tmp/demo`,
+    )
+    .action(({ lunSize, ...options }: Omit<DemoOptions, 'lunBytes'> & { readonly lunSize?: number }) =>
+      runDemo({ ...options, lunBytes: lunSize }),
+    )
+  const nodeCommand = (verb: string, about: string, run: (dir: string, name: string) => Promise<void>): void => {
+    command
+      .command(verb)
+      .description(about)
+      .argument('<name>', 'such as n2')
+      .option('--dir <dir>', `folder of the demo (default: "${DEFAULT_DIR}")`)
+      .action((name: string, { dir }: NodeOptions) => run(dir ?? command.opts<DemoOptions>().dir, name))
+  }
+  nodeCommand('start-node', 'start a node of a running demo again; returns once it serves', startDemoNode)
+  nodeCommand('stop-node', 'stop a node of a running demo cleanly', stopDemoNode)
+  return command
+}

@@ -1,0 +1,283 @@
+/**
+ * `matrix demo`: a whole matrix on one machine, for a first look and for tests.
+ *
+ *  1. The folder is ours alone (demo-lock.ts). Nodes that a demo before left running, because it was killed, are stopped.
+ *  2. The LUNs are there, labelled, and bear the filesystem; else they are made. demo.json says when that is done: a start that was
+ *     interrupted before begins it again.
+ *  3. Every node is started. When all serve, matrix.json is written and `matrix ready` printed.
+ *  4. Nodes come and go, by kill and by `start-node`; each is told of in a line.
+ *  5. Ctrl-C or SIGTERM stops all nodes cleanly, also those that `start-node` started. A second one kills them.
+ */
+import { randomBytes } from 'node:crypto'
+import { chmodSync, existsSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { replaceFile } from '../../../config/index.ts'
+import { MatrixError } from '../../base/errors.ts'
+import { formatSize, GiB, MiB } from '../../base/units.ts'
+import { createFilesystem, formatMatrix } from '../provision.ts'
+import { formatTable, say } from '../table.ts'
+import { lockFolder, runningDemo } from './demo-lock.ts'
+import {
+  DemoLayout,
+  type DemoSettings,
+  FILESYSTEM,
+  HOST,
+  LUN_NAMES,
+  MATRIX_NAME,
+  MAX_NODES,
+  nodeConfigText,
+  nodeNames,
+  portsOf,
+} from './layout.ts'
+import { writeMatrixFile } from './matrix-file.ts'
+import { NodeProcess } from './node-process.ts'
+import { checkPorts } from './ports.ts'
+
+export type DemoOptions = {
+  readonly dir: string
+  readonly nodes: number
+  readonly basePort: number
+  /** Left out: that of the kept data, else DEFAULT_LUN_BYTES. */
+  readonly lunBytes?: number
+  readonly reset?: boolean
+}
+
+export const DEFAULT_LUN_BYTES = 8 * GiB
+/** Smallest LUN that leaves room for data beside the journals of MAX_NODES nodes, bytes. */
+export const MIN_LUN_BYTES = 128 * MiB
+/** How often the demo looks which nodes run, ms. */
+const WATCH_MS = 250
+
+/** Resolves to how a signal ended it. Rejects with MatrixError when it could not come up; no node runs then. */
+export async function runDemo(options: DemoOptions): Promise<void> {
+  const layout = new DemoLayout(options.dir)
+  const stopping = new StopSignal()
+  const unlock = lockFolder(layout)
+  try {
+    await stopLeftovers(layout)
+    if (options.reset && existsSync(layout.settingsFile)) removeData(layout)
+    const settings = settle(layout, options)
+    say(`matrixfs demo in ${layout.dir}`)
+    await checkPorts(settings)
+    await provision(layout, settings)
+    writeConfigs(layout, settings)
+    const nodes = nodeNames(settings.nodes).map((name) => new NodeProcess(layout, name))
+    try {
+      await startAll(nodes, stopping)
+      if (!stopping.asked) {
+        writeMatrixFile(layout, settings)
+        announce(layout, settings)
+        await watch(nodes, layout, stopping)
+      }
+    } finally {
+      rmSync(layout.matrixFile, { force: true })
+      await stopAll(nodes, stopping)
+    }
+  } finally {
+    unlock()
+    stopping.close()
+  }
+}
+
+/** SIGINT and SIGTERM, counted. */
+class StopSignal {
+  #count = 0
+  readonly #onSignal = () => {
+    this.#count++
+  }
+
+  constructor() {
+    process.on('SIGINT', this.#onSignal)
+    process.on('SIGTERM', this.#onSignal)
+  }
+
+  get asked(): boolean {
+    return this.#count > 0
+  }
+  get askedTwice(): boolean {
+    return this.#count > 1
+  }
+  close(): void {
+    process.off('SIGINT', this.#onSignal)
+    process.off('SIGTERM', this.#onSignal)
+  }
+}
+
+/** The settings of this start; throws when they do not fit the kept data. */
+function settle(layout: DemoLayout, { nodes, basePort, lunBytes }: DemoOptions): DemoSettings {
+  const kept = layout.readSettings()
+  if (!kept?.provisioned) {
+    return { nodes, basePort, lunBytes: lunBytes ?? DEFAULT_LUN_BYTES, provisioned: false }
+  }
+  if (lunBytes !== undefined && lunBytes !== kept.lunBytes) {
+    throw new MatrixError(
+      'exists',
+      `the data kept in ${layout.dir} has LUNs of ${formatSize(kept.lunBytes)}; leave --lun-size out to go on with it, or --reset to begin anew`,
+    )
+  }
+  for (const name of LUN_NAMES) {
+    if (existsSync(layout.lunFile(name))) continue
+    throw new MatrixError('not-found', `${layout.lunFile(name)} is gone, and data with it; --reset begins anew`)
+  }
+  // Slots for MAX_NODES nodes are laid out, so the number of nodes may change from start to start.
+  return { ...kept, nodes, basePort }
+}
+
+async function stopLeftovers(layout: DemoLayout): Promise<void> {
+  for (const name of nodeNames(MAX_NODES)) {
+    const node = new NodeProcess(layout, name)
+    const run = node.running()
+    if (!run) continue
+    say(`  stopping ${name} (pid ${run.process.pid}), left by a demo that was killed`)
+    await node.stop()
+  }
+}
+
+/** Removes what a demo keeps, and nothing else. The settings go first: without them what is left counts as unfinished. */
+function removeData(layout: DemoLayout): void {
+  const nodePaths = nodeNames(MAX_NODES).flatMap((name) => [
+    layout.configFile(name),
+    layout.logFile(name),
+    layout.formerLogFile(name),
+    layout.runFile(name),
+    layout.stateFolder(name),
+  ])
+  const lunPaths = LUN_NAMES.map((name) => layout.lunFile(name))
+  for (const path of [layout.settingsFile, layout.matrixFile, layout.secretFile, ...lunPaths, ...nodePaths]) {
+    rmSync(path, { recursive: true, force: true })
+  }
+}
+
+async function provision(layout: DemoLayout, settings: DemoSettings): Promise<void> {
+  if (settings.provisioned) {
+    layout.writeSettings(settings)
+    say(`  going on with the data kept there: 2 LUNs of ${formatSize(settings.lunBytes)}, filesystem ${FILESYSTEM}`)
+    return
+  }
+  await refuseForeignFolder(layout)
+  removeData(layout)
+  layout.writeSettings(settings)
+  writeFileSync(layout.secretFile, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 })
+  chmodSync(layout.secretFile, 0o600)
+  const luns = LUN_NAMES.map((name) => ({ name, url: `file:${layout.lunFile(name)}` }))
+  for (const { name } of luns) {
+    writeFileSync(layout.lunFile(name), '')
+    truncateSync(layout.lunFile(name), settings.lunBytes)
+    say(`  ${name}: ${layout.lunFile(name)}, ${formatSize(settings.lunBytes)}, sparse`)
+  }
+  await formatMatrix({ matrixName: MATRIX_NAME, luns })
+  await createFilesystem({ name: FILESYSTEM, urls: luns.map(({ url }) => url), plan: { slots: MAX_NODES } })
+  layout.writeSettings({ ...settings, provisioned: true })
+  say(`  filesystem ${FILESYSTEM} made on ${LUN_NAMES.join(' and ')}`)
+}
+
+/** A folder with somebody else's LUN images is not ours to fill. */
+async function refuseForeignFolder(layout: DemoLayout): Promise<void> {
+  if (layout.readSettings()) return
+  const names = await readdir(layout.dir)
+  const ours = new Set<string>(['run', 'demo.json', 'secret', 'matrix.json'])
+  const foreign = names.filter((name) => !ours.has(name))
+  if (foreign.length === 0) return
+  throw new MatrixError(
+    'exists',
+    `${layout.dir} holds something that no demo made (${foreign.slice(0, 3).join(', ')}); choose an empty or new --dir`,
+  )
+}
+
+function writeConfigs(layout: DemoLayout, settings: DemoSettings): void {
+  rmSync(layout.matrixFile, { force: true })
+  nodeNames(settings.nodes).forEach((name, index) => {
+    replaceFile(layout.configFile(name), nodeConfigText(settings, index + 1))
+  })
+}
+
+async function startAll(nodes: readonly NodeProcess[], stopping: StopSignal): Promise<void> {
+  const begun = performance.now()
+  const pids = nodes.map((node) => `${node.name} (pid ${node.start()})`)
+  say(`  starting ${pids.join(', ')}`)
+  await Promise.all(
+    nodes.map(async (node) => {
+      await node.ready(() => stopping.asked)
+      if (!stopping.asked) say(`  ${node.name} serves after ${((performance.now() - begun) / 1000).toFixed(1)} s`)
+    }),
+  )
+}
+
+function announce(layout: DemoLayout, settings: DemoSettings): void {
+  const rows = nodeNames(settings.nodes).map((name, index) => {
+    const { nfs, http } = portsOf(settings.basePort, index + 1)
+    return [name, `http://${HOST}:${http}/${FILESYSTEM}/`, mountLine(nfs)]
+  })
+  say('')
+  say(formatTable(['node', 'HTTP and WebDAV', 'NFS (as root)'], rows))
+  say('')
+  say(`Every node serves the same files. Kill one (pids in ${layout.matrixFile}) and go on at another;`)
+  say(`bring it back with: matrix demo start-node NAME --dir ${layout.dir}`)
+  say('Ctrl-C stops all nodes; the data stays for the next start.')
+  say('matrix ready')
+}
+
+export function mountLine(port: number): string {
+  return `mount -t nfs -o vers=3,tcp,nolock,port=${port},mountport=${port},mountproto=tcp ${HOST}:/${FILESYSTEM} /mnt`
+}
+
+/** Tells of nodes that come and go, until a signal. */
+async function watch(nodes: readonly NodeProcess[], layout: DemoLayout, stopping: StopSignal): Promise<void> {
+  const serving = new Set(nodes)
+  while (!stopping.asked) {
+    for (const node of nodes) {
+      const run = node.running()
+      if (!run && serving.delete(node)) {
+        const how = node.ending() ?? (node.lastRun()?.state === 'stopped' ? 'has stopped' : 'has died')
+        say(`${node.name} ${how}; it stays down until: matrix demo start-node ${node.name} --dir ${layout.dir}`)
+      } else if (run?.state === 'ready' && !serving.has(node)) {
+        serving.add(node)
+        say(`${node.name} serves again (pid ${run.process.pid})`)
+      }
+    }
+    await sleep(WATCH_MS)
+  }
+}
+
+async function stopAll(nodes: readonly NodeProcess[], stopping: StopSignal): Promise<void> {
+  const down = await Promise.all(nodes.map((node) => node.stop(() => stopping.askedTwice)))
+  nodes.forEach((node, index) => {
+    if (down[index] === 'killed') say(`${node.name} had to be killed`)
+  })
+  say('all nodes have stopped')
+}
+
+/** `matrix demo start-node`. Rejects with MatrixError when no demo runs there, the node is unknown or runs already. */
+export async function startDemoNode(dir: string, name: string): Promise<void> {
+  const { layout, settings } = openDemo(dir, name)
+  const node = new NodeProcess(layout, name)
+  const run = node.running()
+  if (run) throw new MatrixError('in-use', `${name} is running already (pid ${run.process.pid})`)
+  const pid = node.start()
+  say(`starting ${name} (pid ${pid})`)
+  await node.ready()
+  node.release()
+  const { nodes } = writeMatrixFile(layout, settings)
+  say(`${name} serves: ${nodes.find((each) => each.name === name)?.http.url}`)
+}
+
+/** `matrix demo stop-node`. Rejects with MatrixError when no demo runs there, the node is unknown or does not run. */
+export async function stopDemoNode(dir: string, name: string): Promise<void> {
+  const { layout } = openDemo(dir, name)
+  const how = await new NodeProcess(layout, name).stop()
+  if (how === 'not running') throw new MatrixError('not-found', `${name} is not running`)
+  say(how === 'stopped' ? `${name} has stopped` : `${name} did not stop in time and was killed`)
+}
+
+function openDemo(dir: string, name: string): { layout: DemoLayout; settings: DemoSettings } {
+  const layout = new DemoLayout(dir)
+  const settings = layout.readSettings()
+  if (!settings || !runningDemo(layout)) {
+    throw new MatrixError('not-found', `no demo runs in ${layout.dir}; start it with: matrix demo --dir ${layout.dir}`)
+  }
+  const names = nodeNames(settings.nodes)
+  if (!names.includes(name))
+    throw new MatrixError('not-found', `there is no node ${name}; this demo has ${names.join(', ')}`)
+  return { layout, settings }
+}

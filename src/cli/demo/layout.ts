@@ -1,0 +1,143 @@
+/**
+ * What `matrix demo` keeps below its folder, and which ports it uses.
+ *
+ *     DIR/demo.json          settings of the kept data (below)
+ *     DIR/matrix.json        how to reach the nodes; there only while the demo serves
+ *     DIR/secret             the matrix secret
+ *     DIR/lun1.img, lun2.img the LUNs, sparse
+ *     DIR/run/demo.json      the demo itself: its process, while it runs
+ *     DIR/run/n1.json        run file of node n1
+ *     DIR/n1.toml            its configuration, written anew at every start
+ *     DIR/n1.log             its log
+ *     DIR/n1/                its local image
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import * as v from 'valibot'
+import { replaceFile } from '../../../config/index.ts'
+import { MatrixError } from '../../base/errors.ts'
+
+export const MATRIX_NAME = 'demo'
+export const FILESYSTEM = 'home'
+export const HOST = '127.0.0.1'
+export const LUN_NAMES = ['lun1', 'lun2'] as const
+export const MAX_NODES = 8
+
+const settingsSchema = v.object({
+  nodes: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_NODES)),
+  basePort: v.pipe(v.number(), v.integer()),
+  lunBytes: v.pipe(v.number(), v.integer()),
+  /** False until the LUNs are labelled and the filesystem is made: a start that finds it so makes them anew. */
+  provisioned: v.boolean(),
+})
+
+export type DemoSettings = v.InferOutput<typeof settingsSchema>
+
+export type DemoPorts = { readonly mesh: number; readonly nfs: number; readonly http: number }
+
+/** Ports of node `number` (from 1). */
+export function portsOf(basePort: number, number: number): DemoPorts {
+  const first = basePort + 100 * number
+  return { mesh: first + 1, nfs: first + 49, http: first + 80 }
+}
+
+export function nodeNames(count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `n${index + 1}`)
+}
+
+export class DemoLayout {
+  /** Absolute. */
+  readonly dir: string
+
+  constructor(dir: string) {
+    this.dir = resolve(dir)
+  }
+
+  get matrixFile(): string {
+    return join(this.dir, 'matrix.json')
+  }
+  get secretFile(): string {
+    return join(this.dir, 'secret')
+  }
+  get runFolder(): string {
+    return join(this.dir, 'run')
+  }
+  get lockFile(): string {
+    return join(this.runFolder, 'demo.json')
+  }
+  get settingsFile(): string {
+    return join(this.dir, 'demo.json')
+  }
+  lunFile(name: string): string {
+    return join(this.dir, `${name}.img`)
+  }
+  stateFolder(name: string): string {
+    return join(this.dir, name)
+  }
+  configFile(name: string): string {
+    return join(this.dir, `${name}.toml`)
+  }
+  logFile(name: string): string {
+    return join(this.dir, `${name}.log`)
+  }
+  /** Where a log goes that has grown too long. */
+  formerLogFile(name: string): string {
+    return `${this.logFile(name)}.1`
+  }
+  runFile(name: string): string {
+    return join(this.runFolder, `${name}.json`)
+  }
+
+  /** Undefined when no demo has kept data here. */
+  readSettings(): DemoSettings | undefined {
+    if (!existsSync(this.settingsFile)) return undefined
+    const result = v.safeParse(
+      v.pipe(v.string(), v.parseJson(), settingsSchema),
+      readFileSync(this.settingsFile, 'utf8'),
+    )
+    if (result.success) return result.output
+    throw new MatrixError('config', `${this.settingsFile} is damaged; matrix demo --reset makes everything anew`)
+  }
+
+  writeSettings(settings: DemoSettings): void {
+    replaceFile(this.settingsFile, `${JSON.stringify(settings, null, 2)}\n`)
+  }
+}
+
+/** Configuration file of node `number` (from 1). */
+export function nodeConfigText(settings: DemoSettings, number: number): string {
+  const own = portsOf(settings.basePort, number)
+  const nodes = nodeNames(settings.nodes).map(
+    (name, slot) => `[[nodes]]
+name = "${name}"
+slot = ${slot}
+mesh = "${HOST}:${portsOf(settings.basePort, slot + 1).mesh}"
+`,
+  )
+  const luns = LUN_NAMES.map((name) => `[[luns]]\nurl = "file:${name}.img"\n`)
+  return `# Written by matrix demo at every start: changes here are lost.
+[matrix]
+name = "${MATRIX_NAME}"
+secret_file = "secret"
+
+[node]
+name = "n${number}"
+state_dir = "n${number}"
+
+${nodes.join('\n')}
+${luns.join('\n')}
+[nfs]
+listen = "${HOST}:${own.nfs}"
+
+[http]
+listen = "${HOST}:${own.http}"
+uid = 0
+gid = 0
+
+[[exports]]
+path = "/${FILESYSTEM}"
+filesystem = "${FILESYSTEM}"
+clients = ["127.0.0.0/8"]
+squash = "none"
+`
+}

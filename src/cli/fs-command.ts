@@ -1,0 +1,109 @@
+/** `matrix fs`: filesystems of a matrix. */
+import { Command } from 'commander'
+import { exitCodes } from '../../config/index.ts'
+import { MAX_SLOTS } from '../base/limits.ts'
+import { formatSize, MiB } from '../base/units.ts'
+import { describeFilesystems } from './lun-command.ts'
+import { addLunOptions, type LunOptions, lunUrls } from './lun-options.ts'
+import { OfflineMatrix } from './offline-matrix.ts'
+import { names, sizeFrom, wholeNumber } from './option-values.ts'
+import { createFilesystem } from './provision.ts'
+import { say, sayJson } from './table.ts'
+
+type CreateOptions = LunOptions & {
+  readonly on?: readonly string[]
+  readonly slots?: number
+  readonly journal?: number
+  readonly checkpoint?: number
+}
+type JsonOptions = LunOptions & { readonly json?: boolean }
+
+export function fsCommand(): Command {
+  const command = new Command('fs').description('make, list and check filesystems')
+  addLunOptions(command.command('create'))
+    .description('make an empty filesystem; no node of the matrix may run')
+    .argument('<name>', 'name of the filesystem; exports name it')
+    .option(
+      '--on <lun...>',
+      'names of the LUNs it gets (default: all that bear none); the first carries its journals',
+      names,
+    )
+    .option(
+      '--slots <n>',
+      `most nodes that can ever mount it at once, 1…${MAX_SLOTS} (default: 8)`,
+      wholeNumber({ min: 1, max: MAX_SLOTS }),
+    )
+    .option('--journal <size>', 'journal of each slot (default: by the size of the LUN)', sizeFrom(MiB))
+    .option(
+      '--checkpoint <size>',
+      'half of the checkpoint area of each slot: bounds the number of files (default: by the size)',
+      sizeFrom(MiB),
+    )
+    .addHelpText(
+      'after',
+      '\nExamples:\n  matrix fs create home --config /etc/matrixfs/matrixd.toml\n  matrix fs create home --lun file:/srv/lun1.img file:/srv/lun2.img --slots 16',
+    )
+    .action(create)
+  addLunOptions(command.command('list'))
+    .description('filesystems of a matrix')
+    .option('--json', 'for programs')
+    .addHelpText('after', '\nExample:\n  matrix fs list --dir var/demo')
+    .action(list)
+  addLunOptions(command.command('check'))
+    .description('check a filesystem; it may be in use. Changes nothing')
+    .argument('<name>', 'name of the filesystem')
+    .option('--json', 'for programs')
+    .addHelpText(
+      'after',
+      `
+Builds the image of the metadata from checkpoint and journals and asks it by SQL for unreachable inodes, wrong link counts,
+overlapping extents, leaked space and the like. Exit code ${exitCodes.ok}: sound; ${exitCodes.damaged}: something was found; ${exitCodes.failed}: could not be checked.
+
+Example:
+  matrix fs check home --dir var/demo`,
+    )
+    .action(check)
+  return command
+}
+
+async function create(name: string, options: CreateOptions): Promise<void> {
+  const { on, slots, journal, checkpoint } = options
+  const record = await createFilesystem({
+    name,
+    urls: lunUrls(options),
+    lunNames: on,
+    plan: { slots, journalBytes: journal, checkpointBytes: checkpoint },
+  })
+  say(
+    `filesystem ${name} made on ${record.luns.length} LUNs for up to ${record.slots} nodes, with journals of ${formatSize(record.journalBytes)}; serve it by an [[exports]] in each node's configuration`,
+  )
+}
+
+async function list(options: JsonOptions): Promise<void> {
+  const matrix = await OfflineMatrix.open(lunUrls(options))
+  try {
+    const database = await matrix.readDatabase()
+    if (options.json) sayJson(database.filesystems)
+    else say(describeFilesystems(database))
+  } finally {
+    await matrix.close()
+  }
+}
+
+async function check(name: string, options: JsonOptions): Promise<void> {
+  // Loaded here: only this command needs the floors of a whole node.
+  const { checkFilesystem } = await import('./check-filesystem.ts')
+  const matrix = await OfflineMatrix.open(lunUrls(options))
+  try {
+    const { findings, inodes, vector } = await checkFilesystem(matrix, name)
+    if (options.json) sayJson({ filesystem: name, vector, inodes, findings })
+    else {
+      for (const { check: which, detail } of findings) say(`${which}: ${detail}`)
+      const verdict = findings.length === 0 ? 'is sound' : `has ${findings.length} findings`
+      say(`filesystem ${name} ${verdict}: ${inodes} inodes at ${vector}`)
+    }
+    if (findings.length > 0) process.exitCode = exitCodes.damaged
+  } finally {
+    await matrix.close()
+  }
+}

@@ -1,0 +1,157 @@
+/** `matrix lun`: preparing LUNs, and reading what is on them. */
+import { Command } from 'commander'
+import { isMatrixError } from '../base/errors.ts'
+import { formatSize } from '../base/units.ts'
+import { realFiles } from '../platform/real/files.ts'
+import { type LabelRead, MembershipStore, openLun, readLabel } from '../san/index.ts'
+import { type NodeSeen, nodesOn } from './offline-matrix.ts'
+import { names, nameValue, UsageError } from './option-values.ts'
+import { addLuns, formatMatrix, type NamedLun } from './provision.ts'
+import { formatTable, say, sayJson } from './table.ts'
+import { toolLog } from './tool-log.ts'
+
+type FormatOptions = {
+  readonly matrix?: string
+  readonly into?: string
+  readonly name?: readonly string[]
+  readonly force?: boolean
+}
+
+export function lunCommand(): Command {
+  const command = new Command('lun').description('prepare LUNs, and read what is on them')
+  command
+    .command('format')
+    .description('label LUNs: of a new matrix (--matrix), or added to one (--into)')
+    .argument(
+      '<url...>',
+      'the LUNs, such as file:/srv/lun1.img; of a new matrix the first bears the membership partition',
+    )
+    .option('--matrix <name>', 'begin a new matrix of this name', nameValue)
+    .option('--into <url>', 'add the LUNs to the matrix whose membership partition is on this LUN')
+    .option('--name <name...>', 'matrix-wide names, one per LUN (default: lun1, lun2, …)', names)
+    .option('--force', 'overwrite a label, or other content, that is there')
+    .addHelpText(
+      'after',
+      `
+A file LUN is made with: truncate --size 100G /srv/lun1.img
+Without --force only LUNs whose first 8 MiB are zero are written to. No node of the matrix may run.
+
+Examples:
+  matrix lun format file:/srv/lun1.img file:/srv/lun2.img --matrix prod
+  matrix lun format file:/srv/lun3.img --name lun3 --into file:/srv/lun1.img`,
+    )
+    .action(format)
+  command
+    .command('show')
+    .description('label, nodes and membership database of LUNs; reads only, also while nodes run')
+    .argument('<url...>', 'the LUNs')
+    .option('--json', 'for programs')
+    .addHelpText('after', '\nExample:\n  matrix lun show file:/srv/lun1.img')
+    .action(show)
+  return command
+}
+
+async function format(urls: readonly string[], { matrix, into, name: given, force }: FormatOptions): Promise<void> {
+  if ((matrix === undefined) === (into === undefined)) {
+    throw new UsageError('say either --matrix NAME, to begin a new matrix, or --into URL, to add to one')
+  }
+  const lunNames = given ?? urls.map((_, index) => `lun${index + 1}`)
+  if (lunNames.length !== urls.length) {
+    throw new UsageError(`${urls.length} LUNs and ${lunNames.length} names; give one --name per LUN, or none`)
+  }
+  const luns: NamedLun[] = urls.map((url, index) => ({ url, name: lunNames[index]! }))
+  const labels = matrix
+    ? await formatMatrix({ matrixName: matrix, luns, force })
+    : await addLuns({ into: into as string, luns, force })
+  labels.forEach((label, index) => {
+    const bears = label.bearsMembership ? ', bears the membership partition' : ''
+    say(`${urls[index]} is now LUN ${label.lunName} of matrix ${label.matrixName}: ${formatSize(label.size)}${bears}`)
+  })
+}
+
+async function show(urls: readonly string[], { json = false }: { readonly json?: boolean }): Promise<void> {
+  const shown = []
+  for (const url of urls) shown.push(await examine(url))
+  if (json) sayJson(shown)
+  else shown.forEach((lun) => say(describe(lun)))
+  if (shown.some(({ error }) => error !== undefined)) process.exitCode = 1
+}
+
+type Shown = {
+  readonly url: string
+  readonly label?: LabelRead['label']
+  readonly damagedCopies?: LabelRead['damaged']
+  readonly nodes?: readonly NodeSeen[]
+  readonly database?: Awaited<ReturnType<MembershipStore['read']>>
+  readonly error?: string
+}
+
+/** What can be read of a LUN, however damaged: each part that cannot be is an error beside those that can. */
+async function examine(url: string): Promise<Shown> {
+  const lun = await openLun(url, realFiles)
+  let shown: Shown = { url }
+  try {
+    const { label, damaged } = await readLabel(lun)
+    shown = { url, label, damagedCopies: damaged }
+    if (!label.bearsMembership) return shown
+    shown = { ...shown, nodes: await nodesOn(lun) }
+    return { ...shown, database: await new MembershipStore(lun, toolLog).read() }
+  } catch (error) {
+    if (!isMatrixError(error)) throw error
+    return { ...shown, error: error.message }
+  } finally {
+    await lun.close()
+  }
+}
+
+function describe({ url, label, damagedCopies = [], nodes, database, error }: Shown): string {
+  const lines = [url]
+  if (label) {
+    lines.push(
+      `  LUN ${label.lunName} (${label.lunUuid}) of matrix ${label.matrixName} (${label.matrixUuid})`,
+      `  ${formatSize(label.size)}, label revision ${label.revision}${label.bearsMembership ? ', bears the membership partition' : ''}`,
+    )
+    if (damagedCopies.length > 0) lines.push(`  label copy ${damagedCopies.join(', ')} is damaged; the other is used`)
+  }
+  if (nodes) lines.push(indent(describeNodes(nodes)))
+  if (database) {
+    const { generation, luns, filesystems } = database
+    lines.push(`  SAN generation ${generation}`)
+    lines.push(
+      indent(
+        formatTable(
+          ['LUN', 'size', 'uuid'],
+          luns.map(({ name, size, uuid }) => [name, formatSize(size), uuid]),
+        ),
+      ),
+    )
+    lines.push(indent(describeFilesystems(database)))
+    if (filesystems.length === 0) lines.push('  make a filesystem with: matrix fs create')
+  }
+  if (error) lines.push(`  ${error}`)
+  return lines.join('\n')
+}
+
+export function describeNodes(nodes: readonly NodeSeen[]): string {
+  if (nodes.length === 0) return 'no node has ever used it'
+  const rows = nodes.map(
+    ({ nodeName, slot, seen, incarnation, hostName, process: { pid }, address: { host, port } }) => {
+      return [nodeName, String(slot), seen, `${host}:${port}`, `pid ${pid} on ${hostName}`, String(incarnation)]
+    },
+  )
+  return formatTable(['node', 'slot', 'state', 'mesh', 'process', 'incarnation'], rows)
+}
+
+export function describeFilesystems(database: NonNullable<Shown['database']>): string {
+  if (database.filesystems.length === 0) return 'no filesystems'
+  const nameOf = (uuid: string) => database.luns.find((lun) => lun.uuid === uuid)?.name ?? uuid
+  const rows = database.filesystems.map(({ name, luns, slots, journalBytes, checkpointBytes, error }) => {
+    const sizes = [String(slots), formatSize(journalBytes), formatSize(checkpointBytes)]
+    return [name, luns.map(nameOf).join(', '), ...sizes, error ?? 'sound']
+  })
+  return formatTable(['filesystem', 'LUNs', 'slots', 'journal', 'checkpoint', 'state'], rows)
+}
+
+function indent(text: string): string {
+  return text.replace(/^/gm, '  ')
+}

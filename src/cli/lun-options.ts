@@ -1,0 +1,26 @@
+/** How a command is told which LUNs it works on: by URL, by a node's configuration file, or by the folder of a demo. */
+import type { Command } from 'commander'
+import { loadConfig } from '../../config/index.ts'
+import { MatrixError } from '../base/errors.ts'
+import { DemoLayout, LUN_NAMES } from './demo/layout.ts'
+import { UsageError } from './option-values.ts'
+
+export type LunOptions = { readonly lun?: readonly string[]; readonly config?: string; readonly dir?: string }
+
+export function addLunOptions(command: Command): Command {
+  return command
+    .option('--lun <url...>', 'the LUNs, such as file:/srv/lun1.img; one of them bears the membership partition')
+    .option('-c, --config <file>', "or: a node's configuration file, whose LUNs are meant")
+    .option('--dir <dir>', 'or: the folder of a demo, whose LUNs are meant')
+}
+
+/** Throws UsageError unless exactly one way was used. */
+export function lunUrls({ lun, config, dir }: LunOptions): readonly string[] {
+  const given = [lun, config, dir].filter((option) => option !== undefined)
+  if (given.length !== 1) throw new UsageError('say which LUNs are meant by one of --lun, --config and --dir')
+  if (config !== undefined) return loadConfig(config).luns.map(({ url }) => url)
+  if (lun !== undefined) return lun
+  const layout = new DemoLayout(dir as string)
+  if (!layout.readSettings()) throw new MatrixError('not-found', `there is no demo in ${layout.dir}`)
+  return LUN_NAMES.map((name) => `file:${layout.lunFile(name)}`)
+}

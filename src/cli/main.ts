@@ -1,0 +1,48 @@
+#!/usr/bin/env node
+/**
+ * `matrix`: the command of people who run a matrix. Each file `*-command.ts` is one of its commands; demo/ is the matrix on one
+ * machine for a first look. Nothing here is needed to serve files: that is `matrixd` (src/node).
+ */
+import { Command } from 'commander'
+import { exitCodeOf, exitCodes, programVersion, showError } from '../../config/index.ts'
+import { demoCommand } from './demo-command.ts'
+import { fsCommand } from './fs-command.ts'
+import { lunCommand } from './lun-command.ts'
+import { UsageError } from './option-values.ts'
+import { statusCommand } from './status-command.ts'
+
+const program = new Command('matrix')
+  .description('Looks after a matrix: servers that share LUNs, and one coherent filesystem on them.')
+  .version(programVersion())
+  .addCommand(demoCommand())
+  .addCommand(statusCommand())
+  .addCommand(lunCommand())
+  .addCommand(fsCommand())
+  .addHelpText(
+    'after',
+    `
+Every command explains itself: matrix lun format --help
+
+Exit codes: ${exitCodes.ok} done, ${exitCodes.failed} failed, ${exitCodes.damaged} a check found something, ${exitCodes.usage} wrong command or option, ${exitCodes.bug} a bug, ${exitCodes.config} wrong configuration`,
+  )
+
+prepare(program, 'matrix')
+
+try {
+  await program.parseAsync()
+  process.exit()
+} catch (error) {
+  if (error instanceof UsageError) program.error(`error: ${error.message}`)
+  process.stderr.write(`${showError('matrix', error)}\n`)
+  process.exit(exitCodeOf(error))
+}
+
+/** Options belong to the command they follow; a usage error names the command whose help explains it. */
+function prepare(command: Command, called: string): void {
+  command
+    .enablePositionalOptions()
+    .allowExcessArguments(false)
+    .showHelpAfterError(`Help: ${called} --help`)
+    .exitOverride((error) => process.exit(error.exitCode === 0 ? exitCodes.ok : exitCodes.usage))
+  for (const child of command.commands) prepare(child, `${called} ${child.name()}`)
+}

@@ -1,0 +1,158 @@
+/**
+ * A matrix as its LUNs tell of it, without asking any node: labels, the membership database, the lease sectors. What it reads may
+ * be read while nodes run; whatever writes calls `refuseWhenInUse` first, because the membership partition belongs to them then.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { MatrixError } from '../base/errors.ts'
+import { timingsFrom } from '../base/timings.ts'
+import { realClock } from '../platform/real/clock.ts'
+import { realFiles } from '../platform/real/files.ts'
+import { realProcesses } from '../platform/real/processes.ts'
+import {
+  type LabelRead,
+  type LeaseSector,
+  LeaseWatch,
+  type Lun,
+  type MembershipDatabase,
+  MembershipStore,
+  openLun,
+  readLabel,
+} from '../san/index.ts'
+import { toolLog } from './tool-log.ts'
+
+export type OpenLun = LabelRead & { readonly url: string; readonly lun: Lun }
+
+/**
+ * `down`: left cleanly. `running`, `died`: known by its process, or by its lease moving. `silent`: on another host, and its
+ * lease did not move while we looked; it may be dead, or we looked too briefly.
+ */
+export type NodeState = 'down' | 'joining' | 'running' | 'died' | 'silent'
+export type NodeSeen = LeaseSector & { readonly seen: NodeState }
+
+export class OfflineMatrix {
+  readonly luns: readonly OpenLun[]
+  readonly membership: OpenLun
+  readonly #store: MembershipStore
+
+  private constructor(luns: readonly OpenLun[], membership: OpenLun) {
+    this.luns = luns
+    this.membership = membership
+    this.#store = new MembershipStore(membership.lun, toolLog)
+  }
+
+  /**
+   * Opens LUNs of one matrix; one of them has to bear the membership partition. Rejects with what `readLabel` rejects with, 'config'
+   * when they are of several matrices or the membership partition is missing.
+   */
+  static async open(urls: readonly string[]): Promise<OfflineMatrix> {
+    const luns: OpenLun[] = []
+    try {
+      for (const url of urls) {
+        const lun = await openLun(url, realFiles)
+        try {
+          luns.push({ url, lun, ...(await readLabel(lun, luns[0]?.label.matrixUuid)) })
+        } catch (error) {
+          await lun.close()
+          throw error
+        }
+      }
+      const bearing = luns.find(({ label }) => label.bearsMembership)
+      if (bearing) return new OfflineMatrix(luns, bearing)
+      throw new MatrixError('config', 'none of these LUNs bears a membership partition; name the one that does, too')
+    } catch (error) {
+      for (const { lun } of luns) await lun.close()
+      throw error
+    }
+  }
+
+  readDatabase(): Promise<MembershipDatabase> {
+    return this.#store.read()
+  }
+
+  /** Only after `refuseWhenInUse`. */
+  writeDatabase(database: MembershipDatabase): Promise<MembershipDatabase> {
+    return this.#store.write(database)
+  }
+
+  /** The first database of a membership partition that was just formatted. */
+  createDatabase(database: Omit<MembershipDatabase, 'generation'>): Promise<MembershipDatabase> {
+    return this.#store.create(database)
+  }
+
+  /** Every slot that was ever used, ascending. Takes a few renewal periods when nodes of other hosts have to be watched. */
+  nodes(): Promise<NodeSeen[]> {
+    return nodesOn(this.membership.lun)
+  }
+
+  /** Rejects with MatrixError 'in-use' unless every node is surely down; that may take as long as a take-over would. */
+  async refuseWhenInUse(): Promise<void> {
+    await refuseWhenInUse(this.membership.lun)
+  }
+
+  async close(): Promise<void> {
+    for (const { lun } of this.luns) await lun.close()
+  }
+}
+
+/** Renewal periods that a node of another host is watched for before it counts as silent. */
+const PATIENCE = 3
+
+/** As the method `nodes`, for a membership partition by itself. */
+export function nodesOn(membership: Lun): Promise<NodeSeen[]> {
+  return watchNodes(membership, PATIENCE)
+}
+
+/** As the method `refuseWhenInUse`, for a membership partition by itself. */
+export async function refuseWhenInUse(membership: Lun): Promise<void> {
+  let nodes = await nodesOn(membership)
+  const silent = nodes.filter(({ seen }) => seen === 'silent')
+  if (silent.length > 0 && !nodes.some(isAlive)) {
+    const names = silent.map(({ nodeName, hostName }) => `${nodeName} on ${hostName}`).join(', ')
+    process.stderr.write(`matrix: watching the leases until it is sure that ${names} is down\n`)
+    nodes = await watchNodes(membership, Number.POSITIVE_INFINITY)
+  }
+  const alive = nodes.filter(isAlive)
+  if (alive.length === 0) return
+  const names = alive.map(({ nodeName, hostName, process: { pid } }) => `${nodeName} (pid ${pid} on ${hostName})`)
+  throw new MatrixError('in-use', `${names.join(', ')} is running; stop every node of the matrix first`)
+}
+
+function isAlive({ seen }: NodeSeen): boolean {
+  return seen === 'running' || seen === 'joining'
+}
+
+/** Watches for `renewals` renewal periods of the slowest node, or until every life is surely over or seen to move. */
+async function watchNodes(lun: Lun, renewals: number): Promise<NodeSeen[]> {
+  const look = new LeaseWatch({ lun, clock: realClock, timings: timingsFrom(1), log: toolLog })
+  const first = await look.scan()
+  const undecided = first.filter((sector) => judge(sector) === undefined)
+  const timings = timingsFrom(Math.max(1, ...undecided.map(({ ioTimeoutMs }) => ioTimeoutMs)))
+  const watch = new LeaseWatch({ lun, clock: realClock, timings, log: toolLog })
+  const start = await watch.scan()
+  const limitMs = undecided.length === 0 ? 0 : Math.min(renewals * timings.renewMs, timings.observedDeadMs)
+  const begun = realClock.now()
+  const seenOf = (sector: LeaseSector): NodeState => {
+    const known = judge(sector)
+    if (known) return known
+    const before = start.find(({ slot }) => slot === sector.slot)
+    if (before?.incarnation !== sector.incarnation || before.counter !== sector.counter) return aliveAs(sector)
+    return watch.certainlyDead(sector) ? 'died' : 'silent'
+  }
+  for (;;) {
+    const nodes = (await watch.scan()).map((sector) => ({ ...sector, seen: seenOf(sector) }))
+    if (nodes.every(({ seen }) => seen !== 'silent') || realClock.now() - begun > limitMs) return nodes
+    await sleep(timings.renewMs / 2)
+  }
+}
+
+/** What can be told at once: by the state, or by the process when it is of this host. */
+function judge(sector: LeaseSector): NodeState | undefined {
+  if (sector.state === 'clean') return 'down'
+  const process = realProcesses.state(sector.process)
+  if (process === 'elsewhere') return undefined
+  return process === 'gone' ? 'died' : aliveAs(sector)
+}
+
+function aliveAs(sector: LeaseSector): NodeState {
+  return sector.state === 'joining' ? 'joining' : 'running'
+}

@@ -1,0 +1,197 @@
+/**
+ * Making a matrix out of bare LUNs, and filesystems on them. All of it works on LUNs that no node uses.
+ *
+ * Order, and what a crash leaves: labels are written before the database that names their LUNs, the first checkpoint of a filesystem
+ * before its record. So what the database names is whole; LUNs that were being prepared are nobody's, and may be prepared
+ * again (with `force`, as they bear a label).
+ */
+import { randomUUID } from 'node:crypto'
+import { isName } from '../../config/index.ts'
+import { crc32c } from '../base/crc32c.ts'
+import { isMatrixError, MatrixError } from '../base/errors.ts'
+import { formatFilesystem, type PlanOptions, planFilesystem } from '../metadata/index.ts'
+import { realClock } from '../platform/real/clock.ts'
+import { realFiles } from '../platform/real/files.ts'
+import { type FilesystemRecord, formatLun, type Label, type Lun, openLun, readLabel } from '../san/index.ts'
+import { OfflineMatrix, refuseWhenInUse } from './offline-matrix.ts'
+
+export type NamedLun = { readonly name: string; readonly url: string }
+
+export type FormatMatrixOptions = {
+  readonly matrixName: string
+  /** The first one bears the membership partition. */
+  readonly luns: readonly NamedLun[]
+  /** Overwrite what is on them. */
+  readonly force?: boolean
+}
+
+/** Begins a new matrix. Nothing is written unless all LUNs may be. Rejects with what `formatLun` rejects with, 'config', 'in-use'. */
+export async function formatMatrix({ matrixName, luns, force = false }: FormatMatrixOptions): Promise<Label[]> {
+  checkNames([matrixName, ...luns.map(({ name }) => name)])
+  checkDistinct(luns)
+  const matrixUuid = randomUUID()
+  const labels = await withLuns(luns, async (opened) => {
+    for (const lun of opened) await refuseLiveMembership(lun)
+    const made: Label[] = []
+    // The membership LUN last: until it has its label there is no matrix.
+    for (const index of [...luns.keys()].reverse()) {
+      const lunName = luns[index]!.name
+      const options = { matrixUuid, matrixName, lunUuid: randomUUID(), lunName, bearsMembership: index === 0 }
+      made.unshift(await formatLun(opened[index]!, options, { force }))
+    }
+    return made
+  })
+  const matrix = await OfflineMatrix.open([luns[0]!.url])
+  try {
+    await matrix.createDatabase({ matrixUuid, matrixName, luns: labels.map(entryOf), filesystems: [] })
+  } finally {
+    await matrix.close()
+  }
+  return labels
+}
+
+export type AddLunsOptions = {
+  /** LUN with the membership partition of the matrix that gets the LUNs. */
+  readonly into: string
+  readonly luns: readonly NamedLun[]
+  readonly force?: boolean
+}
+
+/** Adds LUNs to a matrix. Rejects as `formatMatrix`, and with 'exists' for a name the matrix has. */
+export async function addLuns({ into, luns, force = false }: AddLunsOptions): Promise<Label[]> {
+  checkNames(luns.map(({ name }) => name))
+  checkDistinct([{ name: '', url: into }, ...luns])
+  const matrix = await OfflineMatrix.open([into])
+  try {
+    const database = await matrix.readDatabase()
+    const twin = luns.find(({ name }) => database.luns.some((lun) => lun.name === name))
+    if (twin)
+      throw new MatrixError(
+        'exists',
+        `matrix ${database.matrixName} has a LUN ${twin.name} already; choose another --name`,
+      )
+    await matrix.refuseWhenInUse()
+    const labels = await withLuns(luns, async (opened) => {
+      for (const lun of opened) await refuseLiveMembership(lun)
+      const made: Label[] = []
+      for (const [index, { name }] of luns.entries()) {
+        const { matrixUuid, matrixName } = database
+        const options = { matrixUuid, matrixName, lunUuid: randomUUID(), lunName: name, bearsMembership: false }
+        made.push(await formatLun(opened[index]!, options, { force }))
+      }
+      return made
+    })
+    await matrix.writeDatabase({ ...database, luns: [...database.luns, ...labels.map(entryOf)] })
+    return labels
+  } finally {
+    await matrix.close()
+  }
+}
+
+export type CreateFilesystemOptions = {
+  readonly name: string
+  /** LUNs of the matrix, among them the one with the membership partition. */
+  readonly urls: readonly string[]
+  /** Names of those it gets; the first one carries journals and checkpoints. Left out: all that bear no filesystem yet. */
+  readonly lunNames?: readonly string[]
+  readonly plan?: PlanOptions
+}
+
+/** Makes an empty filesystem. Rejects with 'exists', 'not-found', 'in-use', 'lun-too-small' or 'config'. */
+export async function createFilesystem({
+  name,
+  urls,
+  lunNames,
+  plan,
+}: CreateFilesystemOptions): Promise<FilesystemRecord> {
+  checkNames([name])
+  const matrix = await OfflineMatrix.open(urls)
+  try {
+    const database = await matrix.readDatabase()
+    if (database.filesystems.some((other) => other.name === name)) {
+      throw new MatrixError('exists', `matrix ${database.matrixName} has a filesystem ${name} already`)
+    }
+    const used = new Set(database.filesystems.flatMap((other) => other.luns))
+    const free = matrix.luns.filter(({ label }) => !used.has(label.lunUuid))
+    const chosen = lunNames?.map((lunName) => {
+      const lun = matrix.luns.find(({ label }) => label.lunName === lunName)
+      if (!lun) throw new MatrixError('not-found', `LUN ${lunName} is not among those given; name its URL, too`)
+      if (free.includes(lun)) return lun
+      throw new MatrixError('in-use', `LUN ${lunName} bears another filesystem already`)
+    })
+    const luns = chosen ?? free
+    if (luns.length === 0)
+      throw new MatrixError('no-space', 'every LUN bears a filesystem already; add one with: matrix lun format')
+    const stranger = luns.find(({ label }) => !database.luns.some(({ uuid }) => uuid === label.lunUuid))
+    if (stranger)
+      throw new MatrixError('not-found', `LUN ${stranger.label.lunName} is labelled, but the matrix does not know it`)
+    await matrix.refuseWhenInUse()
+
+    const uuid = randomUUID()
+    const record: FilesystemRecord = {
+      name,
+      uuid,
+      fsid: newFsid(uuid, database.filesystems),
+      luns: luns.map(({ label }) => label.lunUuid),
+      ...planFilesystem(
+        luns.map(({ label }) => label.size),
+        plan,
+      ),
+      seals: [],
+    }
+    await formatFilesystem(
+      luns.map(({ lun }) => lun),
+      record,
+      { now: realClock.wall() },
+    )
+    await matrix.writeDatabase({ ...database, filesystems: [...database.filesystems, record] })
+    return record
+  } finally {
+    await matrix.close()
+  }
+}
+
+function newFsid(uuid: string, others: readonly FilesystemRecord[]): number {
+  let fsid = crc32c(Buffer.from(uuid))
+  while (fsid === 0 || others.some((other) => other.fsid === fsid)) fsid = (fsid + 1) % 2 ** 32
+  return fsid
+}
+
+function entryOf({ lunUuid, lunName, size }: Label): { uuid: string; name: string; size: number } {
+  return { uuid: lunUuid, name: lunName, size }
+}
+
+function checkNames(names: readonly string[]): void {
+  const wrong = names.find((name) => !isName(name))
+  if (wrong === undefined) return
+  throw new MatrixError('config', `"${wrong}" is no name: allowed are 1…32 characters a-z, 0-9, - and _`)
+}
+
+function checkDistinct(luns: readonly NamedLun[]): void {
+  for (const key of ['name', 'url'] as const) {
+    const twin = luns.find((lun, index) => luns.findIndex((other) => other[key] === lun[key]) < index)
+    if (twin) throw new MatrixError('config', `${twin[key]} is given twice`)
+  }
+}
+
+async function withLuns<T>(luns: readonly NamedLun[], work: (opened: readonly Lun[]) => Promise<T>): Promise<T> {
+  const opened: Lun[] = []
+  try {
+    for (const { url } of luns) opened.push(await openLun(url, realFiles))
+    return await work(opened)
+  } finally {
+    for (const lun of opened) await lun.close()
+  }
+}
+
+/** Not even `force` takes a membership partition away from nodes that run. */
+async function refuseLiveMembership(lun: Lun): Promise<void> {
+  try {
+    const { label } = await readLabel(lun)
+    if (!label.bearsMembership) return
+  } catch (error) {
+    if (isMatrixError(error, 'lun-unlabelled', 'lun-damaged', 'lun-foreign', 'format-version')) return
+    throw error
+  }
+  await refuseWhenInUse(lun)
+}
