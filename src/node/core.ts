@@ -68,6 +68,7 @@ export class NodeCore {
   readonly #cluster: ClusterNode
   readonly #members: Members
   readonly timeline: Timeline
+  #serving = false
   #ended = false
 
   /** Rejects with a MatrixError that says what is wrong: LUNs, labels, lease ('node-in-use'), network ('in-use'). */
@@ -126,7 +127,10 @@ export class NodeCore {
       log,
       openMount: (record) => this.#openMount(record),
       activate: () => this.#activate(),
-      serving: () => this.#cluster.markServing(),
+      serving: () => {
+        this.#serving = true
+        this.#cluster.markServing()
+      },
     })
     const agents = options.fenceAgents(lease, watch)
     const coordinator = new Coordinator({
@@ -194,7 +198,7 @@ export class NodeCore {
     for (;;) {
       if (this.#ended) throw new MatrixError('withdrawn', 'the node has halted')
       const mounts = this.#members.mounts
-      if (this.#cluster.status().serving && mounts.every((mount) => mount.state === 'serving')) {
+      if (this.#serving && mounts.every((mount) => mount.state === 'serving')) {
         await Promise.all(mounts.map((mount) => mount.started()))
         return
       }
@@ -270,10 +274,10 @@ export class NodeCore {
 
   #close(reason: string): void {
     this.#ended = true
-    for (const gate of this.#gates.values()) gate.close(reason)
+    for (const gate of this.#gates.values()) gate.fence(reason)
     this.#watch.stop()
     for (const mount of this.#members.mounts) mount.withdraw(new MatrixError('withdrawn', reason))
-    this.#cluster.stop()
+    void this.#cluster.stop()
   }
 
   /** Clean leave: dirty data written, locks given back, out of the view, the lease released. */
@@ -281,11 +285,11 @@ export class NodeCore {
     if (this.#ended) return
     await Promise.all(this.#members.mounts.map((mount) => mount.close()))
     this.#ended = true
-    for (const gate of this.#gates.values()) gate.close('the node has stopped')
+    for (const gate of this.#gates.values()) gate.fence('the node has stopped')
+    await Promise.all([...this.#gates.values()].map((gate) => gate.drained()))
     await this.#lease.release()
     await this.#cluster.leave()
     this.#watch.stop()
-    this.#cluster.stop()
   }
 
   /** Counters of every LUN, by its matrix-wide name. */

@@ -117,9 +117,9 @@ const checks: readonly Check[] = [
 export function checkImage(image: SqlReader, layout: FsLayout): readonly Finding[] {
   const findings: Finding[] = []
   for (const { name, says, sql } of checks) {
-    const rows = image.rows(`SELECT * FROM (${sql}) LIMIT ${FINDINGS_PER_CHECK}`)
-    for (const row of rows)
+    for (const row of image.rows(`SELECT * FROM (${sql}) LIMIT ${FINDINGS_PER_CHECK}`)) {
       findings.push({ check: name, detail: says.replace(/\{(\d)\}/g, (_, i) => String(row[Number(i)])) })
+    }
   }
   findings.push(...checkSpace(image, layout))
   return findings
@@ -127,7 +127,7 @@ export function checkImage(image: SqlReader, layout: FsLayout): readonly Finding
 
 /** Every data block is mapped, free or freed: what is missing has leaked. */
 function checkSpace(image: SqlReader, layout: FsLayout): readonly Finding[] {
-  const sum = (table: string) => Number((image.rows(`SELECT coalesce(sum(count), 0) FROM ${table}`)[0] as unknown[])[0])
+  const sum = (table: string) => Number(image.rows(`SELECT coalesce(sum(count), 0) FROM ${table}`)[0]?.[0])
   const known = sum('extent') + sum('free') + sum('freed')
   if (known === layout.dataBlocks) return []
   const detail =

@@ -18,7 +18,7 @@ export type MembersHost = {
   openMount(record: FilesystemRecord): Promise<Mount>
   /** Writes 'active' into this node's lease sector, durably. */
   activate(): Promise<void>
-  /** This node takes part in a view that serves. */
+  /** This node is about to grant locks: from now on its state must not be merged with another's. */
   serving(): void
 }
 
@@ -95,6 +95,7 @@ export class Members implements ViewListener {
 
   async #resume(viewId: ViewId, floors: readonly Floor[]): Promise<void> {
     const view = this.#mustBe(viewId)
+    this.#host.serving()
     await Promise.all(
       floors.map(({ fsid, vector }) => {
         const mount = this.#mounts.get(fsid)
@@ -102,7 +103,6 @@ export class Members implements ViewListener {
         return mount.resume(view, vector)
       }),
     )
-    this.#host.serving()
   }
 
   #mustBe(viewId: ViewId): View {

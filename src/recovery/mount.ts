@@ -68,6 +68,8 @@ export class Mount {
       databasePath: host.databasePath(record),
       clock: host.clock,
       log: host.log.child({ filesystem: record.name }),
+      // nobody's unsealed frames are believed before recovery has said who lives
+      incarnations: () => undefined,
       onFatal: (error) => mount?.withdraw(error),
       requestCheckpoint: () => void mount?.checkpoint().catch(() => {}),
     })
@@ -195,7 +197,10 @@ export class Mount {
   /** A peer's note: its journal has grown, or it has published a checkpoint. Only hints: what counts is read from the LUN. */
   note(from: Slot, body: VolumeNote): void {
     if (this.#state === 'withdrawn') return
-    if (body.published) this.volume.notePublished(body.published.sequence, fromPairs(body.published.vector))
+    if (body.published) {
+      const { sequence, vector } = body.published
+      this.volume.notePublished(sequence, fromPairs(vector))
+    }
     if (body.durable === undefined) return
     this.#ahead.set(from, body.durable)
     void this.#readAhead()
@@ -222,7 +227,7 @@ export class Mount {
     this.#state = 'withdrawn'
     this.#timer?.cancel()
     this.locks.withdraw()
-    this.volume.withdraw()
+    this.volume.withdraw(error.message)
     this.#host.onFatal(this.#record, error)
   }
 

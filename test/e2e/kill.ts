@@ -6,9 +6,9 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Prng } from '../../src/base/prng.ts'
-import { NfsClient } from '../helpers/nfs-client.ts'
 import { Demo, numberOption } from './demo.ts'
 import { HttpClient } from './http-client.ts'
+import { NfsTree } from './nfs-tree.ts'
 
 const root = new URL('../..', import.meta.url).pathname
 /** What the project promises from the death of a node to service at the others, ms. */
@@ -83,9 +83,8 @@ type Target = {
 }
 
 async function connect(demo: Demo, node: string, protocol: 'http' | 'nfs'): Promise<Target> {
-  const { nfs, http } = demo.node(node)
   if (protocol === 'http') {
-    const client = new HttpClient(http.url)
+    const client = new HttpClient(demo.node(node).http.url)
     return {
       write: (name, value) => client.put(`kill/${name}`, Buffer.from(value)),
       remove: async (name) => {
@@ -96,14 +95,13 @@ async function connect(demo: Demo, node: string, protocol: 'http' | 'nfs'): Prom
       close: () => client.close(),
     }
   }
-  const client = await NfsClient.connect(nfs.host, nfs.port)
-  const home = await client.mount(nfs.export)
-  const directory = await client.makePath(home, 'kill')
+  const tree = await NfsTree.connect(demo.node(node))
+  const directory = await tree.makePath('kill')
   return {
-    write: (name, value) => client.writeFile(directory, name, Buffer.from(value)),
-    remove: (name) => client.removeIfThere(directory, name),
-    read: async (name) => (await client.readFile(directory, name))?.toString(),
-    close: () => client.close(),
+    write: (name, value) => tree.replaceFile(directory, name, Buffer.from(value)),
+    remove: (name) => tree.removeIfThere(directory, name),
+    read: async (name) => (await tree.readFile(directory, name))?.toString(),
+    close: () => tree.close(),
   }
 }
 

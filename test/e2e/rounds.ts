@@ -5,9 +5,9 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Prng } from '../../src/base/prng.ts'
-import { NfsClient } from '../helpers/nfs-client.ts'
 import { Demo, numberOption } from './demo.ts'
 import { HttpClient } from './http-client.ts'
+import { NfsTree } from './nfs-tree.ts'
 
 const root = new URL('../..', import.meta.url).pathname
 const FILES = 40
@@ -16,10 +16,9 @@ const FILES = 40
 export async function playRounds(demo: Demo, rounds: number, seed: number): Promise<void> {
   const prng = new Prng(seed)
   const nodes = await Promise.all(
-    demo.matrix.nodes.map(async ({ name, nfs, http }) => {
-      const client = await NfsClient.connect(nfs.host, nfs.port)
-      const home = await client.mount(nfs.export)
-      return { name, http: new HttpClient(http.url), nfs: client, directory: await client.makePath(home, 'rounds') }
+    demo.matrix.nodes.map(async (node) => {
+      const nfs = await NfsTree.connect(node)
+      return { name: node.name, http: new HttpClient(node.http.url), nfs, directory: await nfs.makePath('rounds') }
     }),
   )
   try {

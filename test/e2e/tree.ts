@@ -7,9 +7,9 @@ import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { linkSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { NfsClient } from '../helpers/nfs-client.ts'
 import { Demo, numberOption } from './demo.ts'
 import { HttpClient } from './http-client.ts'
+import { NfsTree } from './nfs-tree.ts'
 import { needProgram } from './programs.ts'
 
 const root = new URL('../..', import.meta.url).pathname
@@ -96,43 +96,31 @@ async function copyInByRclone(demo: Demo, stage: string): Promise<void> {
 }
 
 async function copyInByNfs(demo: Demo, files: readonly TreeFile[]): Promise<void> {
-  const { nfs } = demo.node('n2')
-  const client = await NfsClient.connect(nfs.host, nfs.port)
-  const home = await client.mount(nfs.export)
+  const tree = await NfsTree.connect(demo.node('n2'))
   const directories = new Set<string>()
   for (const file of files) {
     const parts = `nfs/${file.path}`.split('/').slice(0, -1)
     for (let i = 1; i <= parts.length; i++) directories.add(parts.slice(0, i).join('/'))
   }
-  for (const directory of [...directories].sort()) await client.makePath(home, directory)
-  client.close()
+  for (const directory of [...directories].sort()) await tree.makePath(directory)
+  tree.close()
   await pool(files, (file) => run('nfs-cp', [file.source, nfsUrl(demo, 'n2', `nfs/${file.path}`)]).then(() => {}))
 }
 
 async function agreeOnModes(demo: Demo, files: readonly TreeFile[]): Promise<void> {
-  const clients = await Promise.all(
-    ['n2', 'n1', 'n3'].map(async (name) => {
-      const { nfs } = demo.node(name)
-      const client = await NfsClient.connect(nfs.host, nfs.port)
-      return { name, client, home: await client.mount(nfs.export) }
-    }),
-  )
-  const [writer, ...readers] = clients as [(typeof clients)[0], ...typeof clients]
+  const writer = await NfsTree.connect(demo.node('n2'))
+  const readers = await Promise.all(['n1', 'n3'].map((name) => NfsTree.connect(demo.node(name))))
   for (const tree of ['dav', 'nfs']) {
     await pool(files, async (file) => {
       const path = `${tree}/${file.path}`
-      await writer.client.setMode(await writer.client.walk(writer.home, path), file.mode)
+      await writer.setMode(await writer.walk(path), file.mode)
       for (const reader of readers) {
-        const attributes = await reader.client.attributes(await reader.client.walk(reader.home, path))
-        if (attributes.mode !== file.mode) {
-          throw new Error(
-            `${path}: mode ${attributes.mode.toString(8)} at ${reader.name}, set to ${file.mode.toString(8)}`,
-          )
-        }
+        const mode = await reader.mode(await reader.walk(path))
+        if (mode !== file.mode) throw new Error(`${path}: mode ${mode.toString(8)}, set to ${file.mode.toString(8)}`)
       }
     })
   }
-  for (const { client } of clients) client.close()
+  for (const tree of [writer, ...readers]) tree.close()
 }
 
 async function agreeOnCounts(demo: Demo, files: readonly TreeFile[]): Promise<void> {

@@ -1,0 +1,213 @@
+/**
+ * A whole matrix in the simulated world: disks, network, machines, and the real node core on each: everything below the gateways. A
+ * machine's life ends by `crash` (its process dies), the node's own halt, or a power loss of everything; `boot` starts its next.
+ */
+import { Prng } from '../../src/base/prng.ts'
+import { type Timings, timingsFrom } from '../../src/base/timings.ts'
+import { MiB } from '../../src/base/units.ts'
+import { FsLayout, formatFilesystem, planFilesystem } from '../../src/metadata/index.ts'
+import { NodeCore } from '../../src/node/core.ts'
+import { type Log, silentLog } from '../../src/platform/index.ts'
+import type { Mount } from '../../src/recovery/index.ts'
+import { checkImage, type Finding } from '../../src/recovery/index.ts'
+import {
+  DiskLease,
+  type FilesystemRecord,
+  formatLun,
+  KillAgent,
+  LeaseAgent,
+  MembershipStore,
+} from '../../src/san/index.ts'
+import { SimDisk, SimLun } from './lun.ts'
+import { SimNetwork } from './network.ts'
+import { SimProcessTable } from './processes.ts'
+import { SimHost, type SimWorld } from './world.ts'
+
+const LUN_BYTES = 64 * MiB
+/** One I/O takes at most this long; leases and time-outs follow from it, ms. */
+const IO_TIMEOUT_MS = 400
+
+export type SimMatrixOptions = {
+  readonly nodes: number
+  /** Agents in order; without 'kill' a dead node is waited for by its lease alone. */
+  readonly fencing: readonly ('kill' | 'lease')[]
+  readonly log?: (node: string) => Log
+}
+
+/** One machine: its present life, if it has one. */
+export class SimNode {
+  readonly name: string
+  readonly slot: number
+  host: SimHost | undefined
+  core: NodeCore | undefined
+  booting = false
+
+  constructor(slot: number) {
+    this.slot = slot
+    this.name = `n${slot + 1}`
+  }
+
+  /** The filesystem, once this life serves it. */
+  get mount(): Mount | undefined {
+    return this.host?.alive && this.core && !this.core.halted ? this.core.mounts[0] : undefined
+  }
+}
+
+export class SimMatrix {
+  readonly world: SimWorld
+  readonly options: SimMatrixOptions
+  readonly timings: Timings = timingsFrom(IO_TIMEOUT_MS)
+  readonly disks: readonly SimDisk[]
+  readonly network: SimNetwork
+  readonly nodes: readonly SimNode[]
+  readonly #processes = new SimProcessTable()
+  #record: FilesystemRecord | undefined
+
+  constructor(world: SimWorld, options: SimMatrixOptions) {
+    this.world = world
+    this.options = options
+    const disk = (name: string) => new SimDisk(world, LUN_BYTES, { name, ioLifeMs: this.timings.ioLifeMs })
+    this.disks = [disk('lun1'), disk('lun2')]
+    this.network = new SimNetwork(world, { breakAfterMs: 4 * IO_TIMEOUT_MS, connectTimeoutMs: IO_TIMEOUT_MS })
+    this.nodes = Array.from({ length: options.nodes }, (_, slot) => new SimNode(slot))
+  }
+
+  get record(): FilesystemRecord {
+    return this.#record as FilesystemRecord
+  }
+
+  get layout(): FsLayout {
+    return new FsLayout(
+      this.record,
+      this.disks.map((disk) => disk.size),
+    )
+  }
+
+  /** Labels the LUNs and makes the filesystem, as `matrix lun format` and `matrix fs create` do. */
+  async format(): Promise<void> {
+    const host = new SimHost(this.world, 'operator')
+    const prng = new Prng(this.world.seed)
+    const matrixUuid = prng.uuid()
+    const luns = this.disks.map((disk) => new SimLun(disk, host))
+    const labels = []
+    for (const [i, lun] of luns.entries()) {
+      labels.push(
+        await formatLun(lun, {
+          matrixUuid,
+          matrixName: 'sim',
+          lunUuid: prng.uuid(),
+          lunName: `lun${i + 1}`,
+          bearsMembership: i === 0,
+        }),
+      )
+    }
+    const plan = planFilesystem(
+      luns.map((lun) => lun.size),
+      { slots: this.options.nodes, journalBytes: 256 * 1024, checkpointBytes: MiB, groupBlocks: 512 },
+    )
+    const record: FilesystemRecord = {
+      ...plan,
+      name: 'home',
+      uuid: prng.uuid(),
+      fsid: 77,
+      luns: labels.map((label) => label.lunUuid),
+      seals: [],
+    }
+    await formatFilesystem(luns, record, { now: host.clock.wall() })
+    await new MembershipStore(luns[0] as SimLun, silentLog).create({
+      matrixUuid,
+      matrixName: 'sim',
+      luns: labels.map((label) => ({ uuid: label.lunUuid, name: label.lunName, size: label.size })),
+      filesystems: [record],
+    })
+    this.#record = record
+  }
+
+  /** Starts the next life of a machine that has none. Resolves once it serves; rejects when the start failed. */
+  async boot(node: SimNode): Promise<void> {
+    const host = new SimHost(this.world, node.name)
+    node.host = host
+    node.core = undefined
+    const processes = this.#processes.add(host, 'host')
+    const { timings } = this
+    const log = this.options.log?.(node.name) ?? silentLog
+    const prng = this.world.prng.fork()
+    const address = (slot: number) => ({ host: `n${slot + 1}`, port: 7000 })
+    this.world.trace(`${node.name} boots`)
+    const core = await NodeCore.start({
+      matrixName: 'sim',
+      self: { name: node.name, slot: node.slot, address: address(node.slot) },
+      nodes: this.nodes.map(({ name, slot }) => ({ name, slot, address: address(slot) })),
+      clock: host.clock,
+      transport: this.network.transport(host),
+      prng,
+      log,
+      timings,
+      luns: this.disks.map((disk) => new SimLun(disk, host)),
+      claimLease: (lun, onEnd) =>
+        DiskLease.claim({
+          lun,
+          clock: host.clock,
+          processes,
+          timings,
+          log,
+          onEnd,
+          owner: {
+            slot: node.slot,
+            nodeName: node.name,
+            hostName: 'host',
+            address: address(node.slot),
+            process: processes.self(),
+            nonce: prng.uuid(),
+          },
+        }),
+      fenceAgents: (lease, watch) =>
+        this.options.fencing.map((name) =>
+          name === 'kill'
+            ? new KillAgent(processes)
+            : new LeaseAgent({
+                clock: host.clock,
+                watch,
+                lease,
+                pollMs: timings.renewMs,
+                limitMs: 4 * timings.observedDeadMs,
+              }),
+        ),
+      databasePath: () => ':memory:',
+      dataCacheBytes: 4 * MiB,
+      onHalt: (reason) => {
+        this.world.trace(`${node.name} halts: ${reason}`)
+        host.crash()
+      },
+    })
+    node.core = core
+    await core.ready()
+    this.world.trace(`${node.name} serves`)
+  }
+
+  /** The process dies: SIGKILL. */
+  crash(node: SimNode): void {
+    if (!node.host?.alive) return
+    this.network.crash(node.host, 'process')
+    node.core = undefined
+  }
+
+  /** Power fails everywhere: every process dies, every LUN loses what it had not made durable. */
+  powerLoss(): void {
+    for (const node of this.nodes) this.crash(node)
+    for (const disk of this.disks) disk.powerLoss()
+  }
+
+  /** Every node has applied every other's journal to its end; then their images must be equal row for row, and sound. */
+  async compareImages(): Promise<readonly Finding[]> {
+    const mounts = this.nodes.flatMap((node) => node.mount ?? [])
+    for (const mount of mounts) await mount.fs.sync()
+    const ends = new Map(
+      mounts.map((mount) => [mount.volume.slot, mount.volume.durableVector().get(mount.volume.slot) ?? 0]),
+    )
+    for (const mount of mounts) await mount.volume.applyTo(ends)
+    const hashes = mounts.map((mount) => mount.volume.hash())
+    if (new Set(hashes).size > 1) throw new Error(`images differ at one vector: ${hashes.join(' ')}`)
+    return mounts[0] ? checkImage(mounts[0].volume.image, this.layout) : []
+  }
+}

@@ -1,0 +1,231 @@
+/**
+ * One simulated run from one seed: a matrix of 3–5 nodes under load and faults (safety phase), then healed (liveness phase), then judged.
+ *
+ *   faults     processes die and come back, all at once with a power loss of the LUNs now and then (unflushed writes lost or torn,
+ *              writes of the dead landing late); messages are delayed, and lost with their connection
+ *   invariants every read is explained by one order of the writes; two nodes never hold conflicting locks; images are equal row for row
+ *              at one vector; what was acknowledged as stable is there; fsck finds nothing; after healing everybody serves again
+ *
+ * A failure carries its seed; `npm run sim -- --first-seed N --seeds 1 --verbose` repeats it event by event.
+ */
+import type { Prng } from '../../src/base/prng.ts'
+import { compatible } from '../../src/locking/index.ts'
+import type { MatrixFs } from '../../src/metadata/index.ts'
+import { brokenRules } from '../../src/metadata/index.ts'
+import type { Log } from '../../src/platform/index.ts'
+import { sleep } from '../../src/platform/index.ts'
+import { SimMatrix, type SimNode } from './matrix.ts'
+import { Oracle } from './oracle.ts'
+import { Client, prepare } from './workload.ts'
+import { SimHost, SimWorld } from './world.ts'
+
+export type SimResult = {
+  readonly seed: number
+  readonly hash: string
+  readonly events: number
+  readonly virtualMs: number
+  readonly operations: number
+  readonly crashes: number
+  readonly powerLosses: number
+  readonly locksChecked: number
+}
+
+export type SimOptions = {
+  /** Virtual length of the phase with faults, ms. */
+  readonly faultyMs?: number
+  readonly verbose?: boolean
+  readonly log?: (node: string) => Log
+}
+
+const FAULTY_MS = 12_000
+/** Everybody serves again within this long after healing, ms (virtual). */
+const HEAL_LIMIT_MS = 60_000
+/** Locks of all nodes are held against each other this often, ms (virtual). */
+const LOCK_CHECK_MS = 7
+
+/** Runs one seed; rejects with what broke. */
+export async function simulate(seed: number, options: SimOptions = {}): Promise<SimResult> {
+  const world = new SimWorld(seed)
+  world.verbose = options.verbose ?? false
+  const run = new Run(world, options)
+  try {
+    return await run.whole()
+  } catch (error) {
+    throw new Error(`seed ${seed}: ${error instanceof Error ? (error.stack ?? error.message) : error}`)
+  } finally {
+    for (const node of run.matrix.nodes) node.host?.crash()
+  }
+}
+
+class Run {
+  readonly world: SimWorld
+  readonly matrix: SimMatrix
+  readonly #options: SimOptions
+  readonly #prng: Prng
+  readonly #oracle = new Oracle()
+  readonly #clients: Client[]
+  /** Clients and the hand of fate live on a machine that never dies. */
+  readonly #outside: SimHost
+  #faulty = true
+  #working = true
+  #crashes = 0
+  #powerLosses = 0
+  #locksChecked = 0
+
+  constructor(world: SimWorld, options: SimOptions) {
+    this.world = world
+    this.#options = options
+    this.#prng = world.prng.fork()
+    this.#outside = new SimHost(world, 'outside')
+    const nodes = this.#prng.between(3, 5)
+    const fencing = this.#prng.chance(0.7) ? (['kill', 'lease'] as const) : (['lease'] as const)
+    this.matrix = new SimMatrix(world, { nodes, fencing, log: options.log })
+    this.#clients = Array.from(
+      { length: nodes + 1 },
+      (_, id) => new Client(id, this.#oracle, world.prng.fork(), (line) => world.trace(line)),
+    )
+  }
+
+  async whole(): Promise<SimResult> {
+    const { world, matrix } = this
+    await world.settle(matrix.format())
+    await world.settle(Promise.all(matrix.nodes.map((node) => this.#boot(node))))
+    await world.settle(prepare(this.#anyFs() as MatrixFs, this.#clients.length))
+    matrix.network.loss = this.#prng.pick([0, 0.0002, 0.001])
+    matrix.network.maxDelayMs = this.#prng.pick([1, 3, 20])
+    const work = this.#clients.map((client) => this.#keepWorking(client))
+    this.#outside.clock.every(LOCK_CHECK_MS, () => this.#checkLocks())
+    void this.#fate()
+    await world.run(world.now + (this.#options.faultyMs ?? FAULTY_MS))
+
+    this.#faulty = false
+    matrix.network.loss = 0
+    matrix.network.maxDelayMs = 2
+    await world.run(world.now + HEAL_LIMIT_MS, () => matrix.nodes.every((node) => node.mount?.state === 'serving'))
+    for (const node of matrix.nodes) {
+      if (node.mount?.state !== 'serving')
+        throw new Error(`${node.name} does not serve ${HEAL_LIMIT_MS} ms after healing (${node.mount?.state})`)
+    }
+    await world.run(world.now + 1000)
+    this.#working = false
+    await world.settle(Promise.all(work))
+    await world.settle(this.#judge())
+    return {
+      seed: world.seed,
+      hash: world.hash,
+      events: world.events,
+      virtualMs: world.now,
+      operations: this.#clients.reduce((sum, client) => sum + client.operations, 0),
+      crashes: this.#crashes,
+      powerLosses: this.#powerLosses,
+      locksChecked: this.#locksChecked,
+    }
+  }
+
+  /** Starts a machine's next life, again and again until one serves. */
+  async #boot(node: SimNode): Promise<void> {
+    if (node.booting) return
+    node.booting = true
+    for (;;) {
+      let over = false
+      const life = this.matrix.boot(node).then(
+        () => (over = true),
+        (error) => {
+          over = true
+          this.world.trace(`${node.name} did not start: ${String(error)}`)
+          node.host?.crash()
+        },
+      )
+      const { host } = node
+      while (!over && host?.alive) await sleep(this.#outside.clock, 20)
+      if (host?.alive) break
+      void life
+      await sleep(this.#outside.clock, 200)
+    }
+    node.booting = false
+  }
+
+  /** Sees to it that a dead machine comes back, and while faults are on, that machines die. */
+  async #fate(): Promise<void> {
+    for (;;) {
+      await sleep(this.#outside.clock, this.#prng.between(50, 900))
+      for (const node of this.matrix.nodes) {
+        if (!node.host?.alive && !node.booting && (!this.#faulty || this.#prng.chance(0.4))) void this.#boot(node)
+      }
+      if (!this.#faulty) continue
+      const k = this.#prng.float()
+      if (k < 0.35) {
+        const victim = this.#prng.pick(this.matrix.nodes)
+        if (victim.host?.alive) this.#crashes++
+        this.matrix.crash(victim)
+      } else if (k < 0.38) {
+        this.#powerLosses++
+        this.matrix.powerLoss()
+      }
+    }
+  }
+
+  #anyFs(): MatrixFs | undefined {
+    const serving = this.matrix.nodes.filter((node) => node.mount?.state === 'serving')
+    return serving.length ? this.#prng.pick(serving).mount?.fs : undefined
+  }
+
+  /** A client goes on at another node when its own has failed. */
+  async #keepWorking(client: Client): Promise<void> {
+    const { clock } = this.#outside
+    while (this.#working) {
+      const serving = this.matrix.nodes.filter((node) => node.mount?.state === 'serving')
+      const node = serving.length ? this.#prng.pick(serving) : undefined
+      const { host } = node ?? {}
+      if (!node?.mount || !host) {
+        await sleep(clock, 50)
+        continue
+      }
+      // verbs of a dead node never answer: its client gives up when the node is gone, or after a while on a whim
+      const until = this.world.now + this.#prng.between(300, 4000)
+      let over = false
+      const stopped = () => !this.#working || !host.alive || this.world.now > until
+      void client.work(node.mount.fs, clock, stopped).then(
+        () => (over = true),
+        (error) => this.world.fail(error),
+      )
+      while (!over && host.alive) await sleep(clock, 10)
+      await sleep(clock, 20)
+    }
+  }
+
+  /** Two nodes never hold conflicting locks (the lock oracle). */
+  #checkLocks(): void {
+    const held = new Map<number, { node: string; mode: number }[]>()
+    for (const node of this.matrix.nodes) {
+      for (const { rid, mode } of node.mount?.locks.heldLocks() ?? []) {
+        const others = held.get(rid) ?? []
+        for (const other of others) {
+          this.#locksChecked++
+          if (!compatible[other.mode]?.[mode]) {
+            this.world.fail(
+              new Error(`resource ${rid}: ${node.name} holds mode ${mode}, ${other.node} mode ${other.mode}`),
+            )
+          }
+        }
+        others.push({ node: node.name, mode })
+        held.set(rid, others)
+      }
+    }
+  }
+
+  async #judge(): Promise<void> {
+    for (const node of this.matrix.nodes) {
+      const { fs } = node.mount ?? {}
+      if (!fs) throw new Error(`${node.name} has no filesystem`)
+      for (const client of this.#clients) await client.verifyOwn(fs)
+      await this.#clients[0]?.verifyShared(fs)
+    }
+    const findings = await this.matrix.compareImages()
+    if (findings.length)
+      throw new Error(`fsck: ${findings.map(({ check, detail }) => `${check}: ${detail}`).join('; ')}`)
+  }
+}
+
+/** Names of the rules that a mutant run may break (src/metadata/broken-rules.ts). */
+export const ruleNames = Object.keys(brokenRules) as (keyof typeof brokenRules)[]
