@@ -25,7 +25,9 @@ export type LogLevel = (typeof logLevels)[number]
 const matrix = v.strictObject({
   name: name('Name of the matrix. It is written on its LUNs; a LUN of another matrix is refused.'),
   secret_file: v.optional(
-    path('File whose first line is the secret that all nodes share. Only its owner may be able to read it.'),
+    path(
+      'File whose first line is the secret that all nodes share. Only its owner may be able to read it. Either this or `secret` is necessary.',
+    ),
   ),
   secret: v.optional(
     text(
@@ -48,7 +50,7 @@ const nodes = v.pipe(
     v.strictObject({
       name: name('Name of the node.'),
       slot: whole(
-        "The node's numbered place on the LUNs. It never changes, and never goes to another node while this one is a member.",
+        "The node's numbered place on the LUNs. It never changes, and never goes to another node while this one is a member. A filesystem is mounted by nodes whose slot is below its number of slots.",
         { min: 0, max: MAX_SLOTS - 1 },
       ),
       mesh: address('Where the node listens for the others.'),
