@@ -170,6 +170,7 @@ export class LockMaster {
     const waiter: Waiter = { slot: from, mode, seq, order: this.#arrivals++, since: now }
     if (this.#granting && this.#isNext(resource, holder) && fits(resource, waiter)) {
       this.#grant(resource, waiter, effects)
+      this.#serve(resource, effects) // a raised lock may be in the way of those who wait, where it was not before
     } else if (message.noQueue) {
       effects.push({ to: from, message: lockMessage(DENIED, rid, seq) })
       tellHolders(resource, waiter, effects)
