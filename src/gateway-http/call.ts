@@ -33,12 +33,11 @@ export type ExportCall = Call & {
   readonly path: readonly string[]
 }
 
-/** Answers with a status and, unless the status has no body, one line of text. */
+/** Answers without a body; 201 gets one word, which old WebDAV clients wait for. */
 export function answer(call: Call, status: number, headers: Readonly<Record<string, string>> = {}): void {
   call.ctx.set({ ...headers })
   call.ctx.status = status
-  call.ctx.body = status === 201 ? 'Created\n' : null
-  if (status !== 204 && status !== 201) call.ctx.length = 0
+  call.ctx.body = status === 201 ? 'Created\n' : ''
 }
 
 /** The value of a header that may come once; several are joined as RFC 9110 5.3 says. */

@@ -77,6 +77,7 @@ async function prepare(
   if (call.target.trailingSlash && source.inode.type !== DIR) throw new HttpFailure(404, 'a file, not a directory')
   evaluate(call.req.headers, { etag: etagOf(source.inode), modifiedS: source.inode.mtimeS }, false)
   const path = destinationOf(call)
+  const mayReplace = overwrite(call) === 'T'
   if (what === 'all' && source.inode.type === DIR && isWithin(path, call.path)) {
     throw new HttpFailure(403, 'the destination lies in the source')
   }
@@ -92,8 +93,7 @@ async function prepare(
   if (destination.inode?.type === DIR && isWithin(call.path, path)) {
     throw new HttpFailure(403, 'the source lies in what would be replaced')
   }
-  if (destination.inode && overwrite(call) === 'F')
-    throw new HttpFailure(412, `${share.name} has something there already`)
+  if (destination.inode && !mayReplace) throw new HttpFailure(412, `${share.name} has something there already`)
   return { destination, path }
 }
 

@@ -2,7 +2,7 @@
 import { formatSize } from '../../base/units.ts'
 import type { Inode } from '../../metadata/index.ts'
 import { DIR, LNK, REG } from '../../metadata/index.ts'
-import type { Call, ExportCall } from '../call.ts'
+import { answer, type Call, type ExportCall } from '../call.ts'
 import { formatIsoDate } from '../http-date.ts'
 import { LISTING_BATCH, MAX_PAGE_ENTRIES } from '../limits.ts'
 import { displayName, encodeSegment, hrefOf } from '../paths.ts'
@@ -19,11 +19,7 @@ export async function getDirectory(call: ExportCall, place: Found): Promise<void
   if (!call.target.trailingSlash) {
     // Relative links on the page only work below the slash.
     const query = call.target.query === '' ? '' : `?${call.target.query}`
-    call.ctx.status = 301
-    call.ctx.set('Location', hrefOf(url, true) + query)
-    call.ctx.body = null
-    call.ctx.length = 0
-    return
+    return answer(call, 301, { Location: hrefOf(url, true) + query })
   }
   const { rows, complete } = await readRows(call, place.inode)
   const { column, order } = sortOf(call.target.query)

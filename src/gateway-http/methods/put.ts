@@ -10,7 +10,7 @@
  *
  * A crash leaves: before the rename, the temporary (temporaries.ts removes it); after it, the whole new file.
  */
-import { isFsError } from '../../base/errors.ts'
+import { isFsError, isMatrixError } from '../../base/errors.ts'
 import { FILE_MAX } from '../../base/limits.ts'
 import { isPromise } from '../../base/maybe-promise.ts'
 import type { AttributeChanges, Inode } from '../../metadata/index.ts'
@@ -117,13 +117,16 @@ async function settle(call: ExportCall, { dir, name }: Place, ino: number, tempo
   await fs.remove(caller, dir, temporary)
 }
 
-/** The stored file's validators: a client may cache what it has just sent. None when it is already gone again. */
+/**
+ * The stored file's validators: a client may cache what it has just sent. Without them when they cannot be had (it is already gone
+ * again, the node has just withdrawn): the upload itself is done and durable, and nothing may deny that any more.
+ */
 async function validators(call: ExportCall, ino: number): Promise<Record<string, string>> {
   try {
     const inode = await call.fs.getattr(ino)
     return { ETag: etagOf(inode), 'Last-Modified': formatHttpDate(inode.mtimeS) }
   } catch (error) {
-    if (isFsError(error, 'ESTALE', 'ENOENT')) return {}
+    if (isFsError(error) || isMatrixError(error)) return {}
     throw error
   }
 }
