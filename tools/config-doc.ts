@@ -1,11 +1,11 @@
-/** The tables of docs/configuration.md, made from the schema: `node config/document.ts` writes them into the page. */
+/** The tables of docs/configuration.md, made from the schema: `node tools/config-doc.ts` writes them into the page. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import type * as v from 'valibot'
-import { entriesOf, infoOf, unwrapOptional } from './problems.ts'
-import { fileSchema } from './schema.ts'
+import { entriesOf, infoOf, unwrapOptional } from '../config/problems.ts'
+import { fileSchema } from '../config/schema.ts'
 
 const page = new URL('../docs/configuration.md', import.meta.url)
-const BEGIN = '<!-- keys: made from config/schema.ts by `node config/document.ts` -->'
+const BEGIN = '<!-- keys: made from config/schema.ts by `node tools/config-doc.ts` -->'
 const END = '<!-- end of keys -->'
 
 type Schema = v.GenericSchema
