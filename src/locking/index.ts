@@ -3,7 +3,9 @@
  * of it (lcl.ts), which is all that the filesystem sees (lock-cache.ts). A lock knows nothing of inodes: what has to happen
  * when one comes or goes is a table of callouts that the floor above registers.
  */
-export * from './lcl.ts'
+export type { DlmCounters } from './dlm.ts'
+export type { LclCounters } from './lcl.ts'
+export { CACHED_LOCKS_MAX } from './lock-ageing.ts'
 export * from './lock-cache.ts'
 export type { ResourceStatus } from './lock-master.ts'
 export * from './lock-space.ts'

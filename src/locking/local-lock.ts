@@ -1,10 +1,11 @@
 /**
  * One lock as this node's cache keeps it: what the DLM granted, who uses it here, and what is under way. Pure state; what
- * happens to it when is lcl.ts.
+ * happens to it when is lock-keeper.ts.
  */
 import type { Vector } from '../base/vector.ts'
 import type { Timer } from '../platform/clock.ts'
-import type { CachedLock, Hold } from './lock-cache.ts'
+import type { CachedLock } from './lock-cache.ts'
+import type { LockWaiter } from './lock-waiter.ts'
 import { CR, compatible, coversMode, EX, joinModes, type Mode, NL } from './modes.ts'
 import type { ResourceId } from './resource.ts'
 
@@ -21,39 +22,6 @@ export type PendingRequest = {
 
 /** A surrender whose callout has finished while the lock space was frozen. */
 export type Surrendered = { readonly to: Mode; readonly vector: Vector }
-
-/** A local user that waits for the lock. Settled exactly once. */
-export class LockWaiter {
-  readonly mode: Mode
-  readonly exclusive: boolean
-  readonly noQueue: boolean
-  /** Undefined until settled. */
-  outcome: { readonly hold: Hold | undefined } | { readonly error: Error } | undefined
-  timer: Timer | undefined
-  #resolve: ((hold: Hold | undefined) => void) | undefined
-  #reject: ((error: Error) => void) | undefined
-
-  constructor(mode: Mode, options: { readonly processScope: boolean; readonly noQueue: boolean }) {
-    this.mode = mode
-    this.exclusive = options.processScope
-    this.noQueue = options.noQueue
-  }
-
-  settle(outcome: { readonly hold: Hold | undefined } | { readonly error: Error }): void {
-    this.outcome = outcome
-    this.timer?.cancel()
-    if ('error' in outcome) this.#reject?.(outcome.error)
-    else this.#resolve?.(outcome.hold)
-  }
-
-  /** For whoever has to wait; asked for only while there is no outcome. */
-  promise(): Promise<Hold | undefined> {
-    return new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    })
-  }
-}
 
 export class LocalLock implements CachedLock {
   readonly rid: ResourceId
@@ -73,11 +41,9 @@ export class LocalLock implements CachedLock {
 
   busy: Busy = 'no'
   request: PendingRequest | undefined
-  /** The grant that the surrender under way gives up, and how far. */
+  /** The grant that the surrender under way gives up. */
   surrenderSeq = 0
-  surrenderFrom: Mode = NL
   surrendered: Surrendered | undefined
-  surrenderTo: Mode = NL
 
   /** What another node wants that this one is in the way of; NL: nobody. */
   bast: Mode = NL
@@ -159,6 +125,11 @@ export class LocalLock implements CachedLock {
       if ((this.#processPins[pin] as number) > 0 && !compatible[pin]![mode]) return false
     }
     return true
+  }
+
+  stopTimer(): void {
+    this.minHoldTimer?.cancel()
+    this.minHoldTimer = undefined
   }
 
   /** Nobody uses it, wants it or changes it. */
