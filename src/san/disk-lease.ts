@@ -5,12 +5,13 @@
  * Claim (a delta lease, Chockler and Malkhi 2002; there is no compare-and-write on a plain file)
  *   1. Read the sector. A former owner that did not leave cleanly must surely be dead: its process is gone from this host, or
  *      its sector has not changed for `observedDeadMs` of own watching. Else 'node-in-use'.
- *   2. Read it again (time t0): still the same. Write our record, incarnation + 1, state claiming (complete at t1).
+ *      Let t0 be the time at which the last read of it was issued.
+ *   2. Write our record, incarnation + 1, state claiming; complete at t1.
  *   3. If t1 - t0 > settleMs, start over. Else wait settleMs, and read: still our record → the lease is ours; it is joining.
  *
  *   Two claims never both succeed: say B's write landed before A's. B succeeds only if it reads its record settleMs after its
  *   write was complete, so A's landed later than that; but then A's t0, at most settleMs before, came after B's write, and A
- *   would have seen it in step 2. A write that was too slow may have hidden B's record, though: so nobody trusts a record in
+ *   would have seen it in step 1. A write that was too slow may have hidden B's record, though: so nobody trusts a record in
  *   state claiming, not even its writer, before B has had the time to notice or to die (step 1, always by watching).
  *
  * Invariants
@@ -169,10 +170,7 @@ export class DiskLease implements NodeLease {
     const settleMs = timings.ioTimeoutMs
     await this.#checkTimings()
     for (let attempt = 1; attempt <= MAX_CLAIM_ATTEMPTS; attempt++) {
-      const former = await this.#awaitFormerOwner()
-      const readAt = clock.now()
-      const again = await this.#readOwn()
-      if (!sameWriting(former, again)) throw this.#inUse(again ?? former)
+      const { former, readAt } = await this.#awaitFormerOwner()
       this.#incarnation = (former?.incarnation ?? 0) + 1
       const issuedAt = clock.now()
       await this.#writeSector()
@@ -229,24 +227,25 @@ export class DiskLease implements NodeLease {
     }
   }
 
-  /** The former record of the own sector, once its owner is surely dead. */
-  async #awaitFormerOwner(): Promise<LeaseSector | undefined> {
+  /** The former record of the own sector, once its owner is surely dead, and when the last read of it was issued. */
+  async #awaitFormerOwner(): Promise<{ former: LeaseSector | undefined; readAt: number }> {
     const { clock, timings, processes, owner, log } = this.#options
+    const firstReadAt = clock.now()
     const former = await this.#readOwn()
     const seenAt = clock.now()
-    if (!former) return undefined
+    if (!former) return { former, readAt: firstReadAt }
     if (former.nodeName !== owner.nodeName) {
       throw new MatrixError(
         'in-use',
         `slot ${owner.slot} belongs to node "${former.nodeName}" (host ${former.hostName}), not to "${owner.nodeName}"; correct the slot in its configuration`,
       )
     }
-    if (former.state === 'clean') return former
+    if (former.state === 'clean') return { former, readAt: firstReadAt }
     // an earlier lease of this very process may have I/O under way, and a claim may have hidden another's: only time tells
     const onlyTimeTells = former.state === 'claiming' || sameIdentity(former.process, owner.process)
     const state = processes.state(former.process)
     if (state === 'running' && !sameIdentity(former.process, owner.process)) throw this.#inUse(former)
-    if (!onlyTimeTells && state === 'gone') return former
+    if (!onlyTimeTells && state === 'gone') return { former, readAt: firstReadAt }
     log.info(
       { slot: owner.slot, host: former.hostName, pid: former.process.pid },
       'watching whether the former owner lives',
@@ -255,7 +254,7 @@ export class DiskLease implements NodeLease {
       await sleep(clock, timings.renewMs)
       const readAt = clock.now()
       if (!sameWriting(former, await this.#readOwn())) throw this.#inUse(former)
-      if (readAt - seenAt >= timings.observedDeadMs) return former
+      if (readAt - seenAt >= timings.observedDeadMs) return { former, readAt }
     }
   }
 
@@ -307,9 +306,10 @@ export class DiskLease implements NodeLease {
     }
     this.#publish(issuedAt + timings.leaseMs)
     this.#deadlineTimer?.cancel()
-    this.#deadlineTimer = clock.after(this.#goodUntil - clock.now(), () =>
-      this.#finish({ kind: 'lost', reason: `no renewal succeeded for ${timings.leaseMs} ms` }),
-    )
+    this.#deadlineTimer = clock.after(this.#goodUntil - clock.now(), () => {
+      if (clock.now() < this.#goodUntil) return // renewed while this host stood still
+      this.#finish({ kind: 'lost', reason: `no renewal succeeded for ${timings.leaseMs} ms` })
+    })
   }
 
   #finish(end: LeaseEnd): void {

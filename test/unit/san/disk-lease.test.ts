@@ -76,6 +76,19 @@ test('a dead owner on another host is succeeded only after it was watched for ob
   assert.is(second.lease.life.incarnation, 2)
 })
 
+test('a claim that was never settled may hide the record of a living owner: only watching counts', async () => {
+  const w = new LeaseWorld(13)
+  const first = await w.start(0, 'm')
+  await w.world.settle(first.lease.release())
+  const former = decodeLease(0, w.disk.peek(leaseOffset(0), 4096)) as LeaseSector
+  w.disk.poke(leaseOffset(0), encodeLease({ ...former, state: 'claiming', incarnation: 2 }))
+  first.host.crash()
+  const from = w.world.now
+  const second = await w.start(0, 'm')
+  assert.ok(w.world.now - from >= timings.observedDeadMs, 'although its process is gone from this host')
+  assert.is(second.lease.life.incarnation, 3)
+})
+
 test('the slot of another node, a node in two slots and other timings are refused by name', async () => {
   const w = new LeaseWorld(5)
   await w.start(0)
@@ -153,10 +166,11 @@ test('R27 of claims at the same time at most one succeeds, whatever the order of
   for (let seed = 1; seed <= 300; seed++) {
     // slow devices too: there a claim that took too long starts over
     const w = new LeaseWorld(seed, [0.05, seed % 3 === 0 ? timings.ioTimeoutMs : 5])
+    const spreadMs = w.world.prng.pick([5, timings.ioTimeoutMs, 4 * timings.ioTimeoutMs])
     const good: DiskLease[] = []
     const claims = [0, 1, 2].map(async (machine) => {
       const node = w.node(0, seed % 2 === 0 ? 'm' : `m${machine}`)
-      await new Promise<void>((resolve) => node.host.clock.after(w.world.prng.below(4 * timings.ioTimeoutMs), resolve))
+      await new Promise<void>((resolve) => node.host.clock.after(w.world.prng.below(spreadMs), resolve))
       const lease = await node.claim()
       good.push(lease)
     })
@@ -164,7 +178,7 @@ test('R27 of claims at the same time at most one succeeds, whatever the order of
     let over = false
     settled.then(() => (over = true))
     while (!over) {
-      await w.world.run(w.world.now + 20)
+      await w.world.run(w.world.now + 5)
       const holders = good.filter((lease) => lease.goodUntil() > w.world.now)
       assert.ok(holders.length <= 1, `seed ${seed}: ${holders.length} hold the lease at ${w.world.now}`)
       const incarnations = good.map((lease) => lease.life.incarnation)
@@ -177,6 +191,71 @@ test('R27 of claims at the same time at most one succeeds, whatever the order of
     }
   }
   assert.ok(won > 250, `only ${won} of 300 worlds had a winner`)
+})
+
+test('R27 a claim whose write is slow hides another: settled in time it wins alone, too slow it has to watch', async () => {
+  // B reads the empty sector, writes and claims while A's write of the same moment is under way for `slowMs`
+  for (const slowMs of [0.8 * timings.ioTimeoutMs, 1.8 * timings.ioTimeoutMs]) {
+    const w = new LeaseWorld(14, [0.1, 1])
+    const a = w.node(0, 'a', {}, 'a')
+    const b = w.node(0, 'b', {}, 'b')
+    w.disk.faults.add(nthFault(1, { host: 'a', op: 'write' }, { slowMs }))
+    const held: DiskLease[] = []
+    const keep = (lease: DiskLease) => void held.push(lease)
+    const claims = [a.claim().then(keep)]
+    await w.world.run(5)
+    claims.push(b.claim().then(keep))
+    const settled = Promise.allSettled(claims)
+    let cut = false
+    let over = false
+    settled.then(() => (over = true))
+    while (!over) {
+      await w.world.run(w.world.now + 1)
+      assert.ok(held.filter((lease) => lease.goodUntil() > w.world.now).length <= 1, `both hold it at ${w.world.now}`)
+      // once B holds it, it can no longer look at its sector: it lives until its lease is over, and believes that it may
+      if (!cut && held.length > 0 && slowMs > timings.ioTimeoutMs)
+        w.disk.faults.add((io) => (io.host === 'b' ? 'error' : undefined))
+      cut ||= held.length > 0
+    }
+    const [first, second] = (await settled).map(({ status }) => status)
+    assert.is(first, 'fulfilled')
+    assert.is(second, slowMs > timings.ioTimeoutMs ? 'fulfilled' : 'rejected')
+  }
+})
+
+test('a lease ends leaseMs after its last renewal was issued, however slow its completion', async () => {
+  const w = new LeaseWorld(15, [0.05, 100])
+  let issuedAt = 0
+  w.disk.onLanded = (landed) => {
+    if (landed.offset === leaseOffset(0)) issuedAt = landed.issuedAt
+  }
+  const { lease } = await w.start(0)
+  for (let i = 0; i < 500; i++) {
+    await w.world.run(w.world.now + 20)
+    assert.ok(lease.goodUntil() <= issuedAt + timings.leaseMs)
+  }
+})
+
+test('a renewal that completes after the end does not bring the lease back', async () => {
+  const w = new LeaseWorld(16)
+  const { lease, ends, host } = await w.start(0)
+  const good = lease.goodUntil()
+  // no renewal succeeds until shortly before the end; then one does, but its host sleeps over the end
+  w.disk.faults.add((io) => {
+    if (io.purpose !== 'lease') return undefined
+    if (w.world.now < good - 120) return 'error'
+    host.pause()
+    return undefined
+  })
+  await w.world.run(good + 50)
+  assert.ok(host.paused)
+  host.resume()
+  await w.world.run(good + 60)
+  assert.equal(
+    ends.map(({ kind }) => kind),
+    ['lost'],
+  )
+  assert.is(lease.goodUntil(), Number.NEGATIVE_INFINITY)
 })
 
 test('fault sweep: a claim with its nth I/O failing is refused, and the next one succeeds', async () => {

@@ -27,8 +27,8 @@ export class LeaseWorld {
   }
 
   /** A process of node `slot` on `machine`, that has not claimed yet. */
-  node(slot: number, machine = `m${slot}`, override: Partial<DiskLeaseOptions['owner']> = {}) {
-    const host = new SimHost(this.world, `n${slot}`)
+  node(slot: number, machine = `m${slot}`, override: Partial<DiskLeaseOptions['owner']> = {}, hostName = `n${slot}`) {
+    const host = new SimHost(this.world, hostName)
     const lun = new SimLun(this.disk, host)
     const processes = this.processes.add(host, machine)
     const ends: LeaseEnd[] = []
