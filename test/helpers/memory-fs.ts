@@ -128,6 +128,7 @@ export class MemoryFs {
 
   #touch(node: Node, what: 'content' | 'attributes'): void {
     node.change++
+    node.wire = undefined
     this.#time += 1
     node.ctimeS = Math.floor(this.#time / 1000)
     node.ctimeNs = (this.#time % 1000) * 1e6
