@@ -6,7 +6,7 @@
 export { type BrokenRule, brokenRules } from './broken-rules.ts'
 export { CheckpointStore, type Published } from './checkpoint/store.ts'
 export * from './format-filesystem.ts'
-export * from './fs/matrix-fs.ts'
+export * from './fs/index.ts'
 export * from './fs-layout.ts'
 export { type DirentRecord, type ExtentRecord, Image, type ImageTotals, type SpaceRecord } from './image/image.ts'
 export * from './image/mutation.ts'

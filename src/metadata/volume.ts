@@ -45,7 +45,7 @@ export type VolumeOptions = {
   readonly clock: Clock
   readonly log: Log
   /** The current incarnation of a slot, as far as known at the start; `setIncarnation` tells later changes. */
-  readonly incarnations: (slot: Slot) => Incarnation | undefined
+  readonly incarnations?: (slot: Slot) => Incarnation | undefined
   /** The volume has withdrawn by itself: journal or image cannot be trusted any more. */
   readonly onFatal: (error: Error) => void
   /** The own journal wants room: take lock C:0 and call `checkpoint`. Repeated until one is published. */
@@ -59,6 +59,8 @@ const TAIL_FRAMES = 64
 /** A checkpoint is due when this part of the ring has been written since the newest one, or this part is in use at all. */
 const DUE_SINCE_NEWEST = 1 / 4
 const DUE_IN_USE = 1 / 2
+/** A checkpoint that was asked for and has not come is asked for again after this, ms. */
+const ASK_AGAIN_MS = 5_000
 /** `room` waits while more than this part of the ring is in use, at most ROOM_PATIENCE_MS. */
 const ROOM_IN_USE = 3 / 4
 const ROOM_PATIENCE_MS = 10_000
@@ -80,7 +82,7 @@ export class Volume implements VolumeApi {
   #tail: Promise<unknown> = Promise.resolve()
   /** The two newest known, newest first. */
   #published: Published[] = []
-  #asked = false
+  #askedAt = Number.NEGATIVE_INFINITY
   #roomWaiters: (() => void)[] = []
   #otherFile = false
   #reloads = 0
@@ -97,13 +99,13 @@ export class Volume implements VolumeApi {
     this.#store = new CheckpointStore(this.#lun, this.layout)
     this.#ownership.setSeals(options.record.seals)
     for (let slot = 0; slot < options.record.slots; slot++) {
-      const incarnation = slot === options.slot ? options.incarnation : options.incarnations(slot)
+      // not the own one yet: what is in the own journal is of the one before
+      const incarnation = slot === options.slot ? undefined : options.incarnations?.(slot)
       if (incarnation !== undefined) this.#ownership.setIncarnation(slot, incarnation)
     }
     this.#catchUp = new CatchUp({
       reader: (slot) => this.#reader(slot),
       store: this.#store,
-      ownership: this.#ownership,
       slots: options.record.slots,
       settle: (image) => (this.#group ? this.#group.settle(image) : image.commit()),
     })
@@ -147,7 +149,7 @@ export class Volume implements VolumeApi {
   room(): MaybePromise<void> {
     const writer = this.#writer
     if (!writer || writer.used <= this.record.journalBytes * ROOM_IN_USE) return
-    this.#asked = false
+    this.#askedAt = Number.NEGATIVE_INFINITY
     this.#askWhenDue()
     return new Promise((resolve) => {
       const timer = this.#options.clock.after(ROOM_PATIENCE_MS, resolve)
@@ -202,8 +204,8 @@ export class Volume implements VolumeApi {
    */
   findEnd(slot: Slot, incarnation: Incarnation): Promise<Lsn> {
     return this.#serial(async () => {
-      const sealed = this.#ownership.lastSeal(slot)
-      if (sealed && sealed.incarnation >= incarnation) {
+      const sealed = this.#ownership.sealOf(slot, incarnation)
+      if (sealed) {
         await this.#reach(new Map([[slot, sealed.lsn]]))
         return sealed.lsn
       }
@@ -248,6 +250,7 @@ export class Volume implements VolumeApi {
     assert(!this.#writer, 'the volume writes already')
     assert(applied === lsn, `slot ${this.slot}: applied up to ${applied}, the journal was sealed at ${lsn}`)
     const { clock, incarnation, record } = this.#options
+    this.setIncarnation(this.slot, incarnation)
     this.#writer = new JournalWriter({
       ...{ lun: this.#lun, layout: this.layout, slot: this.slot, incarnation, at: lsn },
       trimmedTo: this.#trimLsn(),
@@ -286,20 +289,19 @@ export class Volume implements VolumeApi {
       this.#check()
       await this.#store.publish(this.slot, { sequence, vector, image, seals: this.#ownership.seals() })
       this.#options.log.info({ sequence, vector: formatVector(vector), bytes: image.length }, 'checkpoint published')
-      const published = { sequence, vector }
-      this.notePublished(published)
-      return published
+      this.notePublished(sequence, vector)
+      return { sequence, vector }
     } finally {
-      this.#asked = false
+      this.#askedAt = Number.NEGATIVE_INFINITY
     }
   }
 
   /** Somebody published a checkpoint: the own journal may be trimmed further. */
-  notePublished(published: Published): void {
-    if (this.#published.some(({ sequence }) => sequence === published.sequence)) return
-    this.#published = [...this.#published, published].sort((a, b) => b.sequence - a.sequence).slice(0, 2)
+  notePublished(sequence: number, vector: Vector): void {
+    if (this.#published.some((known) => known.sequence === sequence)) return
+    this.#published = [...this.#published, { sequence, vector }].sort((a, b) => b.sequence - a.sequence).slice(0, 2)
     this.#writer?.trim(this.#trimLsn())
-    this.#asked = false
+    this.#askedAt = Number.NEGATIVE_INFINITY
     for (const wake of this.#roomWaiters.splice(0)) wake()
     this.#askWhenDue()
   }
@@ -461,8 +463,9 @@ export class Volume implements VolumeApi {
   }
 
   #askWhenDue(): void {
-    if (this.#asked || this.#withdrawn || !this.checkpointDue) return
-    this.#asked = true
+    const { clock } = this.#options
+    if (this.#withdrawn || !this.checkpointDue || clock.now() < this.#askedAt + ASK_AGAIN_MS) return
+    this.#askedAt = clock.now()
     this.#options.requestCheckpoint()
   }
 

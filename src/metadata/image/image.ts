@@ -179,11 +179,11 @@ export class Image {
     )
   }
 
-  /** Runs a query of fsck or a test; rows as objects. The image is not for changing this way. */
-  query(sql: string, ...values: unknown[]): Record<string, unknown>[] {
+  /** Runs a query of fsck or a test; rows as arrays. The image is not for changing this way. */
+  rows(sql: string, ...values: unknown[]): unknown[][] {
     const statement = this.#db.prepare(sql)
     assert(statement.readonly, 'queries only')
-    return statement.all(...values) as Record<string, unknown>[]
+    return statement.raw().all(...values) as unknown[][]
   }
 
   // ── changing: for apply.ts and the volume ────────────────────────────────────────────────────────────────────────

@@ -12,7 +12,8 @@
  *    frame knows that its predecessors are durable, and what a crash leaves is at most one torn frame, at the end.
  * 3. A frame names what its writer had applied when it was handed over (deps); it is applied only after that.
  * 4. A frame at LSN x counts if and only if magic, version, filesystem, slot and LSN are exactly the expected ones, the
- *    checksum holds, and its incarnation owns x: the owner is that of the first seal beyond x, else the current incarnation.
+ *    checksum holds, and its incarnation owns x: the owner is that of the first seal beyond x, else the current incarnation
+ *    (ownership.ts).
  *
  * A crash leaves: the pad durable and its frame not (the journal ends after the pad, or before it when that is torn), or a
  * torn frame (the journal ends before it). A frame that lands later is beyond the seal that recovery set.

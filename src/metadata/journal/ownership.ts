@@ -29,28 +29,26 @@ export class Ownership {
     return new Map([...this.#seals].map(([slot, seals]) => [slot, (seals.at(-1) as Seal).lsn]))
   }
 
-  /** The last seal of a slot. */
-  lastSeal(slot: Slot): Seal | undefined {
-    return this.#seals.get(slot)?.at(-1)
+  /** Where `incarnation` of a slot (or one after it) was sealed. */
+  sealOf(slot: Slot, incarnation: Incarnation): Seal | undefined {
+    const last = this.#seals.get(slot)?.at(-1)
+    return last && last.incarnation >= incarnation && !brokenRules.seal ? last : undefined
   }
 
   setIncarnation(slot: Slot, incarnation: Incarnation): void {
     this.#current.set(slot, incarnation)
   }
 
-  incarnation(slot: Slot): Incarnation | undefined {
-    return this.#current.get(slot)
-  }
-
-  /** The incarnation whose frame counts at `lsn` of `slot`; undefined when nobody's does. */
-  ownerOf(slot: Slot, lsn: Lsn): Incarnation | undefined {
-    for (const seal of this.#seals.get(slot) ?? []) if (lsn < seal.lsn) return seal.incarnation
-    const current = this.#current.get(slot)
-    // a sealed incarnation writes no more, whatever we still believe about who is current
-    return current !== undefined && current > (this.lastSeal(slot)?.incarnation ?? -1) ? current : undefined
-  }
-
+  /**
+   * Does a frame of `incarnation` count at `lsn` of `slot`? Below a seal only the sealed incarnation's do. Beyond the last one
+   * those of the current incarnation; while nobody has said which that is (a node that has just loaded the filesystem),
+   * those of any newer than the sealed: there is only one, since the next writes only once the one before is sealed.
+   */
   counts(slot: Slot, lsn: Lsn, incarnation: Incarnation): boolean {
-    return brokenRules.seal || this.ownerOf(slot, lsn) === incarnation
+    if (brokenRules.seal) return true
+    for (const seal of this.#seals.get(slot) ?? []) if (lsn < seal.lsn) return incarnation === seal.incarnation
+    if (this.sealOf(slot, incarnation)) return false
+    const current = this.#current.get(slot)
+    return current === undefined || incarnation === current
   }
 }
