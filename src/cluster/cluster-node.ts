@@ -19,6 +19,8 @@ import type { Member, View, ViewListener } from './view.ts'
 
 /** Ticks per heartbeat: time-outs are noticed this much finer than they are long. */
 const TICKS_PER_HEARTBEAT = 4
+/** A node without an active view says so this often, ms. */
+const WAITING_LOG_MS = 10_000
 
 export type ClusterNodeOptions = Omit<LinksOptions, 'events'>
 
@@ -50,6 +52,7 @@ export class ClusterNode {
   #stepping = false
   #ticker: Timer | undefined
   #state: 'new' | 'running' | 'stopped' = 'new'
+  #waitingSince: number | undefined
   #left: (() => void)[] = []
 
   constructor(options: ClusterNodeOptions) {
@@ -94,9 +97,7 @@ export class ClusterNode {
   async start(): Promise<void> {
     assert(this.#state === 'new', 'a cluster node starts once')
     this.#state = 'running'
-    this.#ticker = this.#clock.every(this.#options.timings.heartbeatMs / TICKS_PER_HEARTBEAT, () =>
-      this.#step({ type: 'tick' }),
-    )
+    this.#ticker = this.#clock.every(this.#options.timings.heartbeatMs / TICKS_PER_HEARTBEAT, () => this.#tick())
     try {
       await this.#links.start()
     } catch (error) {
@@ -142,6 +143,20 @@ export class ClusterNode {
       peers,
       channels: this.#messages.counters(),
     }
+  }
+
+  #tick(): void {
+    this.#step({ type: 'tick' })
+    const { phase } = this.#membership
+    const now = this.#clock.now()
+    this.#waitingSince = phase === 'member' ? undefined : (this.#waitingSince ?? now)
+    if (this.#waitingSince === undefined || now - this.#waitingSince < WAITING_LOG_MS) return
+    this.#waitingSince = now
+    const missing = this.#options.peers.filter((peer) => !this.#links.linked(peer.slot)).map((peer) => peer.name)
+    this.#options.log.warn(
+      { phase, missing },
+      'still without a view: a node is taken in when it is connected to every member',
+    )
   }
 
   #frame(from: Member, frame: Buffer): void {

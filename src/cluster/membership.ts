@@ -50,7 +50,7 @@ export type MembershipEvent =
   | { readonly type: 'unreachable'; readonly slot: Slot }
   | { readonly type: 'message'; readonly from: Slot; readonly message: MembershipMessage }
   | { readonly type: 'tick' }
-  /** The floors above begin to serve under the installed view (before their first lock). */
+  /** The floors above begin to serve; before their first lock. */
   | { readonly type: 'serving' }
   | { readonly type: 'leave' }
 
@@ -175,7 +175,6 @@ export class Membership {
         this.#tick(now)
         return
       case 'serving':
-        assert(this.#installed, 'serving without a view')
         this.#served = true
         this.#tellAll(now)
         return
@@ -280,7 +279,8 @@ export class Membership {
     if (promised && !sameLife(promised.proposer, peer.member)) {
       if (this.#up(promised.proposer) && !includesLife(members, promised.proposer)) return 'busy' // invariant 5
     }
-    if (this.#installed && !includesLife(this.#newestView().members, peer.member)) return 'busy'
+    const isOurs = (view: View) => includesLife(view.members, peer.member)
+    if (this.#installed && !isOurs(this.#installed) && !isOurs(this.#newestView())) return 'busy'
     if (members.some((member) => !sameLife(member, this.self) && !this.#up(member))) return 'unconnected'
     return undefined
   }

@@ -25,7 +25,7 @@ export function memberIn(view: View, slot: Slot): Member | undefined {
   return view.members.find((member) => member.slot === slot)
 }
 
-/** The floors above register these; called in this order for every change. All synchronous: they start work, not wait. */
+/** The floors above register these; called in this order for every change, also before the first view. All synchronous: they start work, not wait. */
 export interface ViewListener {
   /** A change has begun: nothing of the old view is delivered any more; stop granting (R52, R53). */
   blocked(): void
