@@ -2,11 +2,11 @@
  * Work on whole trees: removal and copy, depth first. A failure on one member does not stop the others; it is collected by
  * its path, for the 207 (RFC 4918 9.6.1, 9.8.8). What would fail everywhere (no space, the node withdrawn) ends the walk.
  */
-import { isFsError } from '../base/errors.ts'
+import { FsError, isFsError } from '../base/errors.ts'
 import type { Ino } from '../base/ids.ts'
 import { isPromise } from '../base/maybe-promise.ts'
 import type { Caller, DirEntry, Inode, MatrixFs } from '../metadata/index.ts'
-import { DIR, LNK, REG } from '../metadata/index.ts'
+import { DIR, LNK, R_OK, REG } from '../metadata/index.ts'
 import { HttpFailure, toHttpFailure } from './failure.ts'
 import { LISTING_BATCH, MAX_REPORTED_FAILURES, MAX_TREE_DEPTH, PIECE_BYTES } from './limits.ts'
 import { isTemporaryName } from './temporaries.ts'
@@ -185,6 +185,8 @@ async function copyFile(
   if (source.type !== REG) throw new HttpFailure(403, 'devices, sockets and pipes are not served')
   const from = source.ino
   const mode = source.mode & 0o777
+  const { granted } = await fs.access(caller, from, R_OK)
+  if (granted !== R_OK) throw new FsError('EACCES')
   await fs.open(from)
   try {
     const { inode } = await fs.create(caller, dir, name, { mode }, 'guarded')
@@ -206,7 +208,7 @@ async function copyContent(fs: MatrixFs, caller: Caller, from: Ino, to: Ino): Pr
   let written = 0
   let offset = 0
   for (;;) {
-    const reading = fs.read(caller, from, offset, PIECE_BYTES)
+    const reading = fs.read(caller, from, offset, PIECE_BYTES, true)
     const { pieces, length, eof } = isPromise(reading) ? await reading : reading
     if (length > 0 && !pieces.every(isZero)) {
       // The pieces are views on the cache: put together before anything is awaited.

@@ -49,20 +49,21 @@ function versionOf(inode: Inode): Version {
 async function getFile(call: ExportCall, place: Found): Promise<void> {
   const ino = place.inode.ino
   const type = contentTypeOf(call.path.at(-1) ?? '')
-  let version = versionOf(place.inode)
+  // Checked once, as by open(2); the reads are then trusted. A HEAD is told no more than a GET.
+  const access = call.fs.access(call.caller, ino, R_OK)
+  const { granted, inode } = isPromise(access) ? await access : access
+  if (granted !== R_OK) throw new HttpFailure(403)
+  let version = versionOf(inode)
   for (let tries = 1; ; tries++) {
     if (evaluate(call.req.headers, version, true) === 'not-modified') return notModified(call, version)
     const ranges = rangesOf(call, version)
     const spans = ranges === 'whole' ? [{ first: 0, last: version.size - 1 }] : ranges
     const first = spans[0] as ByteRange
     if (call.req.method === 'HEAD' || version.size === 0) {
-      // No byte is read, but who may not read is not told more than by a GET.
-      const { granted } = await call.fs.access(call.caller, ino, R_OK)
-      if (granted !== R_OK) throw new HttpFailure(403)
       return sendHead(call, version, type, ranges)
     }
     const length = Math.min(PIECE_BYTES, first.last - first.first + 1)
-    const reading = call.fs.read(call.caller, ino, first.first, length)
+    const reading = call.fs.read(call.caller, ino, first.first, length, true)
     const result = isPromise(reading) ? await reading : reading
     const current = versionOf(result.inode)
     if (current.etag === version.etag || tries === MAX_TRIES) {
@@ -181,7 +182,7 @@ async function sendSpans(
 
 async function readPiece(call: ExportCall, ino: number, version: Version, offset: number, last: number) {
   const wanted = Math.min(PIECE_BYTES, last - offset + 1)
-  const reading = call.fs.read(call.caller, ino, offset, wanted)
+  const reading = call.fs.read(call.caller, ino, offset, wanted, true)
   const result = isPromise(reading) ? await reading : reading
   const now = result.inode
   const touched = now.mtimeS !== version.modifiedS || now.mtimeNs !== version.modifiedNs
