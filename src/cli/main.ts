@@ -27,6 +27,8 @@ Exit codes: ${exitCodes.ok} done, ${exitCodes.failed} failed, ${exitCodes.damage
   )
 
 prepare(program, 'matrix')
+// Whoever reads may go away; a demo goes on.
+process.stdout.on('error', () => {})
 
 try {
   await program.parseAsync()

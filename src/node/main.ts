@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * `matrixd`: one node of a matrix. Reads its configuration, starts the node, and stops it cleanly on SIGTERM or SIGINT. A
- * second signal stops it at once, which costs nothing but a recovery by its peers. So does anything unexpected: a node that
+ * later signal stops it at once, which costs nothing but a recovery by its peers. So does anything unexpected: a node that
  * cannot trust its own state must not write.
  */
 import process from 'node:process'
@@ -12,9 +12,10 @@ import {
   formatAddress,
   loadConfig,
   type MatrixdConfig,
+  onStopSignal,
   programVersion,
-  readRunFile,
   type RunState,
+  readRunFile,
   showError,
   writeRunFile,
 } from '../../config/index.ts'
@@ -36,7 +37,7 @@ const program = new Command('matrixd')
     'after',
     `
 Prints one line, matrixd ready, on standard output once all exports are served; the log goes to standard error.
-SIGTERM and SIGINT stop the node cleanly; a second one stops it at once.
+SIGTERM and SIGINT stop the node cleanly; another one, more than a second later, stops it at once.
 
 Exit codes: ${exitCodes.ok} stopped cleanly, ${exitCodes.failed} could not start or had to stop, ${exitCodes.usage} wrong option, ${exitCodes.bug} a bug, ${exitCodes.config} wrong configuration
 
@@ -75,20 +76,25 @@ async function run(config: MatrixdConfig, runFile: string | undefined): Promise<
   process.on('unhandledRejection', crash)
 
   let stop: (() => Promise<void>) | undefined
-  let signals = 0
-  const onSignal = (signal: NodeJS.Signals): void => {
-    signals++
-    log.info({ signal }, signals === 1 ? 'stopping' : 'stopping at once')
-    if (signals > 1 || !stop) process.exit(signals > 1 ? exitCodes.failed : exitCodes.ok)
-    report('stopping')
-    stop().then(() => {
-      report('stopped')
-      log.info({}, 'stopped')
-      process.exit(exitCodes.ok)
-    }, crash)
-  }
-  process.on('SIGTERM', onSignal)
-  process.on('SIGINT', onSignal)
+  let stopping = false
+  onStopSignal({
+    stop(signal) {
+      log.info({ signal }, 'stopping')
+      stopping = true
+      // Not started yet: what it has done so far is undone by nobody's help at its next start.
+      if (!stop) process.exit(exitCodes.ok)
+      report('stopping')
+      stop().then(() => {
+        report('stopped')
+        log.info({}, 'stopped')
+        process.exit(exitCodes.ok)
+      }, crash)
+    },
+    hurry(signal) {
+      log.info({ signal }, 'stopping at once')
+      process.exit(exitCodes.failed)
+    },
+  })
 
   // Loaded here: help and checks need none of it.
   const { startNode } = await import('./node.ts')
@@ -101,7 +107,7 @@ async function run(config: MatrixdConfig, runFile: string | undefined): Promise<
   })
   stop = () => node.stop()
   await node.ready
-  if (signals > 0) return
+  if (stopping) return
   report('ready')
   process.stdout.write('matrixd ready\n')
 }

@@ -6,13 +6,13 @@
  *     interrupted before begins it again.
  *  3. Every node is started. When all serve, matrix.json is written and `matrix ready` printed.
  *  4. Nodes come and go, by kill and by `start-node`; each is told of in a line.
- *  5. Ctrl-C or SIGTERM stops all nodes cleanly, also those that `start-node` started. A second one kills them.
+ *  5. Ctrl-C or SIGTERM stops all nodes cleanly, also those that `start-node` started. A later one kills them.
  */
 import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { replaceFile } from '../../../config/index.ts'
+import { onStopSignal, replaceFile } from '../../../config/index.ts'
 import { MatrixError } from '../../base/errors.ts'
 import { formatSize, GiB, MiB } from '../../base/units.ts'
 import { createFilesystem, formatMatrix } from '../provision.ts'
@@ -52,7 +52,7 @@ const WATCH_MS = 250
 /** Resolves to how a signal ended it. Rejects with MatrixError when it could not come up; no node runs then. */
 export async function runDemo(options: DemoOptions): Promise<void> {
   const layout = new DemoLayout(options.dir)
-  const stopping = new StopSignal()
+  const stopping = new StopRequest()
   const unlock = lockFolder(layout)
   try {
     await stopLeftovers(layout)
@@ -80,27 +80,24 @@ export async function runDemo(options: DemoOptions): Promise<void> {
   }
 }
 
-/** SIGINT and SIGTERM, counted. */
-class StopSignal {
-  #count = 0
-  readonly #onSignal = () => {
-    this.#count++
-  }
-
-  constructor() {
-    process.on('SIGINT', this.#onSignal)
-    process.on('SIGTERM', this.#onSignal)
-  }
+/** Whether somebody wants the demo to end, and how urgently. */
+class StopRequest {
+  #asked = false
+  #hurry = false
+  readonly close = onStopSignal({
+    stop: () => {
+      this.#asked = true
+    },
+    hurry: () => {
+      this.#hurry = true
+    },
+  })
 
   get asked(): boolean {
-    return this.#count > 0
+    return this.#asked
   }
-  get askedTwice(): boolean {
-    return this.#count > 1
-  }
-  close(): void {
-    process.off('SIGINT', this.#onSignal)
-    process.off('SIGTERM', this.#onSignal)
+  get hurry(): boolean {
+    return this.#hurry
   }
 }
 
@@ -192,7 +189,7 @@ function writeConfigs(layout: DemoLayout, settings: DemoSettings): void {
   })
 }
 
-async function startAll(nodes: readonly NodeProcess[], stopping: StopSignal): Promise<void> {
+async function startAll(nodes: readonly NodeProcess[], stopping: StopRequest): Promise<void> {
   const begun = performance.now()
   const pids = nodes.map((node) => `${node.name} (pid ${node.start()})`)
   say(`  starting ${pids.join(', ')}`)
@@ -213,9 +210,15 @@ function announce(layout: DemoLayout, settings: DemoSettings): void {
   say(formatTable(['node', 'HTTP and WebDAV', 'NFS (as root)'], rows))
   say('')
   say(`Every node serves the same files. Kill one (pids in ${layout.matrixFile}) and go on at another;`)
-  say(`bring it back with: matrix demo start-node NAME --dir ${layout.dir}`)
+  say(`bring it back with: ${startCommand('NAME', layout)}`)
   say('Ctrl-C stops all nodes; the data stays for the next start.')
   say('matrix ready')
+}
+
+/** As it can be typed where the demo was started: without an installed `matrix`, through npm. */
+function startCommand(name: string, layout: DemoLayout): string {
+  const matrix = process.env['npm_lifecycle_event'] === undefined ? 'matrix' : 'npm run matrix --'
+  return `${matrix} demo start-node ${name} --dir ${layout.dir}`
 }
 
 export function mountLine(port: number): string {
@@ -223,14 +226,13 @@ export function mountLine(port: number): string {
 }
 
 /** Tells of nodes that come and go, until a signal. */
-async function watch(nodes: readonly NodeProcess[], layout: DemoLayout, stopping: StopSignal): Promise<void> {
+async function watch(nodes: readonly NodeProcess[], layout: DemoLayout, stopping: StopRequest): Promise<void> {
   const serving = new Set(nodes)
   while (!stopping.asked) {
     for (const node of nodes) {
       const run = node.running()
       if (!run && serving.delete(node)) {
-        const how = node.ending() ?? (node.lastRun()?.state === 'stopped' ? 'has stopped' : 'has died')
-        say(`${node.name} ${how}; it stays down until: matrix demo start-node ${node.name} --dir ${layout.dir}`)
+        say(`${node.name} ${node.lastWords()}; it stays down until: ${startCommand(node.name, layout)}`)
       } else if (run?.state === 'ready' && !serving.has(node)) {
         serving.add(node)
         say(`${node.name} serves again (pid ${run.process.pid})`)
@@ -240,8 +242,8 @@ async function watch(nodes: readonly NodeProcess[], layout: DemoLayout, stopping
   }
 }
 
-async function stopAll(nodes: readonly NodeProcess[], stopping: StopSignal): Promise<void> {
-  const down = await Promise.all(nodes.map((node) => node.stop(() => stopping.askedTwice)))
+async function stopAll(nodes: readonly NodeProcess[], stopping: StopRequest): Promise<void> {
+  const down = await Promise.all(nodes.map((node) => node.stop(() => stopping.hurry)))
   nodes.forEach((node, index) => {
     if (down[index] === 'killed') say(`${node.name} had to be killed`)
   })

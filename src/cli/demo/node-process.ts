@@ -42,11 +42,18 @@ export class NodeProcess {
     return readRunFile(this.#layout.runFile(this.name))
   }
 
-  /** Why the process that this object started is over, when it is. */
-  ending(): string | undefined {
+  /** How the process of the run file, which is gone, came to its end; that of a child is known, of others it may be a guess. */
+  lastWords(): string {
+    const run = this.lastRun()
+    if (run?.state === 'stopped') return 'has stopped'
+    return (run?.process.pid === this.#child?.pid ? this.#ending() : undefined) ?? 'has died'
+  }
+
+  /** How the process that this object started has ended; undefined while there is none, or it runs. */
+  #ending(): string | undefined {
     const { exitCode = null, signalCode = null } = this.#child ?? {}
-    if (signalCode !== null) return `killed by ${signalCode}`
-    return exitCode === null ? undefined : `ended with exit code ${exitCode}`
+    if (signalCode !== null) return `was killed by ${signalCode}`
+    return exitCode === null ? undefined : `has ended with exit code ${exitCode}`
   }
 
   /** Starts the process; returns its pid. */
@@ -74,7 +81,7 @@ export class NodeProcess {
     while (performance.now() < deadline && !aborted()) {
       const run = this.lastRun()
       if (run?.process.pid === this.#child?.pid && run?.state === 'ready') return
-      const ending = this.ending()
+      const ending = this.#ending()
       if (ending)
         throw new MatrixError(
           'peer-gone',
@@ -98,7 +105,7 @@ export class NodeProcess {
   async stop(hurry: () => boolean = () => false): Promise<'not running' | 'stopped' | 'killed'> {
     const run = this.running()
     // The first moments of a process, before it has written its run file: the handle knows it.
-    if (!run) return this.#child && !this.ending() ? this.#stopChild() : 'not running'
+    if (!run) return this.#child && !this.#ending() ? this.#stopChild() : 'not running'
     process.kill(run.process.pid, 'SIGTERM')
     const deadline = performance.now() + STOP_LIMIT_MS
     while (performance.now() < deadline && !hurry()) {
@@ -111,7 +118,7 @@ export class NodeProcess {
 
   async #stopChild(): Promise<'killed'> {
     this.#child?.kill('SIGKILL')
-    while (!this.ending()) await sleep(POLL_MS)
+    while (!this.#ending()) await sleep(POLL_MS)
     return 'killed'
   }
 
