@@ -10,6 +10,8 @@ import { NL } from './modes.ts'
 export const CACHED_LOCKS_MAX = 200_000
 /** How many entries one new lock looks at to find an unused one. */
 const EVICTION_LOOKS = 8
+/** Locks given back for one new lock at most: more than one, so that the cache comes back to its limit. */
+const EVICTIONS = 2
 /** A lock is given back after this many looks without use in between; the looks share out lockIdleMs. */
 const IDLE_LOOKS = 4
 /** Idle locks given back by one look: a burst of surrenders must not stand in the way of work. */
@@ -56,15 +58,17 @@ export class LockAgeing {
   added(): void {
     if (this.#keeper.size <= this.#cachedLocksMax || this.#keeper.frozen) return
     let looks = EVICTION_LOOKS
+    let evictions = Math.min(EVICTIONS, this.#keeper.size - this.#cachedLocksMax)
     for (const lock of this.#keeper.locks()) {
-      if (looks-- === 0) return
+      if (looks-- === 0 || evictions === 0) return
       if (lock.quiet && lock.granted !== NL && !lock.touched) {
+        evictions--
         this.aged++
         this.#keeper.surrender(lock, NL)
-        return
+      } else {
+        lock.touched = false
+        this.#keeper.moveToEnd(lock)
       }
-      lock.touched = false
-      this.#keeper.moveToEnd(lock)
     }
   }
 }

@@ -2,6 +2,7 @@
  * All locks of one filesystem at one node: its end of the DLM and the lock cache above it, wired together. The owner hands
  * in what peers send, freezes and rebuilds it when the view changes, and withdraws it when this node must stop.
  */
+import { MatrixError } from '../base/errors.ts'
 import type { Slot, ViewId } from '../base/ids.ts'
 import type { Timings } from '../base/timings.ts'
 import type { Vector } from '../base/vector.ts'
@@ -78,9 +79,10 @@ export class LockSpace {
   /**
    * Rebuilds lock service among `members` for view `viewId`, greater than any before. Call when the journals of the failed have
    * been read to their end into this node's image; `floor` is the end of every journal. Resolves when this node, as a master,
-   * grants again; rejects with MatrixError 'view-changed' when frozen before that.
+   * grants again; rejects with MatrixError 'view-changed' when frozen before that, 'withdrawn' when this node has withdrawn.
    */
   async rebuild(members: readonly Slot[], floor: Vector, viewId: ViewId): Promise<void> {
+    if (this.#withdrawn) throw new MatrixError('withdrawn', `locks are not rebuilt for view ${viewId}: withdrawn`)
     const start = this.#dlm.rebuild(members, floor, viewId)
     this.#log.debug({ view: viewId, members }, 'locks are being rebuilt')
     await start
