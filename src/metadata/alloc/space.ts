@@ -1,0 +1,262 @@
+/**
+ * The space this node may use without asking anybody: the allocation groups it holds exclusively (`G:<group>`), and what
+ * of them is promised. An unstable write *reserves* blocks, so that "no space" is said while somebody listens; cleaning
+ * *takes* runs for them (late allocation: long runs), *uses* them in the commit that maps them.
+ *
+ * Invariants: (1) reserved <= available blocks of the groups that are not leaving, except while a leaving group is relieved.
+ * (2) A group is given up only when nothing of it is in flight and invariant 1 holds without it. (3) `take` never fails for
+ * what is reserved: groups that are leaving keep the promises made from them until these are written.
+ *
+ * Getting more (`grow`), in this order: groups nobody holds; space this node freed itself; groups of others, one after
+ * another (their holders write what they have promised, then give them up). Only then ENOSPC.
+ */
+import { assert } from '../../base/assert.ts'
+import { FsError } from '../../base/errors.ts'
+import { MAX_SLOTS } from '../../base/limits.ts'
+import type { Vector } from '../../base/vector.ts'
+import { EX, GROUP_LOCK, type LockCache, type LockCallouts, resourceId, resourceNumber } from '../../locking/index.ts'
+import type { FsLayout } from '../fs-layout.ts'
+import type { Mutation } from '../image/mutation.ts'
+import type { VolumeApi } from '../volume-api.ts'
+import { Group } from './group.ts'
+import type { Run } from './run-set.ts'
+
+/** Groups asked for without waiting before the next step is tried: bounds one `grow`, not how much there is. */
+const MAX_POLITE_REQUESTS = 16
+
+export type SpaceParts = {
+  readonly volume: VolumeApi
+  readonly layout: FsLayout
+  readonly locks: LockCache
+}
+
+export class Space {
+  readonly #volume: VolumeApi
+  readonly #layout: FsLayout
+  readonly #locks: LockCache
+  readonly #groups = new Map<number, Group>()
+  /** Every group, in the order this node prefers them. */
+  readonly #preference: readonly number[]
+  /** Available blocks of groups that are not leaving. */
+  #free = 0
+  #reserved = 0
+  #current: Group | undefined
+  #growing: Promise<void> | undefined
+  #idle: (() => void)[] = []
+
+  /** Writes all dirty data that stands on reservations; set by the cleaner. */
+  relieve: () => Promise<void> = async () => {}
+  /** Moves what this node freed back to its groups; set by the reclaimer. True when anything moved. */
+  reclaim: () => Promise<boolean> = async () => false
+
+  constructor({ volume, layout, locks }: SpaceParts) {
+    this.#volume = volume
+    this.#layout = layout
+    this.#locks = locks
+    this.#preference = preferred(layout.groups(), volume.slot)
+    locks.registerCallouts(GROUP_LOCK, this.#callouts())
+  }
+
+  /** Blocks promised and not yet taken. */
+  get reserved(): number {
+    return this.#reserved
+  }
+
+  /** Blocks that `reserve` could still promise. */
+  get unreserved(): number {
+    return this.#free - this.#reserved
+  }
+
+  get groupsHeld(): number {
+    return this.#groups.size
+  }
+
+  /** Promises `count` blocks; false when this node holds too little (then `grow`). */
+  reserve(count: number): boolean {
+    if (this.#free - this.#reserved < count) return false
+    this.#reserved += count
+    return true
+  }
+
+  unreserve(count: number): void {
+    this.#reserved -= count
+    assert(this.#reserved >= 0, 'no more is unreserved than was reserved')
+  }
+
+  /**
+   * Turns `count` reserved blocks into runs, as few as possible and near `goal` (an address, or undefined). The caller
+   * ends every run with `used` or `giveBack`.
+   */
+  take(count: number, goal: number | undefined): Run[] {
+    assert(count <= this.#reserved, 'only what is reserved is taken')
+    const runs: Run[] = []
+    let left = count
+    if (goal !== undefined && !this.#layout.isDataRange(goal, 1)) goal = undefined
+    while (left > 0) {
+      const group = this.#groupFor(goal)
+      const near = goal !== undefined && this.#layout.groupOf(goal) === group.number ? goal : undefined
+      const run = group.take(left, near) as Run
+      if (!group.leaving) this.#free -= run.count
+      left -= run.count
+      runs.push(run)
+      goal = undefined
+    }
+    this.#reserved -= count
+    return runs
+  }
+
+  /** `take` for nothing: the blocks are available and reserved again. */
+  giveBack(run: Run): void {
+    const group = this.#groupAt(run.address)
+    group.giveBack(run)
+    if (!group.leaving) this.#free += run.count
+    this.#reserved += run.count
+    this.#noteIdle()
+  }
+
+  /** Adds the mutations that make a taken run used. Then `used` when they are committed, `unuse` when not. */
+  use(run: Run, mutations: Mutation[]): void {
+    this.#groupAt(run.address).use(run, mutations)
+  }
+
+  /** The commit with these runs' `use` is applied. */
+  used(runs: readonly Run[]): void {
+    for (const run of runs) this.#groupAt(run.address).used(run)
+    this.#noteIdle()
+  }
+
+  /** The commit with these runs' `use` failed: they are taken as before. */
+  unuse(runs: readonly Run[]): void {
+    for (const number of new Set(runs.map((run) => this.#layout.groupOf(run.address)))) this.reload(number)
+  }
+
+  /** Throws away the mirror of a group after a failed commit. */
+  reload(number: number): void {
+    const group = this.#groups.get(number)
+    if (!group) return
+    if (!group.leaving) this.#free -= group.available
+    group.reload(this.#rowsOf(number))
+    if (!group.leaving) this.#free += group.available
+  }
+
+  /** True when the group is held and may get blocks back. */
+  canFree(number: number): boolean {
+    const group = this.#groups.get(number)
+    return group !== undefined && !group.leaving
+  }
+
+  /** Adds the mutations that give blocks back to their group, which `canFree`. */
+  free(run: Run, mutations: Mutation[]): void {
+    this.#groupAt(run.address).free(run, mutations)
+    this.#free += run.count
+  }
+
+  /** Waits until `reserve(count)` has a chance; rejects with FsError ENOSPC. The caller must pin no lock. */
+  async grow(count: number): Promise<void> {
+    while (this.#growing) await this.#growing.catch(() => {})
+    if (this.unreserved >= count) return
+    this.#growing = this.#grow(count).finally(() => {
+      this.#growing = undefined
+    })
+    await this.#growing
+  }
+
+  async #grow(count: number): Promise<void> {
+    let asked = 0
+    for (const number of this.#preference) {
+      if (asked === MAX_POLITE_REQUESTS) break
+      if (this.#groups.has(number) || !this.#hasFreeRows(number)) continue
+      asked++
+      const hold = await this.#locks.acquire(resourceId(GROUP_LOCK, number), EX, { noQueue: true })
+      hold?.release()
+      if (this.unreserved >= count) return
+    }
+    if ((await this.reclaim()) && this.unreserved >= count) return
+    for (const number of this.#preference) {
+      if (this.#groups.has(number) || !this.#hasFreeRows(number)) continue
+      const hold = await this.#locks.acquire(resourceId(GROUP_LOCK, number), EX)
+      hold.release()
+      if (this.unreserved >= count) return
+    }
+    await this.reclaim()
+    if (this.unreserved < count) throw new FsError('ENOSPC')
+  }
+
+  #groupFor(goal: number | undefined): Group {
+    if (goal !== undefined) {
+      const group = this.#groups.get(this.#layout.groupOf(goal))
+      if (group && group.available > 0 && !group.leaving) return group
+    }
+    if (this.#current && this.#current.available > 0 && !this.#current.leaving) return this.#current
+    let leaving: Group | undefined
+    for (const group of this.#groups.values()) {
+      if (group.available === 0) continue
+      if (!group.leaving) {
+        this.#current = group
+        return group
+      }
+      leaving = group
+    }
+    assert(leaving, 'what is reserved is there to take')
+    return leaving
+  }
+
+  #groupAt(address: number): Group {
+    const group = this.#groups.get(this.#layout.groupOf(address))
+    assert(group, 'blocks are handled under the lock of their group')
+    return group
+  }
+
+  #rowsOf(number: number): Run[] {
+    return this.#volume.image.freeIn(this.#layout.groupRange(number))
+  }
+
+  #hasFreeRows(number: number): boolean {
+    return this.#rowsOf(number).length > 0
+  }
+
+  #noteIdle(): void {
+    const idle = this.#idle
+    this.#idle = []
+    for (const wake of idle) wake()
+  }
+
+  #callouts(): LockCallouts {
+    return {
+      acquired: (rid, _mode, vector) => {
+        const number = resourceNumber(rid)
+        const ready = () => {
+          if (this.#groups.has(number)) return
+          const group = new Group(number, this.#rowsOf(number))
+          this.#groups.set(number, group)
+          this.#free += group.available
+        }
+        if (this.#volume.hasApplied(vector)) return ready()
+        return this.#volume.applyTo(vector).then(ready)
+      },
+      surrender: (rid) => this.#surrender(resourceNumber(rid)),
+    }
+  }
+
+  async #surrender(number: number): Promise<Vector> {
+    const group = this.#groups.get(number)
+    if (group) {
+      group.leaving = true
+      this.#free -= group.available
+      while (this.#reserved > this.#free) await this.relieve()
+      while (group.inFlight > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
+      this.#groups.delete(number)
+      if (this.#current === group) this.#current = undefined
+    }
+    await this.#volume.flush()
+    return this.#volume.durableVector()
+  }
+}
+
+/** All groups from this slot's own starting point on: bit-reversed, so that any few slots start far apart. */
+function preferred(groups: readonly number[], slot: number): number[] {
+  let reversed = 0
+  for (let bit = 1, value = slot; bit < MAX_SLOTS; bit *= 2, value >>= 1) reversed = reversed * 2 + (value & 1)
+  const start = Math.floor((groups.length * reversed) / MAX_SLOTS)
+  return [...groups.slice(start), ...groups.slice(0, start)]
+}

@@ -1,0 +1,82 @@
+/**
+ * Data blocks to and from the LUNs: addresses become LUN and byte offset, long runs are cut into requests of at most 1 MiB,
+ * and everybody who needs a flush of one LUN at the same time shares one.
+ */
+import { lunIndexOf } from '../../base/ids.ts'
+import { BLOCK_SIZE } from '../../base/limits.ts'
+import { MiB } from '../../base/units.ts'
+import type { Lun } from '../../san/index.ts'
+import type { FsLayout } from '../fs-layout.ts'
+
+/** Largest single data request, bytes: large enough for full speed, small enough to share the device. */
+export const MAX_REQUEST_BYTES = MiB
+export const MAX_REQUEST_BLOCKS = MAX_REQUEST_BYTES / BLOCK_SIZE
+
+const writeData = { purpose: 'data' } as const
+
+export class LunIo {
+  readonly #luns: readonly Lun[]
+  readonly #layout: FsLayout
+  readonly #flushes: SharedFlush[]
+  reads = 0
+  writes = 0
+  bytesRead = 0
+  bytesWritten = 0
+
+  constructor(luns: readonly Lun[], layout: FsLayout) {
+    this.#luns = luns
+    this.#layout = layout
+    this.#flushes = luns.map((lun) => new SharedFlush(lun))
+  }
+
+  /** Fills `buffer` (whole blocks) from `address` on. */
+  read(address: number, buffer: Buffer): Promise<void> {
+    this.reads++
+    this.bytesRead += buffer.length
+    return (this.#luns[lunIndexOf(address)] as Lun).read(this.#layout.byteOffset(address), buffer)
+  }
+
+  /** Writes whole blocks from `address` on; on stable storage only after a `flush`. */
+  write(address: number, buffers: readonly Uint8Array[], bytes: number): Promise<void> {
+    this.writes++
+    this.bytesWritten += bytes
+    return (this.#luns[lunIndexOf(address)] as Lun).write(this.#layout.byteOffset(address), buffers, writeData)
+  }
+
+  /** What was written to these LUNs before is on stable storage when this resolves. */
+  async flush(lunIndexes: ReadonlySet<number>): Promise<void> {
+    if (lunIndexes.size === 1) {
+      for (const index of lunIndexes) return (this.#flushes[index] as SharedFlush).flush()
+    }
+    await Promise.all([...lunIndexes].map((index) => (this.#flushes[index] as SharedFlush).flush()))
+  }
+}
+
+/** One flush under way at a time; whoever comes meanwhile shares the next one. */
+class SharedFlush {
+  readonly #lun: Lun
+  #current: Promise<void> | undefined
+  #next: Promise<void> | undefined
+
+  constructor(lun: Lun) {
+    this.#lun = lun
+  }
+
+  flush(): Promise<void> {
+    if (!this.#current) return this.#start()
+    this.#next ??= this.#current.then(
+      () => this.#start(),
+      () => this.#start(),
+    )
+    return this.#next
+  }
+
+  #start(): Promise<void> {
+    this.#next = undefined
+    const flush: Promise<void> = this.#lun.flush().finally(() => {
+      if (this.#current === flush) this.#current = undefined
+    })
+    this.#current = flush
+    return flush
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * What happens when a lock comes or goes (R13–R15). Coming: the image catches up with everything that was done under the
+ * lock (the vector in its value block). Going: what is dirty under it is written, the journal made durable, and the vector
+ * handed on names durable frames only. Groups have their own table (alloc/space.ts).
+ */
+import { assert } from '../../base/assert.ts'
+import type { MaybePromise } from '../../base/maybe-promise.ts'
+import type { Vector } from '../../base/vector.ts'
+import {
+  CHECKPOINT_LOCK,
+  EX,
+  INODE_LOCK,
+  type LockCache,
+  type LockCallouts,
+  type Mode,
+  NL,
+  OPEN_LOCK,
+  PW,
+  RENAME_LOCK,
+  type ResourceId,
+  resourceNumber,
+  SETTINGS_LOCK,
+  SLOT_LOCK,
+} from '../../locking/index.ts'
+import type { Cleaner } from '../cache/cleaner.ts'
+import type { InodeCache } from '../cache/inode-cache.ts'
+import type { VolumeApi } from '../volume-api.ts'
+
+type Parts = { readonly volume: VolumeApi; readonly inodes: InodeCache; readonly cleaner: Cleaner }
+
+export function registerCallouts(locks: LockCache, parts: Parts): void {
+  locks.registerCallouts(INODE_LOCK, inodeCallouts(parts))
+  const plain = journalCallouts(parts.volume)
+  for (const type of [SLOT_LOCK, SETTINGS_LOCK, RENAME_LOCK, OPEN_LOCK, CHECKPOINT_LOCK]) {
+    locks.registerCallouts(type, plain)
+  }
+}
+
+/** Locks under which only rows of the image are kept. */
+function journalCallouts(volume: VolumeApi): LockCallouts {
+  return {
+    acquired: (_rid, _mode, vector) => (volume.hasApplied(vector) ? undefined : volume.applyTo(vector)),
+    surrender: (_rid, from) => (mayChange(from) ? durable(volume) : volume.durableVector()),
+  }
+}
+
+function inodeCallouts({ volume, inodes, cleaner }: Parts): LockCallouts {
+  const purge = (rid: ResourceId) => {
+    const inode = inodes.cached(resourceNumber(rid))
+    assert(!inode?.dirty && !inode?.cleaning, 'nothing dirty is dropped with its lock')
+    inodes.purge(resourceNumber(rid))
+  }
+  const gone = (rid: ResourceId, from: Mode, to: Mode): MaybePromise<Vector> => {
+    if (to === NL) purge(rid)
+    return mayChange(from) ? durable(volume) : volume.durableVector()
+  }
+  return {
+    acquired: (rid, _mode, vector) => {
+      if (volume.hasApplied(vector)) return
+      return volume.applyTo(vector).then(() => {
+        // somebody has changed it since: nothing remembered from before counts
+        if (!inodes.cached(resourceNumber(rid))?.dirty) inodes.purge(resourceNumber(rid))
+      })
+    },
+    surrender: (rid, from, to) => {
+      const inode = inodes.cached(resourceNumber(rid))
+      if (!inode || !(inode.dirty || inode.cleaning)) return gone(rid, from, to)
+      return cleaner.clean(inode).then(() => gone(rid, from, to))
+    },
+  }
+}
+
+function mayChange(mode: Mode): boolean {
+  return mode === EX || mode === PW
+}
+
+/** The durable vector, once everything committed so far is in it: at once when it is. */
+function durable(volume: VolumeApi): MaybePromise<Vector> {
+  let state: 'waiting' | 'done' | Error = 'waiting'
+  let wake: (() => void) | undefined
+  volume.afterDurable((error) => {
+    state = error ?? 'done'
+    wake?.()
+  })
+  const result = () => {
+    if (state instanceof Error) throw state
+    return volume.durableVector()
+  }
+  if ((state as string) === 'done') return volume.durableVector()
+  if (state !== 'waiting') return Promise.reject(state)
+  return new Promise<void>((resolve) => {
+    wake = resolve
+  }).then(result)
+}

@@ -1,0 +1,363 @@
+/**
+ * The Matrix Filesystem of one mounted filesystem on this node: what gateways call (`MatrixFs`), put together from volume,
+ * locks, space and caches. Every verb is a file beside this one; here is only what surrounds it: running it, and waiting for
+ * data where the caller wants it on the LUN.
+ *
+ *     constructed ──start──► serving ──stop──► stopped        serving ──withdraw──► stopped, nothing more is written
+ */
+import { assert } from '../../base/assert.ts'
+import type { Ino, Slot } from '../../base/ids.ts'
+import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
+import type { Prng } from '../../base/prng.ts'
+import type { Timings } from '../../base/timings.ts'
+import { MiB } from '../../base/units.ts'
+import { EX, type Hold, type LockCache, resourceId, SLOT_LOCK } from '../../locking/index.ts'
+import type { Clock, Log } from '../../platform/index.ts'
+import type { Lun } from '../../san/index.ts'
+import { Reclaimer } from '../alloc/reclaimer.ts'
+import { Space } from '../alloc/space.ts'
+import { Cleaner } from '../cache/cleaner.ts'
+import { DataCache } from '../cache/data-cache.ts'
+import type { CachedInode } from '../cache/inode.ts'
+import { InodeCache } from '../cache/inode-cache.ts'
+import { Loader } from '../cache/loader.ts'
+import { LunIo } from '../cache/lun-io.ts'
+import type { FileName, FileType } from '../image/mutation.ts'
+import type { VolumeApi } from '../volume-api.ts'
+import { access } from './access.ts'
+import { adoptSlot } from './adopt-slot.ts'
+import { commitFile } from './commit-file.ts'
+import { create } from './create.ts'
+import { getattr } from './getattr.ts'
+import { InodeNumbers } from './inode-numbers.ts'
+import { link } from './link.ts'
+import { registerCallouts } from './lock-callouts.ts'
+import { lookup } from './lookup.ts'
+import type {
+  AttributeChanges,
+  Caller,
+  Changed,
+  CreateAttributes,
+  Created,
+  CreateHow,
+  DirChanged,
+  DirListing,
+  DirListingPlus,
+  FsStatistics,
+  Inode,
+  MatrixFs,
+  ReadResult,
+  Renamed,
+} from './matrix-fs.ts'
+import { mkdir } from './mkdir.ts'
+import { mknod } from './mknod.ts'
+import type { Mount } from './mount.ts'
+import { close, open } from './open-close.ts'
+import { Reaper } from './orphans.ts'
+import { read } from './read.ts'
+import { readdir, readdirplus } from './readdir.ts'
+import { readlink } from './readlink.ts'
+import { remove } from './remove.ts'
+import { rename } from './rename.ts'
+import { rmdir } from './rmdir.ts'
+import { asFsError, Runner } from './run.ts'
+import { setattr } from './setattr.ts'
+import { statfs } from './statfs.ts'
+import { symlink } from './symlink.ts'
+import { write } from './write.ts'
+
+const DEFAULT_DATA_CACHE_BYTES = 256 * MiB
+const DEFAULT_CACHED_INODES = 200_000
+
+export type MatrixFilesystemOptions = {
+  readonly name: string
+  readonly fsid: number
+  readonly volume: VolumeApi
+  readonly locks: LockCache
+  /** In the order of the filesystem's record. */
+  readonly luns: readonly Lun[]
+  readonly slot: Slot
+  readonly clock: Clock
+  readonly prng: Prng
+  readonly log: Log
+  readonly timings: Timings
+  readonly limits?: {
+    /** File content kept in memory, bytes. */
+    readonly dataCacheBytes?: number
+    readonly cachedInodes?: number
+  }
+}
+
+export class MatrixFilesystem implements MatrixFs {
+  readonly name: string
+  readonly fsid: number
+  readonly writeVerifier: Buffer
+  readonly #slot: Slot
+  readonly #mount: Mount
+  readonly #runner: Runner
+  readonly #reaper: Reaper
+  readonly #io: LunIo
+  #ownSlot: Hold | undefined
+
+  constructor(options: MatrixFilesystemOptions) {
+    const { volume, locks, clock, log, limits } = options
+    const { layout } = volume
+    this.name = options.name
+    this.fsid = options.fsid
+    this.writeVerifier = options.prng.bytes(8)
+    this.#slot = options.slot
+    const data = new DataCache(limits?.dataCacheBytes ?? DEFAULT_DATA_CACHE_BYTES)
+    const io = new LunIo(options.luns, layout)
+    const inodes = new InodeCache(volume, data, limits?.cachedInodes ?? DEFAULT_CACHED_INODES)
+    const space = new Space({ volume, layout, locks })
+    const cleanAfterMs = options.timings.cleanAfterMs
+    const cleaner = new Cleaner({ volume, layout, space, cache: data, io, clock, log, cleanAfterMs })
+    this.#io = io
+    this.#mount = {
+      ...{ volume, locks, inodes, data, space, cleaner, clock, log },
+      prng: options.prng.fork(),
+      loader: new Loader(data, io),
+      reclaimer: new Reclaimer({ volume, layout, locks, space, clock, log }),
+      numbers: new InodeNumbers(volume),
+      open: new Map(),
+      maxFiles: volume.maxFiles,
+      noteOrphan: () => this.#reaper.note(),
+    }
+    this.#runner = new Runner(this.#mount)
+    this.#reaper = new Reaper(this.#mount, (verb) => this.#runner.run(verb))
+    registerCallouts(locks, { volume, inodes, cleaner })
+  }
+
+  // ── life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Takes the own slot's lock and goes on with what an earlier life of it left. Locks must be granted already. */
+  async start(): Promise<void> {
+    const { locks, numbers, volume, reclaimer, cleaner } = this.#mount
+    this.#ownSlot = await locks.acquire(resourceId(SLOT_LOCK, this.#slot), EX)
+    numbers.start()
+    cleaner.start()
+    if (volume.image.freed(this.#slot, 1).length > 0) reclaimer.note()
+    if (volume.image.orphans(this.#slot, 1).length > 0) this.#reaper.note()
+  }
+
+  /** Everything written and durable, all locks given back. No verb may be under way. */
+  async stop(): Promise<void> {
+    const { cleaner, reclaimer, locks, open: opened } = this.#mount
+    cleaner.stop()
+    await this.#reaper.stop()
+    await reclaimer.stop()
+    await this.sync()
+    for (const { hold } of opened.values()) hold.release()
+    opened.clear()
+    this.#ownSlot?.release()
+    this.#ownSlot = undefined
+    await locks.surrenderAll()
+  }
+
+  /** The node no longer trusts this filesystem: stops what runs in the background; nothing is written. */
+  withdraw(): void {
+    this.#mount.cleaner.stop()
+    this.#mount.reclaimer.stop().catch(() => {})
+    this.#reaper.stop().catch(() => {})
+  }
+
+  /** Recovery: the freed space and the orphans of a slot whose node is dead become this node's. */
+  async adoptSlot(slot: Slot): Promise<void> {
+    await adoptSlot(this.#mount, slot)
+  }
+
+  stats() {
+    const { inodes, data, cleaner, space, open: opened } = this.#mount
+    return {
+      cachedInodes: inodes.size,
+      dirtyInodes: cleaner.dirtyInodes,
+      cacheBytes: data.bytes,
+      dirtyBytes: data.dirtyBytes,
+      groupsHeld: space.groupsHeld,
+      reservedBlocks: space.reserved,
+      openFiles: opened.size,
+      dataReads: this.#io.reads,
+      dataWrites: this.#io.writes,
+      dataBytesRead: this.#io.bytesRead,
+      dataBytesWritten: this.#io.bytesWritten,
+    }
+  }
+
+  // ── verbs ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  getattr(ino: Ino): MaybePromise<Inode> {
+    return this.#runner.run((op) => getattr(op, ino))
+  }
+
+  setattr(
+    caller: Caller,
+    ino: Ino,
+    changes: AttributeChanges,
+    guardCtime?: { s: number; ns: number },
+  ): MaybePromise<Changed> {
+    const result = this.#runner.run((op) => setattr(op, caller, ino, changes, guardCtime))
+    if (!isPromise(result)) return result.late ? this.#cleaned(result) : result
+    return result.then((changed) => (changed.late ? this.#cleaned(changed) : changed))
+  }
+
+  lookup(caller: Caller, dir: Ino, name: FileName): MaybePromise<{ readonly dir: Inode; readonly inode: Inode }> {
+    return this.#runner.run((op) => lookup(op, caller, dir, name))
+  }
+
+  access(caller: Caller, ino: Ino, wanted: number): MaybePromise<{ readonly inode: Inode; readonly granted: number }> {
+    return this.#runner.run((op) => access(op, caller, ino, wanted))
+  }
+
+  readlink(caller: Caller, ino: Ino): MaybePromise<{ readonly inode: Inode; readonly target: string }> {
+    return this.#runner.run((op) => readlink(op, caller, ino))
+  }
+
+  read(caller: Caller, ino: Ino, offset: number, length: number, trusted = false): MaybePromise<ReadResult> {
+    return this.#runner.run((op) => read(op, caller, ino, offset, length, trusted))
+  }
+
+  write(
+    caller: Caller,
+    ino: Ino,
+    offset: number,
+    data: Buffer,
+    stable: boolean,
+    trusted = false,
+  ): MaybePromise<Changed> {
+    const result = this.#runner.run((op) => write(op, caller, ino, offset, data, trusted))
+    if (!stable) return result
+    return isPromise(result) ? result.then((changed) => this.#stable(changed)) : this.#stable(result)
+  }
+
+  commitFile(ino: Ino): MaybePromise<Changed> {
+    const result = this.#runner.run((op) => commitFile(op, ino))
+    const finish = (inode: CachedInode) => this.#stable({ before: inode.before(), inode })
+    return isPromise(result) ? result.then(finish) : finish(result)
+  }
+
+  create(
+    caller: Caller,
+    dir: Ino,
+    name: FileName,
+    attributes: CreateAttributes,
+    how: CreateHow,
+  ): MaybePromise<Created> {
+    const result = this.#runner.run((op) => create(op, caller, dir, name, attributes, how))
+    if (!attributes.size) return result
+    return isPromise(result) ? result.then((created) => this.#cleaned(created)) : this.#cleaned(result)
+  }
+
+  mkdir(caller: Caller, dir: Ino, name: FileName, attributes: CreateAttributes): MaybePromise<Created> {
+    return this.#runner.run((op) => mkdir(op, caller, dir, name, attributes))
+  }
+
+  symlink(
+    caller: Caller,
+    dir: Ino,
+    name: FileName,
+    target: string,
+    attributes: CreateAttributes,
+  ): MaybePromise<Created> {
+    return this.#runner.run((op) => symlink(op, caller, dir, name, target, attributes))
+  }
+
+  mknod(
+    caller: Caller,
+    dir: Ino,
+    name: FileName,
+    type: FileType,
+    attributes: CreateAttributes,
+    rdevMajor: number,
+    rdevMinor: number,
+  ): MaybePromise<Created> {
+    const device = { major: rdevMajor, minor: rdevMinor }
+    return this.#runner.run((op) => mknod(op, caller, dir, name, type, attributes, device))
+  }
+
+  remove(caller: Caller, dir: Ino, name: FileName): MaybePromise<DirChanged> {
+    return this.#runner.run((op) => remove(op, caller, dir, name))
+  }
+
+  rmdir(caller: Caller, dir: Ino, name: FileName): MaybePromise<DirChanged> {
+    return this.#runner.run((op) => rmdir(op, caller, dir, name))
+  }
+
+  rename(caller: Caller, fromDir: Ino, fromName: FileName, toDir: Ino, toName: FileName): MaybePromise<Renamed> {
+    const source = { dir: fromDir, name: fromName }
+    const target = { dir: toDir, name: toName }
+    return this.#runner.run((op) => rename(op, caller, source, target))
+  }
+
+  link(caller: Caller, ino: Ino, dir: Ino, name: FileName): MaybePromise<DirChanged & { readonly inode: Inode }> {
+    return this.#runner.run((op) => link(op, caller, ino, dir, name))
+  }
+
+  readdir(caller: Caller, dir: Ino, cookie: number, limit: number): MaybePromise<DirListing> {
+    return this.#runner.run((op) => readdir(op, caller, dir, cookie, limit))
+  }
+
+  readdirplus(caller: Caller, dir: Ino, cookie: number, limit: number): MaybePromise<DirListingPlus> {
+    return this.#runner.run((op) => readdirplus(op, caller, dir, cookie, limit))
+  }
+
+  statfs(): MaybePromise<FsStatistics> {
+    return statfs(this.#mount)
+  }
+
+  open(ino: Ino): MaybePromise<Inode> {
+    return this.#runner.run((op) => open(op, ino))
+  }
+
+  close(ino: Ino): void {
+    close(this.#mount, ino)
+  }
+
+  afterDurable(done: (error?: Error) => void): void {
+    this.#mount.volume.afterDurable(done)
+  }
+
+  async sync(): Promise<void> {
+    try {
+      await this.#mount.cleaner.cleanAll()
+      await this.#mount.volume.flush()
+    } catch (error) {
+      throw asFsError(error)
+    }
+  }
+
+  // ── data on the LUN ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** What is late of the inode is committed; durable with the next `afterDurable`. */
+  async #cleaned<T extends { readonly inode: Inode }>(result: T): Promise<T> {
+    const inode = this.#cachedOf(result.inode)
+    try {
+      if (inode.dirty || inode.cleaning) await this.#mount.cleaner.clean(inode)
+      return result
+    } catch (error) {
+      throw asFsError(error)
+    }
+  }
+
+  /** Data and metadata of the inode are durable. */
+  #stable(result: Changed): MaybePromise<Changed> {
+    const inode = this.#cachedOf(result.inode)
+    const { cleaner, volume } = this.#mount
+    if (inode.dirty || inode.cleaning) {
+      return cleaner
+        .clean(inode)
+        .then(() => volume.flush())
+        .then(
+          () => result,
+          (error) => {
+            throw asFsError(error)
+          },
+        )
+    }
+    return volume.flush().then(() => result)
+  }
+
+  #cachedOf(inode: Inode): CachedInode {
+    assert('committedSize' in inode, 'an inode of this filesystem')
+    return inode as CachedInode
+  }
+}

@@ -1,0 +1,290 @@
+/**
+ * One run of one verb. A verb is a *restartable synchronous function*: it says which locks it needs as it finds out, looks
+ * at inodes and names, gathers mutations, and commits them in one transaction at its end. When something is missing (a lock,
+ * file content, space) it is noted and RESTART is thrown; `run.ts` gets it and calls the function again from its start.
+ *
+ * Invariants: (1) a verb changes nothing, in memory or image, before all it needs is there. (2) Between the last lock check
+ * and the commit no other code runs. (3) All locks a restarted verb needs are acquired together, in canonical order.
+ */
+import { assert } from '../../base/assert.ts'
+import { FsError } from '../../base/errors.ts'
+import type { Ino } from '../../base/ids.ts'
+import { isPromise } from '../../base/maybe-promise.ts'
+import { coversMode, EX, type Hold, inodeLock, type Mode, type ResourceId } from '../../locking/index.ts'
+import { discardFrom } from '../cache/discard.ts'
+import { ExtentMap } from '../cache/extent-map.ts'
+import type { CachedInode, Entry, MutableRecord } from '../cache/inode.ts'
+import { DIR, type FileName, type FileType, type Mutation } from '../image/mutation.ts'
+import type { Mount } from './mount.ts'
+
+/** Thrown by a verb that must be run again once what it noted is there. Not an error; never leaves run.ts. */
+export const RESTART = Symbol('restart')
+
+type NameChange = { readonly dir: CachedInode; readonly name: FileName; readonly entry: Entry | undefined }
+
+export class Op {
+  readonly mount: Mount
+  /** Locks this verb was found to need, with the mode. */
+  readonly wanted = new Map<ResourceId, Mode>()
+  /** What to wait for before the next run; with the locks pinned, or without any. */
+  wait: (() => Promise<unknown>) | undefined
+  waitPinned = true
+  #missing = false
+  /** Locks this run found cached: pairs of id and mode. */
+  readonly #used: number[] = []
+  #pins: readonly Hold[] = []
+  #extra: Hold[] = []
+  readonly #refused = new Set<ResourceId>()
+  /** The number of the inode that this verb makes; the same in every run. */
+  #fresh: Ino = 0
+  #hasRoom = false
+
+  readonly #mutations: Mutation[] = []
+  readonly #drafts: MutableRecord[] = []
+  readonly #drafted: CachedInode[] = []
+  readonly #names: NameChange[] = []
+  readonly #removed: CachedInode[] = []
+  readonly #orphaned: Ino[] = []
+  readonly #unmapped: CachedInode[] = []
+
+  constructor(mount: Mount) {
+    this.mount = mount
+  }
+
+  // ── locks ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The lock is held from here to the end of this run, or the verb starts again. */
+  lock(rid: ResourceId, mode: Mode): void {
+    if (!this.want(rid, mode)) throw RESTART
+  }
+
+  /** Notes a lock without starting again at once, so that several are acquired together (`ready`). True when it is held. */
+  want(rid: ResourceId, mode: Mode): boolean {
+    if (this.#pinned(rid, mode)) return true
+    if (this.mount.locks.holds(rid, mode)) {
+      this.#used.push(rid, mode)
+      return true
+    }
+    this.#note(rid, mode)
+    this.#missing = true
+    return false
+  }
+
+  /** Starts again when something noted by `want` is missing. */
+  ready(): void {
+    if (this.#missing) throw RESTART
+  }
+
+  /** Takes a lock if no other node stands against it; never waits for one. */
+  tryLock(rid: ResourceId, mode: Mode): boolean {
+    if (this.mount.locks.holds(rid, mode)) return true
+    if (this.#extra.some((hold) => hold.rid === rid)) return true
+    if (this.#refused.has(rid)) return false
+    const answer = this.mount.locks.acquire(rid, mode, { noQueue: true })
+    const take = (hold: Hold | undefined) => {
+      if (hold) this.#extra.push(hold)
+      else this.#refused.add(rid)
+    }
+    if (isPromise(answer)) return this.waitFor(() => answer.then(take))
+    take(answer)
+    return answer !== undefined
+  }
+
+  /** Starts again after `start`'s promise. Unless `pinned`, no lock is kept meanwhile: waiting for space must not hold others up. */
+  waitFor(start: () => Promise<unknown>, { pinned = true } = {}): never {
+    this.wait = start
+    this.waitPinned = pinned
+    throw RESTART
+  }
+
+  // ── inodes ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The inode under its lock. Throws ESTALE when there is none. */
+  inode(ino: Ino, mode: Mode): CachedInode {
+    this.lock(inodeLock(ino), mode)
+    const inode = this.mount.inodes.get(ino)
+    if (!inode) throw new FsError('ESTALE')
+    return inode
+  }
+
+  /** A directory under its lock. Throws ESTALE or ENOTDIR. */
+  directory(ino: Ino, mode: Mode): CachedInode {
+    const inode = this.inode(ino, mode)
+    if (inode.type !== DIR) throw new FsError('ENOTDIR')
+    return inode
+  }
+
+  entry(dir: CachedInode, name: FileName): Entry | undefined {
+    return this.mount.inodes.entry(dir, name)
+  }
+
+  /** The number of the inode to be made, locked: nobody else can know it yet. */
+  freshIno(): Ino {
+    if (this.#fresh === 0) this.#fresh = this.mount.numbers.take()
+    const rid = inodeLock(this.#fresh)
+    if (!this.mount.locks.holds(rid, EX) && !this.#extra.some((hold) => hold.rid === rid)) {
+      const hold = this.mount.locks.acquire(rid, EX)
+      if (isPromise(hold)) this.waitFor(() => hold.then((held) => this.#extra.push(held)))
+      else this.#extra.push(hold)
+    }
+    return this.#fresh
+  }
+
+  /** Waits until no I/O is under way on the inode's content: before blocks are unmapped. */
+  quiet(inode: CachedInode): void {
+    const { cleaning, loading } = inode
+    if (cleaning) this.waitFor(() => cleaning.catch(() => {}))
+    if (loading && loading.size > 0) this.waitFor(() => Promise.allSettled(loading.values()))
+  }
+
+  // ── changes ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The row of an inode to change; it becomes the inode's at `commit`. */
+  edit(inode: CachedInode): MutableRecord {
+    const index = this.#drafted.indexOf(inode)
+    if (index >= 0) return this.#drafts[index] as MutableRecord
+    const draft = inode.record()
+    this.#drafted.push(inode)
+    this.#drafts.push(draft)
+    return draft
+  }
+
+  push(mutation: Mutation): void {
+    this.#mutations.push(mutation)
+  }
+
+  /** Gives a name in `dir`; what the name meant before is replaced. */
+  putEntry(dir: CachedInode, name: FileName, ino: Ino, type: FileType): void {
+    const cookie = this.edit(dir).nextCookie++
+    this.#mutations.push({ op: 'putDirent', dir: dir.ino, name, cookie, ino, type })
+    this.#names.push({ dir, name, entry: { ino, type, cookie } })
+  }
+
+  removeEntry(dir: CachedInode, name: FileName): void {
+    this.#mutations.push({ op: 'removeDirent', dir: dir.ino, name })
+    this.#names.push({ dir, name, entry: undefined })
+  }
+
+  /** The inode's row goes; it must have no extents left. */
+  removeInode(inode: CachedInode): void {
+    this.#mutations.push({ op: 'removeInode', ino: inode.ino })
+    this.#removed.push(inode)
+  }
+
+  /** The inode has no name left but is in use: the reaper gets it. */
+  orphan(inode: CachedInode): void {
+    this.#mutations.push({ op: 'putOrphan', slot: this.mount.volume.slot, ino: inode.ino })
+    this.#orphaned.push(inode.ino)
+  }
+
+  /** Unmaps up to `limit` extents from the end down to `fromBlock`; true when none is left there. */
+  unmap(inode: CachedInode, fromBlock: number, limit: number): boolean {
+    if (inode.extents.lastBlock <= fromBlock) return true
+    this.#unmapped.push(inode)
+    const slot = this.mount.volume.slot
+    for (const run of inode.extents.truncate(inode.ino, fromBlock, limit, this.#mutations)) {
+      this.#mutations.push({ op: 'putFreed', slot, address: run.address, count: run.count })
+    }
+    return inode.extents.lastBlock <= fromBlock
+  }
+
+  /** Commits all changes in one transaction: image first, then what is cached. Throws FsError ENOSPC with nothing changed. */
+  commit(): void {
+    const { volume, numbers, inodes, reclaimer } = this.mount
+    this.#needRoom()
+    const mutations: Mutation[] = []
+    for (const inode of this.#drafts) mutations.push({ op: 'putInode', inode })
+    mutations.push(...this.#mutations)
+    if (this.#fresh !== 0) numbers.reserve(mutations)
+    try {
+      volume.commit(mutations)
+    } catch (error) {
+      for (const inode of this.#unmapped) inode.extents = ExtentMap.from(volume.image.extents(inode.ino))
+      throw error
+    }
+    if (this.#fresh !== 0) numbers.reserved()
+    for (let i = 0; i < this.#drafts.length; i++) {
+      const inode = this.#drafted[i] as CachedInode
+      inode.committed(this.#drafts[i] as MutableRecord)
+    }
+    for (const { dir, name, entry } of this.#names) inodes.setEntry(dir, name, entry)
+    for (const inode of this.#removed) {
+      discardFrom(this.mount, inode, 0)
+      inodes.drop(inode)
+    }
+    for (const ino of this.#orphaned) this.mount.noteOrphan(ino)
+    if (this.#unmapped.length > 0) reclaimer.note()
+    this.#forgetChanges()
+  }
+
+  /** Once per verb, before its first commit: the journal may want to wait for a checkpoint. */
+  #needRoom(): void {
+    if (this.#hasRoom) return
+    this.#hasRoom = true
+    const room = this.mount.volume.room()
+    if (isPromise(room)) this.waitFor(() => room, { pinned: false })
+  }
+
+  // ── for run.ts ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  pin(holds: readonly Hold[]): void {
+    assert(this.#pins.length === 0, 'locks are pinned once')
+    this.#pins = holds
+  }
+
+  get isPinned(): boolean {
+    return this.#pins.length > 0
+  }
+
+  /** Gives up all claims; the locks stay cached. */
+  unpin(): void {
+    for (const hold of this.#pins) hold.release()
+    for (const hold of this.#extra) hold.release()
+    this.#pins = []
+    this.#extra = []
+    this.#refused.clear()
+  }
+
+  /** Forgets what an interrupted run has gathered. True when locks were missing. */
+  rewind(): boolean {
+    const missing = this.#missing
+    this.#missing = false
+    for (let i = 0; i < this.#used.length; i += 2) this.#note(this.#used[i] as ResourceId, this.#used[i + 1] as Mode)
+    this.#used.length = 0
+    this.#forgetChanges()
+    return missing
+  }
+
+  /** Ready for another verb. */
+  reset(): void {
+    this.unpin()
+    this.#missing = false
+    this.#used.length = 0
+    this.#forgetChanges()
+    this.wanted.clear()
+    this.wait = undefined
+    this.#fresh = 0
+    this.#hasRoom = false
+  }
+
+  #note(rid: ResourceId, mode: Mode): void {
+    const noted = this.wanted.get(rid)
+    if (noted === undefined || !(coversMode[noted] as readonly boolean[])[mode]) this.wanted.set(rid, mode)
+  }
+
+  #forgetChanges(): void {
+    this.#mutations.length = 0
+    this.#drafts.length = 0
+    this.#drafted.length = 0
+    this.#names.length = 0
+    this.#removed.length = 0
+    this.#orphaned.length = 0
+    this.#unmapped.length = 0
+  }
+
+  #pinned(rid: ResourceId, mode: Mode): boolean {
+    for (const hold of this.#pins)
+      if (hold.rid === rid) return (coversMode[hold.mode] as readonly boolean[])[mode] as boolean
+    return false
+  }
+}

@@ -1,0 +1,81 @@
+/** SETATTR: mode, owner, group, size, times, in one transaction (XSH chmod, chown, truncate, utimensat). */
+import { FsError } from '../../base/errors.ts'
+import type { Ino } from '../../base/ids.ts'
+import { EX } from '../../locking/index.ts'
+import type { CachedInode, MutableRecord } from '../cache/inode.ts'
+import { type AttributeChanges, type Before, type Caller, type Inode, type TimeChange, W_OK } from './matrix-fs.ts'
+import type { Op } from './op.ts'
+import { chmodMode, inGroup, isOwner, need, withoutSetId } from './permission.ts'
+import { now, touchAttributes } from './times.ts'
+import { applyTruncate, needTruncatable } from './truncate.ts'
+
+/** `late`: durable only after the inode is cleaned. */
+export type SetattrResult = { readonly before: Before; readonly inode: Inode; readonly late: boolean }
+
+export function setattr(
+  op: Op,
+  caller: Caller,
+  ino: Ino,
+  changes: AttributeChanges,
+  guard: { s: number; ns: number } | undefined,
+): SetattrResult {
+  const inode = op.inode(ino, EX)
+  if (guard && (guard.s !== inode.ctimeS || guard.ns !== inode.ctimeNs))
+    throw new FsError('EAGAIN', 'ctime has changed')
+  needAllowed(caller, inode, changes)
+  const before = inode.before()
+  if (changes.size !== undefined) {
+    needTruncatable(inode, changes.size)
+    op.quiet(inode)
+  }
+  const draft = op.edit(inode)
+  changeOwner(caller, draft, changes)
+  if (changes.mode !== undefined) draft.mode = chmodMode(caller, draft, changes.mode, draft.gid)
+  if (changes.size === undefined) {
+    touchAttributes(draft, op.mount.clock)
+    changeTimes(op, draft, changes)
+    op.commit()
+    return { before, inode, late: false }
+  }
+  const late = applyTruncate(op, caller, inode, changes.size)
+  if (changes.atime !== undefined || changes.mtime !== undefined) {
+    changeTimes(op, op.edit(inode), changes)
+    op.commit()
+  }
+  return { before, inode, late }
+}
+
+function needAllowed(caller: Caller, inode: CachedInode, changes: AttributeChanges): void {
+  const owner = isOwner(caller, inode)
+  if (changes.mode !== undefined && !owner) throw new FsError('EPERM')
+  if (changes.uid !== undefined && caller.uid !== 0 && (!owner || changes.uid !== inode.uid)) throw new FsError('EPERM')
+  if (changes.gid !== undefined && caller.uid !== 0) {
+    if (!owner || (changes.gid !== inode.gid && !inGroup(caller, changes.gid))) throw new FsError('EPERM')
+  }
+  if (!owner) {
+    const explicit = (time: TimeChange | undefined) => time !== undefined && time !== 'now'
+    if (explicit(changes.atime) || explicit(changes.mtime)) throw new FsError('EPERM')
+    if (changes.atime !== undefined || changes.mtime !== undefined || changes.size !== undefined)
+      need(caller, inode, W_OK)
+  }
+}
+
+function changeOwner(_caller: Caller, draft: MutableRecord, { uid, gid }: AttributeChanges): void {
+  if (uid === undefined && gid === undefined) return
+  draft.uid = uid ?? draft.uid
+  draft.gid = gid ?? draft.gid
+  draft.mode = withoutSetId(draft)
+}
+
+function changeTimes(op: Op, draft: MutableRecord, { atime, mtime }: AttributeChanges): void {
+  if (atime !== undefined) {
+    const { s, ns } = atime === 'now' ? now(op.mount.clock) : atime
+    draft.atimeS = s
+    draft.atimeNs = ns
+  }
+  if (mtime !== undefined) {
+    const { s, ns } = mtime === 'now' ? now(op.mount.clock) : mtime
+    draft.mtimeS = s
+    draft.mtimeNs = ns
+  }
+}

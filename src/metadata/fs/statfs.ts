@@ -1,0 +1,14 @@
+/** STATFS: from the image's running totals. What was freed but is not back in its group counts as free. */
+import { BLOCK_SIZE } from '../../base/limits.ts'
+import type { FsStatistics } from './matrix-fs.ts'
+import type { Mount } from './mount.ts'
+
+export function statfs({ volume, space, maxFiles }: Mount): FsStatistics {
+  const { inodes, freeBlocks, freedBlocks } = volume.image.totals()
+  return {
+    totalBytes: volume.layout.dataBlocks * BLOCK_SIZE,
+    freeBytes: Math.max(0, freeBlocks + freedBlocks - space.reserved) * BLOCK_SIZE,
+    totalFiles: maxFiles,
+    freeFiles: Math.max(0, maxFiles - inodes),
+  }
+}

@@ -1,0 +1,34 @@
+/** File times: the wall clock in seconds and nanoseconds, never going back within one inode. */
+import type { Clock } from '../../platform/index.ts'
+import type { MutableRecord } from '../cache/inode.ts'
+
+export type Time = { s: number; ns: number }
+
+const scratch: Time = { s: 0, ns: 0 }
+
+/** Now. The object is used again by the next call. */
+export function now(clock: Clock): Readonly<Time> {
+  const ms = clock.wall()
+  scratch.s = Math.floor(ms / 1000)
+  scratch.ns = Math.min(999_999_999, Math.floor((ms - scratch.s * 1000) * 1e6))
+  return scratch
+}
+
+type Times = Pick<MutableRecord, 'ctimeS' | 'ctimeNs' | 'mtimeS' | 'mtimeNs' | 'change'>
+
+/** Attributes changed: ctime is now, but never earlier than it was (a clock may step); the change count grows. */
+export function touchAttributes(inode: Times, clock: Clock): void {
+  const { s, ns } = now(clock)
+  if (s > inode.ctimeS || (s === inode.ctimeS && ns > inode.ctimeNs)) {
+    inode.ctimeS = s
+    inode.ctimeNs = ns
+  }
+  inode.change++
+}
+
+/** Content or entries changed: mtime and ctime. */
+export function touchContent(inode: Times, clock: Clock): void {
+  touchAttributes(inode, clock)
+  inode.mtimeS = inode.ctimeS
+  inode.mtimeNs = inode.ctimeNs
+}
