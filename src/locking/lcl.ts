@@ -74,6 +74,11 @@ export class Lcl implements LockCache {
     return this.#keeper.find(rid)?.usable(mode) === true
   }
 
+  /** Every lock that users here may use now, with the mode. */
+  *usableLocks(): IterableIterator<{ readonly rid: ResourceId; readonly mode: Mode }> {
+    for (const { rid, usableMode } of this.#keeper.locks()) if (usableMode !== NL) yield { rid, mode: usableMode }
+  }
+
   peek(rid: ResourceId): CachedLock | undefined {
     return this.#keeper.find(rid)
   }

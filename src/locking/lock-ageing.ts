@@ -3,12 +3,13 @@
  * locks every new one sends an unused one back.
  */
 import type { Clock, Timer } from '../platform/clock.ts'
+import type { LocalLock } from './local-lock.ts'
 import type { LockKeeper } from './lock-keeper.ts'
 import { NL } from './modes.ts'
 
-/** Locks a node keeps (about 400 bytes each); beyond it the longest unused is given back for every new one. */
+/** Locks a node keeps (about 400 bytes each); beyond it unused ones are given back for every new one. */
 export const CACHED_LOCKS_MAX = 200_000
-/** How many entries one new lock looks at to find an unused one. */
+/** How many locks are looked at for one new lock to find unused ones. */
 const EVICTION_LOOKS = 8
 /** Locks given back for one new lock at most: more than one, so that the cache comes back to its limit. */
 const EVICTIONS = 2
@@ -28,12 +29,14 @@ export class LockAgeing {
   readonly #keeper: LockKeeper
   readonly #cachedLocksMax: number
   readonly #timer: Timer
+  #hand: IterableIterator<LocalLock>
   /** Locks given back because nobody used them, since the start. */
   aged = 0
 
   constructor(options: LockAgeingOptions) {
     this.#keeper = options.keeper
     this.#cachedLocksMax = options.cachedLocksMax
+    this.#hand = options.keeper.locks()
     this.#timer = options.clock.every(options.lockIdleMs / IDLE_LOOKS, () => this.#look())
   }
 
@@ -54,21 +57,25 @@ export class LockAgeing {
     }
   }
 
-  /** A lock was added: second chance, what was used since it was last looked at goes to the end of the line. */
+  /** A lock was added. Beyond the limit a hand goes round all locks: it spares what was used since it last came by. */
   added(): void {
     if (this.#keeper.size <= this.#cachedLocksMax || this.#keeper.frozen) return
-    let looks = EVICTION_LOOKS
     let evictions = Math.min(EVICTIONS, this.#keeper.size - this.#cachedLocksMax)
-    for (const lock of this.#keeper.locks()) {
-      if (looks-- === 0 || evictions === 0) return
-      if (lock.quiet && lock.granted !== NL && !lock.touched) {
+    for (let looks = EVICTION_LOOKS; looks > 0 && evictions > 0; looks--) {
+      const lock = this.#nextLock()
+      if (lock?.quiet && lock.granted !== NL && !lock.touched) {
         evictions--
         this.aged++
         this.#keeper.surrender(lock, NL)
-      } else {
-        lock.touched = false
-        this.#keeper.moveToEnd(lock)
-      }
+      } else if (lock) lock.touched = false
     }
+  }
+
+  /** An iterator that is kept: a new one would first pass over everything that was deleted at the map's beginning. */
+  #nextLock(): LocalLock | undefined {
+    const next = this.#hand.next()
+    if (!next.done) return next.value
+    this.#hand = this.#keeper.locks()
+    return undefined
   }
 }

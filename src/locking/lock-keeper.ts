@@ -83,7 +83,6 @@ export class LockKeeper implements LockClient {
     return this.#locks.get(rid)
   }
 
-  /** Longest in the cache first. */
   locks(): IterableIterator<LocalLock> {
     return this.#locks.values()
   }
@@ -92,12 +91,6 @@ export class LockKeeper implements LockClient {
     const lock = new LocalLock(rid, this.#leaseGood)
     this.#locks.set(rid, lock)
     return lock
-  }
-
-  /** To the end of the order of `locks`. */
-  moveToEnd(lock: LocalLock): void {
-    this.#locks.delete(lock.rid)
-    this.#locks.set(lock.rid, lock)
   }
 
   /** Why nothing can be acquired, if so. */

@@ -81,7 +81,8 @@ const nothing: readonly Effect[] = []
 export class LockMaster {
   #resources = new Map<ResourceId, Resource>()
   /** Of those, the ones without holders and waiters, longest idle first. */
-  #idle = new Set<Resource>()
+  readonly #idle = new Set<Resource>()
+  #idleHand = this.#idle.values()
   /** No-queue requests that came while nothing may be granted. */
   #undecided: { readonly from: Slot; readonly message: LockMessage }[] = []
   #floor: Vector = emptyVector
@@ -293,9 +294,20 @@ export class LockMaster {
     if (resource.lvb && !covers(this.#floor, resource.lvb)) this.#idle.add(resource)
     else this.#forget(resource)
     if (this.#idle.size <= this.#idleMax) return
-    const oldest = this.#idle.values().next().value as Resource
+    const oldest = this.#longestIdle()
     this.#floor = maximum(this.#floor, oldest.lvb as Vector)
     this.#forget(oldest)
+  }
+
+  /** The iterator is kept: a new one would first pass over everything that was deleted at the set's beginning. */
+  #longestIdle(): Resource {
+    let next = this.#idleHand.next()
+    if (next.done) {
+      this.#idleHand = this.#idle.values()
+      next = this.#idleHand.next()
+    }
+    assert(!next.done, 'there are idle resources')
+    return next.value
   }
 
   #forget(resource: Resource): void {

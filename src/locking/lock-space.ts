@@ -12,6 +12,8 @@ import { Dlm, type DlmCounters } from './dlm.ts'
 import { Lcl, type LclCounters } from './lcl.ts'
 import type { LockCache } from './lock-cache.ts'
 import type { ResourceStatus } from './lock-master.ts'
+import type { Mode } from './modes.ts'
+import type { ResourceId } from './resource.ts'
 
 /** Resources that one status lists at most. */
 export const STATUS_RESOURCES_MAX = 1000
@@ -102,6 +104,11 @@ export class LockSpace {
     this.#log.error({ error: error.message }, 'locks can no longer be trusted: withdrawing')
     this.withdraw()
     this.#onFatal(error)
+  }
+
+  /** What this node may use right now, by lock: for the oracle that holds all nodes' against each other. */
+  *usableLocks(): IterableIterator<{ readonly rid: ResourceId; readonly mode: Mode }> {
+    if (!this.#withdrawn) yield* this.#lcl.usableLocks()
   }
 
   status(): LockSpaceStatus {

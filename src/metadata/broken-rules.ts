@@ -13,6 +13,12 @@ export const brokenRules = {
   reloadCatchesUp: false,
   /** A lapped reader goes on with the oldest frame still there. */
   lappedReader: false,
+  /** An exclusive lock is given up before the journal is durable up to the last change under it. */
+  flushOnSurrender: false,
+  /** A lock is given up without saying what its next holder must have applied. */
+  lvb: false,
+  /** After a change of view the locks start without the floor of all journals' ends. */
+  floor: false,
 }
 
 export type BrokenRule = keyof typeof brokenRules

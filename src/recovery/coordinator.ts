@@ -26,6 +26,7 @@ import type { Incarnation, Lsn, Slot } from '../base/ids.ts'
 import { type MutableVector, raise } from '../base/vector.ts'
 import type { Mesh, View } from '../cluster/index.ts'
 import { memberIn } from '../cluster/index.ts'
+import { brokenRules } from '../metadata/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
 import { sleep } from '../platform/index.ts'
 import type { FilesystemRecord, LeaseSector, MembershipDatabase, Seal } from '../san/index.ts'
@@ -218,6 +219,7 @@ function sortSeals(seals: readonly Seal[]): readonly Seal[] {
 /** The end of every journal: seals for the absent, what they answered for the members (ARCHITECTURE.md 2, floors). */
 function floorOf(record: FilesystemRecord, view: View, answers: readonly unknown[]): Floor {
   const vector: MutableVector = new Map()
+  if (brokenRules.floor) return { fsid: record.fsid, vector }
   for (const seal of record.seals) raise(vector, new Map([[seal.slot, seal.lsn]]))
   view.members.forEach((member, i) => {
     const end = decodeAnswer(answers[i]).ends.find((candidate) => candidate.fsid === record.fsid)

@@ -6,6 +6,7 @@
  *  - view numbers only grow within a life; a view contains the life that installs it; each is preceded by `blocked`
  *  - two installed views of one number are equal or share no life
  *  - while a life is active in a view, nobody is active in an older view that this one's members were to have given up
+ *  - a life that a view left out is never again in a view with a life that installed that one
  *  - a message arrives in the view it was sent in, never while blocked, once, in order, without a gap
  */
 import type { Slot } from '../../src/base/ids.ts'
@@ -30,6 +31,9 @@ export type Life = {
 }
 
 const describe = (view: View) => `${view.id}: ${view.members.map((m) => `${m.slot}@${m.incarnation}`).join(' ')}`
+
+const isIn = (view: View, member: Member) =>
+  view.members.some((other) => other.slot === member.slot && other.incarnation === member.incarnation)
 
 export class ClusterHarness {
   readonly world: SimWorld
@@ -185,11 +189,29 @@ export class ClusterHarness {
       }
     }
     life.views.push(view)
+    if (this.serving) this.#checkLeftOut(life, view)
     life.blocked = false
     life.sent = new Map()
     life.received = new Map()
     if (this.serving) life.node.markServing()
     this.#talk(life)
+  }
+
+  /** For every two lives in `view`: neither has installed a view without the other since that one's last. */
+  #checkLeftOut(life: Life, view: View): void {
+    const lives = this.#all.filter((other) => isIn(view, other.member))
+    for (const one of lives) {
+      const last = one.views.findLast((other) => other.id < view.id)
+      if (!last) continue
+      for (const other of lives) {
+        const without = other.views.find(
+          (between) => between.id > last.id && between.id < view.id && !isIn(between, one.member),
+        )
+        if (without) {
+          this.#fail(life, `installs ${describe(view)}, but ${one.member.slot} was left out of ${describe(without)}`)
+        }
+      }
+    }
   }
 
   #onExpelled(life: Life, reason: string): void {

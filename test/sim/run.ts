@@ -198,7 +198,7 @@ class Run {
   #checkLocks(): void {
     const held = new Map<number, { node: string; mode: number }[]>()
     for (const node of this.matrix.nodes) {
-      for (const { rid, mode } of node.mount?.locks.heldLocks() ?? []) {
+      for (const { rid, mode } of node.mount?.locks.usableLocks() ?? []) {
         const others = held.get(rid) ?? []
         for (const other of others) {
           this.#locksChecked++

@@ -303,6 +303,9 @@ class History {
   }
 
   compare(): void {
+    // cached locks are used without asking anybody
+    for (const [row, { holders }] of this.locks)
+      for (const slot of holders.keys()) this.look(this.nodes[slot] as Node, row)
     const quiet = this.up().filter(
       ({ volume }) => volume.durableVector().get(volume.slot) === volume.image.vector.get(volume.slot),
     )
@@ -317,15 +320,17 @@ class History {
     }
   }
 
-  /** A node at work on its own rows: nobody else hears of it, and its journal goes round. */
+  /** A node at work on a row of its own: nobody else reads its journal meanwhile, and it goes round. */
   async burst(node: Node): Promise<void> {
-    for (let i = this.prng.between(5, 25); i > 0; i--) {
-      for (const row of ROWS)
-        if ((this.locks.get(row) as Lock).holders.get(node.slot) === 'EX') await this.write(node, [row])
+    const row = this.prng.pick(ROWS)
+    for (let i = this.prng.between(10, 60); i > 0; i--) {
+      await this.write(node, [row])
       if (this.prng.chance(0.9)) await this.settle(node.volume.flush())
       if (node.wantsCheckpoint) await this.checkpoint(node)
       if (!node.up) return
     }
+    const reader = this.pick()
+    if (reader !== node && this.prng.chance(0.5)) await this.acquire(reader, row, 'PR')
   }
 
   async step(): Promise<void> {

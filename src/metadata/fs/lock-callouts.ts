@@ -5,7 +5,7 @@
  */
 import { assert } from '../../base/assert.ts'
 import type { MaybePromise } from '../../base/maybe-promise.ts'
-import type { Vector } from '../../base/vector.ts'
+import { emptyVector, type Vector } from '../../base/vector.ts'
 import {
   CHECKPOINT_LOCK,
   EX,
@@ -22,6 +22,7 @@ import {
   SETTINGS_LOCK,
   SLOT_LOCK,
 } from '../../locking/index.ts'
+import { brokenRules } from '../broken-rules.ts'
 import type { Cleaner } from '../cache/cleaner.ts'
 import type { InodeCache } from '../cache/inode-cache.ts'
 import type { VolumeApi } from '../volume-api.ts'
@@ -76,6 +77,8 @@ function mayChange(mode: Mode): boolean {
 
 /** The durable vector, once everything committed so far is in it: at once when it is. */
 function durable(volume: VolumeApi): MaybePromise<Vector> {
+  if (brokenRules.flushOnSurrender) return volume.durableVector()
+  if (brokenRules.lvb) return volume.flush().then(() => emptyVector)
   let state: 'waiting' | 'done' | Error = 'waiting'
   let wake: (() => void) | undefined
   volume.afterDurable((error) => {
