@@ -2,7 +2,7 @@
  * Group membership: one node's end of agreeing on numbered views. A core without I/O: events in, effects out (R48–R53).
  *
  * Story. Every node tells every connected one how it stands (`alive`): its view, whom it reaches, whether its view is
- * broken. From that each derives alone who coordinates: the lowest slot that still belongs to the newest known view. When
+ * broken. From that each derives alone who coordinates: the lowest slot that still belongs to the newest installed view. When
  * the view no longer fits (somebody is lost, came, leaves), the coordinator agrees with the others on the next:
  *
  *     coordinator                      member
@@ -23,10 +23,12 @@
  *  4. A view is installed by anyone only after all its members promised it; from its promise until it installs, a member is
  *     blocked. So nobody is still active in an older view while another is active in this one, unless the older left it out.
  *  5. While a promise to a living, connected proposer stands, another proposer is refused, unless its view holds the first.
+ *  6. A life left out of a view is never again in one with a life that installed that view: what it held has been given
+ *     to others. It has to come back as a new life.
  *
  * What a death leaves at each step: before any accept, nothing. A proposer dead after accepts: its acceptors see the
- * connection close, take their promise as the newest view they know, and its lowest living member proposes a higher number.
- * Dead between commits: some have the view, others only promised; same. A member dead after its accept: the view is
+ * connection close and go on from the view they have; its lowest living member proposes a higher number. Dead between
+ * commits: some have the view and say so, the others go on from that one. A member dead after its accept: the view is
  * installed with it, found broken at once, and replaced.
  *
  * A node with no view (joining) looks for peers joinPatienceMs long, then the lowest of those who all have no view
@@ -279,8 +281,13 @@ export class Membership {
     if (promised && !sameLife(promised.proposer, peer.member)) {
       if (this.#up(promised.proposer) && !includesLife(members, promised.proposer)) return 'busy' // invariant 5
     }
-    const isOurs = (view: View) => includesLife(view.members, peer.member)
-    if (this.#installed && !isOurs(this.#installed) && !isOurs(this.#newestView())) return 'busy'
+    const installed = this.#installed
+    if (installed) {
+      const newest = this.#newestView()
+      const isOurs = (life: Life) => includesLife(installed.members, life) || includesLife(newest.members, life)
+      const isNew = (life: Life) => this.#up(life)?.alive?.view === null
+      if (!isOurs(peer.member) || members.some((member) => !isOurs(member) && !isNew(member))) return 'busy' // invariant 6
+    }
     if (members.some((member) => !sameLife(member, this.self) && !this.#up(member))) return 'unconnected'
     return undefined
   }
@@ -351,11 +358,9 @@ export class Membership {
     this.#tellAll(now)
   }
 
-  /** The newest view known to contain this life: installed, promised, or told by a connected peer. */
+  /** The newest view with this life in it that somebody connected has installed. */
   #newestView(): View {
     let newest = this.#installed as View
-    if (this.#promised && this.#promised.number > newest.id)
-      newest = { id: this.#promised.number, members: this.#promised.members }
     for (const { state, alive } of this.#peers.values()) {
       const view = state === 'up' ? alive?.view : undefined
       if (view && view.id > newest.id && includesLife(view.members, this.self)) newest = view

@@ -219,6 +219,20 @@ test('invariant 5: while the first proposer lives, a second is refused, unless i
   assert.equal(t.hear(1, { type: 'propose', number: 129, members: view(129, 1, 2).members }), ['to 1: accept 129'])
 })
 
+test('invariant 6: a life that our view left out is not taken in again by a proposer who does not know', () => {
+  const s = Script.inView(2, 4)
+  s.hear(0, { type: 'propose', number: 128, members: view(128, 0, 2, 3).members })
+  s.hear(0, { type: 'commit', number: 128 })
+  s.alive(1, { view: view(64, 0, 1, 2, 3), highest: 128 })
+  assert.equal(s.hear(3, { type: 'propose', number: 195, members: view(195, 1, 2, 3).members }), [
+    'to 3: refuse 195 busy',
+  ])
+  s.gone(0)
+  assert.equal(s.hear(3, { type: 'propose', number: 259, members: view(259, 1, 2, 3).members }), [
+    'to 3: refuse 259 busy',
+  ])
+})
+
 test('a proposal with a member we have no connection to, or by a stranger, is refused', () => {
   const s = Script.inView(2)
   s.gone(1)
