@@ -7,7 +7,7 @@ import type { LocalLock } from './local-lock.ts'
 import type { LockKeeper } from './lock-keeper.ts'
 import { NL } from './modes.ts'
 
-/** Locks a node keeps (about 400 bytes each); beyond it unused ones are given back for every new one. */
+/** Locks a node keeps (about 500 bytes each, and as much at the master); beyond it unused ones are given back for every new one. */
 export const CACHED_LOCKS_MAX = 200_000
 /** How many locks are looked at for one new lock to find unused ones. */
 const EVICTION_LOOKS = 8
