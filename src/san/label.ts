@@ -17,6 +17,9 @@ import { formatSize, MiB } from '../base/units.ts'
 import type { Lun } from './lun.ts'
 import { FS_AREA_OFFSET, LABEL_A_OFFSET, labelBOffset, MIN_LUN_SIZE } from './lun-layout.ts'
 
+/** Longest name of a matrix or a LUN, bytes of UTF-8. */
+const NAME_BYTES = 64
+
 export const labelFormat: SealFormat = { magic: 'MxfsLabl', version: 1 }
 
 export const labelLayout = defineLayout([
@@ -25,8 +28,8 @@ export const labelLayout = defineLayout([
   { name: 'size', type: 'u53', meaning: 'of the LUN when it was labelled, bytes' },
   { name: 'revision', type: 'u32', meaning: 'counts the writings of the label; the higher copy wins' },
   { name: 'flags', type: 'u32', meaning: 'bit 0: bears a membership partition' },
-  { name: 'matrixName', type: 'utf8', size: 64, meaning: 'name of the matrix' },
-  { name: 'lunName', type: 'utf8', size: 64, meaning: 'matrix-wide name of the LUN' },
+  { name: 'matrixName', type: 'utf8', size: NAME_BYTES, meaning: 'name of the matrix' },
+  { name: 'lunName', type: 'utf8', size: NAME_BYTES, meaning: 'matrix-wide name of the LUN' },
 ])
 
 type LabelRecord = ReturnType<typeof labelLayout.decode>
@@ -102,10 +105,14 @@ export async function repairLabel(lun: Lun, { label, damaged }: LabelRead): Prom
 
 /**
  * Labels `lun` for a matrix and empties its membership partition. Refuses, unless `force`, with 'exists' when it is labelled for
- * this matrix, 'lun-foreign' when it is labelled for another or holds anything in its first 8 MiB; 'lun-too-small' always.
+ * this matrix, 'lun-foreign' when it is labelled for another or holds anything in its first 8 MiB; 'lun-too-small' and 'config' (names) always.
  */
 export async function formatLun(lun: Lun, options: LabelOptions, { force = false } = {}): Promise<Label> {
   if (lun.size < MIN_LUN_SIZE) throw tooSmall(lun)
+  for (const name of [options.matrixName, options.lunName]) {
+    if (name !== '' && Buffer.byteLength(name) <= NAME_BYTES && !name.includes('\0')) continue
+    throw new MatrixError('config', `"${name}" is no name: it needs 1 to ${NAME_BYTES} bytes`)
+  }
   const former = await readCopy(lun, LABEL_A_OFFSET)
   const latter = await readCopy(lun, labelBOffset(lun.size))
   if (!force) await refuseContent(lun, [former, latter], options.matrixUuid)

@@ -3,8 +3,9 @@ import type { MatrixErrorCode } from '../base/errors.ts'
 import type { Incarnation } from '../base/ids.ts'
 import type { Timings } from '../base/timings.ts'
 import type { LogFields } from '../platform/log.ts'
-import type { LeaseEnd, LeaseOwner } from './disk-lease.ts'
+import type { LeaseEnd } from './disk-lease.ts'
 import type { Life } from './lease-sector.ts'
+import type { LeaseOwner } from './own-sectors.ts'
 
 export type LeaseThreadData = {
   readonly lunUrl: string

@@ -8,6 +8,7 @@ import type { Incarnation, Slot } from '../base/ids.ts'
 import { defineLayout, isUuid, type SealFormat, seal, unseal } from '../base/layout.ts'
 import { MAX_SLOTS, SECTOR_SIZE } from '../base/limits.ts'
 import type { ProcessIdentity } from '../platform/files.ts'
+import type { Log } from '../platform/log.ts'
 import type { PeerAddress } from '../platform/transport.ts'
 
 /**
@@ -93,6 +94,16 @@ export function decodeLease(slot: Slot, sector: Buffer): LeaseSector | undefined
   }
   const { bootId, pid, startTime, host, port, ...rest } = record
   return { ...rest, state, process: { bootId, pid, startTime }, address: { host, port } }
+}
+
+/** As `decodeLease`, but damage is logged, and counts as no record. */
+export function tryDecodeLease(slot: Slot, sector: Buffer, log: Log): LeaseSector | undefined {
+  try {
+    return decodeLease(slot, sector)
+  } catch (error) {
+    log.warn({ slot, error }, 'a lease sector cannot be read')
+    return undefined
+  }
 }
 
 export function encodeFenceRequest({ slot, incarnation, victims }: FenceRequest): Buffer {

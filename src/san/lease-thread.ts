@@ -8,9 +8,10 @@ import { MatrixError, type MatrixErrorCode } from '../base/errors.ts'
 import type { Timings } from '../base/timings.ts'
 import type { Log } from '../platform/log.ts'
 import type { Thread, Threads } from '../platform/threads.ts'
-import { describeEnd, type LeaseEnd, type LeaseOwner, type NodeLease } from './disk-lease.ts'
+import { describeEnd, type LeaseEnd, type NodeLease } from './disk-lease.ts'
 import type { FromLeaseThread, LeaseCommand, LeaseThreadData, ToLeaseThread } from './lease-messages.ts'
 import type { Life } from './lease-sector.ts'
+import type { LeaseOwner } from './own-sectors.ts'
 
 export type LeaseThreadOptions = {
   readonly threads: Threads
@@ -43,6 +44,7 @@ class LeaseThread implements NodeLease {
   #life: Life
   #claimWaiting: Waiting | undefined
   #end: LeaseEnd | undefined
+  #exitedBecause: string | undefined
 
   constructor(options: LeaseThreadOptions) {
     const { threads, lunUrl, owner, timings } = options
@@ -55,7 +57,7 @@ class LeaseThread implements NodeLease {
       this.#claimWaiting = { resolve, reject }
     })
     const data: LeaseThreadData = { lunUrl, owner, timings, deadline: shared }
-    this.#thread = threads.start(new URL('./lease-worker.ts', import.meta.url), data)
+    this.#thread = threads.start(workerEntry(), data)
     this.#thread.onMessage = (message) => this.#receive(message as FromLeaseThread)
     this.#thread.onExit = (reason) => this.#exited(reason)
   }
@@ -80,13 +82,17 @@ class LeaseThread implements NodeLease {
   }
 
   async release(): Promise<void> {
-    if (this.#end) return
-    await this.#ask({ kind: 'release' })
+    if (this.#exitedBecause !== undefined) return
+    await this.#post({ kind: 'release' })
     this.#thread.stop()
   }
 
   #ask(command: LeaseCommand): Promise<void> {
     if (this.#end) return Promise.reject(new MatrixError('fenced', `the disk lease is over: ${describeEnd(this.#end)}`))
+    return this.#post(command)
+  }
+
+  #post(command: LeaseCommand): Promise<void> {
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject })
@@ -127,6 +133,7 @@ class LeaseThread implements NodeLease {
   }
 
   #exited(reason: string): void {
+    this.#exitedBecause = reason
     this.#deadline[0] = Number.NEGATIVE_INFINITY
     const error = new MatrixError('fenced', `the thread of the disk lease ended: ${reason}`)
     this.#claimWaiting?.reject(error)
@@ -137,6 +144,13 @@ class LeaseThread implements NodeLease {
     this.#end = { kind: 'lost', reason: error.message }
     this.#options.onEnd(this.#end)
   }
+}
+
+/** The build turns `.ts` into `.js`, here as in every import. */
+function workerEntry(): URL {
+  const entry = new URL('./lease-worker.ts', import.meta.url)
+  if (import.meta.url.endsWith('.js')) entry.pathname = entry.pathname.replace(/\.ts$/, '.js')
+  return entry
 }
 
 function toError({ code, text }: { readonly code: MatrixErrorCode; readonly text: string }): MatrixError {

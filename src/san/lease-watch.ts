@@ -12,7 +12,7 @@ import { MAX_SLOTS, SECTOR_SIZE } from '../base/limits.ts'
 import type { Timings } from '../base/timings.ts'
 import type { Clock, Timer } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
-import { decodeLease, type LeaseSector, type Life } from './lease-sector.ts'
+import { type LeaseSector, type Life, tryDecodeLease } from './lease-sector.ts'
 import type { Lun } from './lun.ts'
 import { LEASE_OFFSET } from './lun-layout.ts'
 
@@ -107,12 +107,7 @@ export class LeaseWatch {
     const former = this.#watched.get(slot)
     const record = bytes.subarray(0, RECORD_BYTES)
     if (former ? former.bytes.equals(record) : record.readUInt32LE(0) === 0) return
-    let sector = former?.sector
-    try {
-      sector = decodeLease(slot, bytes) ?? sector
-    } catch (error) {
-      this.#options.log.warn({ slot, error }, 'a lease sector is damaged')
-    }
+    const sector = tryDecodeLease(slot, bytes, this.#options.log) ?? former?.sector
     if (sector) this.#watched.set(slot, { bytes: Buffer.from(record), sector, changedAt })
   }
 }

@@ -161,6 +161,40 @@ test('a paused host has lost its lease when it goes on, and knows it before anyt
   assert.is(lease.goodUntil(), Number.NEGATIVE_INFINITY)
 })
 
+test('a node that was fenced and has ended its I/O may say so: nobody waits for its lease; too late it says nothing', async () => {
+  const w = new LeaseWorld(17)
+  const a = await w.start(0)
+  const b = await w.start(1, 'm')
+  await w.world.settle(a.lease.requestFence([b.lease.life]))
+  await w.world.run(w.world.now + timings.ioTimeoutMs)
+  assert.is(b.ends[0]?.kind, 'fenced')
+  b.psd.fence('asked to die')
+  await w.world.settle(b.psd.drained().then(() => b.lease.release()))
+  assert.is(b.ends.length, 1)
+  await w.world.settle(a.watch.scan())
+  assert.ok(a.watch.certainlyDead(b.lease.life))
+
+  const c = await w.start(1, 'm')
+  await w.world.settle(a.lease.requestFence([c.lease.life]))
+  await w.world.run(w.world.now + 2 * timings.leaseMs)
+  const before = w.disk.peek(leaseOffset(1), 4096)
+  await w.world.settle(c.lease.release())
+  assert.ok(w.disk.peek(leaseOffset(1), 4096).equals(before), 'another may have claimed the slot meanwhile')
+})
+
+test('names that do not fit are refused by name, a long host name is cut', async () => {
+  const w = new LeaseWorld(18)
+  await rejects(
+    w.node(0, 'm', { nodeName: 'x'.repeat(65) }).claim(),
+    'config',
+    /node name "x+": must have 1 to 64 bytes/,
+  )
+  const host = 'h'.repeat(129)
+  await rejects(w.node(0, 'm', { address: { host, port: 1 } }).claim(), 'config', /mesh address "h+" of node "n0"/)
+  await w.world.settle(w.node(0, 'm', { hostName: 'ö'.repeat(40) }).claim())
+  assert.is(decodeLease(0, w.disk.peek(leaseOffset(0), 4096))?.hostName, 'ö'.repeat(32))
+})
+
 test('R27 of claims at the same time at most one succeeds, whatever the order of their I/O (300 seeds)', async () => {
   let won = 0
   for (let seed = 1; seed <= 300; seed++) {

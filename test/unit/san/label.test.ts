@@ -142,6 +142,14 @@ test('formatting refuses whatever is there, unless forced; the boot sector is ne
   assert.is(again.revision, 2)
 })
 
+test('names that do not fit are refused before anything is written', async () => {
+  const { world, disk, lun } = setUp()
+  for (const lunName of ['', 'ä'.repeat(33), 'a\0b']) {
+    await rejects(world.settle(formatLun(lun, { ...options, lunName }, { force: true })), 'config', /is no name/)
+  }
+  assert.is(disk.counts.get('a'), undefined)
+})
+
 test('fault sweep: formatting with the nth I/O failing leaves no label or the new one', async () => {
   for (let nth = 1, fired = true; fired; nth++) {
     const { world, disk, lun } = setUp(64 * MiB, nth)

@@ -1,5 +1,6 @@
 // Real processes, threads and files: whatever the simulator takes for granted.
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,11 +8,26 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { isMatrixError } from '../../../src/base/errors.ts'
 import { SECTOR_SIZE } from '../../../src/base/limits.ts'
+import { timingsFrom } from '../../../src/base/timings.ts'
 import { MiB } from '../../../src/base/units.ts'
+import { sleep } from '../../../src/platform/clock.ts'
+import { silentLog } from '../../../src/platform/log.ts'
+import { realClock } from '../../../src/platform/real/clock.ts'
 import { realFiles } from '../../../src/platform/real/files.ts'
 import { realProcesses } from '../../../src/platform/real/processes.ts'
-import { decodeLease, KillAgent, type LeaseSector, leaseOffset, openLun } from '../../../src/san/index.ts'
+import { realThreads } from '../../../src/platform/real/threads.ts'
+import type { Thread, Threads } from '../../../src/platform/threads.ts'
+import {
+  decodeLease,
+  KillAgent,
+  type LeaseEnd,
+  type LeaseSector,
+  leaseOffset,
+  openLun,
+  startLeaseThread,
+} from '../../../src/san/index.ts'
 
 const IO_TIMEOUT_MS = 200
 const script = fileURLToPath(new URL('./lease-claimant.ts', import.meta.url))
@@ -80,6 +96,43 @@ test('a main thread that is busy for longer than a lease keeps it; a process kil
   assert.equal(await second.ask('release'), { ended: { kind: 'released' } })
   assert.equal(await second.next(), { good: false })
   assert.is((await sectorOf(context.path)).state, 'clean')
+})
+
+test('a thread that dies is a lost lease: the deadline is withdrawn, nothing can be asked of it any more', async ({
+  path,
+}) => {
+  const ends: LeaseEnd[] = []
+  let thread: Thread | undefined
+  const threads: Threads = { start: (entry, data) => (thread = realThreads.start(entry, data)) }
+  const options = {
+    threads,
+    lunUrl: path,
+    timings: timingsFrom(50),
+    log: silentLog,
+    onEnd: (end: LeaseEnd) => void ends.push(end),
+  }
+  const owner = {
+    slot: 1,
+    nodeName: 'n1',
+    hostName: 'here',
+    address: { host: '127.0.0.1', port: 1 },
+    process: realProcesses.self(),
+    nonce: randomUUID(),
+  }
+  const lease = await startLeaseThread({ ...options, owner })
+  assert.ok(lease.goodUntil() > realClock.now())
+  await lease.requestFence([{ slot: 5, incarnation: 1 }])
+  thread?.stop()
+  while (ends.length === 0) await sleep(realClock, 5)
+  assert.is(lease.goodUntil(), Number.NEGATIVE_INFINITY)
+  assert.match(JSON.stringify(ends), /"lost".*the thread of the disk lease ended/)
+  const error = await lease.setState('active').catch((error) => error)
+  assert.ok(isMatrixError(error, 'fenced'))
+  await lease.release()
+
+  const missing = await startLeaseThread({ ...options, owner, lunUrl: `${path}-none` }).catch((error) => error)
+  assert.ok(isMatrixError(missing, 'not-found'), String(missing))
+  assert.is(ends.length, 1)
 })
 
 test.run()
