@@ -233,6 +233,13 @@ test('invariant 6: a life that our view left out is not taken in again by a prop
   ])
 })
 
+test('a coordinator who missed a commit goes on from the view that another has installed', () => {
+  const s = Script.inView(1, 4)
+  s.hear(0, { type: 'propose', number: 128, members: view(128, 0, 1, 2).members })
+  s.alive(2, { view: view(128, 0, 1, 2), highest: 128 })
+  assert.equal(s.gone(0), ['to 2: propose 193 1@1 2@1'], 'without 3, whom that view left out')
+})
+
 test('a proposal with a member we have no connection to, or by a stranger, is refused', () => {
   const s = Script.inView(2)
   s.gone(1)
