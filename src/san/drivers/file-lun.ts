@@ -1,6 +1,9 @@
 /**
  * `file:` LUNs: processes of one host share a file; the host's page cache keeps them coherent, so a write that has resolved is
  * seen by every reader. Durable means fdatasync. Flushes that are asked for while one is under way share the next one.
+ *
+ * A flush that failed is final: the kernel may have dropped the pages that it could not write and marked them clean, so that the
+ * next fdatasync would succeed and lie. Every later flush and durable write of this LUN rejects with the same failure.
  */
 import { assert } from '../../base/assert.ts'
 import { MatrixError } from '../../base/errors.ts'
@@ -12,6 +15,7 @@ export class FileLun implements Lun {
   readonly #file: RandomAccessFile
   #flushing: Promise<void> | undefined
   #nextFlush: Promise<void> | undefined
+  #flushFailure: unknown
 
   /** Rejects with MatrixError 'not-found' or 'lun-io'. */
   static async open(path: string, files: Files): Promise<FileLun> {
@@ -41,15 +45,16 @@ export class FileLun implements Lun {
   }
 
   flush(): Promise<void> {
+    if (this.#flushFailure) return Promise.reject(this.#flushFailure)
     // one that is under way may have begun before the caller's write had ended: only the next one covers it
-    this.#nextFlush ??= (this.#flushing ?? Promise.resolve())
-      .catch(() => {})
-      .then(() => {
-        this.#nextFlush = undefined
-        const flushing = this.#file.flush()
-        this.#flushing = flushing
-        return flushing
+    this.#nextFlush ??= (this.#flushing ?? Promise.resolve()).then(() => {
+      this.#nextFlush = undefined
+      this.#flushing = this.#file.flush()
+      this.#flushing.catch((error) => {
+        this.#flushFailure = error
       })
+      return this.#flushing
+    })
     return this.#nextFlush
   }
 
