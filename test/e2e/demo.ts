@@ -104,6 +104,12 @@ export class Demo {
     process.kill(this.node(name).pid, 'SIGKILL')
   }
 
+  /** SIGKILL to the demo itself: its nodes go on without it. */
+  killDemo(): void {
+    this.#child?.kill('SIGKILL')
+    this.#child = undefined
+  }
+
   /** `matrix demo start-node NAME`; resolves with its milliseconds once that node serves again. */
   startNode(name: string): Promise<number> {
     const began = performance.now()

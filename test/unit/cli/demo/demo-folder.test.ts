@@ -88,7 +88,7 @@ test('a port in use is named together with the option that helps', async () => {
     assert.unreachable()
   } catch (error) {
     assert.ok(isMatrixError(error, 'in-use'), String(error))
-    assert.match((error as Error).message, new RegExp(`port ${port} \\(nfs of n1\\): in use[^]*--base-port`))
+    assert.match((error as Error).message, new RegExp(`port ${port} \\(nfs of n1\\): in use[\\s\\S]*--base-port`))
   } finally {
     server.close()
   }
