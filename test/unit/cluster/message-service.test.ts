@@ -95,7 +95,7 @@ test('a malformed frame or body ends the link and nothing else', () => {
   messages.install(view(64, member(0), member(1)))
   for (const frame of [
     Buffer.from([5]),
-    encodeMessage(6, 'volume', 1, 64, Buffer.from([0xc1])),
+    encodeMessage(6, 'volume', 1, 64, Buffer.from([0x93, 1])),
     Buffer.alloc(40, 0xff),
   ]) {
     messages.receive(member(1), frame)
