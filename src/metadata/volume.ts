@@ -1,7 +1,7 @@
 /**
  * A mounted filesystem's metadata on this node: image, own journal, peers' journals, checkpoints (ARCHITECTURE.md 2).
  *
- * Life: open (newest checkpoint, then all journals as far as they are known durable) → findEnd of the own slot's previous
+ * Life: open (newest checkpoint) → findEnd of the own slot's previous
  * incarnation, sealed by recovery → startWriting → commit, applyTo, tail, checkpoint … → close; or withdraw at any time: the
  * image is dropped, everybody who waits gets an error, and the node mounts anew.
  *
@@ -111,11 +111,10 @@ export class Volume implements VolumeApi {
     })
   }
 
-  /** Loads the newest checkpoint and applies what is known durable. Throws MatrixError 'checkpoint-damaged', 'journal-damaged', 'lun-io'. */
+  /** Loads the newest checkpoint; journals are read once it is known whose frames count. Throws MatrixError 'checkpoint-damaged', 'journal-damaged', 'lun-io'. */
   static async open(options: VolumeOptions): Promise<Volume> {
     const volume = new Volume(options)
     volume.#image = await volume.#loadNewest()
-    await volume.tail()
     return volume
   }
 

@@ -142,8 +142,8 @@ export class NodeCore {
       fence: async (victim) => void (await fenceNode(agents, victim, { clock, log })),
       readDatabase: () => this.#readDatabase(),
       writeDatabase: (next) => store.write(next),
-      readJournalToEnd: async (record, slot, incarnation) =>
-        (await this.#members.mount(record)).readJournalToEnd(slot, incarnation),
+      readJournalsToEnd: async (record, writers, dead) =>
+        (await this.#members.mount(record)).readJournalsToEnd(record, writers, dead),
       adopt: (record, slots) => this.#adopt(record, slots),
     })
     this.#members.coordinateWith(coordinator)
@@ -331,7 +331,7 @@ async function labelledLuns({ luns, matrixName, clock, timings }: NodeCoreOption
   if (bearing.length !== 1) {
     throw new MatrixError(
       'config',
-      `${bearing.length} of the configured LUNs bear a membership partition; exactly one must (matrix lun format --membership)`,
+      `${bearing.length} of the configured LUNs bear a membership partition; exactly one must (matrix lun show tells which)`,
     )
   }
   return out

@@ -22,14 +22,14 @@
  * the dead write no more), or written (it finds them); members still frozen (the next view starts them over).
  */
 import { isMatrixError, MatrixError } from '../base/errors.ts'
-import type { Incarnation, Lsn, Slot } from '../base/ids.ts'
+import type { Lsn, Slot } from '../base/ids.ts'
 import { type MutableVector, raise } from '../base/vector.ts'
 import type { Mesh, View } from '../cluster/index.ts'
 import { memberIn } from '../cluster/index.ts'
 import { brokenRules } from '../metadata/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
 import { sleep } from '../platform/index.ts'
-import type { FilesystemRecord, LeaseSector, MembershipDatabase, Seal } from '../san/index.ts'
+import type { FilesystemRecord, LeaseSector, Life, MembershipDatabase, Seal } from '../san/index.ts'
 import { decodeAnswer, encodeRequest, type Floor, type RecoveryRequest } from './protocol.ts'
 import type { Timeline } from './timeline.ts'
 
@@ -50,8 +50,11 @@ export type CoordinatorHost = {
   readDatabase(): Promise<MembershipDatabase>
   /** Writes the next generation; returns what was written. */
   writeDatabase(next: MembershipDatabase): Promise<MembershipDatabase>
-  /** Reads a dead incarnation's journal to its end into the local image. Rejects with 'journal-damaged' or 'checkpoint-damaged'. */
-  readJournalToEnd(record: FilesystemRecord, slot: Slot, incarnation: Incarnation): Promise<Lsn>
+  /**
+   * Reads the journals of dead incarnations to their ends into the local image; the ends, in the order of `dead`. Their frames may
+   * depend on those of any of `writers`. Rejects with 'journal-damaged' or 'checkpoint-damaged'.
+   */
+  readJournalsToEnd(record: FilesystemRecord, writers: readonly Life[], dead: readonly Life[]): Promise<readonly Lsn[]>
   /** Step 7, for slots that no member of the view has. */
   adopt(record: FilesystemRecord, slots: readonly Slot[]): void
 }
@@ -149,15 +152,13 @@ export class Coordinator {
         continue
       }
       try {
-        const seals: Seal[] = []
-        for (const { slot, incarnation } of unsealed(record, view, sectors)) {
-          const lsn = await this.#host.readJournalToEnd(record, slot, incarnation)
-          this.#host.log.info(
-            { filesystem: record.name, slot, incarnation, lsn },
-            'journal of a dead node read to its end',
-          )
-          seals.push({ slot, incarnation, lsn })
-        }
+        const dead = unsealed(record, view, sectors)
+        const ends = dead.length
+          ? await this.#host.readJournalsToEnd(record, lastWriters(record, view, sectors), dead)
+          : []
+        const seals: Seal[] = dead.map((life, i) => ({ ...life, lsn: ends[i] as Lsn }))
+        for (const seal of seals)
+          this.#host.log.info({ filesystem: record.name, ...seal }, 'journal of a dead node read to its end')
         out.push(seals.length ? { ...record, seals: sortSeals([...record.seals, ...seals]) } : record)
       } catch (error) {
         if (!isMatrixError(error, 'journal-damaged', 'checkpoint-damaged')) throw error
@@ -192,24 +193,26 @@ function lifeOf(sector: LeaseSector): string {
  * The dead incarnations of a filesystem's slots that have no seal yet. A slot's journal is taken over only through a seal of
  * what came before, so at most one incarnation per slot, the last that lived before the present member, can have written.
  */
-export function unsealed(
-  record: FilesystemRecord,
-  view: View,
-  sectors: readonly LeaseSector[],
-): readonly { readonly slot: Slot; readonly incarnation: Incarnation }[] {
-  const out: { slot: Slot; incarnation: Incarnation }[] = []
-  for (const sector of sectors) {
-    if (sector.slot >= record.slots) continue
-    // a life that is in the view, or still on its way into one, goes on; only what came before it is dead
-    const lives = isMember(view, sector) || sector.state === 'joining'
-    const dead = lives ? sector.incarnation - 1 : sector.incarnation
-    const sealedUpTo = Math.max(
-      0,
-      ...record.seals.filter((seal) => seal.slot === sector.slot).map((seal) => seal.incarnation),
-    )
-    if (dead > sealedUpTo) out.push({ slot: sector.slot, incarnation: dead })
+export function unsealed(record: FilesystemRecord, view: View, sectors: readonly LeaseSector[]): readonly Life[] {
+  const out: Life[] = []
+  for (const { slot, incarnation } of lastWriters(record, view, sectors)) {
+    const member = memberIn(view, slot)
+    const dead = member?.incarnation === incarnation ? incarnation - 1 : incarnation
+    const seals = record.seals.filter((seal) => seal.slot === slot)
+    if (dead > Math.max(0, ...seals.map((seal) => seal.incarnation))) out.push({ slot, incarnation: dead })
   }
   return out
+}
+
+/** The latest life of each slot that can have written to its journal: one that is still on its way into a view has not. */
+function lastWriters(record: FilesystemRecord, view: View, sectors: readonly LeaseSector[]): readonly Life[] {
+  return sectors
+    .filter((sector) => sector.slot < record.slots)
+    .map((sector) => {
+      const waiting = (sector.state === 'claiming' || sector.state === 'joining') && !isMember(view, sector)
+      return { slot: sector.slot, incarnation: waiting ? sector.incarnation - 1 : sector.incarnation }
+    })
+    .filter(({ incarnation }) => incarnation > 0)
 }
 
 function sortSeals(seals: readonly Seal[]): readonly Seal[] {

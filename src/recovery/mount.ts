@@ -19,7 +19,7 @@ import type { Mesh, View } from '../cluster/index.ts'
 import { CHECKPOINT_LOCK, EX, LockSpace, resourceId } from '../locking/index.ts'
 import { MatrixFilesystem, Volume } from '../metadata/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
-import type { FilesystemRecord, Lun } from '../san/index.ts'
+import type { FilesystemRecord, Life, Lun } from '../san/index.ts'
 
 /** How often a node tells its peers where its journal durably ends, so that they read it before they must, ms. */
 const ANNOUNCE_PERIOD_MS = 200
@@ -158,9 +158,19 @@ export class Mount {
     this.#timer = this.#host.clock.every(ANNOUNCE_PERIOD_MS, () => this.#announce())
   }
 
-  /** Reads a dead incarnation's journal to its end into the image (step 3). */
-  readJournalToEnd(slot: Slot, incarnation: Incarnation): Promise<Lsn> {
-    return this.volume.findEnd(slot, incarnation)
+  /** Step 3: reads the journals of dead incarnations to their ends into the image. `writers`: the last life of each slot that can have written. */
+  async readJournalsToEnd(
+    record: FilesystemRecord,
+    writers: readonly Life[],
+    dead: readonly Life[],
+  ): Promise<readonly Lsn[]> {
+    this.#mustLive()
+    this.#record = record
+    this.volume.setSeals(record.seals)
+    for (const { slot, incarnation } of [...writers, ...dead]) this.volume.setIncarnation(slot, incarnation)
+    const ends: Lsn[] = []
+    for (const { slot, incarnation } of dead) ends.push(await this.volume.findEnd(slot, incarnation))
+    return ends
   }
 
   /** Publishes a checkpoint, so that journal space before it becomes free; concurrent callers share one. */
