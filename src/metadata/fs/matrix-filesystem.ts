@@ -224,7 +224,10 @@ export class MatrixFilesystem implements MatrixFs {
     stable: boolean,
     trusted = false,
   ): MaybePromise<Changed> {
-    const result = this.#runner.run((op) => write(op, caller, ino, offset, data, trusted))
+    let bytes = data
+    const result = this.#runner.run((op) => write(op, caller, ino, offset, bytes, trusted))
+    // a verb that waits runs again after the caller's buffer is the caller's again
+    if (isPromise(result)) bytes = Buffer.from(data)
     if (!stable) return result
     return isPromise(result) ? result.then((changed) => this.#stable(changed)) : this.#stable(result)
   }
