@@ -82,8 +82,10 @@ export class Nfs3Program implements Program {
     const request: Request = { session, operation, xid, args, call: undefined, remembered }
     let result: MaybePromise<unknown>
     try {
-      request.call = admit(session, header, operation, args)
-      result = operation.run(request.call, args)
+      const call = admit(session, header, operation, args)
+      request.call = call
+      if (operation.effect !== 'read' && call.exported.access === 'ro') throw new Nfs3Failure(c.NFS3ERR_ROFS)
+      result = operation.run(call, args)
     } catch (error) {
       this.#fail(request, error)
       return
@@ -197,7 +199,6 @@ function admit(session: Session, header: CallHeader, operation: AnyOperation, { 
     if (!other) throw new Nfs3Failure(c.NFS3ERR_BADHANDLE)
     if (other.fsid !== object.fsid || other.exportId !== object.exportId) throw new Nfs3Failure(c.NFS3ERR_XDEV)
   }
-  if (operation.effect !== 'read' && exported.access === 'ro') throw new Nfs3Failure(c.NFS3ERR_ROFS)
   const caller = session.client.callerOf(exported, header.credentials)
   return { exported, fs: exported.fs, caller, ino: object.ino, other: other?.ino ?? 0 }
 }
