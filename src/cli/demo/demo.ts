@@ -82,6 +82,8 @@ export async function runDemo(options: DemoOptions): Promise<void> {
 
 /** Whether somebody wants the demo to end, and how urgently. */
 class StopRequest {
+  /** Of a demo that npm started: the shell between the two dies of a SIGTERM without passing it on. */
+  readonly #shell = startedByNpm() ? process.ppid : undefined
   #asked = false
   #hurry = false
   readonly close = onStopSignal({
@@ -94,7 +96,7 @@ class StopRequest {
   })
 
   get asked(): boolean {
-    return this.#asked
+    return this.#asked || (this.#shell !== undefined && process.ppid !== this.#shell)
   }
   get hurry(): boolean {
     return this.#hurry
@@ -215,9 +217,13 @@ function announce(layout: DemoLayout, settings: DemoSettings): void {
   say('matrix ready')
 }
 
+function startedByNpm(): boolean {
+  return process.env['npm_lifecycle_event'] !== undefined
+}
+
 /** As it can be typed where the demo was started: without an installed `matrix`, through npm. */
 function startCommand(name: string, layout: DemoLayout): string {
-  const matrix = process.env['npm_lifecycle_event'] === undefined ? 'matrix' : 'npm run matrix --'
+  const matrix = startedByNpm() ? 'npm run matrix --' : 'matrix'
   return `${matrix} demo start-node ${name} --dir ${layout.dir}`
 }
 
