@@ -1,0 +1,165 @@
+/**
+ * Reading and writing through several nodes against a model: what was answered at one node is what every other reads next
+ * (R17, R19, R64–R76), and what locks and LUNs are spared (R71, R76).
+ */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { MatrixError } from '../../../src/base/errors.ts'
+import { Prng } from '../../../src/base/prng.ts'
+import type { MatrixFs } from '../../../src/metadata/index.ts'
+import { type LocalMatrix, makeLocalMatrix } from '../../helpers/local-matrix.ts'
+import { codeOf, readAll, superuser } from '../../suites/posix-fs.ts'
+
+async function newFile(fs: MatrixFs, name: string): Promise<number> {
+  return (await fs.create(superuser, 1, name, { mode: 0o644 }, 'guarded')).inode.ino
+}
+
+/** LUN I/Os so far, all kinds. */
+function ios(matrix: LocalMatrix): number {
+  return matrix.luns.reduce((sum, lun) => sum + lun.reads + lun.writes + lun.flushes, 0)
+}
+
+test('random writes, truncations and reads at random nodes agree with a model (R19, R64, R69)', async () => {
+  for (const seed of [1, 2, 3, 4]) {
+    // a tiny cache, so that eviction and loading are part of it
+    const matrix = await makeLocalMatrix({ nodes: 3, dataCacheBytes: 1024 * 1024, seed })
+    const prng = new Prng(seed)
+    const fs = () => prng.pick(matrix.nodes).fs
+    const models = new Map<number, Buffer>()
+    for (let i = 0; i < 3; i++) models.set(await newFile(fs(), `f${i}`), Buffer.alloc(0))
+    for (let round = 0; round < 400; round++) {
+      const ino = prng.pick([...models.keys()])
+      const model = models.get(ino) as Buffer
+      const dice = prng.below(10)
+      if (dice < 5) {
+        const offset = prng.below(prng.pick([10, 5000, 70_000, 900_000]))
+        const data = prng.bytes(1 + prng.below(prng.pick([10, 5000, 200_000])))
+        await fs().write(superuser, ino, offset, data, prng.chance(0.4))
+        const grown = Buffer.alloc(Math.max(model.length, offset + data.length))
+        model.copy(grown)
+        data.copy(grown, offset)
+        models.set(ino, grown)
+      } else if (dice < 6) {
+        const size = prng.below(prng.pick([10, 9000, 300_000]))
+        await fs().setattr(superuser, ino, { size })
+        const cut = Buffer.alloc(size)
+        model.copy(cut)
+        models.set(ino, cut)
+      } else if (dice < 7) {
+        await fs().commitFile(ino)
+      } else {
+        const offset = prng.below(model.length + 100)
+        const length = prng.below(300_000)
+        const { pieces, inode } = await fs().read(superuser, ino, offset, length)
+        const got = Buffer.concat(pieces)
+        assert.is(inode.size, model.length, `seed ${seed} round ${round}: size`)
+        assert.ok(got.equals(model.subarray(offset, offset + length)), `seed ${seed} round ${round}: content`)
+      }
+    }
+    for (const [ino, model] of models) assert.ok((await readAll(fs(), ino)).equals(model), `seed ${seed}: at the end`)
+    assert.equal(await matrix.check(), [])
+    await matrix.close()
+  }
+})
+
+test('a write answered at one node is read at every other by the next request (R17, R74)', async () => {
+  const matrix = await makeLocalMatrix({ nodes: 3 })
+  const prng = new Prng(7)
+  const ino = await newFile(matrix.nodes[0]!.fs, 'f')
+  for (let round = 0; round < 300; round++) {
+    const text = Buffer.from(`round ${round} `.padEnd(20))
+    await prng.pick(matrix.nodes).fs.write(superuser, ino, 0, text, prng.chance(0.5))
+    const { pieces } = await prng.pick(matrix.nodes).fs.read(superuser, ino, 0, 20)
+    assert.is(Buffer.concat(pieces).toString(), text.toString())
+  }
+  await matrix.close()
+})
+
+test('a repeated unstable write of a node that has the lock makes no message and no LUN I/O (R76)', async () => {
+  const matrix = await makeLocalMatrix({ nodes: 2 })
+  const { fs } = matrix.nodes[0]!
+  const ino = await newFile(fs, 'f')
+  await fs.write(superuser, ino, 0, Buffer.alloc(100_000, 'a'), false)
+  const before = [matrix.messages(), matrix.luns[0]!.writes, matrix.luns[0]!.flushes]
+  for (let i = 0; i < 20; i++) {
+    const answer = fs.write(superuser, ino, i * 100, Buffer.alloc(100, 'b'), false)
+    assert.not.instance(answer, Promise, 'it is answered at once')
+  }
+  assert.equal([matrix.messages(), matrix.luns[0]!.writes, matrix.luns[0]!.flushes], before)
+  await matrix.close()
+})
+
+test('a read of what the cache holds reads no LUN and is answered at once (R10, R71)', async () => {
+  const matrix = await makeLocalMatrix({ nodes: 2 })
+  const ino = await newFile(matrix.nodes[0]!.fs, 'f')
+  await matrix.nodes[0]!.fs.write(superuser, ino, 0, Buffer.alloc(300_000, 'a'), true)
+  const { fs } = matrix.nodes[1]!
+  await readAll(fs, ino)
+  const before = ios(matrix)
+  for (let i = 0; i < 10; i++) {
+    assert.not.instance(fs.read(superuser, ino, i * 1000, 100_000), Promise)
+    assert.not.instance(fs.getattr(ino), Promise)
+  }
+  assert.is(ios(matrix), before)
+  await matrix.close()
+})
+
+test('cleaning writes dirty data and keeps the lock (R75)', async () => {
+  const matrix = await makeLocalMatrix({ nodes: 2 })
+  const { fs } = matrix.nodes[0]!
+  const ino = await newFile(fs, 'f')
+  await fs.write(superuser, ino, 0, Buffer.alloc(100_000, 'a'), false)
+  assert.is(fs.stats().dirtyInodes, 1)
+  await fs.sync()
+  assert.is(fs.stats().dirtyBytes, 0)
+  const messages = matrix.messages()
+  assert.not.instance(fs.write(superuser, ino, 0, Buffer.from('b'), false), Promise)
+  assert.is(matrix.messages(), messages)
+  await matrix.close()
+})
+
+test('a failed read of the LUN is an error for its reader and for nobody else (R68)', async () => {
+  const matrix = await makeLocalMatrix({ nodes: 2 })
+  const ino = await newFile(matrix.nodes[0]!.fs, 'f')
+  await matrix.nodes[0]!.fs.write(superuser, ino, 0, Buffer.alloc(100_000, 'a'), true)
+  const { fs } = matrix.nodes[1]!
+  await fs.getattr(ino)
+  const lun = matrix.luns[0]!
+  lun.onIo = ({ op }) => {
+    if (op === 'read') throw new MatrixError('lun-io', 'a test wants this read to fail')
+  }
+  assert.is(await codeOf(() => fs.read(superuser, ino, 0, 10)), 'EIO')
+  lun.onIo = undefined
+  assert.is((await readAll(fs, ino)).length, 100_000)
+  await matrix.close()
+})
+
+test('a failed write to the LUN loses nothing: the data stays dirty and goes with the next try', async () => {
+  const matrix = await makeLocalMatrix({ nodes: 1 })
+  const { fs } = matrix.nodes[0]!
+  const ino = await newFile(fs, 'f')
+  const data = new Prng(3).bytes(500_000)
+  await fs.write(superuser, ino, 0, data, false)
+  const lun = matrix.luns[0]!
+  for (let nth = 1; ; nth++) {
+    let seen = 0
+    lun.onIo = ({ purpose, op }) => {
+      if ((purpose === 'data' || op === 'flush') && ++seen === nth)
+        throw new MatrixError('lun-io', 'a test wants this to fail')
+    }
+    const code = await codeOf(() => fs.commitFile(ino))
+    if (code === 'none') {
+      assert.ok(seen < nth && nth > 2, 'some I/Os have failed before')
+      break
+    }
+    assert.is(code, 'EIO')
+    assert.ok((await readAll(fs, ino)).equals(data))
+  }
+  lun.onIo = undefined
+  assert.is(fs.stats().reservedBlocks, 0)
+  assert.ok((await readAll(fs, ino)).equals(data))
+  assert.equal(await matrix.check(), [])
+  await matrix.close()
+})
+
+test.run()
