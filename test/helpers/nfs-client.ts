@@ -35,7 +35,8 @@ export class NfsStatusError extends Error {
   }
 }
 
-const CALL_ROOM = 2 * 1024 * 1024
+/** Room for the largest call. */
+const scratch = new XdrWriter(Buffer.alloc(2 * 1024 * 1024))
 
 /** Attributes to set, none of them: the empty sattr3. */
 export const unset = {
@@ -83,9 +84,9 @@ export function marked(record: Buffer): Buffer {
 }
 
 export function encodeWith<T>(type: Xdr<T>, value: T): Buffer {
-  const out = new XdrWriter(Buffer.alloc(CALL_ROOM))
-  type.encode(out, value)
-  return out.bytes.subarray(0, out.at)
+  scratch.at = 0
+  type.encode(scratch, value)
+  return Buffer.from(scratch.bytes.subarray(0, scratch.at))
 }
 
 export class NfsClient {
