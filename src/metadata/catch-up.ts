@@ -7,7 +7,7 @@
  * decides: journal is only overwritten once two checkpoints hold it, so if the newest one does not reach beyond the
  * expected LSN, it is damage.
  */
-import type { Incarnation, Lsn, Slot } from '../base/ids.ts'
+import type { Lsn, Slot } from '../base/ids.ts'
 import type { Vector } from '../base/vector.ts'
 import { brokenRules } from './broken-rules.ts'
 import type { CheckpointStore } from './checkpoint/store.ts'
@@ -72,7 +72,7 @@ export class CatchUp {
   }
 
   /** Applies a dead incarnation's journal to its end and gives that; throws MatrixError 'journal-damaged'. */
-  async findEnd(image: Image, slot: Slot, incarnation: Incarnation): Promise<Lsn | 'lapped'> {
+  async findEnd(image: Image, slot: Slot): Promise<Lsn | 'lapped'> {
     const reader = this.#options.reader(slot)
     for (;;) {
       const at = image.vector.get(slot) ?? 0
@@ -82,9 +82,9 @@ export class CatchUp {
         continue
       }
       if (found.kind === 'lapped' || (await this.#isLapped(slot, at))) return 'lapped'
-      const beyond = await reader.findBeyond(at, incarnation)
+      const beyond = await reader.findBeyond(at)
       if (beyond !== undefined)
-        throw journalDamaged(slot, at, `no valid frame is there, but one of the same incarnation is at LSN ${beyond}`)
+        throw journalDamaged(slot, at, `no valid frame is there, but a later one that counts is at LSN ${beyond}`)
       return at
     }
   }

@@ -1,9 +1,9 @@
 /**
  * A mounted filesystem's metadata on this node: image, own journal, peers' journals, checkpoints (ARCHITECTURE.md 2).
  *
- * Life: open (newest checkpoint) → findEnd of the own slot's previous
- * incarnation, sealed by recovery → startWriting → commit, applyTo, tail, checkpoint … → close; or withdraw at any time: the
- * image is dropped, everybody who waits gets an error, and the node mounts anew.
+ * Life: open (newest checkpoint) → seals and incarnations from recovery, findEnd of whoever is not sealed yet → applyTo the
+ * seals → startWriting → commit, applyTo, tail, checkpoint … → close; or withdraw at any time: the image is dropped, everybody
+ * who waits gets an error, and the node mounts anew.
  *
  * Invariants
  * 1. `image.vector` names only durable frames of peers: they come from lock values, from dependencies of durable frames, or
@@ -210,7 +210,7 @@ export class Volume implements VolumeApi {
       }
       this.setIncarnation(slot, incarnation)
       for (let attempt = 0; attempt < MAX_RELOADS; attempt++) {
-        const end = await this.#catchUp.findEnd(this.#image, slot, incarnation)
+        const end = await this.#catchUp.findEnd(this.#image, slot)
         this.#check()
         if (end === 'lapped') {
           await this.#reload()

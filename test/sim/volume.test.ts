@@ -23,6 +23,8 @@ import { SimHost, SimWorld } from './world.ts'
 
 const ROWS = [64, 65, 66, 67, 68, 69]
 const IO_LIFE_MS = 400
+/** Manifests lie before, images after it. */
+const CHECKPOINTS_START = 5 * MiB
 const record: FilesystemRecord = { ...smallRecord, journalBytes: 16 * KiB, slots: 4 }
 
 type Write = { readonly row: number; readonly value: number; readonly transaction: number; acknowledged: boolean }
@@ -48,6 +50,8 @@ class History {
   /** Transactions of which a row was lost: no other row of them may have survived. */
   readonly lost = new Set<number>()
   seals: Seal[] = []
+  /** Its journal is very slow, and the manifest of its checkpoint rather. */
+  slowHost = ''
   serial = 0
   transactions = 0
   readonly reached = { reloads: 0, crashes: 0, ghosts: 0, rejoins: 0, checkpoints: 0, powerLosses: 0 }
@@ -62,7 +66,14 @@ class History {
       if (purpose === 'journal' && this.seals.some((seal) => seal.slot === slot && seal.incarnation === incarnation))
         this.reached.ghosts++
     }
-    this.disk.faults.add(() => (slow.chance(0.05) ? { slowMs: 100 * slow.float() } : undefined))
+    this.disk.faults.add(({ host, purpose, offset }) => {
+      if (host !== this.slowHost) return undefined
+      if (purpose === 'journal') return { slowMs: 250 }
+      return purpose === 'checkpoint' && offset < CHECKPOINTS_START ? { slowMs: 100 } : undefined
+    })
+    this.disk.faults.add(({ purpose }) =>
+      slow.chance(purpose === 'journal' ? 0.15 : 0.03) ? { slowMs: 100 * slow.float() } : undefined,
+    )
   }
 
   async start(): Promise<void> {
@@ -270,6 +281,7 @@ class History {
         requestCheckpoint() {},
       }),
     )
+    await this.settle(volume.tail())
     for (const node of dead) {
       const lsn = await this.settle(volume.findEnd(node.slot, node.incarnation))
       this.seals = [...this.seals, { slot: node.slot, incarnation: node.incarnation, lsn }]
@@ -288,11 +300,15 @@ class History {
 
   async checkpoint(node: Node): Promise<void> {
     node.wantsCheckpoint = false
+    for (const [row, { holders }] of this.locks)
+      if (holders.get(node.slot) === 'EX' && this.prng.chance(0.5)) await this.write(node, [row])
+    const dies = this.up().length > 1 && this.prng.chance(0.25)
+    if (dies && this.prng.chance(0.5)) this.slowHost = node.host.name
     const published = node.volume.checkpoint()
     published.catch(() => {})
-    if (this.prng.chance(0.2)) {
-      await this.world.run(this.world.now + 20 * this.prng.float())
-      if (this.up().length > 1) return this.crash([node])
+    if (dies) {
+      await this.world.run(this.world.now + 50 * this.prng.float())
+      return this.crash([node])
     }
     const { sequence, vector } = await this.settle(published)
     this.reached.checkpoints++
@@ -395,7 +411,7 @@ if (process.argv[2] !== undefined) {
 
 test('coherence holds in random histories', async () => {
   const reached: Record<string, number> = {}
-  for (let seed = 1; seed <= 30; seed++)
+  for (let seed = 1; seed <= 20; seed++)
     for (const [what, count] of Object.entries((await run(seed, STEPS)).reached))
       reached[what] = (reached[what] ?? 0) + count
   for (const what of ['reloads', 'ghosts', 'crashes', 'rejoins', 'checkpoints', 'powerLosses'])
@@ -406,7 +422,10 @@ test('a history is a function of its seed', async () => {
   assert.is((await run(7, STEPS)).world.hash, (await run(7, STEPS)).world.hash)
 })
 
-for (const rule of Object.keys(brokenRules) as BrokenRule[])
+/** Those that the volume keeps by itself; locks and recovery have simulations of their own. */
+const rules: BrokenRule[] = ['seal', 'deps', 'checkpointDurable', 'reloadCatchesUp', 'lappedReader']
+
+for (const rule of rules)
   test(`breaking the rule '${rule}' is noticed by some seed`, async () => {
     brokenRules[rule] = true
     let noticed: string | undefined

@@ -1,6 +1,11 @@
 /**
- * Which incarnation's frames count where: seals and current incarnations of all slots. A frame of an older incarnation at
+ * Which incarnations' frames count where: seals and current incarnations of all slots. A frame of an older incarnation at
  * or beyond its seal is a ghost, a write issued before a death that landed after the recovery.
+ *
+ * An incarnation writes only after everything before it has been sealed. So between two seals one incarnation has written, but not
+ * always the one that the later seal names: a life that died before its first recovery was over wrote nothing, and is sealed
+ * together with the one before it. Hence the range: newer than the seal before, not newer than the seal after (or, beyond the
+ * last seal, than the current incarnation, once somebody has said which that is).
  */
 import type { Incarnation, Lsn, Slot } from '../../base/ids.ts'
 import type { Vector } from '../../base/vector.ts'
@@ -29,7 +34,7 @@ export class Ownership {
     return new Map([...this.#seals].map(([slot, seals]) => [slot, (seals.at(-1) as Seal).lsn]))
   }
 
-  /** Where `incarnation` of a slot (or one after it) was sealed. */
+  /** The last seal of a slot, when it is that of `incarnation` or one after it. */
   sealOf(slot: Slot, incarnation: Incarnation): Seal | undefined {
     const last = this.#seals.get(slot)?.at(-1)
     return last && last.incarnation >= incarnation && !brokenRules.seal ? last : undefined
@@ -39,16 +44,14 @@ export class Ownership {
     this.#current.set(slot, incarnation)
   }
 
-  /**
-   * Does a frame of `incarnation` count at `lsn` of `slot`? Below a seal only the sealed incarnation's do. Beyond the last one
-   * those of the current incarnation; while nobody has said which that is (a node that has just loaded the filesystem),
-   * those of any newer than the sealed: there is only one, since the next writes only once the one before is sealed.
-   */
+  /** True when a valid frame of `incarnation` at `lsn` is part of the slot's journal. */
   counts(slot: Slot, lsn: Lsn, incarnation: Incarnation): boolean {
     if (brokenRules.seal) return true
-    for (const seal of this.#seals.get(slot) ?? []) if (lsn < seal.lsn) return incarnation === seal.incarnation
-    if (this.sealOf(slot, incarnation)) return false
-    const current = this.#current.get(slot)
-    return current === undefined || incarnation === current
+    let sealed = -1
+    for (const seal of this.#seals.get(slot) ?? []) {
+      if (lsn < seal.lsn) return incarnation > sealed && incarnation <= seal.incarnation
+      sealed = seal.incarnation
+    }
+    return incarnation > sealed && incarnation <= (this.#current.get(slot) ?? Number.POSITIVE_INFINITY)
   }
 }

@@ -9,7 +9,7 @@
  *             a promise (an LSN known durable: damage) can tell more; `catch-up.ts` asks them.
  */
 import { MatrixError } from '../../base/errors.ts'
-import type { Incarnation, Lsn, Slot } from '../../base/ids.ts'
+import type { Lsn, Slot } from '../../base/ids.ts'
 import { JOURNAL_ALIGN } from '../../base/limits.ts'
 import { KiB } from '../../base/units.ts'
 import type { Lun } from '../../san/index.ts'
@@ -84,10 +84,10 @@ export class JournalReader {
   }
 
   /**
-   * Looks for a whole frame of `incarnation` with a higher LSN within reach of an unfinished frame at `lsn`: then what stands
+   * Looks for a whole frame that counts, with a higher LSN, within reach of an unfinished frame at `lsn`: then what stands
    * at `lsn` is damage, not the end. Gives the LSN found.
    */
-  async findBeyond(lsn: Lsn, incarnation: Incarnation): Promise<Lsn | undefined> {
+  async findBeyond(lsn: Lsn): Promise<Lsn | undefined> {
     // an unfinished frame reaches that far, or there was a pad before it
     for (const from of [lsn, lsn - (lsn % this.#ringBytes) + this.#ringBytes]) {
       const length = Math.min(this.#maxFrameBytes + JOURNAL_ALIGN, this.#ringBytes - (from % this.#ringBytes))
@@ -97,7 +97,7 @@ export class JournalReader {
         if (bytes.readUInt32LE(at) !== FRAME_MAGIC) continue
         const found = await this.#whole(bytes, at, from)
         if (!found || found.fsid !== this.#fsid || found.slot !== this.#slot) continue
-        if (found.incarnation === incarnation && found.lsn > lsn) return found.lsn
+        if (found.lsn > lsn && this.#ownership.counts(this.#slot, found.lsn, found.incarnation)) return found.lsn
       }
     }
     return undefined
