@@ -13,7 +13,7 @@
 import { isFsError, isMatrixError } from '../../base/errors.ts'
 import { FILE_MAX } from '../../base/limits.ts'
 import { isPromise } from '../../base/maybe-promise.ts'
-import type { AttributeChanges, Inode } from '../../metadata/index.ts'
+import type { Inode } from '../../metadata/index.ts'
 import { DIR, REG, W_OK } from '../../metadata/index.ts'
 import { answer, durable, type ExportCall, header } from '../call.ts'
 import { evaluate, type Validators } from '../conditions.ts'
@@ -34,7 +34,9 @@ export async function put(call: ExportCall): Promise<void> {
   const replaced = place.inode && { mode: place.inode.mode, uid: place.inode.uid, gid: place.inode.gid }
   const temporary = newTemporaryName()
   const { fs, caller } = call
-  const { inode } = await fs.create(caller, place.dir, temporary, { mode: fileMode(call.share) }, 'guarded')
+  // Writing clears setuid and setgid; so does replacing.
+  const mode = replaced ? replaced.mode & 0o1777 : fileMode(call.share)
+  const { inode } = await fs.create(caller, place.dir, temporary, { mode }, 'guarded')
   const ino = inode.ino
   try {
     // Whoever could create the temporary may write it, whatever its mode.
@@ -80,11 +82,11 @@ function validatorsOf(inode: Inode | undefined): Validators {
   return inode && { etag: etagOf(inode), modifiedS: inode.mtimeS }
 }
 
-/** Gives the new file the replaced one's owner and mode as far as the caller may, and the time the client asked for. */
+/** Gives the new file the replaced one's owner as far as the caller may, and the time the client asked for. */
 async function adopt(
   call: ExportCall,
   fresh: Inode,
-  replaced: { mode: number; uid: number; gid: number } | undefined,
+  replaced: { uid: number; gid: number } | undefined,
   mtime: { s: number; ns: number } | undefined,
 ): Promise<void> {
   const { fs, caller } = call
@@ -96,10 +98,8 @@ async function adopt(
       if (!isFsError(error, 'EPERM', 'EACCES')) throw error
     }
   }
-  // Writing clears setuid and setgid; so does replacing.
-  const mode = replaced && replaced.mode & 0o1777
-  const changes: AttributeChanges = { ...(mode !== undefined && { mode }), ...(mtime && { mtime }) }
-  if (mode !== undefined || mtime) await fs.setattr(caller, fresh.ino, changes)
+  // Last, since writing sets it as well.
+  if (mtime) await fs.setattr(caller, fresh.ino, { mtime })
 }
 
 /** The temporary takes its final name. */
