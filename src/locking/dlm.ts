@@ -2,7 +2,7 @@
  * One node's end of the distributed lock manager (R7): routes a request to its master, which may be this node itself, and
  * a master's answers to the lock cache above; rebuilds all masters when the view changes (R8, R53).
  *
- * An *epoch* is the life of one view; its number goes with every batch. Within an epoch messages of one peer to another
+ * An *epoch* is one attempt to serve locks in one view; its number goes with every batch. Within an epoch messages of one peer to another
  * arrive in order, each once. A message to oneself takes the same way, handled before the outermost call returns: so a
  * request that this node masters and nobody contests is granted within the call.
  *
@@ -29,10 +29,14 @@
  *
  * A second failure at any step means another `freeze` and `rebuild` with a higher epoch: nothing of the first one counts.
  * Peers may be ahead: a batch of a later epoch waits until that epoch is rebuilt here; one of an earlier epoch is dropped.
+ *
+ * Recovery may also repeat the rebuild within one view, and not every member need have been reached by the first attempt. So
+ * each counts its own attempts, and who hears of a higher one joins it: steps 2–5 again, with the floor it was given. That is
+ * safe at any moment, since what a member holds never grows without its master: an older report only names too much.
  */
 import { assert } from '../base/assert.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
-import type { Slot } from '../base/ids.ts'
+import type { Slot, ViewId } from '../base/ids.ts'
 import { emptyVector, type MutableVector, maximum, raise, type Vector } from '../base/vector.ts'
 import type { Clock } from '../platform/clock.ts'
 import { LockBatches } from './lock-batches.ts'
@@ -59,6 +63,9 @@ import type { ResourceId } from './resource.ts'
 
 /** Batches of a later epoch that wait for it, bytes in all: every member's report of a full lock cache fits. */
 export const EARLY_BYTES_MAX = 256 * 2 ** 20
+
+/** Epochs of one view: the first is `view × EPOCHS_PER_VIEW`. */
+const EPOCHS_PER_VIEW = 2 ** 20
 
 /** The lock cache above. Called only from within calls into the Dlm; may call back. */
 export interface LockClient {
@@ -92,7 +99,7 @@ export type DlmCounters = {
 }
 
 type Phase = 'frozen' | 'rebuilding' | 'granting'
-type Rebuild = { readonly missing: Set<Slot>; readonly resolve: () => void; readonly reject: (error: Error) => void }
+type Rebuild = { readonly resolve: () => void; readonly reject: (error: Error) => void }
 
 export class Dlm {
   readonly self: Slot
@@ -102,9 +109,13 @@ export class Dlm {
   readonly #master = new LockMaster()
   #client: LockClient | undefined
   #phase: Phase = 'frozen'
-  /** 0 before the first view; views count from 1. */
-  #epoch = 0
+  /** Below 0 before the first rebuild. */
+  #epoch = -1
+  #floor: Vector = emptyVector
   #mastering: Mastering | undefined
+  /** Members whose report is not complete. */
+  #missing = new Set<Slot>()
+  /** Who waits for the rebuild under way. */
   #rebuild: Rebuild | undefined
   #early: { readonly from: Slot; readonly epoch: number; readonly payload: Buffer }[] = []
   #earlyBytes = 0
@@ -140,8 +151,8 @@ export class Dlm {
     return this.#phase
   }
 
-  get epoch(): number {
-    return this.#epoch
+  get view(): ViewId | undefined {
+    return this.#epoch < 0 ? undefined : viewOf(this.#epoch)
   }
 
   nextSequence(): number {
@@ -181,29 +192,41 @@ export class Dlm {
   }
 
   /** Steps 2–5. Resolves when this node's master grants again; rejects with MatrixError 'view-changed' when frozen before. */
-  rebuild(members: readonly Slot[], floor: Vector, epoch: number): Promise<void> {
+  rebuild(members: readonly Slot[], floor: Vector, view: ViewId): Promise<void> {
     assert(!this.#stopped, 'a withdrawn lock space is not rebuilt')
-    assert(Number.isSafeInteger(epoch) && epoch > this.#epoch, `epoch ${epoch} follows ${this.#epoch}`)
-    assert(members.includes(this.self), `slot ${this.self} is a member of view ${epoch}`)
+    assert(this.#epoch < 0 || view >= viewOf(this.#epoch), `view ${view} follows that of epoch ${this.#epoch}`)
+    assert(Number.isSafeInteger((view + 1) * EPOCHS_PER_VIEW), `view ${view} has epochs`)
+    assert(members.includes(this.self), `slot ${this.self} is a member of view ${view}`)
     this.freeze()
-    this.#epoch = epoch
-    this.#rebuilds++
     this.#mastering = new Mastering(members)
-    this.#batches.begin(epoch)
-    this.#master.reset(floor)
+    this.#floor = floor
     const done = new Promise<void>((resolve, reject) => {
-      this.#rebuild = { missing: new Set(members), resolve, reject }
+      this.#rebuild = { resolve, reject }
     })
     done.catch(() => {}) // who froze knows; a caller that waits is told all the same
+    const heardOf = this.#early.filter((batch) => viewOf(batch.epoch) === view).map((batch) => batch.epoch)
+    this.#begin(Math.max(view * EPOCHS_PER_VIEW, this.#epoch + 1, ...heardOf))
+    return done
+  }
+
+  /** Takes part in `epoch`, with the members and the floor of the last call of `rebuild`. */
+  #begin(epoch: number): void {
+    const { members } = this.#mastering as Mastering
+    this.#epoch = epoch
+    this.#rebuilds++
+    this.#local = []
+    this.#localHandled = 0
+    this.#missing = new Set(members)
+    this.#batches.begin(epoch)
+    this.#master.reset(this.#floor)
     this.#phase = 'rebuilding'
     this.#together(() => {
       this.#client?.report()
-      for (const slot of this.#mastering?.members ?? [])
-        this.#send(slot, lockMessage(END, 0, 0, 0, maximum(this.#surrendered)))
+      const surrendered = maximum(this.#surrendered)
+      for (const slot of members) this.#send(slot, lockMessage(END, 0, 0, 0, surrendered))
       this.#client?.resumed()
     })
     this.#receiveEarly()
-    return done
   }
 
   #abandonRebuild(): void {
@@ -219,8 +242,10 @@ export class Dlm {
     if (this.#stopped) return
     try {
       const epoch = epochOf(payload)
-      if (epoch > this.#epoch) this.#keepEarly(from, epoch, Buffer.from(payload))
-      else if (epoch === this.#epoch && !this.frozen) this.#handleBatch(from, payload)
+      if (epoch > this.#epoch) {
+        this.#keepEarly(from, epoch, Buffer.from(payload))
+        if (!this.frozen && viewOf(epoch) === this.view) this.#begin(epoch)
+      } else if (epoch === this.#epoch && !this.frozen) this.#handleBatch(from, payload)
     } catch (error) {
       if (!isMatrixError(error, 'protocol')) throw error
       this.#onFatal(error)
@@ -278,14 +303,13 @@ export class Dlm {
 
   /** Step 5. */
   #ended(from: Slot, surrendered: Vector): void {
-    const rebuild = this.#rebuild
-    if (!rebuild?.missing.delete(from)) throw new MatrixError('protocol', `slot ${from} ended its report twice`)
+    if (!this.#missing.delete(from)) throw new MatrixError('protocol', `slot ${from} ended its report twice`)
     this.#master.raiseFloor(surrendered)
-    if (rebuild.missing.size > 0) return
-    this.#rebuild = undefined
+    if (this.#missing.size > 0) return
     this.#phase = 'granting'
     this.#carryOut(this.#master.resume(this.#clock.now()))
-    rebuild.resolve()
+    this.#rebuild?.resolve()
+    this.#rebuild = undefined
   }
 
   #carryOut(effects: readonly Effect[]): void {
@@ -354,4 +378,8 @@ export class Dlm {
       rebuilds: this.#rebuilds,
     }
   }
+}
+
+function viewOf(epoch: number): ViewId {
+  return Math.floor(epoch / EPOCHS_PER_VIEW)
 }

@@ -34,7 +34,8 @@ export type LockSpaceOptions = {
 
 export type LockSpaceStatus = {
   readonly phase: 'frozen' | 'rebuilding' | 'granting' | 'withdrawn'
-  readonly epoch: ViewId
+  /** Of the last rebuild. */
+  readonly view: ViewId | undefined
   /** Mastered here, contended first. */
   readonly resources: readonly ResourceStatus[]
   readonly counters: DlmCounters & LclCounters
@@ -79,9 +80,9 @@ export class LockSpace {
   }
 
   /**
-   * Rebuilds lock service among `members` for view `viewId`, greater than any before. Call when the journals of the failed have
-   * been read to their end into this node's image; `floor` is the end of every journal. Resolves when this node, as a master,
-   * grants again; rejects with MatrixError 'view-changed' when frozen before that, 'withdrawn' when this node has withdrawn.
+   * Rebuilds lock service among `members` for view `viewId`, never less than before; may be repeated within a view, after a
+   * `freeze` at all members. Call when the journals of the failed have been read to their end into this node's image; `floor`
+   * is the end of every journal. Resolves when this node, as a master, grants again; rejects with MatrixError 'view-changed' when frozen before that, 'withdrawn' when this node has withdrawn.
    */
   async rebuild(members: readonly Slot[], floor: Vector, viewId: ViewId): Promise<void> {
     if (this.#withdrawn) throw new MatrixError('withdrawn', `locks are not rebuilt for view ${viewId}: withdrawn`)
@@ -114,7 +115,7 @@ export class LockSpace {
   status(): LockSpaceStatus {
     return {
       phase: this.#withdrawn ? 'withdrawn' : this.#dlm.phase,
-      epoch: this.#dlm.epoch,
+      view: this.#dlm.view,
       resources: this.#dlm.resources(STATUS_RESOURCES_MAX),
       counters: { ...this.#dlm.counters(), ...this.#lcl.counters() },
     }

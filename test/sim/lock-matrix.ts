@@ -59,6 +59,7 @@ export class LockMatrix {
   view = 0
   messages = 0
   crashes = 0
+  repeats = 0
 
   constructor(options: MatrixOptions) {
     this.world = options.world
@@ -79,8 +80,25 @@ export class LockMatrix {
     this.world.trace(`view ${view} ${members}`)
     for (const node of this.live) {
       this.world.at(this.world.prng.float() * 20, () => node.host.enter(() => node.block(view)))
-      this.world.at(21 + this.world.prng.float() * 30, () => node.host.enter(() => node.install(view, members)))
+      this.world.at(21 + this.world.prng.float() * 30, () => node.host.enter(() => node.install(view)))
     }
+    this.world.at(60, () => this.#recover(view, members, 1))
+  }
+
+  /** All members stop granting, then all rebuild; some are not reached by an attempt, and then all repeat it. */
+  #recover(view: number, members: readonly number[], attempt: number): void {
+    if (view !== this.view) return
+    let failed = false
+    for (const node of this.live) {
+      this.world.at(this.world.prng.float() * 10, () => node.host.enter(() => node.stopGranting(view)))
+      const lost = attempt < 4 && this.world.prng.chance(0.1)
+      failed ||= lost
+      if (lost) continue
+      this.world.at(11 + this.world.prng.float() * 30, () => node.host.enter(() => node.rebuild(view, members)))
+    }
+    if (!failed) return
+    this.repeats++
+    this.world.at(this.world.prng.float() * 80 + 20, () => this.#recover(view, members, attempt + 1))
   }
 
   crash(node: LockNode): void {
@@ -215,25 +233,30 @@ export class LockNode {
     this.space.freeze()
   }
 
-  install(view: number, members: readonly number[]): void {
+  install(view: number): void {
     if (view !== this.#newest || view !== this.matrix.view) return
     this.view = view
     this.#blocked = false
     const early = this.#early
     this.#early = []
     for (const envelope of early) this.deliver(envelope)
-    this.host.clock.after(this.matrix.world.prng.float() * 40, () => {
-      if (this.#newest !== view) return
-      // recovery: the journals of the dead are read to their end into this image; the floor is the end of every journal
-      const broken = this.matrix.broken === 'read-journals-of-the-dead'
-      const floor = broken ? new Map() : maximum(this.matrix.durable)
-      const dead = [...floor].filter(([slot]) => !members.includes(slot))
-      raise(this.#applied, new Map(dead))
-      this.space.rebuild(members, floor, view).then(
-        () => this.matrix.world.trace(`n${this.slot} grants in view ${view}`),
-        () => {}, // the view changed again
-      )
-    })
+  }
+
+  stopGranting(view: number): void {
+    if (this.#newest === view && this.view === view) this.space.freeze()
+  }
+
+  rebuild(view: number, members: readonly number[]): void {
+    if (this.#newest !== view || this.view !== view) return
+    // recovery: the journals of the dead are read to their end into this image; the floor is the end of every journal
+    const broken = this.matrix.broken === 'read-journals-of-the-dead'
+    const floor = broken ? new Map() : maximum(this.matrix.durable)
+    const dead = [...floor].filter(([slot]) => !members.includes(slot))
+    raise(this.#applied, new Map(dead))
+    this.space.rebuild(members, floor, view).then(
+      () => this.matrix.world.trace(`n${this.slot} grants in view ${view}`),
+      () => {}, // the view changed again
+    )
   }
 
   deliver(envelope: Envelope): void {

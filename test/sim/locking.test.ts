@@ -41,6 +41,7 @@ type Outcome = {
   readonly denied: number
   readonly timedOut: number
   readonly crashes: number
+  readonly repeats: number
 }
 
 async function simulate(
@@ -81,7 +82,7 @@ async function simulate(
   await world.run(SETTLED_BY_MS)
   const stuck = matrix.live.flatMap((node) => [...node.waiting.values()].map((what) => `n${node.slot} ${what}`))
   if (stuck.length > 0) throw new Error(`seed ${seed}: never granted: ${stuck.join(', ')}`)
-  return { hash: world.hash, ...counts, crashes: matrix.crashes }
+  return { hash: world.hash, ...counts, crashes: matrix.crashes, repeats: matrix.repeats }
 }
 
 /** Uses locks at random until it is told to stop, or its node dies. */
@@ -157,7 +158,7 @@ async function runUser(
 }
 
 test(`R7, R8, R11–R16, R53: ${SEEDS} matrices with crashes and rejoins stay coherent, and every waiter is served`, async () => {
-  const sum = { granted: 0, denied: 0, timedOut: 0, crashes: 0 }
+  const sum = { granted: 0, denied: 0, timedOut: 0, crashes: 0, repeats: 0 }
   for (let seed = 1; seed <= SEEDS; seed++) {
     const outcome = await simulate(seed, { cachedLocksMax: seed % 4 === 0 ? 3 : undefined })
     for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += outcome[key]

@@ -106,10 +106,30 @@ test('a second failure while rebuilding: the first rebuild is told, the second c
   await matrix.view(3)
   assert.ok(isMatrixError(await matrix.settle(first), 'view-changed'))
   await matrix.use(2, at1, EX)
-  const again = await matrix.spaces[0]!.rebuild([0, 1, 2], emptyVector, 3).catch((error: unknown) => error)
-  assert.match(String(again), /epoch 3 follows 3/)
+})
+
+test('a rebuild that is repeated within a view, after it reached only some: all join the latest attempt', async () => {
+  const matrix = new LockNodes(3)
+  await matrix.view(1)
+  await matrix.use(0, at1, EX)
+  for (const space of matrix.spaces) space.freeze()
+  const first = [0, 1].map((slot) => matrix.spaces[slot]!.rebuild([0, 1, 2], emptyVector, 2))
+  await matrix.pass(10)
+  for (const space of matrix.spaces) space.freeze()
+  for (const attempt of first) assert.ok(isMatrixError(await attempt.catch((error: unknown) => error), 'view-changed'))
+  const second = matrix.spaces.map((space) => space.rebuild([0, 1, 2], emptyVector, 2))
+  await matrix.settle(Promise.all(second))
+  assert.ok(matrix.spaces[0]!.cache.holds(at1, EX))
+  await matrix.use(2, at1, EX)
+})
+
+test('views do not go back, and a withdrawn lock space is not rebuilt', async () => {
+  const matrix = new LockNodes(1)
+  await matrix.view(2)
+  const back = await matrix.spaces[0]!.rebuild([0], emptyVector, 1).catch((error: unknown) => error)
+  assert.match(String(back), /view 1 follows/)
   matrix.spaces[0]!.withdraw()
-  const late = await matrix.spaces[0]!.rebuild([0, 1, 2], emptyVector, 4).catch((error: unknown) => error)
+  const late = await matrix.spaces[0]!.rebuild([0], emptyVector, 3).catch((error: unknown) => error)
   assert.ok(isMatrixError(late, 'withdrawn'))
 })
 
