@@ -1,7 +1,7 @@
 /**
  * Floor 3: the nodes as a group. Who is in (`ClusterNode` gives agreed, numbered views) and how they talk (`Mesh`).
  *
- * From below: `links.ts` keeps one connection per peer; `membership.ts` agrees on views, with its rules in
+ * From below: `links.ts` keeps one connection per peer; `membership.ts` agrees on views, deciding by `coordination.ts` and
  * `membership-rules.ts`; `message-service.ts` carries messages stamped with the view; `cluster-node.ts` wires them.
  */
 export * from './cluster-node.ts'

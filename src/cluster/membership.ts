@@ -39,41 +39,13 @@
 import { assert, unreachable } from '../base/assert.ts'
 import type { Slot, ViewId } from '../base/ids.ts'
 import type { Timings } from '../base/timings.ts'
-import { bySlot, formatLife, formatLives, includesLife, type Life, lifeOf, sameLife, sameLives } from './lives.ts'
+import { membersToPropose, objectionTo } from './coordination.ts'
+import { formatLife, formatLives, includesLife, type Life, lifeOf, sameLife } from './lives.ts'
+import type { MembershipEffect, MembershipEvent } from './membership-events.ts'
 import type { Accept, Alive, Commit, MembershipMessage, Propose, Refuse } from './membership-messages.ts'
-import { encounter, fullyConnected, nextViewId } from './membership-rules.ts'
+import { encounter, nextViewId } from './membership-rules.ts'
+import { type Peer, type PeerState, PeerTable } from './peer-table.ts'
 import type { Member, View } from './view.ts'
-
-export type MembershipEvent =
-  /** A connection to this life is ready; it replaces any earlier one of the slot. */
-  | { readonly type: 'up'; readonly member: Member }
-  | { readonly type: 'down'; readonly life: Life; readonly reason: string }
-  /** Nobody answers at the peer's address: its process is gone. */
-  | { readonly type: 'unreachable'; readonly slot: Slot }
-  | { readonly type: 'message'; readonly from: Slot; readonly message: MembershipMessage }
-  | { readonly type: 'tick' }
-  /** The floors above begin to serve; before their first lock. */
-  | { readonly type: 'serving' }
-  | { readonly type: 'leave' }
-
-export type MembershipEffect =
-  | { readonly type: 'send'; readonly to: Slot; readonly message: MembershipMessage }
-  | { readonly type: 'blocked' }
-  | { readonly type: 'installed'; readonly view: View }
-  /** Close the connection to this peer: it is silent or does not answer. */
-  | { readonly type: 'drop'; readonly slot: Slot; readonly reason: string }
-  | { readonly type: 'expelled'; readonly reason: string }
-  | { readonly type: 'left' }
-
-type Peer = {
-  readonly member: Member
-  /** lost: the connection closed a moment ago and may come back · down: it did not, or was silent. */
-  state: 'up' | 'lost' | 'down'
-  /** Time of the last change of `state`, ms. */
-  since: number
-  heardAt: number
-  alive: Alive | undefined
-}
 
 type Proposal = {
   readonly number: ViewId
@@ -97,11 +69,11 @@ export type MembershipOptions = {
 
 export class Membership {
   readonly self: Member
-  readonly #peerSlots: readonly Slot[]
+  readonly #configuredPeers: number
   readonly #timings: Timings
   /** A lost connection that does not come back within this time counts as a failure, ms. */
   readonly #lostMs: number
-  readonly #peers = new Map<Slot, Peer>()
+  readonly #peers: PeerTable
   #installed: View | undefined
   #installedAt = 0
   #blocked = false
@@ -122,7 +94,8 @@ export class Membership {
 
   constructor({ self, peers, timings }: MembershipOptions) {
     this.self = self
-    this.#peerSlots = peers
+    this.#peers = new PeerTable(lifeOf(self))
+    this.#configuredPeers = peers.length
     this.#timings = timings
     this.#lostMs = 2 * timings.heartbeatMs
   }
@@ -193,19 +166,12 @@ export class Membership {
 
   #peerUp(now: number, member: Member): void {
     const old = this.#peers.get(member.slot)
-    const again = old && sameLife(old.member, member)
     if (old?.state === 'up') this.#peerLost(now, old, 'lost')
-    this.#peers.set(member.slot, {
-      member,
-      state: 'up',
-      since: now,
-      heardAt: now,
-      alive: again ? old.alive : undefined,
-    })
+    this.#peers.connect(member, now)
     this.#send(member.slot, this.#alive())
   }
 
-  #peerLost(now: number, peer: Peer, state: 'lost' | 'down'): void {
+  #peerLost(now: number, peer: Peer, state: Exclude<PeerState, 'up'>): void {
     peer.state = state
     peer.since = now
     const { slot } = peer.member
@@ -220,18 +186,6 @@ export class Membership {
     if (this.#blocked) return
     this.#blocked = true
     this.#effects.push({ type: 'blocked' })
-  }
-
-  #up(life: Life): Peer | undefined {
-    const peer = this.#peers.get(life.slot)
-    return peer?.state === 'up' && sameLife(peer.member, life) ? peer : undefined
-  }
-
-  /** Does `one` say that it has a connection to `other`? */
-  #reaches(one: Life, other: Life): boolean {
-    if (sameLife(one, this.self)) return this.#up(other) !== undefined
-    const peer = this.#up(one)
-    return peer !== undefined && (sameLife(other, this.self) || includesLife(peer.alive?.reach ?? [], other))
   }
 
   // ---- messages ----------------------------------------------------------------------------------------------------
@@ -261,7 +215,15 @@ export class Membership {
 
   #onPropose(now: number, peer: Peer, { number, members }: Propose): void {
     this.#highest = Math.max(this.#highest, number)
-    const why = this.#objection(peer, number, members)
+    const why = objectionTo(
+      { number, members, proposer: peer.member },
+      {
+        peers: this.#peers,
+        installed: this.#installed,
+        promisedNumber: this.#promisedNumber,
+        promisedTo: this.#promised?.proposer,
+      },
+    )
     if (why) {
       if (why === 'unconnected') this.#send(peer.member.slot, this.#alive())
       this.#send(peer.member.slot, { type: 'refuse', number, why, highest: this.#highest })
@@ -272,24 +234,6 @@ export class Membership {
     this.#promised = { number, members, proposer: lifeOf(peer.member), at: now }
     this.#endView()
     this.#send(peer.member.slot, { type: 'accept', number })
-  }
-
-  #objection(peer: Peer, number: ViewId, members: readonly Member[]): Refuse['why'] | undefined {
-    if (number <= this.#promisedNumber) return 'stale'
-    if (!includesLife(members, this.self) || !includesLife(members, peer.member)) return 'busy'
-    const promised = this.#promised
-    if (promised && !sameLife(promised.proposer, peer.member)) {
-      if (this.#up(promised.proposer) && !includesLife(members, promised.proposer)) return 'busy' // invariant 5
-    }
-    const installed = this.#installed
-    if (installed) {
-      const newest = this.#newestView()
-      const isOurs = (life: Life) => includesLife(installed.members, life) || includesLife(newest.members, life)
-      const isNew = (life: Life) => this.#up(life)?.alive?.view === null
-      if (!isOurs(peer.member) || members.some((member) => !isOurs(member) && !isNew(member))) return 'busy' // invariant 6
-    }
-    if (members.some((member) => !sameLife(member, this.self) && !this.#up(member))) return 'unconnected'
-    return undefined
   }
 
   #onAccept(now: number, peer: Peer, { number }: Accept): void {
@@ -327,7 +271,7 @@ export class Membership {
     this.#promise(number)
     this.#promised = undefined
     this.#endView()
-    const others = members.filter((member) => !sameLife(member, this.self))
+    const others = members.filter((member) => !this.#peers.isSelf(member))
     this.#proposal = { number, members, waiting: new Set(others.map((member) => member.slot)), at: now }
     for (const { slot } of others) this.#send(slot, { type: 'propose', number, members })
     if (others.length === 0) this.#commit(now, this.#proposal)
@@ -354,34 +298,34 @@ export class Membership {
     this.#blocked = false
     this.#broken = false
     this.#effects.push({ type: 'installed', view })
-    if (view.members.some((member) => !sameLife(member, this.self) && !this.#up(member))) this.#endView()
+    if (view.members.some((member) => !this.#peers.isSelf(member) && !this.#peers.up(member))) this.#endView()
     this.#tellAll(now)
-  }
-
-  /** The newest view with this life in it that somebody connected has installed. */
-  #newestView(): View {
-    let newest = this.#installed as View
-    for (const { state, alive } of this.#peers.values()) {
-      const view = state === 'up' ? alive?.view : undefined
-      if (view && view.id > newest.id && includesLife(view.members, this.self)) newest = view
-    }
-    return newest
   }
 
   // ---- decisions ---------------------------------------------------------------------------------------------------
 
   #evaluate(now: number): void {
     if (this.#over || this.#meetOthers(now) || this.#leave(now)) return
-    const isPromised = this.#promised !== undefined && this.#up(this.#promised.proposer) !== undefined
+    const isPromised = this.#promised !== undefined && this.#peers.up(this.#promised.proposer) !== undefined
     if (this.#proposal || isPromised || now < this.#retryAt) return
-    if (this.#installed) this.#coordinate(now, this.#installed)
-    else this.#join(now)
+    const { viewStepMs, joinPatienceMs } = this.#timings
+    const members = membersToPropose({
+      self: this.self,
+      peers: this.#peers,
+      configuredPeers: this.#configuredPeers,
+      installed: this.#installed,
+      broken: this.#broken,
+      leaving: this.#leavingSince !== undefined,
+      isSettled: now - this.#installedAt > viewStepMs,
+      isImpatient: now - (this.#startedAt as number) >= joinPatienceMs,
+    })
+    if (members) this.#propose(now, members)
   }
 
   /** Compares views with every connected peer; true when this life is over. */
   #meetOthers(now: number): boolean {
-    for (const peer of this.#peers.values()) {
-      if (peer.state !== 'up' || !peer.alive) continue
+    for (const peer of this.#peers.in('up')) {
+      if (!peer.alive) continue
       const { view, served } = peer.alive
       const verdict = encounter(
         { life: this.self, view: this.#installed, served: this.#served },
@@ -410,9 +354,10 @@ export class Membership {
 
   #leave(now: number): boolean {
     if (this.#leavingSince === undefined) return false
-    const others = (this.#installed?.members ?? []).filter(
-      (member) => this.#up(member) && !this.#up(member)?.alive?.leaving,
-    )
+    const others = (this.#installed?.members ?? []).filter((life) => {
+      const peer = this.#peers.up(life)
+      return peer && !peer.alive?.leaving
+    })
     if (others.length > 0 && now - this.#leavingSince < 3 * this.#timings.viewStepMs) return false
     this.#finish({ type: 'left' })
     return true
@@ -426,71 +371,14 @@ export class Membership {
     this.#effects.push(effect)
   }
 
-  /** Without a view: waits to be taken in by those who have one; among those who have none, the lowest slot begins. */
-  #join(now: number): void {
-    const up = [...this.#peers.values()].filter((peer) => peer.state === 'up')
-    if (up.some((peer) => !peer.alive || peer.alive.view)) return
-    const candidates = [this.self, ...up.filter((peer) => !peer.alive?.leaving).map((peer) => peer.member)].sort(bySlot)
-    if (candidates[0] !== this.self) return
-    const members = this.#connected(candidates, [])
-    const isComplete = members.length === this.#peerSlots.length + 1
-    if (isComplete || now - (this.#startedAt as number) >= this.#timings.joinPatienceMs) this.#propose(now, members)
-  }
-
-  /** With a view: when this node coordinates and the view no longer fits, proposes the next. */
-  #coordinate(now: number, installed: View): void {
-    const newest = this.#newestView()
-    const isSelf = (life: Life) => sameLife(life, this.self)
-    const aliveOf = (life: Life) => this.#up(life)?.alive
-    const old = newest.members.filter((member) => isSelf(member) || this.#up(member))
-    // who has not said yet that it has the view is believed for a step; later it has missed the commit and waits for another
-    const isLate = now - this.#installedAt > this.#timings.viewStepMs
-    const coordinator = old.find((life) =>
-      isSelf(life) ? this.#leavingSince === undefined : !aliveOf(life)?.leaving && (aliveOf(life)?.view || !isLate),
-    )
-    if (!coordinator || !isSelf(coordinator)) return
-
-    const joiners = [...this.#peers.values()]
-      .filter(({ state, alive, member }) => state === 'up' && alive && !alive.view && !includesLife(old, member))
-      .map((peer) => peer.member)
-    const candidates = [...old, ...joiners].filter((life) => !aliveOf(life)?.leaving).sort(bySlot)
-    if (this.#someoneMayComeBack(newest, candidates)) return
-
-    const members = this.#connected(candidates, old)
-    const isTrouble = members.some((life) => {
-      const alive = aliveOf(life)
-      if (!alive) return false
-      return alive.view?.id === installed.id ? alive.broken : isLate
-    })
-    if (this.#broken || isTrouble || newest.id !== installed.id || !sameLives(members, installed.members))
-      this.#propose(now, members)
-  }
-
-  /** A connection among the old view and the candidates closed a moment ago: a heartbeat or two decide whether it comes back. */
-  #someoneMayComeBack(old: View, candidates: readonly Member[]): boolean {
-    const isOurs = (life: Life) => includesLife(old.members, life)
-    const lostHere = [...this.#peers.values()].some((peer) => peer.state === 'lost' && isOurs(peer.member))
-    return (
-      lostHere ||
-      candidates.some(
-        (life) => isOurs(life) && this.#up(life)?.alive?.lost.some((other) => isOurs(other) && this.#up(other)),
-      )
-    )
-  }
-
-  #connected(candidates: readonly Member[], old: readonly Life[]): Member[] {
-    const connected = (one: Life, other: Life) => this.#reaches(one, other) && this.#reaches(other, one)
-    return fullyConnected(candidates, { self: this.self, old, connected })
-  }
-
   // ---- time --------------------------------------------------------------------------------------------------------
 
   #tick(now: number): void {
     const { heartbeatMs, suspectMs, viewStepMs } = this.#timings
     // after a stall of our own, what others sent meanwhile is still waiting to be read: their silence proves nothing
-    if (now - this.#lastTick > 2 * heartbeatMs) for (const peer of this.#peers.values()) peer.heardAt = now
+    if (now - this.#lastTick > 2 * heartbeatMs) for (const peer of this.#peers.all()) peer.heardAt = now
     this.#lastTick = now
-    for (const peer of this.#peers.values()) {
+    for (const peer of this.#peers.all()) {
       if (peer.state === 'up' && now - peer.heardAt > suspectMs)
         this.#drop(now, peer, `silent for ${Math.round(now - peer.heardAt)} ms`)
       else if (peer.state === 'lost' && now - peer.since > this.#lostMs) this.#peerLost(now, peer, 'down')
@@ -524,20 +412,18 @@ export class Membership {
   #tellAll(now: number): void {
     this.#lastAlive = now
     const alive = this.#alive()
-    for (const peer of this.#peers.values()) if (peer.state === 'up') this.#send(peer.member.slot, alive)
+    for (const { slot } of this.#peers.livesIn('up')) this.#send(slot, alive)
   }
 
   #alive(): Alive {
-    const lives = (state: Peer['state']) =>
-      [...this.#peers.values()].filter((peer) => peer.state === state).map((peer) => lifeOf(peer.member))
     return {
       type: 'alive',
       view: this.#installed ?? null,
       served: this.#served,
       broken: this.#broken,
       leaving: this.#leavingSince !== undefined,
-      reach: lives('up'),
-      lost: lives('lost'),
+      reach: this.#peers.livesIn('up'),
+      lost: this.#peers.livesIn('lost'),
       highest: Math.max(this.#highest, this.#promisedNumber),
     }
   }
