@@ -1,6 +1,6 @@
 /** What the programs `matrix` and `matrixd` have in common towards their users: version, exit codes, how an error is shown. */
 import { existsSync, readFileSync } from 'node:fs'
-import { FsError, MatrixError } from '../src/base/errors.ts'
+import { isFsError, isMatrixError } from '../src/base/errors.ts'
 
 export const exitCodes = {
   ok: 0,
@@ -28,14 +28,18 @@ export function programVersion(): string {
   return 'unknown'
 }
 
-/** Expected failures show their message, bugs their stack. */
+/** Expected failures show their message, as do the system's refusals (EACCES, ENOSPC); bugs show their stack. */
 export function showError(program: string, error: unknown): string {
-  if (error instanceof MatrixError || error instanceof FsError) return `${program}: ${error.message}`
+  if (isExpected(error)) return `${program}: ${error.message}`
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
   return `${program}: this is a bug, please report it with the following lines\n${stack}`
 }
 
 export function exitCodeOf(error: unknown): number {
-  if (error instanceof MatrixError) return error.code === 'config' ? exitCodes.config : exitCodes.failed
-  return error instanceof FsError ? exitCodes.failed : exitCodes.bug
+  if (isMatrixError(error, 'config')) return exitCodes.config
+  return isExpected(error) ? exitCodes.failed : exitCodes.bug
+}
+
+function isExpected(error: unknown): error is Error {
+  return isMatrixError(error) || isFsError(error) || (error instanceof Error && 'syscall' in error && 'code' in error)
 }

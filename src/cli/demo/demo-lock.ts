@@ -1,6 +1,7 @@
 /**
  * One demo per folder: its process stands in DIR/run/demo.json while it runs. The file is made whole or not at all (a link of a
- * finished one), so of two demos that start at once one gets it. One that a dead process left behind is taken over.
+ * finished one), so of two demos that start at once one gets it. One that a dead process left behind is taken over. Its state is
+ * 'ready' until the demo begins to stop its nodes: from then on nobody may start one.
  */
 import { linkSync, mkdirSync, unlinkSync } from 'node:fs'
 import { type Run, readRunFile, writeRunFile } from '../../../config/index.ts'
@@ -14,8 +15,14 @@ export function runningDemo(layout: DemoLayout): Run | undefined {
   return run && realProcesses.state(run.process) === 'running' ? run : undefined
 }
 
-/** Returns how to give the folder back. Throws MatrixError 'in-use'. */
-export function lockFolder(layout: DemoLayout): () => void {
+export type FolderLock = {
+  /** No node may be started any more. */
+  readonly stopping: () => void
+  readonly release: () => void
+}
+
+/** Throws MatrixError 'in-use'. */
+export function lockFolder(layout: DemoLayout): FolderLock {
   mkdirSync(layout.runFolder, { recursive: true })
   const own = `${layout.lockFile}.${process.pid}`
   writeRunFile(own, { process: realProcesses.self(), state: 'ready' })
@@ -31,7 +38,10 @@ export function lockFolder(layout: DemoLayout): () => void {
       remove(layout.lockFile)
       try {
         linkSync(own, layout.lockFile)
-        return () => remove(layout.lockFile)
+        return {
+          stopping: () => writeRunFile(layout.lockFile, { process: realProcesses.self(), state: 'stopping' }),
+          release: () => remove(layout.lockFile),
+        }
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
       }

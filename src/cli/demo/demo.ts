@@ -49,11 +49,11 @@ export const MIN_LUN_BYTES = 128 * MiB
 /** How often the demo looks which nodes run, ms. */
 const WATCH_MS = 250
 
-/** Resolves to how a signal ended it. Rejects with MatrixError when it could not come up; no node runs then. */
+/** Resolves once a signal has ended it. Rejects with MatrixError when it could not come up. No node runs afterwards. */
 export async function runDemo(options: DemoOptions): Promise<void> {
   const layout = new DemoLayout(options.dir)
   const stopping = new StopRequest()
-  const unlock = lockFolder(layout)
+  const lock = lockFolder(layout)
   try {
     await stopLeftovers(layout)
     if (options.reset && existsSync(layout.settingsFile)) removeData(layout)
@@ -71,11 +71,12 @@ export async function runDemo(options: DemoOptions): Promise<void> {
         await watch(nodes, layout, stopping)
       }
     } finally {
+      lock.stopping()
       rmSync(layout.matrixFile, { force: true })
       await stopAll(nodes, stopping)
     }
   } finally {
-    unlock()
+    lock.release()
     stopping.close()
   }
 }
@@ -265,6 +266,10 @@ export async function startDemoNode(dir: string, name: string): Promise<void> {
   const pid = node.start()
   say(`starting ${name} (pid ${pid})`)
   await node.ready()
+  if (runningDemo(layout)?.state !== 'ready') {
+    await node.stop()
+    throw new MatrixError('not-found', `the demo in ${layout.dir} has ended meanwhile; ${name} was stopped again`)
+  }
   node.release()
   const { nodes } = writeMatrixFile(layout, settings)
   say(`${name} serves: ${nodes.find((each) => each.name === name)?.http.url}`)
@@ -281,7 +286,7 @@ export async function stopDemoNode(dir: string, name: string): Promise<void> {
 function openDemo(dir: string, name: string): { layout: DemoLayout; settings: DemoSettings } {
   const layout = new DemoLayout(dir)
   const settings = layout.readSettings()
-  if (!settings || !runningDemo(layout)) {
+  if (!settings || runningDemo(layout)?.state !== 'ready') {
     throw new MatrixError('not-found', `no demo runs in ${layout.dir}; start it with: matrix demo --dir ${layout.dir}`)
   }
   const names = nodeNames(settings.nodes)

@@ -62,7 +62,7 @@ test('matrix.json has the keys that other tools rely on', ({ layout }) => {
 })
 
 test('one demo per folder; one that died is no hindrance, nor is its pid when another process has it', ({ layout }) => {
-  const unlock = lockFolder(layout)
+  const lock = lockFolder(layout)
   assert.is(runningDemo(layout)?.process.pid, process.pid)
   try {
     lockFolder(layout)
@@ -71,11 +71,13 @@ test('one demo per folder; one that died is no hindrance, nor is its pid when an
     assert.ok(isMatrixError(error, 'in-use'), String(error))
     assert.match((error as Error).message, /already runs in .*pid \d+/)
   }
-  unlock()
+  lock.stopping()
+  assert.is(runningDemo(layout)?.state, 'stopping')
+  lock.release()
   assert.not.ok(existsSync(layout.lockFile))
   writeRunFile(layout.lockFile, { process: { ...realProcesses.self(), startTime: 1 }, state: 'ready' })
   assert.is(runningDemo(layout), undefined)
-  lockFolder(layout)()
+  lockFolder(layout).release()
 })
 
 test('a port in use is named together with the option that helps', async () => {
