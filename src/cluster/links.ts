@@ -163,8 +163,10 @@ export class Links {
     state.retry?.cancel()
     this.#options.transport.connect(state.config.address).then(
       (connection) => {
-        if (this.#stopped) return connection.close()
-        this.#greet(connection, state)
+        // the peer's own dialling may have been faster: a hello now would replace a link that works
+        if (!this.#stopped && !state.link) return this.#greet(connection, state)
+        state.dialing = false
+        connection.close()
       },
       (error: unknown) => {
         state.dialing = false
