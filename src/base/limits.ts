@@ -20,3 +20,5 @@ export const FILE_MAX = 16 * 2 ** 40
 export const LINK_MAX = 65_000
 /** Longest message of the mesh, bytes. */
 export const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+/** Largest inode number: eight times it, and a lock type, is a resource id below 2^53. */
+export const INO_MAX = 2 ** 50 - 1

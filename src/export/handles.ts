@@ -7,7 +7,7 @@
  *     1      3     reserved    zero
  *     4      4     fsid        of the filesystem, never 0
  *     8      4     export      id of the export through which the client came
- *     12     8     ino         inode number, 1 … 2^53-1
+ *     12     8     ino         inode number, 1 … 2^50-1
  *     20     4     generation  of the inode
  *
  * A handle is not a secret: every request is checked against the export's clients and the object's permissions. Inode numbers are
@@ -16,6 +16,7 @@
  */
 import { assert } from '../base/assert.ts'
 import type { Ino } from '../base/ids.ts'
+import { INO_MAX } from '../base/limits.ts'
 
 export const HANDLE_BYTES = 24
 const VERSION = 1
@@ -30,7 +31,7 @@ export type Handle = {
 
 /** Writes the handle of an object at `at`. */
 export function encodeHandle(view: DataView, at: number, fsid: number, exportId: number, ino: Ino, generation: number) {
-  assert(Number.isSafeInteger(ino) && ino > 0 && fsid > 0, 'a handle names an inode of a filesystem')
+  assert(ino > 0 && ino <= INO_MAX && fsid > 0, 'a handle names an inode of a filesystem')
   view.setUint32(at, VERSION * 0x1000000)
   view.setUint32(at + 4, fsid)
   view.setUint32(at + 8, exportId)
@@ -44,6 +45,6 @@ export function decodeHandle(view: DataView, at: number, length: number): Handle
   if (length !== HANDLE_BYTES || view.getUint32(at) !== VERSION * 0x1000000) return undefined
   const fsid = view.getUint32(at + 4)
   const ino = view.getUint32(at + 12) * WORD + view.getUint32(at + 16)
-  if (fsid === 0 || ino === 0 || !Number.isSafeInteger(ino)) return undefined
+  if (fsid === 0 || ino === 0 || ino > INO_MAX) return undefined
   return { fsid, exportId: view.getUint32(at + 8), ino, generation: view.getUint32(at + 20) }
 }

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { INO_MAX } from '../../../src/base/limits.ts'
 import { decodeHandle, encodeHandle, HANDLE_BYTES, type Handle, makeExport } from '../../../src/export/index.ts'
 import { putAttributes, putChange } from '../../../src/gateway-nfs/v3/attributes.ts'
 import type { Call, Targets } from '../../../src/gateway-nfs/v3/operation.ts'
@@ -22,7 +23,7 @@ const long = fc.maxSafeNat()
 const nanoseconds = fc.nat(999_999_999)
 const time = record({ s: word, ns: nanoseconds })
 const handle = fc
-  .tuple(fc.integer({ min: 1, max: 2 ** 32 - 1 }), word, fc.integer({ min: 1, max: 2 ** 53 - 1 }), word)
+  .tuple(fc.integer({ min: 1, max: 2 ** 32 - 1 }), word, fc.integer({ min: 1, max: INO_MAX }), word)
   .map((parts) => {
     const bytes = Buffer.alloc(HANDLE_BYTES)
     encodeHandle(new DataView(bytes.buffer, bytes.byteOffset), 0, ...parts)
@@ -193,7 +194,7 @@ same('COMMIT', record({ object: handle, offset: long, count: word }), ({ object 
 
 const inode: fc.Arbitrary<Inode> = fc
   .record({
-    ino: fc.integer({ min: 1, max: 2 ** 53 - 1 }),
+    ino: fc.integer({ min: 1, max: INO_MAX }),
     generation: word,
     type: fc.integer({ min: 1, max: 7 }),
     mode: fc.nat(0o7777),
@@ -351,7 +352,7 @@ const entries = fc.array(
     name: fc.uint8Array({ minLength: 1, maxLength: 40 }).map((each) => Buffer.from(each).toString('latin1')),
     cookie: long,
     inode: maybe(inode),
-    ino: fc.integer({ min: 1, max: 2 ** 53 - 1 }),
+    ino: fc.integer({ min: 1, max: INO_MAX }),
   }),
   { minLength: 1, maxLength: 30 },
 )
