@@ -139,6 +139,7 @@ test('Ctrl-C stops every node, also one that start-node started, and the data is
   assert.not.match(demo.output, /had to be killed/)
   assert.match(matrix('demo', 'start-node', 'n1', '--dir', dir).stderr, /no demo runs in/)
   assert.match(matrix('demo', '--dir', dir, '--lun-size', '512MiB').stderr, /LUNs of 256 MiB; leave --lun-size out/)
+  assert.match(demo.check(), /filesystem home is sound: 3 inodes/)
   demo = new Demo(options)
   await demo.start()
   assert.is(await get('n3', 'greeting'), 'changed at n3')
