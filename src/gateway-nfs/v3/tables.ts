@@ -1,6 +1,7 @@
 /**
- * Every procedure of NFS version 3 as RFC 1813 declares it: arguments and results as XDR tables, in the RFC's order. The
- * server uses them for what is rare (and `docs`, tests and our test client for everything); names follow our vocabulary.
+ * Every procedure of NFS version 3 as RFC 1813 declares it: arguments and results as XDR tables, in the RFC's order.
+ * They are the protocol: the server's codecs (op-*.ts, attributes.ts) are written by hand for speed and held against these by a test, and
+ * our test client speaks by nothing else. Names follow our vocabulary.
  */
 import { READDIR_ENTRIES_MAX, TRANSFER_MAX, WIRE_HANDLE_MAX, WIRE_STRING_MAX } from '../limits.ts'
 import {

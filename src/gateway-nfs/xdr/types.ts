@@ -1,7 +1,7 @@
 /**
  * XDR types as tables: each is an object that encodes and decodes, made from others by the functions below. Protocols are
- * declared with them once (v3/tables.ts, mount/tables.ts); rare records go through them, and the hand-written codecs of the hot ones are
- * held against them by tests. Every variable length has a limit; 64-bit numbers are numbers (xdr/reader.ts says how).
+ * declared with them once (v3/tables.ts, mount/tables.ts). MOUNT goes through them; the codecs of NFS are written by hand and held
+ * against them by a test. Every variable length has a limit; 64-bit numbers are numbers (xdr/reader.ts says how).
  */
 import { XdrError, type XdrReader } from './reader.ts'
 import type { XdrWriter } from './writer.ts'
