@@ -1,38 +1,21 @@
 /** The contract of `matrix demo`: what it prints and writes, nodes that die and come back, kept data, clean ends. */
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Demo, type DemoOptions } from './demo.ts'
+import { freeBasePort } from './free-ports.ts'
 
 const cli = join(new URL('../..', import.meta.url).pathname, 'src/cli/main.ts')
 /** What the project promises from the start to `matrix ready`, ms. */
 const UP_LIMIT_MS = 15_000
 
 const dir = mkdtempSync(join(tmpdir(), 'matrixfs-e2e-demo-'))
-const options: DemoOptions = { dir, nodes: 3, lunSize: '256MiB', basePort: await freeBasePort() }
+const options: DemoOptions = { dir, nodes: 3, lunSize: '256MiB', basePort: await freeBasePort(3) }
 let demo = new Demo(options)
-
-/** A base port whose ports nobody has now. */
-async function freeBasePort(): Promise<number> {
-  for (let base = 31_000 + (process.pid % 20) * 1000; ; base = 31_000 + ((base + 370) % 20_000)) {
-    const ports = [1, 2, 3].flatMap((node) => [1, 49, 80].map((offset) => base + 100 * node + offset))
-    const free = await Promise.all(ports.map(isFree))
-    if (free.every(Boolean)) return base
-  }
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', () => resolve(false))
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-  })
-}
 
 function matrix(...args: string[]): SpawnSyncReturns<string> {
   return spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8' })
