@@ -61,6 +61,7 @@ export class InodeCache {
     if (inode) this.drop(inode)
   }
 
+  /** Takes an inode out for good: nothing of it is dirty, or it has been removed. */
   drop(inode: CachedInode): void {
     inode.dropped = true
     this.#data.dropAll(inode)

@@ -98,9 +98,9 @@ export class CachedInode implements Inode, ChunkOwner {
     return (this.extents.mapped + this.reservedBlocks) * BLOCK_SIZE
   }
 
-  /** True when the image or the LUN is behind this. */
+  /** True when the image or the LUN is behind this; never of what is gone. */
   get dirty(): boolean {
-    return this.dirtyBlocks > 0 || this.late || this.size !== this.committedSize
+    return !this.dropped && (this.dirtyBlocks > 0 || this.late || this.size !== this.committedSize)
   }
 
   /** The row as the journal may have it now: with the size whose data is on the LUN. */

@@ -199,7 +199,7 @@ export class Op {
     try {
       volume.commit(mutations)
     } catch (error) {
-      for (const inode of this.#unmapped) inode.extents = ExtentMap.from(volume.image.extents(inode.ino))
+      this.#forgetChanges()
       throw error
     }
     if (this.#fresh !== 0) numbers.reserved()
@@ -211,9 +211,11 @@ export class Op {
     for (const inode of this.#removed) {
       discardFrom(this.mount, inode, 0)
       inodes.drop(inode)
+      this.mount.cleaner.forget(inode)
     }
     for (const ino of this.#orphaned) this.mount.noteOrphan(ino)
     if (this.#unmapped.length > 0) reclaimer.note()
+    this.#unmapped.length = 0
     this.#forgetChanges()
   }
 
@@ -272,7 +274,9 @@ export class Op {
     if (noted === undefined || !(coversMode[noted] as readonly boolean[])[mode]) this.wanted.set(rid, mode)
   }
 
+  /** Nothing of what was gathered happens: extents that `unmap` took out of memory are as the image has them. */
   #forgetChanges(): void {
+    for (const inode of this.#unmapped) inode.extents = ExtentMap.from(this.mount.volume.image.extents(inode.ino))
     this.#mutations.length = 0
     this.#drafts.length = 0
     this.#drafted.length = 0
