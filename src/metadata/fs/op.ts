@@ -11,6 +11,7 @@ import { FsError } from '../../base/errors.ts'
 import type { Ino } from '../../base/ids.ts'
 import { isPromise } from '../../base/maybe-promise.ts'
 import { coversMode, EX, type Hold, inodeLock, type Mode, type ResourceId } from '../../locking/index.ts'
+import { CHUNK_BYTES, type Chunk } from '../cache/chunk.ts'
 import { discardFrom } from '../cache/discard.ts'
 import { ExtentMap } from '../cache/extent-map.ts'
 import type { CachedInode, Entry, MutableRecord } from '../cache/inode.ts'
@@ -35,6 +36,7 @@ export class Op {
   #pins: readonly Hold[] = []
   #extra: Hold[] = []
   readonly #refused = new Set<ResourceId>()
+  readonly #kept: Chunk[] = []
   /** The number of the inode that this verb makes; the same in every run. */
   #fresh: Ino = 0
   #hasRoom = false
@@ -135,6 +137,20 @@ export class Op {
     const { cleaning, loading } = inode
     if (cleaning) this.waitFor(() => cleaning.catch(() => {}))
     if (loading && loading.size > 0) this.waitFor(() => Promise.allSettled(loading.values()))
+  }
+
+  /** Starts again once bytes `from` … `to`-1 are in memory, and keeps them there until this verb ends, however small the cache. */
+  waitForContent(inode: CachedInode, from: number, to: number): never {
+    const { loader, data } = this.mount
+    this.waitFor(async () => {
+      await loader.load(inode, from, to)
+      for (let index = Math.floor(from / CHUNK_BYTES); index * CHUNK_BYTES < to; index++) {
+        const chunk = data.chunk(inode, index)
+        if (!chunk) continue
+        chunk.busy++
+        this.#kept.push(chunk)
+      }
+    })
   }
 
   // ── changes ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -260,6 +276,8 @@ export class Op {
   /** Ready for another verb. */
   reset(): void {
     this.unpin()
+    for (const chunk of this.#kept) chunk.busy--
+    this.#kept.length = 0
     this.#missing = false
     this.#used.length = 0
     this.#forgetChanges()

@@ -20,7 +20,7 @@ export function read(op: Op, caller: Caller, ino: Ino, offset: number, length: n
   const end = Math.min(inode.size, offset + length)
   const { data, loader, locks } = op.mount
   const pieces = piecesOf(data, inode, offset, end)
-  if (!pieces) op.waitFor(() => loader.load(inode, offset, loadTo(inode, offset, end)))
+  if (!pieces) op.waitForContent(inode, offset, loadTo(inode, offset, end))
   readAhead(loader, locks, inode, offset, end)
   return { inode, pieces, length: end - offset, eof: end === inode.size }
 }

@@ -64,9 +64,7 @@ function cut(op: Op, inode: CachedInode, size: number): void {
 function growLate(op: Op, caller: Caller, inode: CachedInode, size: number): void {
   const { mount } = op
   const missing = size > inode.size ? missingBlock(inode, size, size + 1) : undefined
-  if (missing !== undefined) {
-    op.waitFor(() => mount.loader.load(inode, missing * BLOCK_SIZE, (missing + 1) * BLOCK_SIZE))
-  }
+  if (missing !== undefined) op.waitForContent(inode, missing * BLOCK_SIZE, (missing + 1) * BLOCK_SIZE)
   const draft = op.edit(inode)
   touchContent(draft, mount.clock)
   if (caller.uid !== 0) draft.mode = withoutSetId(draft)

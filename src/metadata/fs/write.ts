@@ -24,12 +24,10 @@ export function write(op: Op, caller: Caller, ino: Ino, offset: number, bytes: B
   const before = inode.before()
   if (bytes.length === 0) return { before, inode }
 
-  const { data, loader, cleaner, space, clock } = op.mount
+  const { data, cleaner, space, clock } = op.mount
   if (data.tooDirty) op.waitFor(() => cleaner.makeRoom(), { pinned: false })
   const missing = missingBlock(inode, offset, end)
-  if (missing !== undefined) {
-    op.waitFor(() => loader.load(inode, missing * BLOCK_SIZE, (missing + 1) * BLOCK_SIZE))
-  }
+  if (missing !== undefined) op.waitForContent(inode, missing * BLOCK_SIZE, (missing + 1) * BLOCK_SIZE)
   const blocks = unreservedBlocks(inode, offset, end)
   if (blocks > 0 && !space.reserve(blocks)) op.waitFor(() => space.grow(blocks), { pinned: false })
 
