@@ -11,7 +11,7 @@
  * So no extent ever covers bytes that were not written, and no size a block that is not there (ARCHITECTURE.md 2).
  */
 
-import { isFsError } from '../../base/errors.ts'
+import { isFsError, isMatrixError } from '../../base/errors.ts'
 import { lunIndexOf } from '../../base/ids.ts'
 import { BLOCK_SIZE } from '../../base/limits.ts'
 import type { Clock, Log, Timer } from '../../platform/index.ts'
@@ -67,9 +67,10 @@ export class Cleaner {
   start(): void {
     const { clock, cleanAfterMs, log } = this.#parts
     this.#timer = clock.every(Math.max(1, cleanAfterMs / 4), () => {
-      this.#cleanOlderThan(clock.now() - cleanAfterMs).catch((error) =>
-        log.warn({ error: String(error) }, 'background cleaning failed, it is tried again'),
-      )
+      this.#cleanOlderThan(clock.now() - cleanAfterMs).catch((error) => {
+        if (isMatrixError(error, 'withdrawn')) this.stop()
+        else log.warn({ error: String(error) }, 'background cleaning failed, it is tried again')
+      })
     })
   }
 

@@ -3,7 +3,7 @@
  * slot. It asks for `O:<ino>` EX without waiting; when it is refused the file is open somewhere, and it asks again later, less
  * and less often. A large file goes in several transactions; a crash between them leaves a shorter orphan.
  */
-import { isFsError } from '../../base/errors.ts'
+import { isFsError, isMatrixError } from '../../base/errors.ts'
 import type { Ino } from '../../base/ids.ts'
 import type { MaybePromise } from '../../base/maybe-promise.ts'
 import { EX, inodeLock, OPEN_LOCK, resourceId } from '../../locking/index.ts'
@@ -61,6 +61,7 @@ export class Reaper {
       }
       if (volume.image.orphans(volume.slot, 1).length === 0) return
     } catch (error) {
+      if (isMatrixError(error, 'withdrawn')) return
       log.warn({ error: String(error) }, 'reaping orphans failed, it is tried again')
     }
     this.#delayMs = Math.min(MAX_RETRY_MS, this.#delayMs * 2)
