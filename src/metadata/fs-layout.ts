@@ -94,8 +94,8 @@ export class FsLayout {
   /** The group that a data block belongs to; asserts that it is one. */
   groupOf(address: BlockAddress): number {
     const lun = lunIndexOf(address)
+    assert(this.isDataRange(address, 1), `${address} is no data block`)
     const k = Math.floor((blockOf(address) - dataStart(this.record, lun) / BLOCK_SIZE) / this.record.groupBlocks)
-    assert(lun < this.lunCount && k >= 0 && k < this.groupCount(lun), `${address} is no data block`)
     return lun * GROUPS_PER_LUN + k
   }
 
@@ -117,7 +117,7 @@ export class FsLayout {
     return blocks
   }
 
-  /** True when `count` blocks from `address` are data blocks of one group. */
+  /** True when `count` blocks from `address` are data blocks of one LUN. */
   isDataRange(address: BlockAddress, count: number): boolean {
     const lun = lunIndexOf(address)
     if (lun >= this.lunCount) return false

@@ -9,7 +9,7 @@
  *
  * Answers go to the oracle. Errors: FsError is an answer (the verb did nothing); MatrixError and a dead node leave the outcome open.
  */
-import { isFsError } from '../../src/base/errors.ts'
+import { isFsError, isMatrixError } from '../../src/base/errors.ts'
 import { ROOT_INO } from '../../src/base/ids.ts'
 import type { Prng } from '../../src/base/prng.ts'
 import type { Caller, MatrixFs } from '../../src/metadata/index.ts'
@@ -61,10 +61,11 @@ export class Client {
         await this.#step(fs)
         this.operations++
       } catch (error) {
-        if (!isFsError(error)) {
+        if (isMatrixError(error)) {
           this.#trace(`client ${this.id}: ${String(error)}`)
           return
         }
+        if (!isFsError(error)) throw error
         if (error.code === 'EIO' || error.code === 'EDOUBT') return
         this.#trace(`client ${this.id}: ${error.code}`)
       }

@@ -22,6 +22,7 @@ import { assert } from '../../base/assert.ts'
 import { crc32c } from '../../base/crc32c.ts'
 import { MatrixError } from '../../base/errors.ts'
 import type { Incarnation, Lsn, Slot } from '../../base/ids.ts'
+import { defineLayout } from '../../base/layout.ts'
 import { JOURNAL_ALIGN, MAX_FRAME_BYTES, MAX_SLOTS } from '../../base/limits.ts'
 import { roundUp } from '../../base/units.ts'
 import { fromPairs, toPairs, type Vector } from '../../base/vector.ts'
@@ -35,22 +36,42 @@ export const JOURNAL_VERSION = 1
 export const FRAME_DATA = 1
 export const FRAME_PAD = 2
 
-/** Offsets in the frame header. */
-const MAGIC = 0
-const VERSION = 4
-const TYPE = 6
-const DEP_COUNT = 7
-const FSID = 8
-const SLOT = 12
-const MUTATION_COUNT = 16
-const BODY_LENGTH = 20
-const LENGTH = 24
-const CRC = 28
-const INCARNATION = 32
-const LSN = 40
-export const FRAME_HEADER_BYTES = 48
-/** One dependency: slot (4 bytes), LSN (8). */
-const DEP_BYTES = 12
+/** The table; encoding and decoding go by its offsets by hand, since every commit and every applied frame passes here. */
+export const frameHeaderLayout = defineLayout([
+  { name: 'magic', type: 'u32', meaning: '`MXJF` as bytes' },
+  { name: 'version', type: 'u16', meaning: 'of this format: 1' },
+  { name: 'type', type: 'u8', meaning: '1 frame, 2 pad' },
+  { name: 'depCount', type: 'u8', meaning: 'dependencies that follow the header' },
+  { name: 'fsid', type: 'u32', meaning: 'filesystem' },
+  { name: 'slot', type: 'u32', meaning: 'whose journal it is' },
+  { name: 'mutationCount', type: 'u32', meaning: 'mutations that follow the dependencies' },
+  { name: 'bodyLength', type: 'u32', meaning: 'of dependencies and mutations, bytes' },
+  { name: 'length', type: 'u32', meaning: 'to the next frame, bytes; a multiple of 512' },
+  { name: 'crc', type: 'u32', meaning: 'CRC-32C of header and body, with this field zero' },
+  { name: 'incarnation', type: 'u53', meaning: 'life of the node that wrote it' },
+  { name: 'lsn', type: 'u53', meaning: 'logical position; a multiple of 512' },
+])
+/** One dependency: the writer had applied this slot's journal up to there. */
+export const dependencyLayout = defineLayout([
+  { name: 'slot', type: 'u32', meaning: 'a slot other than the own' },
+  { name: 'lsn', type: 'u53', meaning: 'everything before it had been applied' },
+])
+
+const at = (name: Parameters<typeof frameHeaderLayout.offsetOf>[0]) => frameHeaderLayout.offsetOf(name)
+const MAGIC = at('magic')
+const VERSION = at('version')
+const TYPE = at('type')
+const DEP_COUNT = at('depCount')
+const FSID = at('fsid')
+const SLOT = at('slot')
+const MUTATION_COUNT = at('mutationCount')
+const BODY_LENGTH = at('bodyLength')
+const LENGTH = at('length')
+const CRC = at('crc')
+const INCARNATION = at('incarnation')
+const LSN = at('lsn')
+export const FRAME_HEADER_BYTES = frameHeaderLayout.size
+const DEP_BYTES = dependencyLayout.size
 
 /** Bytes that a frame needs at most besides its mutations. */
 export const MAX_FRAME_OVERHEAD = FRAME_HEADER_BYTES + MAX_SLOTS * DEP_BYTES
