@@ -79,6 +79,10 @@ export class Lcl implements LockCache {
     for (const { rid, usableMode } of this.#keeper.locks()) if (usableMode !== NL) yield { rid, mode: usableMode }
   }
 
+  *pinnedLocks(): IterableIterator<{ readonly rid: ResourceId; readonly pins: number }> {
+    for (const { rid, pinned } of this.#keeper.locks()) if (pinned > 0) yield { rid, pins: pinned }
+  }
+
   peek(rid: ResourceId): CachedLock | undefined {
     return this.#keeper.find(rid)
   }

@@ -112,6 +112,11 @@ export class LockSpace {
     if (!this.#withdrawn) yield* this.#lcl.usableLocks()
   }
 
+  /** What users here pin right now: at rest, only what is pinned for the mount's whole life. */
+  *pinnedLocks(): IterableIterator<{ readonly rid: ResourceId; readonly pins: number }> {
+    if (!this.#withdrawn) yield* this.#lcl.pinnedLocks()
+  }
+
   status(): LockSpaceStatus {
     return {
       phase: this.#withdrawn ? 'withdrawn' : this.#dlm.phase,

@@ -4,12 +4,13 @@
  *   faults     processes die and come back, all at once with a power loss of the LUNs now and then (unflushed writes lost or torn,
  *              writes of the dead landing late); messages are delayed, and lost with their connection
  *   invariants every read is explained by one order of the writes; two nodes never hold conflicting locks; images are equal row for row
- *              at one vector; what was acknowledged as stable is there; fsck finds nothing; after healing everybody serves again
+ *              at one vector; what was acknowledged as stable is there; fsck finds nothing; after healing everybody serves again; at rest
+ *              no lock is pinned by nobody, and no inode without a name is left
  *
  * A failure carries its seed; `npm run sim -- --first-seed N --seeds 1 --verbose` repeats it event by event.
  */
 import type { Prng } from '../../src/base/prng.ts'
-import { compatible } from '../../src/locking/index.ts'
+import { compatible, resourceName, resourceType, SLOT_LOCK } from '../../src/locking/index.ts'
 import type { MatrixFs } from '../../src/metadata/index.ts'
 import { brokenRules } from '../../src/metadata/index.ts'
 import type { Log } from '../../src/platform/index.ts'
@@ -42,6 +43,8 @@ const FAULTY_MS = 12_000
 const HEAL_LIMIT_MS = 60_000
 /** Locks of all nodes are held against each other this often, ms (virtual). */
 const LOCK_CHECK_MS = 7
+/** Everything is at rest this long after the last verb, ms (virtual): the reaper asks again after 30 s at the latest. */
+const REST_LIMIT_MS = 70_000
 
 /** Runs one seed; rejects with what broke. */
 export async function simulate(seed: number, options: SimOptions = {}): Promise<SimResult> {
@@ -109,6 +112,9 @@ class Run {
     await world.run(world.now + 1000)
     this.#working = false
     await world.settle(Promise.all(work))
+    await world.run(world.now + REST_LIMIT_MS, () => this.#atRest().length === 0)
+    const busy = this.#atRest()
+    if (busy.length > 0) throw new Error(`${REST_LIMIT_MS} ms after the last verb: ${busy.join('; ')}`)
     await world.settle(this.#judge())
     return {
       seed: world.seed,
@@ -212,6 +218,20 @@ class Run {
         held.set(rid, others)
       }
     }
+  }
+
+  /** What still goes on although no client works: locks pinned for nobody, orphans that nobody has open. */
+  #atRest(): string[] {
+    const busy: string[] = []
+    for (const { name, mount } of this.matrix.nodes) {
+      if (!mount) continue
+      for (const { rid, pins } of mount.locks.pinnedLocks()) {
+        if (resourceType(rid) !== SLOT_LOCK) busy.push(`${name} pins ${resourceName(rid)} ${pins} times`)
+      }
+      const orphans = mount.volume.image.orphans(mount.volume.slot, 10)
+      if (orphans.length > 0) busy.push(`${name} has not reaped ${orphans.join(', ')}`)
+    }
+    return busy
   }
 
   async #judge(): Promise<void> {

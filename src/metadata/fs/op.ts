@@ -9,7 +9,7 @@
 import { assert } from '../../base/assert.ts'
 import { FsError } from '../../base/errors.ts'
 import type { Ino } from '../../base/ids.ts'
-import { isPromise } from '../../base/maybe-promise.ts'
+import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
 import { coversMode, EX, type Hold, inodeLock, type Mode, type ResourceId } from '../../locking/index.ts'
 import { CHUNK_BYTES, type Chunk } from '../cache/chunk.ts'
 import { discardFrom } from '../cache/discard.ts'
@@ -33,8 +33,11 @@ export class Op {
   #missing = false
   /** Locks this run found cached: pairs of id and mode. */
   readonly #used: number[] = []
-  #pins: readonly Hold[] = []
+  #pins: Hold[] = []
+  /** Locks taken beside them, out of order: no lock is waited for with these in hand. */
   #extra: Hold[] = []
+  /** The answer to such a wish while it is on its way. It may bring a hold, so that it is never forgotten. */
+  #asked: Promise<Hold | undefined> | undefined
   readonly #refused = new Set<ResourceId>()
   readonly #kept: Chunk[] = []
   /** The number of the inode that this verb makes; the same in every run. */
@@ -80,16 +83,45 @@ export class Op {
   /** Takes a lock if no other node stands against it; never waits for one. */
   tryLock(rid: ResourceId, mode: Mode): boolean {
     if (this.mount.locks.holds(rid, mode)) return true
-    if (this.#extra.some((hold) => hold.rid === rid)) return true
+    if (this.#hasExtra(rid)) return true
     if (this.#refused.has(rid)) return false
-    const answer = this.mount.locks.acquire(rid, mode, { noQueue: true })
-    const take = (hold: Hold | undefined) => {
-      if (hold) this.#extra.push(hold)
-      else this.#refused.add(rid)
-    }
-    if (isPromise(answer)) return this.waitFor(() => answer.then(take))
-    take(answer)
-    return answer !== undefined
+    return this.#ask(rid, this.mount.locks.acquire(rid, mode, { noQueue: true }))
+  }
+
+  /**
+   * A pin of this verb's own that outlives it, on a lock it has (`lock`): the caller releases it. Only as the last step before the
+   * verb's end.
+   */
+  keep(rid: ResourceId, mode: Mode): Hold {
+    const index = this.#pins.findIndex((hold) => hold.rid === rid)
+    if (index >= 0) return this.#pins.splice(index, 1)[0] as Hold
+    const hold = this.mount.locks.acquire(rid, mode)
+    if (!isPromise(hold)) return hold
+    // another node wants it and a user here still has it: it is acquired anew, with all others
+    return this.waitFor(() => hold.then((held) => held.release()), { pinned: false })
+  }
+
+  /** True when the answer is there and is a hold; when it is on its way, the verb starts again once it came. */
+  #ask(rid: ResourceId, answer: MaybePromise<Hold | undefined>): boolean {
+    if (!isPromise(answer)) return this.#take(rid, answer)
+    assert(!this.#asked, 'one answer is awaited at a time')
+    this.#asked = answer
+    return this.waitFor(async () => {
+      const hold = await answer
+      if (this.#asked !== answer) return // given up meanwhile, and released there
+      this.#asked = undefined
+      this.#take(rid, hold)
+    })
+  }
+
+  #take(rid: ResourceId, hold: Hold | undefined): boolean {
+    if (hold) this.#extra.push(hold)
+    else this.#refused.add(rid)
+    return hold !== undefined
+  }
+
+  #hasExtra(rid: ResourceId): boolean {
+    return this.#extra.some((hold) => hold.rid === rid)
   }
 
   /** Starts again after `start`'s promise. Unless `pinned`, no lock is kept meanwhile: waiting for space must not hold others up. */
@@ -124,11 +156,7 @@ export class Op {
   freshIno(): Ino {
     if (this.#fresh === 0) this.#fresh = this.mount.numbers.take()
     const rid = inodeLock(this.#fresh)
-    if (!this.mount.locks.holds(rid, EX) && !this.#extra.some((hold) => hold.rid === rid)) {
-      const hold = this.mount.locks.acquire(rid, EX)
-      if (isPromise(hold)) this.waitFor(() => hold.then((held) => this.#extra.push(held)))
-      else this.#extra.push(hold)
-    }
+    if (!this.mount.locks.holds(rid, EX) && !this.#hasExtra(rid)) this.#ask(rid, this.mount.locks.acquire(rid, EX))
     return this.#fresh
   }
 
@@ -247,7 +275,7 @@ export class Op {
 
   pin(holds: readonly Hold[]): void {
     assert(this.#pins.length === 0, 'locks are pinned once')
-    this.#pins = holds
+    this.#pins = [...holds]
   }
 
   get isPinned(): boolean {
@@ -261,6 +289,11 @@ export class Op {
     this.#pins = []
     this.#extra = []
     this.#refused.clear()
+    this.#asked?.then(
+      (hold) => hold?.release(),
+      () => {}, // there is nothing to give up
+    )
+    this.#asked = undefined
   }
 
   /** Forgets what an interrupted run has gathered. True when locks were missing. */

@@ -2,7 +2,6 @@
 
 import { assert } from '../../base/assert.ts'
 import type { Ino } from '../../base/ids.ts'
-import { isPromise } from '../../base/maybe-promise.ts'
 import { OPEN_LOCK, PR, resourceId } from '../../locking/index.ts'
 import type { CachedInode } from '../cache/inode.ts'
 import type { Mount } from './mount.ts'
@@ -18,9 +17,7 @@ export function open(op: Op, ino: Ino): CachedInode {
   }
   const rid = resourceId(OPEN_LOCK, ino)
   op.lock(rid, PR)
-  const hold = mount.locks.acquire(rid, PR)
-  if (isPromise(hold)) op.waitFor(() => hold.then((held) => held.release()))
-  mount.open.set(ino, { count: 1, hold })
+  mount.open.set(ino, { count: 1, hold: op.keep(rid, PR) })
   return inode
 }
 

@@ -102,7 +102,10 @@ export class Runner {
     if (!op.isPinned) {
       // The run got so far on cached locks: they must not go while it waits.
       const holds: MaybePromise<readonly Hold[]> = this.#mount.locks.acquireAll(op.wanted)
-      if (isPromise(holds)) return op.pin(await holds)
+      if (isPromise(holds)) {
+        op.unpin() // they went already: what it wanted to wait for may no longer be what it needs
+        return op.pin(await holds)
+      }
       op.pin(holds)
     }
     await wait()
