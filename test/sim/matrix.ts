@@ -5,6 +5,7 @@
 import { Prng } from '../../src/base/prng.ts'
 import { type Timings, timingsFrom } from '../../src/base/timings.ts'
 import { MiB } from '../../src/base/units.ts'
+import { tableNames } from '../../src/metadata/image/schema.ts'
 import { FsLayout, formatFilesystem, planFilesystem } from '../../src/metadata/index.ts'
 import { NodeCore } from '../../src/node/core.ts'
 import { type Log, silentLog } from '../../src/platform/index.ts'
@@ -207,7 +208,21 @@ export class SimMatrix {
     )
     for (const mount of mounts) await mount.volume.applyTo(ends)
     const hashes = mounts.map((mount) => mount.volume.hash())
-    if (new Set(hashes).size > 1) throw new Error(`images differ at one vector: ${hashes.join(' ')}`)
+    if (new Set(hashes).size > 1) throw new Error(`images differ at one vector: ${differences(mounts).join('; ')}`)
     return mounts[0] ? checkImage(mounts[0].volume.image, this.layout) : []
   }
+}
+
+/** Rows that one node's image has and another's has not; a few, for the report of a failed run. */
+function differences(mounts: readonly Mount[]): string[] {
+  const found: string[] = []
+  for (const table of tableNames) {
+    const rows = mounts.map(({ volume }) => new Set(volume.image.rows(`SELECT * FROM ${table}`).map(String)))
+    for (const [here, own] of rows.entries()) {
+      for (const [there, others] of rows.entries()) {
+        for (const row of own) if (!others.has(row)) found.push(`${table} ${row} is at mount ${here}, not at ${there}`)
+      }
+    }
+  }
+  return found.slice(0, 20)
 }

@@ -5,7 +5,7 @@
  *              writes of the dead landing late); messages are delayed, and lost with their connection
  *   invariants every read is explained by one order of the writes; two nodes never hold conflicting locks; images are equal row for row
  *              at one vector; what was acknowledged as stable is there; fsck finds nothing; after healing everybody serves again; at rest
- *              no lock is pinned by nobody, and no inode without a name is left
+ *              no lock is pinned by nobody, and no inode without a name and no freed space is left
  *
  * A failure carries its seed; `npm run sim -- --first-seed N --seeds 1 --verbose` repeats it event by event.
  */
@@ -220,7 +220,7 @@ class Run {
     }
   }
 
-  /** What still goes on although no client works: locks pinned for nobody, orphans that nobody has open. */
+  /** What still goes on although no client works: locks pinned for nobody, inodes to reap, space to give back. */
   #atRest(): string[] {
     const busy: string[] = []
     for (const { name, mount } of this.matrix.nodes) {
@@ -230,6 +230,8 @@ class Run {
       }
       const orphans = mount.volume.image.orphans(mount.volume.slot, 10)
       if (orphans.length > 0) busy.push(`${name} has not reaped ${orphans.join(', ')}`)
+      const freed = mount.volume.image.freed(mount.volume.slot, 10)
+      if (freed.length > 0) busy.push(`${name} has not given back ${freed.map((run) => run.address).join(', ')}`)
     }
     return busy
   }
