@@ -32,7 +32,7 @@ export type Timings = {
   readonly viewStepMs: number
   /** A starting node looks for peers this long before it forms a view of its own, ms. */
   readonly joinPatienceMs: number
-  /** A lock just granted is kept at least this long against ping-pong, ms. */
+  /** A lock just granted and in use is kept this long against ping-pong, ms; one that rests goes at once. */
   readonly minHoldMs: number
   /** An idle cached lock is given back after this long, ms. */
   readonly lockIdleMs: number

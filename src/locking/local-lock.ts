@@ -55,8 +55,10 @@ export class LocalLock implements CachedLock {
   /** To be given up as soon as nobody uses it. */
   leaving = false
 
-  /** Used since it was granted, and since the last look of the ageing. */
+  /** Used since it was granted, and since the last look of the ageing or of the minimum hold time. */
   touched = false
+  /** Granted ahead of a user that has not been seen yet. */
+  expected = false
   idleLooks = 0
 
   waiters: LockWaiter[] = []

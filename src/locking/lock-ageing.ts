@@ -63,11 +63,14 @@ export class LockAgeing {
     let evictions = Math.min(EVICTIONS, this.#keeper.size - this.#cachedLocksMax)
     for (let looks = EVICTION_LOOKS; looks > 0 && evictions > 0; looks--) {
       const lock = this.#nextLock()
-      if (lock?.quiet && lock.granted !== NL && !lock.touched) {
+      if (lock?.quiet && lock.granted !== NL && !lock.touched && !lock.expected) {
         evictions--
         this.aged++
         this.#keeper.surrender(lock, NL)
-      } else if (lock) lock.touched = false
+      } else if (lock) {
+        lock.touched = false
+        lock.expected = false
+      }
     }
   }
 

@@ -40,6 +40,9 @@ export type LockKeeperOptions = {
   onFatal(error: Error): void
 }
 
+/** The minimum hold time, in moments: a lock that another node wants is kept until one passes without a use. */
+const MOMENTS_OF_HOLD = 5
+
 const noCallouts: LockCallouts = { acquired() {}, surrender: () => emptyVector }
 
 export class LockKeeper implements LockClient {
@@ -152,9 +155,10 @@ export class LockKeeper implements LockClient {
     let to: Mode = NL
     if (lock.bast !== NL) {
       to = yieldMode[lock.granted]![lock.bast] as Mode
-      const wait = lock.touched ? lock.usableSince + this.#minHoldMs - this.#clock.now() : 0
+      if (lock.minHoldTimer) return
+      const wait = this.#keepFor(lock)
       if (wait > 0) {
-        lock.minHoldTimer ??= this.#clock.after(wait, () => {
+        lock.minHoldTimer = this.#clock.after(wait, () => {
           lock.minHoldTimer = undefined
           this.advance(lock)
         })
@@ -163,6 +167,21 @@ export class LockKeeper implements LockClient {
     } else if (!lock.leaving || lock.granted === NL) return
     if (lock.open !== to) lock.openTo(to)
     if (!lock.pinnedAbove(to)) this.surrender(lock, to)
+  }
+
+  /**
+   * How long another node has to wait before it is looked at again, ms; 0: it gets the lock now. Within the minimum hold time a
+   * lock goes as soon as nobody has used it for a moment; one that was asked for ahead stays until its user has come.
+   */
+  #keepFor(lock: LocalLock): number {
+    const left = lock.usableSince + this.#minHoldMs - this.#clock.now()
+    if (left <= 0) return 0
+    if (lock.touched) {
+      lock.touched = false
+      lock.expected = false
+      return Math.min(left, this.#minHoldMs / MOMENTS_OF_HOLD)
+    }
+    return lock.expected ? left : 0
   }
 
   /** Asks the master for what the waiting users need, or takes that back when nobody needs it any more. */
@@ -224,7 +243,8 @@ export class LockKeeper implements LockClient {
     lock.busy = 'no'
     lock.mode = lock.granted
     lock.usableSince = this.#clock.now()
-    lock.touched = lock.prefetch !== NL
+    lock.touched = false
+    lock.expected = lock.prefetch !== NL
     lock.idleLooks = 0
     if (coversMode[lock.mode]![lock.prefetch]) lock.prefetch = NL
     lock.openTo(lock.mode)

@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert'
 import { isMatrixError } from '../../../src/base/errors.ts'
 import type { Vector } from '../../../src/base/vector.ts'
 import { CR, EX, type Hold, inodeLock, type LockCache, NL, PR } from '../../../src/locking/index.ts'
+import { SimHost } from '../../sim/world.ts'
 import { deferred, LockNodes, WIRE_MS } from './lock-nodes.ts'
 
 /** Inode born at slot 0, 1, 2: mastered there. */
@@ -89,12 +90,21 @@ test('a pinned lock stays, and usable for who pins it; new users wait behind the
   ;(await matrix.settle(late as Promise<Hold>)).release()
 })
 
-test('a lock just granted and used is kept for the minimum hold time, an unused one is not', async () => {
+test('a lock in use is kept for the minimum hold time, one that rests goes after a moment, an unused one at once', async () => {
   const matrix = await nodes(2)
+  const { clock } = new SimHost(matrix.world, 'user of n0')
   await matrix.use(0, at0, EX)
-  const start = matrix.world.now
+  let granted = matrix.world.now
+  const work = clock.every(0.4, () => void cacheOf(matrix, 0).holds(at0, EX))
   await matrix.use(1, at0, EX)
-  assert.ok(matrix.world.now - start >= 5, `handed on after ${matrix.world.now - start} ms`)
+  work.cancel()
+  assert.ok(matrix.world.now - granted >= 5, `taken from its user after ${matrix.world.now - granted} ms`)
+
+  await matrix.pass(100)
+  await matrix.use(0, at0, EX)
+  granted = matrix.world.now
+  await matrix.use(1, at0, EX)
+  assert.ok(matrix.world.now - granted < 5, `a lock at rest was handed on after ${matrix.world.now - granted} ms`)
 
   await matrix.pass(100)
   matrix.leaseGood[0] = true
