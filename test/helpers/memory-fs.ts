@@ -185,7 +185,7 @@ export class MemoryFs {
     node.size = size
   }
 
-  #rename(caller: Caller, fromIno: number, fromName: string, toIno: number, toName: string) {
+  #rename(caller: Caller, fromIno: number, fromName: string, toIno: number, toName: string, noReplace = false) {
     const from = this.#dir(fromIno)
     const to = this.#dir(toIno)
     this.#need(caller, from, 3)
@@ -195,6 +195,7 @@ export class MemoryFs {
       if (dir === node) throw new FsError('EINVAL')
       if (dir.ino === dir.parent) break
     }
+    if (noReplace && to.entries.has(toName)) throw new FsError('EEXIST')
     const old = to.entries.has(toName) ? this.#child(to, toName) : undefined
     if (old && old !== node) {
       if (old.type === DIR && node.type !== DIR) throw new FsError('EISDIR')
@@ -287,8 +288,9 @@ export class MemoryFs {
         const piece = node.data.subarray(offset, offset + length)
         return { inode: node, pieces: [piece], length: piece.length, eof: offset + piece.length >= node.size }
       }),
-      write: verb('write', (_: Caller, ino: number, offset: number, data: Buffer) => {
+      write: verb('write', (_: Caller, ino: number, at: number | 'end', data: Buffer) => {
         const node = this.#get(ino)
+        const offset = at === 'end' ? node.size : at
         if (offset + data.length > node.size) this.#resize(node, offset + data.length)
         data.copy(node.data, offset)
         this.#touch(node, 'content')
@@ -325,8 +327,10 @@ export class MemoryFs {
         this.#drop(dir, name)
         return { before: before(dir), dir }
       }),
-      rename: verb('rename', (caller: Caller, from: number, fromName: string, to: number, toName: string) =>
-        this.#rename(caller, from, fromName, to, toName),
+      rename: verb(
+        'rename',
+        (caller: Caller, from: number, fromName: string, to: number, toName: string, noReplace?: boolean) =>
+          this.#rename(caller, from, fromName, to, toName, noReplace),
       ),
       link: verb('link', (caller: Caller, ino: number, dirIno: number, name: string) => {
         const dir = this.#dir(dirIno)

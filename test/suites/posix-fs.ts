@@ -270,6 +270,17 @@ export function posixSuite(title: string, make: () => Promise<PosixTarget>): Tes
     assert.is((await attributes(c, c.dir)).nlink, parentLinks - 1)
   })
 
+  test('rename: with noReplace it takes no name that is there, not even its own', async (c) => {
+    const a = await file(c, 'a')
+    await file(c, 'b')
+    await fs(c).link(superuser, a, c.dir, 'twin')
+    for (const taken of ['b', 'twin', 'a']) {
+      assert.is(await codeOf(() => fs(c).rename(superuser, c.dir, 'a', c.dir, taken, true)), 'EEXIST')
+    }
+    await fs(c).rename(superuser, c.dir, 'a', c.dir, 'c', true)
+    assert.is((await lookup(c, 'c')).ino, a)
+  })
+
   test('rename: two names of one inode stay as they are', async (c) => {
     const ino = await file(c, 'a')
     await fs(c).link(superuser, ino, c.dir, 'b')
@@ -314,6 +325,15 @@ export function posixSuite(title: string, make: () => Promise<PosixTarget>): Tes
     await write(300_001, 1, 'f', true)
     const { length, eof } = await fs(c).read(superuser, ino, size, 10)
     assert.equal([length, eof], [0, true])
+  })
+
+  test('write: appended at whatever nodes at once, nothing is lost or torn', async (c) => {
+    const ino = await file(c, 'log', 'begin\n')
+    const lines = Array.from({ length: 60 }, (_, index) => `${index}:${'x'.repeat(index * 37)}\n`)
+    await Promise.all(lines.map((line) => fs(c).write(superuser, ino, 'end', Buffer.from(line), false)))
+    const content = (await readAll(fs(c), ino)).toString()
+    assert.ok(content.startsWith('begin\n'))
+    assert.equal(content.split('\n').slice(1, -1).sort(), lines.map((line) => line.slice(0, -1)).sort())
   })
 
   test('truncate: down, up, and what was cut away is zero for ever', async (c) => {
@@ -465,6 +485,11 @@ export function posixSuite(title: string, make: () => Promise<PosixTarget>): Tes
     assert.is((await attributes(c, ino)).mode, 0o777)
     await fs(c).setattr(alice, ino, { mode: 0o2777 })
     assert.is((await attributes(c, ino)).mode, 0o777)
+    await fs(c).setattr(superuser, ino, { mode: 0o6777 })
+    await fs(c).setattr(superuser, ino, { size: 0 })
+    assert.is((await attributes(c, ino)).mode, 0o6777, 'the superuser may keep them')
+    await fs(c).setattr(superuser, ino, { size: 1, dropSetId: true })
+    assert.is((await attributes(c, ino)).mode, 0o777, 'unless he acts for somebody who may not')
   })
 
   // ── listing ────────────────────────────────────────────────────────────────────────────────────────────────────────

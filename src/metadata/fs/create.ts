@@ -47,7 +47,7 @@ function existing(
     if (inode.type !== REG) throw new FsError('EEXIST')
     if (attributes.size !== undefined) {
       if (!isOwner(caller, inode)) need(caller, inode, W_OK)
-      applyTruncate(op, caller, inode, attributes.size)
+      applyTruncate(op, inode, attributes.size, caller.uid !== 0)
     }
     return { before, dir, inode, created: false }
   }

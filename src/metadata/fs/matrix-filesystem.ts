@@ -219,7 +219,7 @@ export class MatrixFilesystem implements MatrixFs {
   write(
     caller: Caller,
     ino: Ino,
-    offset: number,
+    offset: number | 'end',
     data: Buffer,
     stable: boolean,
     trusted = false,
@@ -285,10 +285,17 @@ export class MatrixFilesystem implements MatrixFs {
     return this.#runner.run((op) => rmdir(op, caller, dir, name))
   }
 
-  rename(caller: Caller, fromDir: Ino, fromName: FileName, toDir: Ino, toName: FileName): MaybePromise<Renamed> {
+  rename(
+    caller: Caller,
+    fromDir: Ino,
+    fromName: FileName,
+    toDir: Ino,
+    toName: FileName,
+    noReplace = false,
+  ): MaybePromise<Renamed> {
     const source = { dir: fromDir, name: fromName }
     const target = { dir: toDir, name: toName }
-    return this.#runner.run((op) => rename(op, caller, source, target))
+    return this.#runner.run((op) => rename(op, caller, source, target, noReplace))
   }
 
   link(caller: Caller, ino: Ino, dir: Ino, name: FileName): MaybePromise<DirChanged & { readonly inode: Inode }> {

@@ -42,6 +42,8 @@ export type AttributeChanges = {
   readonly size?: number
   readonly atime?: TimeChange
   readonly mtime?: TimeChange
+  /** With a size: the set-id bits go as if the caller were not the superuser. */
+  readonly dropSetId?: boolean
 }
 
 /** Initial attributes of a new object: `mode` already has the client's umask applied. */
@@ -110,11 +112,14 @@ export interface MatrixFs {
   readlink(caller: Caller, ino: Ino): MaybePromise<{ readonly inode: Inode; readonly target: string }>
   /** `trusted`: the gateway has checked permission at open; NFS lets the owner read regardless of mode (RFC 1813 4.4) and passes nothing. */
   read(caller: Caller, ino: Ino, offset: number, length: number, trusted?: boolean): MaybePromise<ReadResult>
-  /** Copies `data` before it returns. `stable`: resolves once data and metadata are durable; else they are by the next `commitFile`. */
+  /**
+   * Copies `data` before it returns. `stable`: resolves once data and metadata are durable; else they are by the next `commitFile`.
+   * At 'end': where the file ends when its lock is held, whoever else appends on whatever node.
+   */
   write(
     caller: Caller,
     ino: Ino,
-    offset: number,
+    offset: number | 'end',
     data: Buffer,
     stable: boolean,
     trusted?: boolean,
@@ -136,7 +141,15 @@ export interface MatrixFs {
   /** Removes a name that is not a directory's; the inode goes with its last name and last open. */
   remove(caller: Caller, dir: Ino, name: FileName): MaybePromise<DirChanged>
   rmdir(caller: Caller, dir: Ino, name: FileName): MaybePromise<DirChanged>
-  rename(caller: Caller, fromDir: Ino, fromName: FileName, toDir: Ino, toName: FileName): MaybePromise<Renamed>
+  /** `noReplace`: EEXIST when the new name is there already. */
+  rename(
+    caller: Caller,
+    fromDir: Ino,
+    fromName: FileName,
+    toDir: Ino,
+    toName: FileName,
+    noReplace?: boolean,
+  ): MaybePromise<Renamed>
   link(caller: Caller, ino: Ino, dir: Ino, name: FileName): MaybePromise<DirChanged & { readonly inode: Inode }>
   /** Entries after `cookie` (0: from the start), at most `limit`. */
   readdir(caller: Caller, dir: Ino, cookie: number, limit: number): MaybePromise<DirListing>

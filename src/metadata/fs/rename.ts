@@ -24,7 +24,7 @@ const MAX_DEPTH = 100_000
 /** A place for a name. */
 export type Place = { readonly dir: Ino; readonly name: FileName }
 
-export function rename(op: Op, caller: Caller, source: Place, target: Place): Renamed {
+export function rename(op: Op, caller: Caller, source: Place, target: Place, noReplace: boolean): Renamed {
   checkName(source.name)
   checkName(target.name)
   if (isDotName(source.name) || isDotName(target.name)) throw new FsError('EINVAL')
@@ -38,6 +38,7 @@ export function rename(op: Op, caller: Caller, source: Place, target: Place): Re
   const entry = op.entry(fromDir, source.name)
   if (!entry) throw new FsError('ENOENT')
   const over = op.entry(toDir, target.name)
+  if (over && noReplace) throw new FsError('EEXIST')
   const moves = entry.type === DIR && fromDir !== toDir
   if (moves) op.want(resourceId(RENAME_LOCK, 0), EX)
   op.want(inodeLock(entry.ino), EX)

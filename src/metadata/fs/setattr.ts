@@ -37,7 +37,7 @@ export function setattr(
     op.commit()
     return { before, inode, late: false }
   }
-  const late = applyTruncate(op, caller, inode, changes.size)
+  const late = applyTruncate(op, inode, changes.size, caller.uid !== 0 || changes.dropSetId === true)
   if (changes.atime !== undefined || changes.mtime !== undefined) {
     changeTimes(op, op.edit(inode), changes)
     op.commit()

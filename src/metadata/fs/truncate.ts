@@ -13,7 +13,6 @@ import { markDirty, missingBlock, tailToZero } from '../cache/fill.ts'
 import type { CachedInode } from '../cache/inode.ts'
 import { DIR, REG } from '../image/mutation.ts'
 import { MAX_EXTENTS_PER_TRANSACTION } from './drop-link.ts'
-import type { Caller } from './matrix-fs.ts'
 import type { Op } from './op.ts'
 import { withoutSetId } from './permission.ts'
 import { touchContent } from './times.ts'
@@ -27,15 +26,15 @@ export function needTruncatable(inode: CachedInode, size: number): void {
 }
 
 /**
- * Commits everything gathered in `op` together with the new size; the inode is locked EX. True when part of it is late: then
- * it is durable only after cleaning.
+ * Commits everything gathered in `op` together with the new size; the inode is locked EX. `dropSetId`: whoever does it may not
+ * keep the set-id bits. True when part of it is late: then it is durable only after cleaning.
  */
-export function applyTruncate(op: Op, caller: Caller, inode: CachedInode, size: number): boolean {
+export function applyTruncate(op: Op, inode: CachedInode, size: number, dropSetId: boolean): boolean {
   needTruncatable(inode, size)
   const { mount } = op
   op.quiet(inode)
   if (size > inode.committedSize && (inode.dirty || tailToZero(inode, size) !== undefined)) {
-    growLate(op, caller, inode, size)
+    growLate(op, inode, size, dropSetId)
     return true
   }
   const keepBlocks = Math.ceil(size / BLOCK_SIZE)
@@ -50,7 +49,7 @@ export function applyTruncate(op: Op, caller: Caller, inode: CachedInode, size: 
   const draft = op.edit(inode)
   draft.size = size
   touchContent(draft, mount.clock)
-  if (caller.uid !== 0) draft.mode = withoutSetId(draft)
+  if (dropSetId) draft.mode = withoutSetId(draft)
   op.commit()
   cut(op, inode, size)
   return false
@@ -61,13 +60,13 @@ function cut(op: Op, inode: CachedInode, size: number): void {
   discardFrom(op.mount, inode, size)
 }
 
-function growLate(op: Op, caller: Caller, inode: CachedInode, size: number): void {
+function growLate(op: Op, inode: CachedInode, size: number, dropSetId: boolean): void {
   const { mount } = op
   const missing = size > inode.size ? missingBlock(inode, size, size + 1) : undefined
   if (missing !== undefined) op.waitForContent(inode, missing * BLOCK_SIZE, (missing + 1) * BLOCK_SIZE)
   const draft = op.edit(inode)
   touchContent(draft, mount.clock)
-  if (caller.uid !== 0) draft.mode = withoutSetId(draft)
+  if (dropSetId) draft.mode = withoutSetId(draft)
   op.commit()
   const tail = tailToZero(inode, size)
   if (tail !== undefined) markDirty(mount.data, inode, tail)

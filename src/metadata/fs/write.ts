@@ -13,11 +13,12 @@ import type { Op } from './op.ts'
 import { need, withoutSetId } from './permission.ts'
 import { touchContent } from './times.ts'
 
-export function write(op: Op, caller: Caller, ino: Ino, offset: number, bytes: Buffer, trusted: boolean): Changed {
+export function write(op: Op, caller: Caller, ino: Ino, at: number | 'end', bytes: Buffer, trusted: boolean): Changed {
   const inode = op.inode(ino, EX)
   if (inode.type === DIR) throw new FsError('EISDIR')
   if (inode.type !== REG) throw new FsError('EINVAL', 'not a regular file')
   if (!trusted && caller.uid !== inode.uid) need(caller, inode, W_OK)
+  const offset = at === 'end' ? inode.size : at
   if (!Number.isSafeInteger(offset) || offset < 0) throw new FsError('EINVAL')
   const end = offset + bytes.length
   if (end > FILE_MAX) throw new FsError('EFBIG')
