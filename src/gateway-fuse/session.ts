@@ -1,0 +1,192 @@
+/**
+ * The protocol of one mount, without its device: requests in, replies out.
+ *
+ *  1. INIT settles what kernel and daemon may ask of each other. Until then nothing else comes.
+ *  2. A request is decoded and its verb run, in the turn in which it was read. When the verb answers at once, so does the session;
+ *     else the reply is built in the turn in which the verb answers. Any number is under way at once.
+ *  3. "Try again later" (a view changes, a peer is gone) is not for programs: the session itself tries again until the matrix
+ *     has settled or the mount ends.
+ *
+ * A mount's programs wait for nothing but what POSIX says: changes of metadata are answered when they are made, as on a local
+ * filesystem; fsync, and writes to a file opened with O_SYNC or O_DSYNC, when they are durable.
+ */
+import { isFsError } from '../base/errors.ts'
+import { isPromise, type MaybePromise } from '../base/maybe-promise.ts'
+import type { MatrixFs } from '../metadata/index.ts'
+import type { Clock, Log } from '../platform/index.ts'
+import { errnoOf } from './errno.ts'
+import { negotiate } from './negotiate.ts'
+import { Opens } from './opens.ts'
+import type { AnyOperation, Call } from './operations/operation.ts'
+import { operations } from './operations/table.ts'
+import { ENOSYS, opcodes } from './wire/constants.ts'
+import { Reply } from './wire/reply.ts'
+import type { Request } from './wire/request.ts'
+
+/** 'unwanted': whoever asked has gone, and the kernel with him what the reply would have told it. */
+export type Sent = 'sent' | 'unwanted'
+
+export type SessionOptions = {
+  readonly fs: MatrixFs
+  readonly clock: Clock
+  readonly log: Log
+  /** Writes one reply; it may be built anew as soon as this returns. */
+  send(parts: readonly Buffer[]): Sent
+}
+
+type Pending = {
+  readonly operation: AnyOperation
+  readonly call: Call
+  readonly args: unknown
+  readonly low: number
+  readonly high: number
+  /** How often it has been tried. */
+  runs: number
+}
+
+const FIRST_RETRY_MS = 5
+const MAX_RETRY_MS = 500
+
+export class Session {
+  readonly #options: SessionOptions
+  readonly #opens: Opens
+  readonly #reply = new Reply()
+  readonly #counts: number[] = []
+  #initialized: () => void = () => {}
+  /** Resolves once the kernel has said which version it speaks. */
+  readonly ready = new Promise<void>((resolve) => {
+    this.#initialized = resolve
+  })
+  #inFlight = 0
+  #idle: (() => void)[] = []
+  #ended = false
+
+  constructor(options: SessionOptions) {
+    this.#options = options
+    this.#opens = new Opens(options.fs)
+  }
+
+  /** Serves one request. */
+  serve(request: Request): void {
+    const { opcode, uniqueLow: low, uniqueHigh: high } = request
+    this.#counts[opcode] = (this.#counts[opcode] ?? 0) + 1
+    const operation = operations[opcode]
+    if (operation) this.#begin(operation, request, low, high)
+    else if (opcode === opcodes.INIT) this.#init(request, low, high)
+    // Node ids are inode numbers, and nothing is kept for those that the kernel knows: it may forget them as it likes.
+    else if (opcode !== opcodes.FORGET && opcode !== opcodes.BATCH_FORGET) {
+      this.#reply.begin()
+      this.#send(low, high, opcode === opcodes.DESTROY ? 0 : ENOSYS)
+    }
+  }
+
+  /** Nobody will be answered any more: what is open is closed. */
+  end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#opens.end()
+  }
+
+  /** Resolves once no verb is under way. */
+  async idle(): Promise<void> {
+    if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
+  }
+
+  /** `requests`: since the start, by operation. */
+  stats() {
+    const entries = Object.entries(opcodes).map(([name, opcode]) => [name, this.#counts[opcode] ?? 0] as const)
+    const requests: Record<string, number> = Object.fromEntries(entries.filter(([, count]) => count > 0))
+    return { inFlight: this.#inFlight, open: this.#opens.size, requests }
+  }
+
+  #init(request: Request, low: number, high: number): void {
+    this.#reply.begin()
+    const outcome = negotiate(request, this.#reply)
+    const { log } = this.#options
+    if (outcome.kind === 'refused') log.error({ kernel: outcome.kernel }, 'the kernel speaks another version of FUSE')
+    this.#send(low, high, outcome.kind === 'refused' ? outcome.errno : 0)
+    if (outcome.kind !== 'agreed') return
+    log.info({ kernel: outcome.kernel, sharedMappings: outcome.sharedMappings }, 'kernel and daemon agree')
+    this.#initialized()
+  }
+
+  #begin(operation: AnyOperation, request: Request, low: number, high: number): void {
+    let pending: Pending | undefined
+    let result: MaybePromise<unknown>
+    try {
+      const { fs } = this.#options
+      const call: Call = { fs, opens: this.#opens, ino: request.ino, uid: request.uid, gid: request.gid }
+      const args = operation.decode(request)
+      pending = { operation, call, args, low, high, runs: 1 }
+      result = operation.run(call, args)
+    } catch (error) {
+      if (pending && this.#passes(error)) {
+        operation.keep?.(pending.args)
+        this.#inFlight++
+        void this.#finish(pending, Promise.reject(error))
+      } else {
+        this.#send(low, high, errnoOf(error))
+      }
+      return
+    }
+    if (isPromise(result)) {
+      operation.keep?.(pending.args)
+      this.#inFlight++
+      void this.#finish(pending, result)
+    } else {
+      this.#answer(pending, result)
+    }
+  }
+
+  /** A broken invariant in here is nobody's to catch: it stops the node. */
+  async #finish(pending: Pending, first: Promise<unknown>): Promise<void> {
+    const { operation, call, args, low, high } = pending
+    for (let next: MaybePromise<unknown> = first; ; ) {
+      let result: unknown
+      try {
+        result = await next
+      } catch (error) {
+        if (this.#passes(error)) {
+          await this.#pause(pending.runs++)
+          next = attempt(() => operation.run(call, args))
+          continue
+        }
+        this.#send(low, high, errnoOf(error))
+        break
+      }
+      this.#answer(pending, result)
+      break
+    }
+    this.#inFlight--
+    if (this.#inFlight === 0) for (const wake of this.#idle.splice(0)) wake()
+  }
+
+  #passes(error: unknown): boolean {
+    return isFsError(error, 'EAGAIN') && !this.#ended
+  }
+
+  #pause(runs: number): Promise<void> {
+    const { clock } = this.#options
+    return new Promise((resolve) => clock.after(Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** runs), resolve))
+  }
+
+  #answer({ operation, call, args, low, high }: Pending, result: unknown): void {
+    operation.encode?.(this.#reply.begin(), result, args)
+    if (!operation.encode) this.#reply.begin()
+    if (this.#send(low, high, 0) === 'unwanted') operation.unanswered?.(call, result)
+  }
+
+  #send(low: number, high: number, errno: number): Sent {
+    if (this.#ended) return 'unwanted'
+    return this.#options.send(this.#reply.end(low, high, errno))
+  }
+}
+
+/** What it throws at once is as if it were rejected. */
+function attempt(run: () => MaybePromise<unknown>): MaybePromise<unknown> {
+  try {
+    return run()
+  } catch (error) {
+    return Promise.reject(error)
+  }
+}
