@@ -42,6 +42,8 @@ export type MatrixdConfig = {
   /** Absent: this node serves no HTTP. The caller's ids hold for every request. */
   readonly http?: { readonly listen: PeerAddress; readonly uid: number; readonly gid: number }
   readonly exports: readonly ConfiguredExport[]
+  /** Directories are absolute. */
+  readonly mounts: readonly { readonly filesystem: string; readonly directory: string }[]
   readonly cache: { readonly dataBytes: number }
   readonly log: { readonly level: LogLevel }
 }

@@ -82,6 +82,7 @@ function conflicts(output: unknown): string[] {
   for (const key of ['name', 'slot', 'mesh']) unique('nodes', nodes, key)
   unique('luns', tables(file.luns), 'url')
   unique('exports', tables(file.exports), 'path')
+  unique('mounts', tables(file.mounts), 'directory')
   const agents = Array.isArray(file.fencing?.agents) ? file.fencing.agents : []
   if (new Set(agents).size < agents.length) problems.push('fencing.agents: names an agent twice; allowed is once each')
 
@@ -171,6 +172,7 @@ function configOf(file: string, written: ConfigFile, secret: string): MatrixdCon
       anonUid,
       anonGid,
     })),
+    mounts: written.mounts.map(({ filesystem, directory }) => ({ filesystem, directory: resolve(folder, directory) })),
     cache: { dataBytes: cache.data },
     log,
   }

@@ -11,6 +11,8 @@ import { address, client, duration, isPath, name, oneOf, path, size, text, whole
 export const SECRET_MIN = 16
 /** Exports of one node: each is a name in every gateway. */
 export const MAX_EXPORTS = 1024
+/** Local mounts of one node. */
+export const MAX_MOUNTS = 256
 /** LUNs of one matrix. */
 export const MAX_LUNS = 256
 
@@ -141,6 +143,16 @@ const exports_ = v.pipe(
   v.maxLength(MAX_EXPORTS, `at most ${MAX_EXPORTS} exports`),
 )
 
+const mounts = v.pipe(
+  v.array(
+    v.strictObject({
+      filesystem: name('Filesystem of the matrix that is mounted on this machine (Linux, as root; docs/mount.md).'),
+      directory: path('Where: a directory that exists. What a node that died left mounted there is cleared first.'),
+    }),
+  ),
+  v.maxLength(MAX_MOUNTS, `at most ${MAX_MOUNTS} mounts`),
+)
+
 const cache = v.strictObject({
   data: v.optional(
     size('Memory for cached file data. Dirty data counts; when half of it is dirty, writers wait.', {
@@ -166,6 +178,7 @@ export const fileSchema = v.strictObject({
   nfs: v.optional(nfs),
   http: v.optional(http),
   exports: v.optional(exports_, []),
+  mounts: v.optional(mounts, []),
   cache: v.optional(cache, {}),
   log: v.optional(log, {}),
 })

@@ -32,6 +32,7 @@ export function demoCommand(): Command {
       `size of each of the two LUNs, such as 512MiB (default: ${formatSize(DEFAULT_LUN_BYTES)}; the files are sparse)`,
       sizeFrom(MIN_LUN_BYTES),
     )
+    .option('--mount', 'every node also mounts the filesystem on this machine, in DIR/mnt/NODE (Linux, as root)')
     .option('--reset', 'begin anew: delete the data kept there')
     .addHelpText(
       'after',
@@ -40,6 +41,7 @@ Prints how to reach each node, and then "matrix ready" on a line of its own. DIR
 
 Examples:
   matrix demo
+  matrix demo --mount
   matrix demo --nodes 5 --dir /tmp/demo --base-port 30000 --lun-size 1GiB
   matrix demo start-node n2 --dir /tmp/demo`,
     )

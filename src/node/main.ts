@@ -123,6 +123,7 @@ function describe(config: MatrixdConfig): string {
     `  lease ${timings.leaseMs} ms; taken over at the latest ${timings.observedDeadMs} ms after the last sign of life`,
     `  NFS: ${nfs ? formatAddress(nfs.listen) : 'not served'}`,
     `  HTTP: ${http ? formatAddress(http.listen) : 'not served'}`,
+    ...config.mounts.map((each) => `  mount ${each.directory}: filesystem ${each.filesystem}`),
     ...config.exports.map((each) => `  export ${each.path}: filesystem ${each.filesystem}, ${each.access}`),
   ]
   return `${lines.join('\n')}\n`

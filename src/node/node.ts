@@ -20,6 +20,7 @@ import { realThreads } from '../platform/real/threads.ts'
 import { createTcpTransport } from '../platform/real/transport.ts'
 import { KillAgent, LeaseAgent, type Lun, openLun, startLeaseThread } from '../san/index.ts'
 import { NodeCore } from './core.ts'
+import { LocalMounts } from './local-mounts.ts'
 
 /** How a stopped node ends its process (sysexits.h): a supervisor starts it again after EXIT_HALTED. */
 export const EXIT_HALTED = 75
@@ -31,7 +32,7 @@ export type NodeHooks = {
 }
 
 export type RunningNode = {
-  /** Resolves once every filesystem is served by every configured gateway. */
+  /** Resolves once every filesystem is served by every configured gateway, and mounted where it should be. */
   readonly ready: Promise<void>
   /** Clean end. */
   stop(): Promise<void>
@@ -107,15 +108,17 @@ class Gateways {
   readonly #log: Log
   #nfs: NfsServer | undefined
   #http: HttpGateway | undefined
+  readonly #mounts: LocalMounts
 
   constructor(config: MatrixdConfig, core: NodeCore, log: Log) {
     this.#config = config
     this.#core = core
     this.#log = log
+    this.#mounts = new LocalMounts({ filesystems: () => core.mounts.map(({ fs }) => fs), clock: realClock, log })
   }
 
   async listen(): Promise<void> {
-    const { nfs, http, exports } = this.#config
+    const { nfs, http, exports, mounts } = this.#config
     const served = exports.map((exported) => {
       const mount = this.#core.mounts.find(({ record }) => record.name === exported.filesystem)
       if (!mount) {
@@ -144,10 +147,11 @@ class Gateways {
       this.#http = new HttpGateway({ exports: () => list, log: this.#log, clock: realClock })
       await this.#http.listen(http.listen.host, http.listen.port)
     }
+    for (const { filesystem, directory } of mounts) await this.#mounts.mount(filesystem, directory)
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#nfs?.close(), this.#http?.close()])
+    await Promise.all([this.#nfs?.close(), this.#http?.close(), this.#mounts.close()])
   }
 }
 

@@ -9,12 +9,13 @@
  *  5. Ctrl-C or SIGTERM stops all nodes cleanly, also those that `start-node` started. A later one kills them.
  */
 import { randomBytes } from 'node:crypto'
-import { chmodSync, existsSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { onStopSignal, replaceFile } from '../../../config/index.ts'
 import { MatrixError } from '../../base/errors.ts'
 import { formatSize, GiB, MiB } from '../../base/units.ts'
+import { clearStaleMount } from '../../gateway-fuse/index.ts'
 import { createFilesystem, formatMatrix } from '../provision.ts'
 import { formatTable, say } from '../table.ts'
 import { lockFolder, runningDemo } from './demo-lock.ts'
@@ -41,6 +42,8 @@ export type DemoOptions = {
   /** Left out: that of the kept data, else DEFAULT_LUN_BYTES. */
   readonly lunBytes?: number
   readonly reset?: boolean
+  /** Every node mounts the filesystem in DIR/mnt/<node>. */
+  readonly mount?: boolean
 }
 
 export const DEFAULT_LUN_BYTES = 8 * GiB
@@ -56,6 +59,7 @@ export async function runDemo(options: DemoOptions): Promise<void> {
   const lock = lockFolder(layout)
   try {
     await stopLeftovers(layout)
+    await clearMounts(layout)
     if (options.reset && existsSync(layout.settingsFile)) removeData(layout)
     const settings = settle(layout, options)
     say(`matrixfs demo in ${layout.dir}`)
@@ -74,6 +78,7 @@ export async function runDemo(options: DemoOptions): Promise<void> {
       lock.stopping()
       rmSync(layout.matrixFile, { force: true })
       await stopAll(nodes, stopping)
+      await clearMounts(layout)
     }
   } finally {
     lock.release()
@@ -105,10 +110,10 @@ class StopRequest {
 }
 
 /** The settings of this start; throws when they do not fit the kept data. */
-function settle(layout: DemoLayout, { nodes, basePort, lunBytes }: DemoOptions): DemoSettings {
+function settle(layout: DemoLayout, { nodes, basePort, lunBytes, mount = false }: DemoOptions): DemoSettings {
   const kept = layout.readSettings()
   if (!kept?.provisioned) {
-    return { nodes, basePort, lunBytes: lunBytes ?? DEFAULT_LUN_BYTES, provisioned: false }
+    return { nodes, basePort, lunBytes: lunBytes ?? DEFAULT_LUN_BYTES, mount, provisioned: false }
   }
   if (lunBytes !== undefined && lunBytes !== kept.lunBytes) {
     throw new MatrixError(
@@ -121,7 +126,7 @@ function settle(layout: DemoLayout, { nodes, basePort, lunBytes }: DemoOptions):
     throw new MatrixError('not-found', `${layout.lunFile(name)} is gone, and data with it; --reset begins anew`)
   }
   // Slots for MAX_NODES nodes are laid out, so the number of nodes may change from start to start.
-  return { ...kept, nodes, basePort }
+  return { ...kept, nodes, basePort, mount }
 }
 
 async function stopLeftovers(layout: DemoLayout): Promise<void> {
@@ -132,6 +137,12 @@ async function stopLeftovers(layout: DemoLayout): Promise<void> {
     say(`  stopping ${name} (pid ${run.process.pid}), left by a demo that was killed`)
     await node.stop()
   }
+}
+
+/** Takes away what nodes that were killed left mounted. No node runs. */
+async function clearMounts(layout: DemoLayout): Promise<void> {
+  if (!existsSync(layout.mountsFolder)) return
+  for (const name of nodeNames(MAX_NODES)) await clearStaleMount(layout.mountFolder(name))
 }
 
 /** Removes what a demo keeps, and nothing else. The settings go first: without them what is left counts as unfinished. */
@@ -176,7 +187,7 @@ async function provision(layout: DemoLayout, settings: DemoSettings): Promise<vo
 async function refuseForeignFolder(layout: DemoLayout): Promise<void> {
   if (layout.readSettings()) return
   const names = await readdir(layout.dir)
-  const ours = new Set<string>(['run', 'demo.json', 'secret', 'matrix.json'])
+  const ours = new Set<string>(['run', 'mnt', 'demo.json', 'secret', 'matrix.json'])
   const foreign = names.filter((name) => !ours.has(name))
   if (foreign.length === 0) return
   throw new MatrixError(
@@ -188,6 +199,7 @@ async function refuseForeignFolder(layout: DemoLayout): Promise<void> {
 function writeConfigs(layout: DemoLayout, settings: DemoSettings): void {
   rmSync(layout.matrixFile, { force: true })
   nodeNames(settings.nodes).forEach((name, index) => {
+    if (settings.mount) mkdirSync(layout.mountFolder(name), { recursive: true })
     replaceFile(layout.configFile(name), nodeConfigText(settings, index + 1))
   })
 }
@@ -207,10 +219,12 @@ async function startAll(nodes: readonly NodeProcess[], stopping: StopRequest): P
 function announce(layout: DemoLayout, settings: DemoSettings): void {
   const rows = nodeNames(settings.nodes).map((name, index) => {
     const { nfs, http } = portsOf(settings.basePort, index + 1)
-    return [name, `http://${HOST}:${http}/${FILESYSTEM}/`, mountLine(nfs)]
+    const mount = settings.mount ? [layout.mountFolder(name)] : []
+    return [name, `http://${HOST}:${http}/${FILESYSTEM}/`, ...mount, mountLine(nfs)]
   })
+  const mounted = settings.mount ? ['mounted at'] : []
   say('')
-  say(formatTable(['node', 'HTTP and WebDAV', 'NFS (as root)'], rows))
+  say(formatTable(['node', 'HTTP and WebDAV', ...mounted, 'NFS (as root)'], rows))
   say('')
   say(`Every node serves the same files. Kill one (pids in ${layout.matrixFile}) and go on at another;`)
   say(`bring it back with: ${startCommand('NAME', layout)}`)

@@ -10,6 +10,7 @@
  *     DIR/n1.toml            its configuration, written anew at every start
  *     DIR/n1.log             its log
  *     DIR/n1/                its local image
+ *     DIR/mnt/n1/            where it mounts the filesystem (--mount)
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -27,6 +28,8 @@ const settingsSchema = v.object({
   nodes: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_NODES)),
   basePort: v.pipe(v.number(), v.integer()),
   lunBytes: v.pipe(v.number(), v.integer()),
+  /** Every node mounts the filesystem on this machine. */
+  mount: v.optional(v.boolean(), false),
   /** False until the LUNs are labelled and the filesystem is made: a start that finds it so makes them anew. */
   provisioned: v.boolean(),
 })
@@ -74,6 +77,12 @@ export class DemoLayout {
   stateFolder(name: string): string {
     return join(this.dir, name)
   }
+  get mountsFolder(): string {
+    return join(this.dir, 'mnt')
+  }
+  mountFolder(name: string): string {
+    return join(this.mountsFolder, name)
+  }
   configFile(name: string): string {
     return join(this.dir, `${name}.toml`)
   }
@@ -115,6 +124,11 @@ mesh = "${HOST}:${portsOf(settings.basePort, slot + 1).mesh}"
 `,
   )
   const luns = LUN_NAMES.map((name) => `[[luns]]\nurl = "file:${name}.img"\n`)
+  const mount = `
+[[mounts]]
+filesystem = "${FILESYSTEM}"
+directory = "mnt/n${number}"
+`
   return `# Written by matrix demo at every start: changes here are lost.
 [matrix]
 name = "${MATRIX_NAME}"
@@ -139,5 +153,5 @@ path = "/${FILESYSTEM}"
 filesystem = "${FILESYSTEM}"
 clients = ["127.0.0.0/8"]
 squash = "none"
-`
+${settings.mount ? mount : ''}`
 }

@@ -25,6 +25,8 @@ export type MatrixFile = {
     readonly pid: number
     readonly nfs: { readonly host: string; readonly port: number; readonly mountPort: number; readonly export: string }
     readonly http: { readonly url: string }
+    /** Where the node has mounted the filesystem; absent without --mount. */
+    readonly mount?: string
   }[]
   readonly luns: readonly { readonly name: string; readonly path: string }[]
 }
@@ -42,6 +44,7 @@ export function describeMatrix(layout: DemoLayout, settings: DemoSettings): Matr
         pid: readRunFile(layout.runFile(name))?.process.pid ?? 0,
         nfs: { host: HOST, port: nfs, mountPort: nfs, export: `/${FILESYSTEM}` },
         http: { url: `http://${HOST}:${http}/${FILESYSTEM}/` },
+        ...(settings.mount && { mount: layout.mountFolder(name) }),
       }
     }),
     luns: LUN_NAMES.map((name) => ({ name, path: layout.lunFile(name) })),

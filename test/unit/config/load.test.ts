@@ -73,8 +73,19 @@ test('what may be left out has its default', () => {
   assert.is(config.nfs, undefined)
   assert.is(config.http, undefined)
   assert.equal(config.exports, [])
+  assert.equal(config.mounts, [])
   assert.is(config.log.level, 'info')
   assert.equal(config.node.mesh, { host: '::1', port: 7001 })
+})
+
+test('mounts: relative directories are below the file, each is named once', () => {
+  const mounts = (...directories: string[]) =>
+    sample + directories.map((directory) => `[[mounts]]\nfilesystem = "home"\ndirectory = "${directory}"\n`).join('')
+  assert.equal(loadConfig('/etc/matrix/m.toml', host(mounts('mnt', '/home'))).mounts, [
+    { filesystem: 'home', directory: '/etc/matrix/mnt' },
+    { filesystem: 'home', directory: '/home' },
+  ])
+  assert.throws(() => loadConfig('/etc/matrix/m.toml', host(mounts('/m', '/m'))), /mounts\[1\].directory.*mounts\[0\]/)
 })
 
 for (const [what, edits, problem] of [

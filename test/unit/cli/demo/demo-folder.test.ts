@@ -15,7 +15,7 @@ import { checkPorts } from '../../../../src/cli/demo/ports.ts'
 import { realProcesses } from '../../../../src/platform/real/processes.ts'
 
 const test = suite<{ layout: DemoLayout }>('demo folder')
-const settings: DemoSettings = { nodes: 3, basePort: 23_000, lunBytes: 128 * MiB, provisioned: true }
+const settings: DemoSettings = { nodes: 3, basePort: 23_000, lunBytes: 128 * MiB, mount: false, provisioned: true }
 
 test.before.each((context) => {
   context.layout = new DemoLayout(mkdtempSync(join(tmpdir(), 'matrixfs-demo-')))
@@ -43,7 +43,17 @@ test("every node's configuration file is right, and they agree", ({ layout }) =>
       ['lun1', 'lun2'].map((name) => `file:${layout.lunFile(name)}`),
     )
     assert.is(config.nfs?.listen.port, 23_000 + 100 * (index + 1) + 49)
+    assert.equal(config.mounts, [])
   })
+})
+
+test('with --mount every node has a mount of its own, and matrix.json says where', ({ layout }) => {
+  const mounting = { ...settings, mount: true }
+  writeFileSync(layout.secretFile, 'x'.repeat(64), { mode: 0o600 })
+  writeFileSync(layout.configFile('n2'), nodeConfigText(mounting, 2))
+  const directory = join(layout.dir, 'mnt/n2')
+  assert.equal(loadConfig(layout.configFile('n2')).mounts, [{ filesystem: 'home', directory }])
+  assert.is(writeMatrixFile(layout, mounting).nodes[1]?.mount, directory)
 })
 
 test('matrix.json has the keys that other tools rely on', ({ layout }) => {
@@ -104,6 +114,9 @@ test('bad input: damaged settings are told, not guessed', ({ layout }) => {
   }
   layout.writeSettings(settings)
   assert.equal(layout.readSettings(), settings)
+  const { mount, ...older } = settings
+  writeFileSync(layout.settingsFile, JSON.stringify(older))
+  assert.equal(layout.readSettings(), { ...settings, mount: false }, 'a folder of a version without mounts')
 })
 
 test('a log line reads as a sentence, and anything else as it is', () => {

@@ -1,0 +1,80 @@
+/**
+ * The local mounts of one node: those of its configuration, and those that `matrix mount` asks for while it runs (control.ts).
+ * A mount that somebody else unmounts is forgotten; all that are left are unmounted when the node stops.
+ */
+import { MatrixError } from '../base/errors.ts'
+import { FuseMount } from '../gateway-fuse/index.ts'
+import type { MatrixFs } from '../metadata/index.ts'
+import type { Clock, Log } from '../platform/index.ts'
+
+export type LocalMountsOptions = {
+  /** The filesystems that this node serves now. */
+  readonly filesystems: () => readonly MatrixFs[]
+  readonly clock: Clock
+  readonly log: Log
+}
+
+export class LocalMounts {
+  readonly #options: LocalMountsOptions
+  readonly #mounts = new Set<FuseMount>()
+  /** One change at a time: two requests for one directory must not cross. */
+  #last: Promise<unknown> = Promise.resolve()
+  #closed = false
+
+  constructor(options: LocalMountsOptions) {
+    this.#options = options
+  }
+
+  /** Rejects with a MatrixError that says what to do. */
+  mount(filesystem: string, directory: string): Promise<FuseMount> {
+    return this.#inTurn(async () => {
+      if (this.#closed) throw new MatrixError('withdrawn', 'the node is stopping')
+      const { filesystems, clock, log } = this.#options
+      const fs = filesystems().find(({ name }) => name === filesystem)
+      if (!fs) {
+        const known = filesystems().map(({ name }) => name)
+        throw new MatrixError(
+          'not-found',
+          `the matrix has no filesystem "${filesystem}" that could be mounted (it has: ${known.join(', ') || 'none'})`,
+        )
+      }
+      const mount: FuseMount = await FuseMount.start({
+        ...{ fs, directory, clock, log },
+        onEnd: () => this.#mounts.delete(mount),
+      })
+      this.#mounts.add(mount)
+      return mount
+    })
+  }
+
+  /** Rejects with MatrixError 'not-found'; 'in-use' unless `lazy`. */
+  unmount(directory: string, lazy: boolean): Promise<void> {
+    return this.#inTurn(async () => {
+      const mount = [...this.#mounts].find((each) => each.directory === directory)
+      if (!mount) {
+        const known = [...this.#mounts].map((each) => each.directory)
+        throw new MatrixError(
+          'not-found',
+          `nothing of this node is mounted at ${directory} (it has: ${known.join(', ') || 'none'})`,
+        )
+      }
+      await (lazy ? mount.stop() : mount.stopIfIdle())
+      this.#mounts.delete(mount)
+    })
+  }
+
+  /** Unmounts everything. */
+  close(): Promise<void> {
+    this.#closed = true
+    return this.#inTurn(async () => {
+      await Promise.all([...this.#mounts].map((mount) => mount.stop()))
+      this.#mounts.clear()
+    })
+  }
+
+  #inTurn<T>(action: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(action)
+    this.#last = result.catch(() => {})
+    return result
+  }
+}
