@@ -3,6 +3,7 @@
  * load.ts, what the program gets in config.ts), the run file, exit codes.
  */
 export * from './config.ts'
+export * from './control.ts'
 export { type ConfigFiles, loadConfig } from './load.ts'
 export * from './program.ts'
 export * from './run-file.ts'

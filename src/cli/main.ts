@@ -8,6 +8,7 @@ import { exitCodeOf, exitCodes, programVersion, showError } from '../../config/i
 import { demoCommand } from './demo-command.ts'
 import { fsCommand } from './fs-command.ts'
 import { lunCommand } from './lun-command.ts'
+import { mountCommand, umountCommand } from './mount-command.ts'
 import { UsageError } from './option-values.ts'
 import { statusCommand } from './status-command.ts'
 
@@ -18,6 +19,8 @@ const program = new Command('matrix')
   .addCommand(statusCommand())
   .addCommand(lunCommand())
   .addCommand(fsCommand())
+  .addCommand(mountCommand())
+  .addCommand(umountCommand())
   .addHelpText(
     'after',
     `

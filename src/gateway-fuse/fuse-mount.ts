@@ -31,6 +31,8 @@ export class FuseMount {
   readonly filesystem: string
   /** Where it is: the real path. */
   readonly directory: string
+  /** Where it was asked for, perhaps by way of symbolic links. */
+  readonly requested: string
   readonly #options: FuseMountOptions
   readonly #device: FuseDevice
   readonly #session: Session
@@ -58,6 +60,7 @@ export class FuseMount {
     const { fs, clock } = options
     this.filesystem = fs.name
     this.directory = directory
+    this.requested = options.directory
     this.#options = options
     this.#device = device
     this.#log = options.log.child({ gateway: 'fuse', filesystem: fs.name, directory })

@@ -25,6 +25,10 @@ export class LocalMounts {
     this.#options = options
   }
 
+  get list(): readonly FuseMount[] {
+    return [...this.#mounts]
+  }
+
   /** Rejects with a MatrixError that says what to do. */
   mount(filesystem: string, directory: string): Promise<FuseMount> {
     return this.#inTurn(async () => {
@@ -50,9 +54,9 @@ export class LocalMounts {
   /** Rejects with MatrixError 'not-found'; 'in-use' unless `lazy`. */
   unmount(directory: string, lazy: boolean): Promise<void> {
     return this.#inTurn(async () => {
-      const mount = [...this.#mounts].find((each) => each.directory === directory)
+      const mount = this.list.find((each) => each.directory === directory || each.requested === directory)
       if (!mount) {
-        const known = [...this.#mounts].map((each) => each.directory)
+        const known = this.list.map((each) => each.directory)
         throw new MatrixError(
           'not-found',
           `nothing of this node is mounted at ${directory} (it has: ${known.join(', ') || 'none'})`,
@@ -67,7 +71,7 @@ export class LocalMounts {
   close(): Promise<void> {
     this.#closed = true
     return this.#inTurn(async () => {
-      await Promise.all([...this.#mounts].map((mount) => mount.stop()))
+      await Promise.all(this.list.map((mount) => mount.stop()))
       this.#mounts.clear()
     })
   }

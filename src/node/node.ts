@@ -6,7 +6,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import type { MatrixdConfig } from '../../config/index.ts'
+import type { ControlRequest, MatrixdConfig } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
 import { Prng } from '../base/prng.ts'
 import { makeExport, type Squash } from '../export/index.ts'
@@ -19,6 +19,7 @@ import { realProcesses } from '../platform/real/processes.ts'
 import { realThreads } from '../platform/real/threads.ts'
 import { createTcpTransport } from '../platform/real/transport.ts'
 import { KillAgent, LeaseAgent, type Lun, openLun, startLeaseThread } from '../san/index.ts'
+import { ControlServer } from './control.ts'
 import { NodeCore } from './core.ts'
 import { LocalMounts } from './local-mounts.ts'
 
@@ -101,6 +102,8 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   }
 }
 
+type FuseMountFacts = { readonly filesystem: string; readonly directory: string }
+
 /** The protocols of one node. */
 class Gateways {
   readonly #config: MatrixdConfig
@@ -109,12 +112,14 @@ class Gateways {
   #nfs: NfsServer | undefined
   #http: HttpGateway | undefined
   readonly #mounts: LocalMounts
+  readonly #control: ControlServer
 
   constructor(config: MatrixdConfig, core: NodeCore, log: Log) {
     this.#config = config
     this.#core = core
     this.#log = log
     this.#mounts = new LocalMounts({ filesystems: () => core.mounts.map(({ fs }) => fs), clock: realClock, log })
+    this.#control = new ControlServer((request) => this.#order(request), log)
   }
 
   async listen(): Promise<void> {
@@ -148,9 +153,24 @@ class Gateways {
       await this.#http.listen(http.listen.host, http.listen.port)
     }
     for (const { filesystem, directory } of mounts) await this.#mounts.mount(filesystem, directory)
+    await this.#control.listen(this.#config.stateDir)
+  }
+
+  /** What `matrix` asks of the running node. */
+  async #order(request: ControlRequest): Promise<{ directory?: string; mounts?: FuseMountFacts[] }> {
+    switch (request.command) {
+      case 'mount':
+        return { directory: (await this.#mounts.mount(request.filesystem, request.directory)).directory }
+      case 'umount':
+        await this.#mounts.unmount(request.directory, request.lazy)
+        return {}
+      case 'mounts':
+        return { mounts: this.#mounts.list.map(({ filesystem, directory }) => ({ filesystem, directory })) }
+    }
   }
 
   async close(): Promise<void> {
+    await this.#control.close()
     await Promise.all([this.#nfs?.close(), this.#http?.close(), this.#mounts.close()])
   }
 }
