@@ -70,7 +70,7 @@ async function runCase(
   paths: string[],
   filesystem: string,
 ): Promise<CaseResult & { hung: boolean }> {
-  const trial = new Trial(port, one, filesystem)
+  const trial = new Trial(port, one.code, filesystem)
   const { code, rule } = one
   let hung = false
   const broke = (error: unknown): void => {

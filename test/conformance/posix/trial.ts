@@ -7,7 +7,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CallError } from './agent.ts'
 import { type Attributes, Calls, type Handle, type Kind, type Pending, type Port, type Time } from './calls.ts'
 import { allowed } from './differences.ts'
-import type { Case } from './rules.ts'
 import { root } from './users.ts'
 
 export type Failure = { readonly what: string; readonly expected: string; readonly found: string }
@@ -23,7 +22,7 @@ export class Trial extends Calls {
   readonly failures: Failure[] = []
   asserted = 0
 
-  constructor(port: Port, { code }: Case, filesystem: string) {
+  constructor(port: Port, code: string, filesystem: string) {
     super(port, root)
     this.code = code
     this.filesystem = filesystem
