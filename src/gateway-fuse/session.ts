@@ -19,7 +19,7 @@ import { negotiate } from './negotiate.ts'
 import { Opens } from './opens.ts'
 import type { AnyOperation, Call } from './operations/operation.ts'
 import { operations } from './operations/table.ts'
-import { ENOSYS, opcodes } from './wire/constants.ts'
+import { ENOENT, ENOSYS, opcodes } from './wire/constants.ts'
 import { Reply } from './wire/reply.ts'
 import type { Request } from './wire/request.ts'
 
@@ -125,7 +125,7 @@ export class Session {
         this.#inFlight++
         void this.#finish(pending, Promise.reject(error))
       } else {
-        this.#send(low, high, errnoOf(error))
+        this.#fail(operation, error, low, high)
       }
       return
     }
@@ -151,7 +151,7 @@ export class Session {
           next = attempt(() => operation.run(call, args))
           continue
         }
-        this.#send(low, high, errnoOf(error))
+        this.#fail(operation, error, low, high)
         break
       }
       this.#answer(pending, result)
@@ -174,6 +174,11 @@ export class Session {
     operation.encode?.(this.#reply.begin(), result, args)
     if (!operation.encode) this.#reply.begin()
     if (this.#send(low, high, 0) === 'unwanted') operation.unanswered?.(call, result)
+  }
+
+  #fail(operation: AnyOperation, error: unknown, low: number, high: number): void {
+    const absent = operation.inDirectory && isFsError(error, 'ESTALE')
+    this.#send(low, high, absent ? ENOENT : errnoOf(error))
   }
 
   #send(low: number, high: number, errno: number): Sent {

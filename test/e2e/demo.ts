@@ -12,6 +12,8 @@ export type DemoNode = {
   readonly pid: number
   readonly nfs: { readonly host: string; readonly port: number; readonly mountPort: number; readonly export: string }
   readonly http: { readonly url: string }
+  /** With `mount`: where the filesystem is mounted. */
+  readonly mount?: string
 }
 export type DemoMatrix = {
   readonly matrix: string
@@ -24,6 +26,8 @@ export type DemoOptions = {
   readonly nodes?: number
   readonly basePort?: number
   readonly lunSize?: string
+  /** Every node mounts the filesystem on this machine. */
+  readonly mount?: boolean
 }
 
 const root = new URL('../..', import.meta.url).pathname
@@ -56,8 +60,9 @@ export class Demo {
 
   /** Starts it; resolves with the milliseconds to `matrix ready`. */
   async start(): Promise<number> {
-    const { nodes = 3, basePort = 24000, lunSize = '8GiB' } = this.options
+    const { nodes = 3, basePort = 24000, lunSize = '8GiB', mount = false } = this.options
     const args = ['demo', '--dir', this.dir, '--nodes', `${nodes}`, '--base-port', `${basePort}`, '--lun-size', lunSize]
+    if (mount) args.push('--mount')
     const began = performance.now()
     this.output = ''
     const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })

@@ -29,6 +29,7 @@ type ReaddirArgs = { readonly cookie: number; readonly size: number }
 
 export const readdir: Operation<ReaddirArgs, DirListing> = {
   name: 'READDIR',
+  inDirectory: true,
   decode: (request) => ({ cookie: request.u64(r.offset), size: request.u32(r.size) }),
   run: ({ fs, ino }, { cookie, size }) => fs.readdir(superuser, ino, cookie, Math.max(1, Math.floor(size / MIN_ENTRY))),
   /** As many entries as have room; the kernel goes on behind the last. */

@@ -60,6 +60,7 @@ type CreateArgs = { readonly name: string; readonly mode: number; readonly exclu
  */
 export const create: Operation<CreateArgs, Inode> = {
   name: 'CREATE',
+  inDirectory: true,
   decode: (request) => ({
     name: request.name(createIn.size),
     mode: request.u32(cr.mode),

@@ -12,6 +12,7 @@ const inodeOf = ({ inode }: { readonly inode: Inode }) => inode
 
 export const lookup: Operation<string, Inode> = {
   name: 'LOOKUP',
+  inDirectory: true,
   decode: (request) => request.name(),
   run: ({ fs, ino }, name) => then(fs.lookup(superuser, ino, name), inodeOf),
   encode: encodeEntry,
@@ -26,6 +27,7 @@ export const readlink: Operation<undefined, string> = {
 
 export const symlink: Operation<{ name: string; target: string }, Inode> = {
   name: 'SYMLINK',
+  inDirectory: true,
   decode: (request) => ({ name: request.name(), target: request.nextName() }),
   run(call, { name, target }) {
     return then(call.fs.symlink(maker(call), call.ino, name, target, born(call, 0o777)), inodeOf)
@@ -37,6 +39,7 @@ const m = offsetsOf(mknodIn)
 
 export const mknod: Operation<{ name: string; mode: number; type: FileType; rdev: number }, Inode> = {
   name: 'MKNOD',
+  inDirectory: true,
   decode(request) {
     const mode = request.u32(m.mode)
     const type = typeOfMode(mode)
@@ -57,6 +60,7 @@ const d = offsetsOf(mkdirIn)
 
 export const mkdir: Operation<{ name: string; mode: number }, Inode> = {
   name: 'MKDIR',
+  inDirectory: true,
   decode: (request) => ({ name: request.name(mkdirIn.size), mode: request.u32(d.mode) }),
   run: (call, { name, mode }) => then(call.fs.mkdir(maker(call), call.ino, name, born(call, mode)), inodeOf),
   encode: encodeEntry,
@@ -66,6 +70,7 @@ const l = offsetsOf(linkIn)
 
 export const link: Operation<{ name: string; target: Ino }, Inode> = {
   name: 'LINK',
+  inDirectory: true,
   decode: (request) => ({ name: request.name(linkIn.size), target: request.u64(l.oldnodeid) }),
   run: ({ fs, ino }, { name, target }) => then(fs.link(superuser, target, ino, name), inodeOf),
   encode: encodeEntry,
@@ -73,12 +78,14 @@ export const link: Operation<{ name: string; target: Ino }, Inode> = {
 
 export const unlink: Operation<string, unknown> = {
   name: 'UNLINK',
+  inDirectory: true,
   decode: (request) => request.name(),
   run: ({ fs, ino }, name) => fs.remove(superuser, ino, name),
 }
 
 export const rmdir: Operation<string, unknown> = {
   name: 'RMDIR',
+  inDirectory: true,
   decode: (request) => request.name(),
   run: ({ fs, ino }, name) => fs.rmdir(superuser, ino, name),
 }
@@ -92,6 +99,7 @@ const r = offsetsOf(renameIn)
 
 export const rename: Operation<RenameArgs, unknown> = {
   name: 'RENAME',
+  inDirectory: true,
   decode(request) {
     return { from: request.name(renameIn.size), to: request.nextName(), toDir: request.u64(r.newdir), noReplace: false }
   },
@@ -103,6 +111,7 @@ const r2 = offsetsOf(rename2In)
 /** renameat2(2). EXCHANGE and WHITEOUT are not there. */
 export const rename2: Operation<RenameArgs, unknown> = {
   name: 'RENAME2',
+  inDirectory: true,
   decode(request) {
     const flags = request.u32(r2.flags)
     if ((flags & ~RENAME_NOREPLACE) !== 0) throw new FuseFailure(EINVAL)

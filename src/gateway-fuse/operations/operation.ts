@@ -29,6 +29,8 @@ export type Call = {
 
 export interface Operation<A, R> {
   readonly name: OpcodeName
+  /** It works on names in a directory: one that has been removed has none, and takes none (ENOENT instead of ESTALE). */
+  readonly inDirectory?: true
   decode(request: Request): A
   /** Makes the arguments last beyond this turn. Absent: they do anyway. */
   keep?(args: A): void
