@@ -12,6 +12,7 @@ import errno
 import json
 import mmap
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -158,6 +159,7 @@ def unsigned(value):
 def enter(paths):
     global standing
     leave()
+    do_limit_size(-1)
     for path in paths:
         case_dirs.append(os.open(raw(path), os.O_PATH | os.O_DIRECTORY))
 
@@ -287,6 +289,11 @@ def do_end(handle):
     child.wait()
 
 
+def do_listings(path, rounds):
+    """The names of a directory, several times over."""
+    return [do_list(path) for _ in range(rounds)]
+
+
 def do_append(handle, tag, length, count):
     """`count` writes of `length` bytes each, on a descriptor that is open for appending."""
     record = raw((tag + "." * length)[:length - 1] + "\n")
@@ -332,6 +339,11 @@ def do_map_write(handle, length, at, data):
     with mmap.mmap(fd_of(handle), length, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE) as area:
         area[at:at + len(data)] = raw(data)
         area.flush()
+
+
+def do_limit_size(size):
+    """RLIMIT_FSIZE of this agent; -1 lifts it."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 def remove_tree(name, parent):
@@ -423,12 +435,14 @@ CALLS = {
     "writeFile": do_write_file,
     "readFile": do_read_file,
     "list": do_list,
+    "listings": do_listings,
     "start": do_start,
     "end": do_end,
     "append": do_append,
     "churn": do_churn,
     "tally": do_tally,
     "makeMany": do_make_many,
+    "limitSize": do_limit_size,
     "mapRead": do_map_read,
     "mapWrite": do_map_write,
     "now": lambda: divmod(clock_ns(), 10**9),

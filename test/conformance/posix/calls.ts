@@ -4,7 +4,7 @@
  * several nodes), each call that changes something goes to the next one, and what looks at it goes to the one after.
  */
 import { Agent, type Request } from './agent.ts'
-import type { User } from './users.ts'
+import { root, type User } from './users.ts'
 
 export type Time = readonly [seconds: number, nanoseconds: number]
 export type TimeToSet = Time | 'now' | 'omit'
@@ -123,7 +123,8 @@ export class Calls {
 
   #send<T>(way: Way, call: string, ...args: unknown[]): Pending<T> {
     const { uid, gid, groups, name } = this.user
-    const dir = this.port.side(way)
+    // processes beside one another each stay at a directory of their own
+    const dir = this.process > 0 ? this.process % this.port.sides : this.port.side(way)
     const request: Request = { call, args, dir, uid, gid, groups, umask: this.mask }
     const through = this.port.sides > 1 && way !== 'descriptor' ? ` through directory ${dir + 1}` : ''
     const what = `${call}(${args.map(shown).join(', ')})${uid === 0 ? '' : ` by ${name}`}${through}`
@@ -240,6 +241,13 @@ export class Calls {
   }
   pathconf(path: string, name: string): Pending<number> {
     return this.#send('look', 'pathconf', path, name)
+  }
+  listings(path: string, rounds: number): Pending<string[][]> {
+    return this.#send('look', 'listings', path, rounds)
+  }
+  /** RLIMIT_FSIZE for the rest of the case. */
+  limitSize(size: number): Pending<null> {
+    return new Calls(this.port, root, 0, this.process).#send('descriptor', 'limitSize', size)
   }
   /** Runs a program of the case. */
   start(path: string): Pending<Handle> {

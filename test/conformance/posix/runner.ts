@@ -53,6 +53,7 @@ export async function runCases({ dirs, groups, limit, onGroup }: RunOptions): Pr
         if (result.hung) hung++
         done.push(result)
       }
+      if (done.length === 0) continue
       const result = { name: title, cases: done }
       results.push(result)
       onGroup?.(result)
