@@ -2,7 +2,7 @@
 
 export const FUSE_MAJOR = 7
 /** The version whose message layouts are spoken; the kernel cuts what it does not know. */
-export const FUSE_MINOR = 38
+export const FUSE_MINOR = 39
 /** Older kernels (before 4.20) lack flags that the promises of docs/mount.md need. */
 export const FUSE_MINOR_MIN = 28
 
