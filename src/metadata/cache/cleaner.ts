@@ -1,6 +1,6 @@
 /**
  * Writes dirty data to the LUNs: for stable writes and commits, before an exclusive lock goes down (R74), and by age and
- * amount in the background, where the lock stays (R75). One cleaning per inode at a time; who comes meanwhile shares the next.
+ * amount in the background, where the lock stays (R75). One cleaning per inode writes at a time; who comes meanwhile shares the next.
  *
  * Order of one cleaning, and what a crash leaves after each step:
  *  1. What is dirty is noted, the size with it; space for what is not mapped is taken in long runs.   nothing changed
@@ -8,7 +8,9 @@
  *  3. The LUNs written to are flushed.                                       the same, on stable storage
  *  4. One transaction maps the taken blocks and records size, times and change count.   the cleaned file, once it is durable
  *
- * So no extent ever covers bytes that were not written, and no size a block that is not there (ARCHITECTURE.md 2).
+ * So no extent ever covers bytes that were not written, and no size a block that is not there (ARCHITECTURE.md 2). When all blocks
+ * were mapped before and the size stays, step 3 comes last, beside the journal's own flush and the next cleaning's first steps: a
+ * crash in between leaves blocks of one write old or new, as in step 2, whatever the times of the file say.
  */
 
 import { isFsError, isMatrixError } from '../../base/errors.ts'
@@ -32,6 +34,8 @@ const MAX_REQUESTS = 8
 const MAX_FILES = 16
 /** Blocks taken or written in one step of a cleaning: bounds what one transaction maps. */
 const MAX_STEP_BLOCKS = 16_384
+/** A file with so many dirty blocks (8 MiB) is written in the background at once. */
+const WRITE_BEHIND_BLOCKS = 2048
 /** A journal that is full of what no checkpoint covers yet is waited for so often (`room` has a time limit). */
 const MAX_JOURNAL_RETRIES = 6
 
@@ -91,14 +95,23 @@ export class Cleaner {
     this.#dirty.delete(inode)
   }
 
-  /** Everything that is dirty when this is called is on the LUNs and committed (not: durable) when it resolves. */
+  /** After a write: a file with much that is dirty is written while its writer goes on, so that a commit finds little left. */
+  writeBehind(inode: CachedInode): void {
+    if (inode.dirtyBlocks < WRITE_BEHIND_BLOCKS || inode.cleaning) return
+    this.clean(inode).catch((error) => {
+      // what was not written is dirty again: whoever needs it on the LUN is told
+      if (!isMatrixError(error, 'withdrawn')) this.#parts.log.warn({ error: String(error) }, 'writing behind failed')
+    })
+  }
+
+  /** Everything that is dirty when this is called is stable on the LUNs and committed (not: durable) when it resolves. */
   clean(inode: CachedInode): Promise<void> {
-    if (!inode.cleaning) return this.#start(inode)
+    if (!inode.writing) return this.#start(inode)
     const next = () => {
       inode.nextCleaning = undefined
       return this.#start(inode)
     }
-    inode.nextCleaning ??= inode.cleaning.then(next, next)
+    inode.nextCleaning ??= inode.writing.then(next, next)
     return inode.nextCleaning
   }
 
@@ -140,31 +153,55 @@ export class Cleaner {
   }
 
   #start(inode: CachedInode): Promise<void> {
-    const cleaning: Promise<void> = this.#clean(inode).finally(() => {
-      if (inode.cleaning === cleaning) inode.cleaning = undefined
+    const before = inode.cleaning
+    const writing: Promise<Set<number>> = this.#clean(inode).finally(() => {
+      if (inode.writing === writing) inode.writing = undefined
     })
+    const cleaning: Promise<void> = writing
+      .then((luns) => (luns.size > 0 ? this.#flush(inode, luns) : before))
+      .finally(() => {
+        if (inode.cleaning === cleaning) inode.cleaning = undefined
+      })
+    inode.writing = writing
     inode.cleaning = cleaning
     return cleaning
   }
 
-  async #clean(inode: CachedInode): Promise<void> {
+  /** Steps 1, 2 and 4, and step 3 where it has to come before; gives the LUNs that are still to be flushed. */
+  async #clean(inode: CachedInode): Promise<Set<number>> {
+    const unflushed = new Set(inode.unflushed)
     // What becomes dirty meanwhile belongs to the next cleaning.
     let blocks = inode.dirtyBlocks
-    do {
-      const done = await this.#step(inode)
+    while (inode.isBehind && !inode.dropped) {
+      const done = await this.#step(inode, unflushed)
       blocks -= done
-      if (done === 0) break
-    } while (blocks > 0)
+      if (done === 0 || blocks <= 0) break
+    }
     this.forget(inode)
     if (inode.dirty) this.note(inode)
+    return unflushed
+  }
+
+  /** The flush after an overwrite. When it fails, whoever cleans next has to try it again. */
+  async #flush(inode: CachedInode, luns: Set<number>): Promise<void> {
+    try {
+      await this.#parts.io.flush(luns)
+    } catch (error) {
+      inode.unflushed = new Set([...luns, ...(inode.unflushed ?? [])])
+      if (!inode.dropped) this.note(inode)
+      throw error
+    }
+    if (!inode.unflushed) return
+    inode.unflushed = undefined
+    if (!inode.dirty) this.forget(inode)
   }
 
   /** Steps 1 … 4 for at most MAX_STEP_BLOCKS; returns how many blocks were written. */
-  async #step(inode: CachedInode): Promise<number> {
-    if (!inode.dirty) return 0
+  async #step(inode: CachedInode, unflushed: Set<number>): Promise<number> {
     const { io } = this.#parts
     const { pieces, blocks, whole } = this.#collect(inode)
-    const size = inode.size
+    const size = whole ? inode.size : Math.max(inode.committedSize, endOf(pieces, inode.size))
+    const inPlace = size <= inode.committedSize && pieces.every((piece) => !piece.run)
     const luns = new Set<number>()
     try {
       const requests = pieces.map((piece) => {
@@ -172,30 +209,32 @@ export class Cleaner {
         return () => this.#write(inode, piece)
       })
       await inParallel(requests, MAX_REQUESTS)
-      if (luns.size > 0) await io.flush(luns)
-      await this.#commit(inode, pieces, whole ? size : Math.max(inode.committedSize, endOf(pieces, size)))
+      if (luns.size > 0 && !inPlace) await io.flush(luns)
+      await this.#commit(inode, pieces, size)
     } catch (error) {
       this.#restore(inode, pieces)
       throw error
     }
+    if (inPlace) for (const lun of luns) unflushed.add(lun)
     return blocks
   }
 
   /** Step 1. The pieces cover dirty blocks in ascending order; `whole` when they are all there are. */
   #collect(inode: CachedInode): { pieces: Piece[]; blocks: number; whole: boolean } {
     const pieces: Piece[] = []
-    const indexes = inode.dirtyBlocks > 0 && inode.chunks ? [...inode.chunks.keys()].sort((a, b) => a - b) : []
+    const indexes = [...inode.dirtyChunks].sort((a, b) => a - b)
     let blocks = 0
     let whole = true
     let from = -1
     let to = -1
     for (const index of indexes) {
-      const chunk = inode.chunks?.get(index) as Chunk
-      if (chunk.dirty === 0) continue
-      if (blocks >= MAX_STEP_BLOCKS) {
+      const chunk = inode.chunks?.get(index)
+      if (blocks >= MAX_STEP_BLOCKS && chunk && chunk.dirty !== 0) {
         whole = false
         break
       }
+      inode.dirtyChunks.delete(index)
+      if (!chunk || chunk.dirty === 0) continue
       const dirty = chunk.dirty
       blocks += bitCount(dirty)
       for (let b = 0; b < BLOCKS_PER_CHUNK; b++) {
@@ -302,6 +341,7 @@ export class Cleaner {
       space.used(runs)
       break
     }
+    volume.afterDurable(() => {}) // the journal need not wait until somebody asks
     for (const piece of pieces) {
       this.#eachChunk(inode, piece.block, piece.count, (chunk, mask) => {
         chunk.pending &= ~mask
@@ -319,6 +359,7 @@ export class Cleaner {
         const fresh = mask & ~chunk.dirty
         dirtied += bitCount(fresh)
         chunk.dirty |= mask
+        inode.dirtyChunks.add(chunk.index)
         if (piece.run) {
           inode.reservedBlocks += bitCount(mask & ~chunk.reserved)
           chunk.reserved |= mask

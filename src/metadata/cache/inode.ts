@@ -48,11 +48,16 @@ export class CachedInode implements Inode, ChunkOwner {
   /** Content in memory, by chunk index. */
   chunks: Map<number, Chunk> | undefined = undefined
   dirtyBlocks = 0
+  /** Indexes of all chunks with dirty blocks, and perhaps of some that are clean or gone by now. */
+  readonly dirtyChunks = new Set<number>()
   reservedBlocks = 0
   /** Monotonic ms since when something is dirty; 0 when nothing is. */
   dirtySince = 0
-  /** The cleaning under way, and the one that starts after it. */
+  /** LUNs with blocks written in place whose flush has failed: not stable, although nothing is dirty. */
+  unflushed: Set<number> | undefined = undefined
+  /** The newest cleaning under way; its part before the flush that ends it; and the cleaning that starts after that part. */
   cleaning: Promise<void> | undefined = undefined
+  writing: Promise<unknown> | undefined = undefined
   nextCleaning: Promise<void> | undefined = undefined
   /** Chunk reads from the LUN under way, by chunk index. */
   loading: Map<number, Promise<void>> | undefined = undefined
@@ -100,7 +105,12 @@ export class CachedInode implements Inode, ChunkOwner {
 
   /** True when the image or the LUN is behind this; never of what is gone. */
   get dirty(): boolean {
-    return !this.dropped && (this.dirtyBlocks > 0 || this.late || this.size !== this.committedSize)
+    return !this.dropped && (this.isBehind || this.unflushed !== undefined)
+  }
+
+  /** There is something to write or to commit. */
+  get isBehind(): boolean {
+    return this.dirtyBlocks > 0 || this.late || this.size !== this.committedSize
   }
 
   /** The row as the journal may have it now: with the size whose data is on the LUN. */

@@ -1,6 +1,5 @@
 /**
- * Data blocks to and from the LUNs: addresses become LUN and byte offset, long runs are cut into requests of at most 1 MiB,
- * and everybody who needs a flush of one LUN at the same time shares one.
+ * Data blocks to and from the LUNs: addresses become LUN and byte offset.
  */
 import { lunIndexOf } from '../../base/ids.ts'
 import { BLOCK_SIZE } from '../../base/limits.ts'
@@ -17,7 +16,6 @@ const writeData = { purpose: 'data' } as const
 export class LunIo {
   readonly #luns: readonly Lun[]
   readonly #layout: FsLayout
-  readonly #flushes: SharedFlush[]
   reads = 0
   writes = 0
   bytesRead = 0
@@ -26,7 +24,6 @@ export class LunIo {
   constructor(luns: readonly Lun[], layout: FsLayout) {
     this.#luns = luns
     this.#layout = layout
-    this.#flushes = luns.map((lun) => new SharedFlush(lun))
   }
 
   /** Fills `buffer` (whole blocks) from `address` on. */
@@ -45,38 +42,6 @@ export class LunIo {
 
   /** What was written to these LUNs before is on stable storage when this resolves. */
   async flush(lunIndexes: ReadonlySet<number>): Promise<void> {
-    if (lunIndexes.size === 1) {
-      for (const index of lunIndexes) return (this.#flushes[index] as SharedFlush).flush()
-    }
-    await Promise.all([...lunIndexes].map((index) => (this.#flushes[index] as SharedFlush).flush()))
-  }
-}
-
-/** One flush under way at a time; whoever comes meanwhile shares the next one. */
-class SharedFlush {
-  readonly #lun: Lun
-  #current: Promise<void> | undefined
-  #next: Promise<void> | undefined
-
-  constructor(lun: Lun) {
-    this.#lun = lun
-  }
-
-  flush(): Promise<void> {
-    if (!this.#current) return this.#start()
-    this.#next ??= this.#current.then(
-      () => this.#start(),
-      () => this.#start(),
-    )
-    return this.#next
-  }
-
-  #start(): Promise<void> {
-    this.#next = undefined
-    const flush: Promise<void> = this.#lun.flush().finally(() => {
-      if (this.#current === flush) this.#current = undefined
-    })
-    this.#current = flush
-    return flush
+    await Promise.all([...lunIndexes].map((index) => (this.#luns[index] as Lun).flush()))
   }
 }

@@ -41,5 +41,6 @@ export function write(op: Op, caller: Caller, ino: Ino, at: number | 'end', byte
   inode.late = true
   inode.wire = undefined
   cleaner.note(inode)
+  cleaner.writeBehind(inode)
   return { before, inode }
 }

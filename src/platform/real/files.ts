@@ -9,6 +9,11 @@ const fstat = promisify(fs.fstat)
 const close = promisify(fs.close)
 const fdatasync = promisify(fs.fdatasync)
 
+/**
+ * Writes up to so many bytes are made at once, on this thread: they go to the page cache in less time than the thread pool takes to
+ * wake up (4 KiB: 5 µs against 60).
+ */
+const DIRECT_BYTES = 64 * 1024
 /** Most buffers that one pwritev takes (IOV_MAX of Linux and macOS). */
 const MAX_VECTOR = 1024
 
@@ -40,10 +45,23 @@ class RealFile implements RandomAccessFile {
     })
   }
 
-  write(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
+  async write(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
+    let rest = buffers.filter((buffer) => buffer.length > 0)
+    let at = offset
+    if (rest.length <= MAX_VECTOR && rest.reduce((sum, buffer) => sum + buffer.length, 0) <= DIRECT_BYTES) {
+      try {
+        while (rest.length > 0) {
+          const count = fs.writevSync(this.#fd, rest, at)
+          if (count === 0) throw new Error('nothing was written')
+          at += count
+          rest = after(rest, count)
+        }
+      } catch (cause) {
+        throw this.#failed('write', offset, cause)
+      }
+      return
+    }
     return new Promise((resolve, reject) => {
-      let rest = buffers.filter((buffer) => buffer.length > 0)
-      let at = offset
       const next = (): void => {
         if (rest.length === 0) {
           resolve()

@@ -162,4 +162,29 @@ test('a failed write to the LUN loses nothing: the data stays dirty and goes wit
   await matrix.close()
 })
 
+test('an overwrite whose flush failed is not stable: a later commit flushes again before it says so', async () => {
+  const matrix = await makeLocalMatrix({ nodes: 2 })
+  const [{ fs }] = matrix.nodes as [(typeof matrix.nodes)[number]]
+  const ino = await newFile(fs, 'f')
+  await fs.write(superuser, ino, 0, Buffer.alloc(8192, 'a'), true)
+  const [lun] = matrix.luns as [(typeof matrix.luns)[number]]
+  let flushes = 0
+  lun.onIo = ({ op }) => {
+    if (op !== 'flush') return
+    flushes++
+    throw new MatrixError('lun-io', 'the cache of the device is gone')
+  }
+  assert.is(await codeOf(() => fs.write(superuser, ino, 0, Buffer.alloc(4096, 'b'), true)), 'EIO')
+  assert.is(await codeOf(() => fs.commitFile(ino)), 'EIO')
+  assert.ok(flushes >= 2)
+  lun.onIo = undefined
+  const before = lun.flushes
+  await fs.commitFile(ino)
+  assert.ok(lun.flushes > before, 'flushed before it was called stable')
+  await fs.commitFile(ino)
+  const other = matrix.nodes[1]?.fs as MatrixFs
+  assert.is((await readAll(other, ino)).toString('latin1', 4000, 4100), 'b'.repeat(96) + 'a'.repeat(4))
+  await matrix.close()
+})
+
 test.run()
