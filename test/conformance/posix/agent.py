@@ -304,12 +304,13 @@ def do_append(handle, tag, length, count):
 
 
 def do_churn(prefix, count, rounds):
-    """Makes and removes files `rounds` times over; none stays."""
-    for _ in range(rounds):
-        for i in range(count):
-            os.close(os.open(raw("%s%d" % (prefix, i)), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
-        for i in range(count):
-            os.unlink(raw("%s%d" % (prefix, i)))
+    """Makes and removes files, `rounds` times; none stays, and no name comes twice."""
+    for round in range(rounds):
+        names = [raw("%s%d-%d" % (prefix, round, i)) for i in range(count)]
+        for name in names:
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+        for name in names:
+            os.unlink(name)
 
 
 def do_tally(attempts):

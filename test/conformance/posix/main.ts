@@ -6,7 +6,7 @@ import { accessSync, realpathSync, statSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { groups as allGroups } from './cases/index.ts'
 import type { Group } from './rules.ts'
-import { filesystemOf, type GroupResult, runCases } from './runner.ts'
+import { type GroupResult, runCases, traitsOf } from './runner.ts'
 
 const HELP = `usage: npm run posix -- [options] DIR …
 
@@ -60,7 +60,7 @@ async function main(): Promise<number> {
   const alone = values.across ? [] : dirs.map((dir) => [dir])
   const outcomes: Outcome[] = []
   for (const under of dirs.length > 1 ? [...alone, dirs] : alone) {
-    const filesystem = filesystemOf(under[0]!)
+    const filesystem = traitsOf(under[0]!)[0]!
     if (!values.json) print(`${under.join(' and ')} (${filesystem})`)
     const results = await runCases({ dirs: under, groups, limit, onGroup: values.json ? () => {} : report })
     outcomes.push({ dirs: under, filesystem, groups: results })

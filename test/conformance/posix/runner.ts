@@ -26,11 +26,13 @@ export type RunOptions = {
   readonly onGroup?: (result: GroupResult) => void
 }
 
+let runs = 0
+
 /** Runs all cases; with one directory within it, with several across them. */
 export async function runCases({ dirs, groups, limit, onGroup }: RunOptions): Promise<GroupResult[]> {
-  const filesystem = filesystemOf(dirs[0]!)
+  const traits = traitsOf(dirs[0]!)
   const port = new Port(dirs.length, limit)
-  const name = `posix-${process.pid}-${dirs.length}`
+  const name = `posix-${process.pid}-${++runs}`
   const results: GroupResult[] = []
   let hung = 0
   const plain = (call: string, ...args: unknown[]) => port.agent(0).call({ call, args, dir: -1 }, `${call}(${args})`)
@@ -48,7 +50,7 @@ export async function runCases({ dirs, groups, limit, onGroup }: RunOptions): Pr
           one,
           port,
           dirs.map((dir) => `${dir}/${name}/${one.code}`),
-          filesystem,
+          traits,
         )
         if (result.hung) hung++
         done.push(result)
@@ -58,7 +60,10 @@ export async function runCases({ dirs, groups, limit, onGroup }: RunOptions): Pr
       results.push(result)
       onGroup?.(result)
     }
-    if (hung === 0) await plain('removeTree', `${dirs[0]}/${name}`)
+    await plain('removeTree', `${dirs[0]}/${name}`).catch((error) => {
+      // what a call hangs in may hang this one, too; the case is reported already
+      if (hung === 0) throw error
+    })
   } finally {
     port.end()
   }
@@ -69,9 +74,9 @@ async function runCase(
   one: Case,
   port: Port,
   paths: string[],
-  filesystem: string,
+  traits: readonly string[],
 ): Promise<CaseResult & { hung: boolean }> {
-  const trial = new Trial(port, one.code, filesystem)
+  const trial = new Trial(port, one.code, traits)
   const { code, rule } = one
   let hung = false
   const broke = (error: unknown): void => {
@@ -104,17 +109,17 @@ function failed({ code, rule }: Case, what: string, found: string): CaseResult {
   return { code, rule, asserted: 1, failures: [{ what, expected: 'it runs', found }] }
 }
 
-/** The type of the filesystem a directory lies on, as /proc/self/mountinfo names it. */
-export function filesystemOf(dir: string): string {
+/** The type of the filesystem a directory lies on and the options it is mounted with, as /proc/self/mountinfo names them. */
+export function traitsOf(dir: string): string[] {
   let best = ''
-  let type = 'unknown'
+  let traits = ['unknown']
   for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
     const fields = line.split(' ')
     const point = fields[4]?.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
     if (point === undefined || point.length < best.length) continue
     if (point !== '/' && dir !== point && !dir.startsWith(`${point}/`)) continue
     best = point
-    type = fields[fields.indexOf('-') + 1]!
+    traits = [fields[fields.indexOf('-') + 1]!, ...fields[5]!.split(',')]
   }
-  return type
+  return traits
 }
