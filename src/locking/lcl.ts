@@ -76,7 +76,10 @@ export class Lcl implements LockCache {
 
   /** Every lock that users here may use now, with the mode. */
   *usableLocks(): IterableIterator<{ readonly rid: ResourceId; readonly mode: Mode }> {
-    for (const { rid, usableMode } of this.#keeper.locks()) if (usableMode !== NL) yield { rid, mode: usableMode }
+    for (const lock of this.#keeper.locks()) {
+      const { rid, usableMode: mode } = lock
+      if (mode !== NL && lock.usable(mode)) yield { rid, mode }
+    }
   }
 
   *pinnedLocks(): IterableIterator<{ readonly rid: ResourceId; readonly pins: number }> {

@@ -13,7 +13,7 @@
  * - `faults` may make any I/O fail or slow. A failed write has landed wholly, in part or not at all. A slow one still keeps to
  *   `ioLifeMs` unless the fault says otherwise.
  *
- * `onLanded` tells an oracle of every change of the medium, in order.
+ * `onIssued` tells an oracle of every I/O, `onLanded` of every change of the medium, in order.
  */
 
 import { crc32c } from '../../src/base/crc32c.ts'
@@ -62,6 +62,8 @@ class SparseBytes {
 /** A change of the medium. */
 export type Landed = {
   readonly host: string
+  /** The life of that host which issued it. */
+  readonly by: SimHost
   readonly offset: number
   readonly bytes: Buffer
   readonly purpose: WritePurpose
@@ -119,6 +121,7 @@ export class SimDisk {
   /** Any number of hooks; the first that answers decides. */
   readonly faults = new Set<FaultHook>()
   onLanded: ((landed: Landed) => void) | undefined
+  onIssued: ((io: SimIo, by: SimHost) => void) | undefined
   /** I/Os so far, by host: R47's counters at the LUN. */
   readonly counts = new Map<string, { reads: number; writes: number; flushes: number }>()
   #seen = new SparseBytes()
@@ -253,7 +256,8 @@ export class SimLun implements Lun {
     if (offset % ATOM !== 0 || bytes.length % ATOM !== 0) {
       return Promise.reject(this.#failed('write', offset, `${bytes.length} bytes are not whole sectors`))
     }
-    const write: Landed = { host: this.#host.name, offset, bytes, purpose, issuedAt: this.#disk.world.now }
+    const issuedAt = this.#disk.world.now
+    const write: Landed = { host: this.#host.name, by: this.#host, offset, bytes, purpose, issuedAt }
     return this.#io({ op: 'write', purpose, offset, bytes: bytes.length }, (tookMs, cycle, answer, fails) => {
       const land = (parts: readonly Landed[]): void => {
         if (cycle === this.#disk.powerCycle) for (const part of parts) this.#disk.land(part, durable)
@@ -314,6 +318,7 @@ export class SimLun implements Lun {
     let count = counts.get(io.host)
     if (!count) counts.set(io.host, (count = { reads: 0, writes: 0, flushes: 0 }))
     count[countKeys[io.op]]++
+    this.#disk.onIssued?.(io, this.#host)
 
     let fault: SimFault | undefined
     for (const hook of faults) if ((fault = hook(io))) break

@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util'
 import { brokenRules } from '../../src/metadata/index.ts'
 import { createLog } from '../../src/platform/real/log.ts'
+import type { FaultCounts } from './faults.ts'
 import { ruleNames, simulate } from './run.ts'
 
 const { values } = parseArgs({
@@ -39,7 +40,17 @@ if (rule) brokenRules[rule] = true
 
 let held = 0
 let failed = 0
-const totals = { operations: 0, crashes: 0, powerLosses: 0, locksChecked: 0, virtualMs: 0 }
+const totals = {
+  operations: 0,
+  crashes: 0,
+  powerLosses: 0,
+  partitions: 0,
+  pauses: 0,
+  slowness: 0,
+  fences: 0,
+  locksChecked: 0,
+  virtualMs: 0,
+}
 const began = performance.now()
 for (let seed = first; seed < first + seeds; seed++) {
   try {
@@ -48,7 +59,7 @@ for (let seed = first; seed < first + seeds; seed++) {
     held++
     for (const key of Object.keys(totals) as (keyof typeof totals)[]) totals[key] += result[key]
     console.log(
-      `seed ${seed} held, hash ${result.hash}: ${result.operations} operations, ${result.crashes} crashes, ${result.powerLosses} power losses, ${result.events} events`,
+      `seed ${seed} held, hash ${result.hash}: ${result.operations} operations, ${describeFaults(result)}, ${result.events} events`,
     )
   } catch (error) {
     failed++
@@ -58,7 +69,7 @@ for (let seed = first; seed < first + seeds; seed++) {
 }
 const seconds = ((performance.now() - began) / 1000).toFixed(0)
 console.log(
-  `${held + failed} seeds${rule ? ` with rule '${rule}' broken` : ''}: ${held} held, ${failed} failed; ${(totals.virtualMs / 3_600_000).toFixed(2)} virtual hours, ${totals.operations} operations, ${totals.crashes} crashes, ${totals.powerLosses} power losses, ${totals.locksChecked} lock pairs checked, ${seconds} s`,
+  `${held + failed} seeds${rule ? ` with rule '${rule}' broken` : ''}: ${held} held, ${failed} failed; ${(totals.virtualMs / 3_600_000).toFixed(2)} virtual hours, ${totals.operations} operations, ${describeFaults(totals)}, ${totals.locksChecked} lock pairs checked, ${seconds} s`,
 )
 process.exit((rule ? failed > 0 : failed === 0 && held > 0) ? 0 : 1)
 
@@ -69,4 +80,9 @@ function wholeNumber(name: string, text: string): number {
     process.exit(2)
   }
   return value
+}
+
+function describeFaults(counts: FaultCounts & { readonly fences: number }): string {
+  const { crashes, powerLosses, partitions, pauses, slowness, fences } = counts
+  return `${crashes} crashes, ${powerLosses} power losses, ${partitions} partitions, ${pauses} pauses, ${slowness} slow LUNs, ${fences} fences`
 }

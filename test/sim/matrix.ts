@@ -11,18 +11,13 @@ import { NodeCore } from '../../src/node/core.ts'
 import { type Log, silentLog } from '../../src/platform/index.ts'
 import type { Mount } from '../../src/recovery/index.ts'
 import { checkImage, type Finding } from '../../src/recovery/index.ts'
-import {
-  DiskLease,
-  type FilesystemRecord,
-  formatLun,
-  KillAgent,
-  LeaseAgent,
-  MembershipStore,
-} from '../../src/san/index.ts'
+import { type FilesystemRecord, formatLun, KillAgent, LeaseAgent, MembershipStore } from '../../src/san/index.ts'
 import { SimDisk, SimLun } from './lun.ts'
 import { SimNetwork } from './network.ts'
 import { SimProcessTable } from './processes.ts'
+import { ThreadLease } from './thread-lease.ts'
 import { SimHost, type SimWorld } from './world.ts'
+import { WriteOracle } from './write-oracle.ts'
 
 const LUN_BYTES = 64 * MiB
 /** One I/O takes at most this long; leases and time-outs follow from it, ms. */
@@ -61,6 +56,7 @@ export class SimMatrix {
   readonly disks: readonly SimDisk[]
   readonly network: SimNetwork
   readonly nodes: readonly SimNode[]
+  readonly writes: WriteOracle
   readonly #processes = new SimProcessTable()
   #record: FilesystemRecord | undefined
 
@@ -69,6 +65,8 @@ export class SimMatrix {
     this.options = options
     const disk = (name: string) => new SimDisk(world, LUN_BYTES, { name, ioLifeMs: this.timings.ioLifeMs })
     this.disks = [disk('lun1'), disk('lun2')]
+    this.writes = new WriteOracle(world, this.timings)
+    for (const each of this.disks) this.writes.watch(each)
     this.network = new SimNetwork(world, { breakAfterMs: 4 * IO_TIMEOUT_MS, connectTimeoutMs: IO_TIMEOUT_MS })
     this.nodes = Array.from({ length: options.nodes }, (_, slot) => new SimNode(slot))
   }
@@ -145,14 +143,14 @@ export class SimMatrix {
       log,
       timings,
       luns: this.disks.map((disk) => new SimLun(disk, host)),
-      claimLease: (lun, onEnd) =>
-        DiskLease.claim({
-          lun,
-          clock: host.clock,
+      claimLease: async (_lun, onEnd) => {
+        const thread = host.thread()
+        const lease = await ThreadLease.claim(host, thread, onEnd, {
+          lun: new SimLun(this.disks[0] as SimDisk, thread),
+          clock: thread.clock,
           processes,
           timings,
           log,
-          onEnd,
           owner: {
             slot: node.slot,
             nodeName: node.name,
@@ -161,19 +159,24 @@ export class SimMatrix {
             process: processes.self(),
             nonce: prng.uuid(),
           },
-        }),
+        })
+        this.writes.begins(lease, [host, thread])
+        return lease
+      },
       fenceAgents: (lease, watch) =>
-        this.options.fencing.map((name) =>
-          name === 'kill'
-            ? new KillAgent(processes)
-            : new LeaseAgent({
-                clock: host.clock,
-                watch,
-                lease,
-                pollMs: timings.renewMs,
-                limitMs: 4 * timings.observedDeadMs,
-              }),
-        ),
+        this.options.fencing
+          .map((name) =>
+            name === 'kill'
+              ? new KillAgent(processes)
+              : new LeaseAgent({
+                  clock: host.clock,
+                  watch,
+                  lease,
+                  pollMs: timings.renewMs,
+                  limitMs: 4 * timings.observedDeadMs,
+                }),
+          )
+          .map((agent) => this.writes.witness(agent)),
       databasePath: () => ':memory:',
       dataCacheBytes: 4 * MiB,
       onHalt: (reason) => {

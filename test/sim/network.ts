@@ -79,6 +79,11 @@ export class SimNetwork {
     this.#cuts.delete(`${other}>${one}`)
   }
 
+  healOneWay(source: string, target: string): void {
+    this.world.trace(`heal ${source}>${target}`)
+    this.#cuts.delete(`${source}>${target}`)
+  }
+
   healAll(): void {
     this.world.trace('heal all')
     this.#cuts.clear()

@@ -7,25 +7,30 @@
  *   2. no other write began after that write had ended and ended before the read began (the value would be stale);
  *   3. reads do not go back: once a read that has ended saw a value, a later read sees that one or one written later.
  *
- * A write whose node died unanswered may take effect at any later time or never; one answered as stable is for ever.
+ * A write whose node died unanswered may take effect at any later time or never; one answered as stable is for ever. Its own node
+ * may have shown it before it was durable: what was read there, and nowhere else, proves nothing once that life is over.
  */
 export type Value = string
 
-type Write = { readonly value: Value; readonly began: number; ended: number }
+/** The life of a node at which an operation is done. */
+export type AtLife = { over(): boolean }
+
+type Write = { readonly value: Value; readonly began: number; ended: number; readonly at: AtLife | undefined }
+type Seen = { readonly value: Value; readonly ended: number; readonly at: AtLife | undefined }
 
 class Register {
   readonly name: string
   #writes = new Map<Value, Write>()
   /** The read of each value that began last, and the write it implies as a lower bound for later reads. */
-  #seen: { readonly value: Value; readonly ended: number }[] = []
+  #seen: Seen[] = []
 
   constructor(name: string, initial: Value) {
     this.name = name
-    this.#writes.set(initial, { value: initial, began: -1, ended: -1 })
+    this.#writes.set(initial, { value: initial, began: -1, ended: -1, at: undefined })
   }
 
-  begin(value: Value, now: number): Write {
-    const write = { value, began: now, ended: Number.POSITIVE_INFINITY }
+  begin(value: Value, now: number, at: AtLife | undefined): Write {
+    const write = { value, began: now, ended: Number.POSITIVE_INFINITY, at }
     this.#writes.set(value, write)
     return write
   }
@@ -35,7 +40,7 @@ class Register {
     this.#writes.delete(write.value)
   }
 
-  check(value: Value, began: number, ended: number): void {
+  check(value: Value, began: number, ended: number, at: AtLife | undefined): void {
     const write = this.#writes.get(value)
     if (!write) throw new Error(`${this.name}: read "${value}", which nobody wrote`)
     if (write.began > ended) throw new Error(`${this.name}: read "${value}" before it was written`)
@@ -48,15 +53,20 @@ class Register {
     }
     for (const seen of this.#seen) {
       const later = this.#writes.get(seen.value)
+      if (later && mayBeLost(later, seen)) continue
       if (later && later !== write && seen.ended < began && write.ended < later.began) {
         throw new Error(
           `${this.name}: read "${value}" at ${began} after "${seen.value}" had been read by ${seen.ended}`,
         )
       }
     }
-    this.#seen = this.#seen.filter((seen) => seen.value !== value).slice(-16)
-    this.#seen.push({ value, ended })
+    this.#seen = this.#seen.filter((seen) => seen.value !== value || seen.at !== at).slice(-16)
+    this.#seen.push({ value, ended, at })
   }
+}
+
+function mayBeLost(write: Write, { at }: Seen): boolean {
+  return write.ended === Number.POSITIVE_INFINITY && at !== undefined && at === write.at && at.over()
 }
 
 /** All registers of a run. Times are virtual milliseconds, made unique by the caller's order. */
@@ -81,9 +91,9 @@ export class Oracle {
   }
 
   /** Notes a write under way; call one of the returned functions at most once. */
-  beginWrite(name: string, value: Value, initial: Value): { ended(): void; failed(): void } {
+  beginWrite(name: string, value: Value, initial: Value, at?: AtLife): { ended(): void; failed(): void } {
     const register = this.#register(name, initial)
-    const write = register.begin(value, this.now())
+    const write = register.begin(value, this.now(), at)
     return {
       ended: () => {
         this.writes++
@@ -94,8 +104,8 @@ export class Oracle {
   }
 
   /** Checks what a read that began at `began` (from `now()`) has found. */
-  checkRead(name: string, value: Value, initial: Value, began: number): void {
+  checkRead(name: string, value: Value, initial: Value, began: number, at?: AtLife): void {
     this.reads++
-    this.#register(name, initial).check(value, began, this.now())
+    this.#register(name, initial).check(value, began, this.now(), at)
   }
 }

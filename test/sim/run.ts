@@ -1,11 +1,13 @@
 /**
  * One simulated run from one seed: a matrix of 3–5 nodes under load and faults (safety phase), then healed (liveness phase), then judged.
  *
- *   faults     processes die and come back, all at once with a power loss of the LUNs now and then (unflushed writes lost or torn,
- *              writes of the dead landing late); messages are delayed, and lost with their connection
- *   invariants every read is explained by one order of the writes; two nodes never hold conflicting locks; images are equal row for row
- *              at one vector; what was acknowledged as stable is there; fsck finds nothing; after healing everybody serves again; at rest
- *              no lock is pinned by nobody, and no inode without a name and no freed space is left
+ *   faults     faults.ts: processes die and come back, all at once with a power loss of the LUNs now and then (unflushed writes lost
+ *              or torn, writes of the dead landing late); messages are delayed, and lost with their connection; nodes are cut off
+ *              from each other, stand still, and wait for slow LUNs
+ *   invariants every read is explained by one order of the writes; two nodes never hold conflicting locks; nobody writes without a lease
+ *              or after being fenced (write-oracle.ts); images are equal row for row at one vector; what was acknowledged as stable
+ *              is there; fsck finds nothing; after healing everybody serves again; at rest no lock is pinned by nobody, and no
+ *              inode without a name and no freed space is left
  *
  * A failure carries its seed; `npm run sim -- --first-seed N --seeds 1 --verbose` repeats it event by event.
  */
@@ -15,9 +17,10 @@ import type { MatrixFs } from '../../src/metadata/index.ts'
 import { brokenRules } from '../../src/metadata/index.ts'
 import type { Log } from '../../src/platform/index.ts'
 import { sleep } from '../../src/platform/index.ts'
+import { type FaultCounts, Faults } from './faults.ts'
 import { SimMatrix, type SimNode } from './matrix.ts'
 import { Oracle } from './oracle.ts'
-import { Client, prepare } from './workload.ts'
+import { Client, callsTo, prepare } from './workload.ts'
 import { SimHost, SimWorld } from './world.ts'
 
 export type SimResult = {
@@ -26,10 +29,9 @@ export type SimResult = {
   readonly events: number
   readonly virtualMs: number
   readonly operations: number
-  readonly crashes: number
-  readonly powerLosses: number
   readonly locksChecked: number
-}
+  readonly fences: number
+} & Readonly<FaultCounts>
 
 export type SimOptions = {
   /** Virtual length of the phase with faults, ms. */
@@ -69,10 +71,9 @@ class Run {
   readonly #clients: Client[]
   /** Clients and the hand of fate live on a machine that never dies. */
   readonly #outside: SimHost
+  readonly #faults: Faults
   #faulty = true
   #working = true
-  #crashes = 0
-  #powerLosses = 0
   #locksChecked = 0
 
   constructor(world: SimWorld, options: SimOptions) {
@@ -83,6 +84,7 @@ class Run {
     const nodes = this.#prng.between(3, 5)
     const fencing = this.#prng.chance(0.7) ? (['kill', 'lease'] as const) : (['lease'] as const)
     this.matrix = new SimMatrix(world, { nodes, fencing, log: options.log })
+    this.#faults = new Faults(this.matrix, world.prng.fork(), this.#outside.clock)
     this.#clients = Array.from(
       { length: nodes + 1 },
       (_, id) => new Client(id, this.#oracle, world.prng.fork(), (line) => world.trace(line)),
@@ -94,16 +96,14 @@ class Run {
     await world.settle(matrix.format())
     await world.settle(Promise.all(matrix.nodes.map((node) => this.#boot(node))))
     await world.settle(prepare(this.#anyFs() as MatrixFs, this.#clients.length))
-    matrix.network.loss = this.#prng.pick([0, 0.0002, 0.001])
-    matrix.network.maxDelayMs = this.#prng.pick([1, 3, 20])
     const work = this.#clients.map((client) => this.#keepWorking(client))
     this.#outside.clock.every(LOCK_CHECK_MS, () => this.#checkLocks())
-    void this.#fate()
+    void this.#reviving()
+    this.#faults.begin()
     await world.run(world.now + (this.#options.faultyMs ?? FAULTY_MS))
 
     this.#faulty = false
-    matrix.network.loss = 0
-    matrix.network.maxDelayMs = 2
+    this.#faults.heal()
     await world.run(world.now + HEAL_LIMIT_MS, () => matrix.nodes.every((node) => node.mount?.state === 'serving'))
     for (const node of matrix.nodes) {
       if (node.mount?.state !== 'serving')
@@ -122,9 +122,9 @@ class Run {
       events: world.events,
       virtualMs: world.now,
       operations: this.#clients.reduce((sum, client) => sum + client.operations, 0),
-      crashes: this.#crashes,
-      powerLosses: this.#powerLosses,
       locksChecked: this.#locksChecked,
+      fences: matrix.writes.fences,
+      ...this.#faults.counts,
     }
   }
 
@@ -151,22 +151,12 @@ class Run {
     node.booting = false
   }
 
-  /** Sees to it that a dead machine comes back, and while faults are on, that machines die. */
-  async #fate(): Promise<void> {
+  /** Sees to it that a dead machine comes back. */
+  async #reviving(): Promise<void> {
     for (;;) {
       await sleep(this.#outside.clock, this.#prng.between(50, 900))
       for (const node of this.matrix.nodes) {
         if (!node.host?.alive && !node.booting && (!this.#faulty || this.#prng.chance(0.4))) void this.#boot(node)
-      }
-      if (!this.#faulty) continue
-      const k = this.#prng.float()
-      if (k < 0.35) {
-        const victim = this.#prng.pick(this.matrix.nodes)
-        if (victim.host?.alive) this.#crashes++
-        this.matrix.crash(victim)
-      } else if (k < 0.38) {
-        this.#powerLosses++
-        this.matrix.powerLoss()
       }
     }
   }
@@ -187,15 +177,16 @@ class Run {
         await sleep(clock, 50)
         continue
       }
-      // verbs of a dead node never answer: its client gives up when the node is gone, or after a while on a whim
+      // a client goes elsewhere on a whim; from a node that is dead, stands still or cannot answer it does so without the answer
       const until = this.world.now + this.#prng.between(300, 4000)
+      const patience = until + this.#prng.between(500, 3000)
       let over = false
       const stopped = () => !this.#working || !host.alive || this.world.now > until
-      void client.work(node.mount.fs, clock, stopped).then(
+      void client.work(callsTo(node.mount.fs, host), this.matrix.writes.life(host), clock, stopped).then(
         () => (over = true),
         (error) => this.world.fail(error),
       )
-      while (!over && host.alive) await sleep(clock, 10)
+      while (!over && host.alive && (this.world.now < patience || !this.#working)) await sleep(clock, 10)
       await sleep(clock, 20)
     }
   }
@@ -240,8 +231,12 @@ class Run {
     for (const node of this.matrix.nodes) {
       const { fs } = node.mount ?? {}
       if (!fs) throw new Error(`${node.name} has no filesystem`)
-      for (const client of this.#clients) await client.verifyOwn(fs)
-      await this.#clients[0]?.verifyShared(fs)
+      try {
+        for (const client of this.#clients) await client.verifyOwn(fs)
+        await this.#clients[0]?.verifyShared(fs)
+      } catch (error) {
+        throw new Error(`at ${node.name} after healing: ${error}`)
+      }
     }
     const findings = await this.matrix.compareImages()
     if (findings.length)

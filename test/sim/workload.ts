@@ -17,7 +17,8 @@ import type { Prng } from '../../src/base/prng.ts'
 import type { Caller, MatrixFs } from '../../src/metadata/index.ts'
 import type { Clock } from '../../src/platform/index.ts'
 import { sleep } from '../../src/platform/index.ts'
-import type { Oracle } from './oracle.ts'
+import type { AtLife, Oracle } from './oracle.ts'
+import type { SimHost } from './world.ts'
 
 export const ROOT: Caller = { uid: 0, gid: 0, gids: [] }
 const FILES = 4
@@ -41,6 +42,26 @@ export function durable(fs: MatrixFs): Promise<void> {
   return new Promise((resolve, reject) => fs.afterDurable((error) => (error ? reject(error) : resolve())))
 }
 
+/** The filesystem of a node as a client reaches it: a call arrives when the node's main thread runs, and never at a dead one. */
+export function callsTo(fs: MatrixFs, host: SimHost): MatrixFs {
+  return new Proxy(fs, {
+    get: (_fs, key) => {
+      const verb = Reflect.get(fs, key) as unknown
+      if (typeof verb !== 'function') return verb
+      return (...args: unknown[]) =>
+        new Promise((resolve, reject) => {
+          host.enter(() => {
+            try {
+              resolve(verb.apply(fs, args))
+            } catch (error) {
+              reject(error)
+            }
+          })
+        })
+    },
+  })
+}
+
 export class Client {
   readonly id: number
   operations = 0
@@ -58,11 +79,11 @@ export class Client {
     this.#trace = trace
   }
 
-  /** Works at a node until `stopped()`, or until the node fails it. */
-  async work(fs: MatrixFs, clock: Clock, stopped: () => boolean): Promise<void> {
+  /** Works at a node, in this life of it, until `stopped()`, or until the node fails it. */
+  async work(fs: MatrixFs, at: AtLife, clock: Clock, stopped: () => boolean): Promise<void> {
     while (!stopped()) {
       try {
-        await this.#step(fs, clock)
+        await this.#step(fs, at, clock)
         this.operations++
       } catch (error) {
         if (isMatrixError(error)) {
@@ -77,12 +98,12 @@ export class Client {
     }
   }
 
-  async #step(fs: MatrixFs, clock: Clock): Promise<void> {
+  async #step(fs: MatrixFs, at: AtLife, clock: Clock): Promise<void> {
     const k = this.#prng.float()
-    if (k < 0.2) await this.#writeBlock(fs)
-    else if (k < 0.4) await this.#readBlock(fs)
-    else if (k < 0.5) await this.#bindName(fs)
-    else if (k < 0.65) await this.#readName(fs)
+    if (k < 0.2) await this.#writeBlock(fs, at)
+    else if (k < 0.4) await this.#readBlock(fs, at)
+    else if (k < 0.5) await this.#bindName(fs, at)
+    else if (k < 0.65) await this.#readName(fs, at)
     else if (k < 0.85) await this.#litter(fs, clock)
     else await this.#ownChange(fs)
   }
@@ -91,12 +112,12 @@ export class Client {
     return `c${this.id}.${++this.#serial}`
   }
 
-  async #writeBlock(fs: MatrixFs): Promise<void> {
+  async #writeBlock(fs: MatrixFs, at: AtLife): Promise<void> {
     const f = this.#prng.below(FILES)
     const b = this.#prng.below(BLOCKS)
     const value = this.#value()
     const { inode } = await fs.lookup(ROOT, ROOT_INO, `f${f}`)
-    const write = this.#oracle.beginWrite(`f${f}[${b}]`, value, INITIAL)
+    const write = this.#oracle.beginWrite(`f${f}[${b}]`, value, INITIAL, at)
     try {
       await fs.write(ROOT, inode.ino, b * 4096, Buffer.from(value.padEnd(VALUE_BYTES, ' ')), true)
     } catch (error) {
@@ -107,23 +128,23 @@ export class Client {
     this.#trace(`client ${this.id} wrote f${f}[${b}] ${value}`)
   }
 
-  async #readBlock(fs: MatrixFs): Promise<void> {
+  async #readBlock(fs: MatrixFs, at: AtLife): Promise<void> {
     const f = this.#prng.below(FILES)
     const b = this.#prng.below(BLOCKS)
     const began = this.#oracle.now()
     const { inode } = await fs.lookup(ROOT, ROOT_INO, `f${f}`)
     const result = await fs.read(ROOT, inode.ino, b * 4096, VALUE_BYTES)
     const value = Buffer.concat(result.pieces).toString('latin1').replaceAll('\0', ' ').trim()
-    this.#oracle.checkRead(`f${f}[${b}]`, value, INITIAL, began)
+    this.#oracle.checkRead(`f${f}[${b}]`, value, INITIAL, began, at)
     this.#trace(`client ${this.id} read f${f}[${b}] ${value}`)
   }
 
-  async #bindName(fs: MatrixFs): Promise<void> {
+  async #bindName(fs: MatrixFs, at: AtLife): Promise<void> {
     const name = `n${this.#prng.below(NAMES)}`
     const value = this.#value()
     const { inode: shared } = await fs.lookup(ROOT, ROOT_INO, 'shared')
     await fs.symlink(ROOT, shared.ino, `tmp-${value}`, value, {})
-    const write = this.#oracle.beginWrite(name, value, INITIAL)
+    const write = this.#oracle.beginWrite(name, value, INITIAL, at)
     try {
       await fs.rename(ROOT, shared.ino, `tmp-${value}`, shared.ino, name)
       await durable(fs)
@@ -135,7 +156,7 @@ export class Client {
     this.#trace(`client ${this.id} bound ${name} to ${value}`)
   }
 
-  async #readName(fs: MatrixFs): Promise<void> {
+  async #readName(fs: MatrixFs, at: AtLife): Promise<void> {
     const name = `n${this.#prng.below(NAMES)}`
     const began = this.#oracle.now()
     let value = INITIAL
@@ -147,7 +168,7 @@ export class Client {
       if (isFsError(error, 'ESTALE')) return // replaced between the two verbs
       if (!isFsError(error, 'ENOENT')) throw error
     }
-    this.#oracle.checkRead(name, value, INITIAL, began)
+    this.#oracle.checkRead(name, value, INITIAL, began, at)
     this.#trace(`client ${this.id} read ${name} ${value}`)
   }
 

@@ -3,8 +3,9 @@
  * queue, ordered by time and then by the order of scheduling; after each event all promises settle before the next one. So
  * a run is a function of its seed: `trace` lines are hashed, and a repeated seed must give the same hash.
  *
- * A `SimHost` is a machine: its clock's timers die with it (`crash`), and stand still while it is paused. Nothing below the
- * gateways sees real time, so hours of a matrix run in seconds.
+ * A `SimHost` is a machine with one process: its clock's timers die with it (`crash`), and stand still while it is paused. A
+ * `thread` of it dies with it, and stands still only when the whole process does. Nothing below the gateways sees real time, so
+ * hours of a matrix run in seconds.
  */
 import { crc32c } from '../../src/base/crc32c.ts'
 import { Prng } from '../../src/base/prng.ts'
@@ -128,6 +129,7 @@ export class SimHost {
   /** While paused, the host's timers do not fire; they all do, late, when it goes on. */
   paused = false
   #held: (() => void)[] = []
+  #threads: SimHost[] = []
 
   constructor(world: SimWorld, name: string) {
     this.world = world
@@ -137,16 +139,24 @@ export class SimHost {
   readonly clock: Clock = {
     now: () => this.world.now,
     wall: () => 1_700_000_000_000 + this.world.now,
-    after: (delayMs, run) => this.world.at(delayMs, () => this.enter(run)),
+    after: (delayMs, run) => {
+      // what comes due while the host stands still runs late, unless something that runs before it cancels it
+      let cancelled = false
+      const timer = this.world.at(delayMs, () => this.enter(() => cancelled || run()))
+      return {
+        cancel: () => {
+          cancelled = true
+          timer.cancel()
+        },
+      }
+    },
     every: (periodMs, run) => {
       let timer: Timer
       const again = () => {
-        timer = this.world.at(periodMs, () =>
-          this.enter(() => {
-            again()
-            run()
-          }),
-        )
+        timer = this.clock.after(periodMs, () => {
+          again()
+          run()
+        })
       }
       again()
       return { cancel: () => timer.cancel() }
@@ -161,18 +171,31 @@ export class SimHost {
     else run()
   }
 
+  /** A thread beside the main one, with a clock of its own. */
+  thread(): SimHost {
+    const thread = new SimHost(this.world, this.name)
+    this.#threads.push(thread)
+    return thread
+  }
+
   crash(): void {
     this.alive = false
     this.#held = []
+    for (const thread of this.#threads) thread.crash()
     this.world.trace(`${this.name} crashes`)
   }
 
-  pause(): void {
+  /** The main thread stands still (a long collection of garbage, a slow call), or the whole process (SIGSTOP, a machine asleep). */
+  pause(what: 'thread' | 'process' = 'process'): void {
     this.paused = true
+    if (what === 'process') for (const thread of this.#threads) thread.pause()
+    this.world.trace(`${this.name} stands still: ${what}`)
   }
 
   resume(): void {
     this.paused = false
+    for (const thread of this.#threads) thread.resume()
+    if (this.alive) this.world.trace(`${this.name} goes on`)
     const held = this.#held
     this.#held = []
     for (const run of held) this.world.at(0, () => this.enter(run))

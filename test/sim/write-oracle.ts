@@ -1,0 +1,111 @@
+/**
+ * Watches every write to the LUNs: a node whose lease is over issues none, and after a fence agent has vouched for a node's
+ * powerlessness nothing of that life changes a LUN.
+ *
+ *   lease  nothing of it lands any more: its last write was issued before the lease was over, and its life is over, too
+ *   kill   nothing is issued any more; what was under way may still land, and a seal of its journal makes it count for nothing.
+ *          The same holds when the lease agent found the slot claimed by the next life: the process before it was gone.
+ */
+import type { Timings } from '../../src/base/timings.ts'
+import type { FenceAgent, Life, NodeLease } from '../../src/san/index.ts'
+import type { Landed, SimDisk } from './lun.ts'
+import type { AtLife } from './oracle.ts'
+import type { SimHost, SimWorld } from './world.ts'
+
+type Watched = AtLife & {
+  readonly lease: NodeLease
+  /** Its process has ended. */
+  gone(): boolean
+  /** Its lease was once known to be good until then, ms. */
+  goodUntil: number
+  fenced?: { readonly by: string; readonly at: number; readonly landsNothing: boolean }
+}
+
+export class WriteOracle {
+  readonly #world: SimWorld
+  readonly #timings: Timings
+  readonly #lives = new Map<string, Watched>()
+  readonly #hosts = new Map<SimHost, Watched>()
+  fences = 0
+
+  constructor(world: SimWorld, timings: Timings) {
+    this.#world = world
+    this.#timings = timings
+  }
+
+  watch(disk: SimDisk): void {
+    disk.onLanded = (landed) => this.#landed(disk, landed)
+    disk.onIssued = (io, by) => {
+      const life = this.#hosts.get(by)
+      if (!life) return
+      const goodUntil = life.lease.goodUntil()
+      life.goodUntil = Math.max(life.goodUntil, goodUntil)
+      if (io.op !== 'write' || io.purpose === 'lease') return
+      const leftMs = goodUntil - this.#world.now
+      if (!(leftMs > this.#timings.guardMs))
+        this.#fail(disk, `${by.name} issues a write (${io.purpose} at ${io.offset}) ${leftMs} ms before its lease ends`)
+    }
+  }
+
+  /** A life of a node has claimed its lease; its I/O comes from these threads of it. */
+  begins(lease: NodeLease, threads: readonly SimHost[]): void {
+    const [main] = threads
+    const goodUntil = lease.goodUntil()
+    const gone = () => !main?.alive
+    const life: Watched = { lease, goodUntil, gone, over: () => gone() || lease.goodUntil() <= this.#world.now }
+    this.#lives.set(nameOf(lease.life), life)
+    for (const thread of threads) this.#hosts.set(thread, life)
+  }
+
+  /** A life that has a lease, or had one. */
+  life(host: SimHost): AtLife {
+    const life = this.#hosts.get(host)
+    if (!life) throw new Error(`${host.name} has never had a lease`)
+    return life
+  }
+
+  /** The agent, taken at its word. */
+  witness(agent: FenceAgent): FenceAgent {
+    return {
+      name: agent.name,
+      fence: async (victim, abort) => {
+        const outcome = await agent.fence(victim, abort)
+        const life = this.#lives.get(nameOf(victim))
+        if (outcome === 'fenced' && life) {
+          this.fences++
+          life.fenced ??= { by: agent.name, at: this.#world.now, landsNothing: this.#landsNothing(agent, life) }
+        }
+        return outcome
+      },
+    }
+  }
+
+  #landsNothing({ name }: FenceAgent, life: Watched): boolean {
+    const { now } = this.#world
+    if (name !== 'lease') return false
+    const isOver = now >= life.goodUntil + this.#timings.ioLifeMs
+    if (!isOver && !life.gone())
+      this.#world.fail(
+        new Error(`agent lease vouches for a node at ${now} whose lease was good until ${life.goodUntil}`),
+      )
+    return isOver
+  }
+
+  #landed(disk: SimDisk, { by, host, purpose, offset, issuedAt }: Landed): void {
+    const fenced = this.#hosts.get(by)?.fenced
+    if (!fenced) return
+    if (fenced.landsNothing || issuedAt > fenced.at)
+      this.#fail(
+        disk,
+        `a write of ${host} (${purpose} at ${offset}, issued at ${issuedAt}) lands, which agent ${fenced.by} fenced at ${fenced.at}`,
+      )
+  }
+
+  #fail(disk: SimDisk, what: string): void {
+    this.#world.fail(new Error(`${disk.name}, ${this.#world.now} ms: ${what}`))
+  }
+}
+
+function nameOf({ slot, incarnation }: Life): string {
+  return `${slot}/${incarnation}`
+}
