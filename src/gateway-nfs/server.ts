@@ -57,7 +57,7 @@ export class NfsServer {
 
   /** Rejects with MatrixError 'in-use' when the port is taken. Port 0: any free one. */
   async listen(host: string, port: number): Promise<{ readonly port: number }> {
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket))
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket))
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => {
         const code = error.code === 'EADDRINUSE' ? 'in-use' : 'config'

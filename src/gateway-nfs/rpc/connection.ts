@@ -19,11 +19,13 @@ import { XdrError, XdrReader } from '../xdr/reader.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import type { Client } from './client.ts'
 import { type AcceptFailure, CallHeader, putAcceptFailure, putDenial } from './message.ts'
+import { receiveInPlace } from './receiving.ts'
 import { RecordError, RecordReader } from './record-marking.ts'
 import { type Batch, ReplyWriter } from './reply-writer.ts'
 import type { Program, Session } from './session.ts'
 
 export type ConnectionOptions = {
+  /** Accepted and paused: nothing has been read from it. */
   readonly socket: Socket
   readonly client: Client
   readonly programs: readonly Program[]
@@ -59,16 +61,14 @@ export class Connection implements Session {
   constructor(options: ConnectionOptions) {
     this.client = options.client
     this.replies = new ReplyWriter(options.pool)
-    this.#socket = options.socket
+    this.#socket = receiveInPlace(options.socket, (chunk) => this.#received(chunk))
     this.#programs = options.programs
     this.#pool = options.pool
     this.#clock = options.clock
     this.#log = options.log
     this.#limits = options.limits
     this.#lastHeard = options.clock.now()
-    const socket = options.socket
-    socket.setNoDelay(true)
-    socket.on('data', (chunk) => this.#received(chunk as Buffer))
+    const socket = this.#socket
     socket.on('end', () => {
       this.#ended = true
       this.#endWhenIdle()

@@ -6,8 +6,8 @@
  *  1. A record that lies whole in one received chunk is handed over in place: no copy, no allocation.
  *  2. Any other is gathered in one buffer that is used again for the next; it grows with what was received, never with
  *     what a stranger promised.
- *  3. The handler is done with the bytes when it returns.
- *  4. When the handler answers false, the rest of the chunk waits until `resume`.
+ *  3. The handler is done with the bytes when it returns, and so is the reader with the chunk.
+ *  4. When the handler answers false, a copy of the rest of the chunk waits until `resume`.
  */
 import { FRAGMENTS_MAX, RECORD_MAX } from '../limits.ts'
 
@@ -51,7 +51,10 @@ export class RecordReader {
   push(chunk: Buffer): boolean {
     this.#chunk = chunk
     this.#at = 0
-    return this.resume()
+    if (this.resume()) return true
+    this.#chunk = Buffer.from(chunk.subarray(this.#at))
+    this.#at = 0
+    return false
   }
 
   /** Goes on after the handler said false. True when nothing is left. Throws RecordError. */
