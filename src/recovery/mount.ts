@@ -51,6 +51,7 @@ export class Mount {
   #state: 'loaded' | 'recovering' | 'serving' | 'withdrawn' = 'loaded'
   #writing = false
   #started: Promise<void> | undefined
+  #hasStarted = false
   #checkpointing: Promise<void> | undefined
   #readingAhead = false
   #ahead: MutableVector = new Map()
@@ -110,8 +111,9 @@ export class Mount {
     return this.#record
   }
 
+  /** 'serving' only once the filesystem's start-up is over: a verb before that would number its new inodes anew. */
   get state(): 'loaded' | 'recovering' | 'serving' | 'withdrawn' {
-    return this.#state
+    return this.#state === 'serving' && !this.#hasStarted ? 'recovering' : this.#state
   }
 
   /** Resolves once the filesystem serves verbs (the first 'resume' done and its start-up finished). */
@@ -155,6 +157,7 @@ export class Mount {
 
   async #start(): Promise<void> {
     await this.fs.start()
+    this.#hasStarted = true
     this.#timer = this.#host.clock.every(ANNOUNCE_PERIOD_MS, () => this.#announce())
   }
 

@@ -71,6 +71,14 @@ export class SimMatrix {
     this.nodes = Array.from({ length: options.nodes }, (_, slot) => new SimNode(slot))
   }
 
+  /** Every node serves, all in one view. */
+  get whole(): boolean {
+    const views = this.nodes.map(({ mount, core }) =>
+      mount?.state === 'serving' ? core?.cluster.mesh.view : undefined,
+    )
+    return views.every((view) => view?.id === views[0]?.id && view?.members.length === this.nodes.length)
+  }
+
   get record(): FilesystemRecord {
     return this.#record as FilesystemRecord
   }

@@ -3,6 +3,7 @@
  * counter the slot may use numbers; that is raised in batches, within the transaction that uses the first of a batch. What
  * a crash leaves unused of a batch is lost: there are 2^47 per slot.
  */
+import { assert } from '../../base/assert.ts'
 import type { Ino, Slot } from '../../base/ids.ts'
 import { MAX_SLOTS } from '../../base/limits.ts'
 import type { Mutation } from '../image/mutation.ts'
@@ -14,8 +15,8 @@ const BATCH = 4096
 export class InodeNumbers {
   readonly #volume: VolumeApi
   readonly #slot: Slot
-  #next = 1
-  #reserved = 1
+  #next = 0
+  #reserved = 0
 
   constructor(volume: VolumeApi) {
     this.#volume = volume
@@ -30,6 +31,7 @@ export class InodeNumbers {
 
   /** A number nobody has had. */
   take(): Ino {
+    assert(this.#next > 0, 'inodes are numbered once the slot is known to be ours')
     return this.#next++ * MAX_SLOTS + this.#slot
   }
 
