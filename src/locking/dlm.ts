@@ -125,6 +125,7 @@ export class Dlm {
   #handling = false
   /** The maximum of all vectors that this node gave away. */
   readonly #surrendered: MutableVector = new Map()
+  #lastSurrendered: Vector = emptyVector
   #sequence = 0
   #stopped = false
   #messagesReceived = 0
@@ -167,7 +168,8 @@ export class Dlm {
   /** Gives up grant `seq` down to `mode`. Not while frozen: the caller keeps it until `resumed`. */
   down(rid: ResourceId, seq: number, mode: Mode, vector: Vector): void {
     assert(!this.frozen, 'no lock goes down while frozen')
-    raise(this.#surrendered, vector)
+    if (vector !== this.#lastSurrendered) raise(this.#surrendered, vector)
+    this.#lastSurrendered = vector
     this.#send(this.#masterOf(rid), lockMessage(DOWN, rid, seq, mode, vector))
   }
 

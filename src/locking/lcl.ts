@@ -124,7 +124,7 @@ export class Lcl implements LockCache {
     const order = [...wanted].sort(([a], [b]) => a - b)
     // All requests leave together. Then the locks are pinned one after another: who waits for one pins only smaller ones,
     // so no circle of waiting nodes can close.
-    if (order.length > 1) for (const [rid, mode] of order) this.#askAhead(rid, mode)
+    if (order.length > 1) for (const [rid, mode] of order) this.askAhead(rid, mode)
     const holds: Hold[] = []
     for (const [rid, mode] of order) {
       const hold = this.acquire(rid, mode)
@@ -152,7 +152,8 @@ export class Lcl implements LockCache {
     }
   }
 
-  #askAhead(rid: ResourceId, mode: Mode): void {
+  askAhead(rid: ResourceId, mode: Mode): void {
+    if (this.#keeper.refusal()) return
     const lock = this.#lock(rid)
     if (coversMode[lock.open]![mode]) return
     lock.prefetch = joinModes[lock.prefetch]![mode] as Mode

@@ -57,6 +57,8 @@ export interface LockCache {
   acquire(rid: ResourceId, mode: Mode, options: AcquireOptions): MaybePromise<Hold | undefined>
   /** Many at once, in canonical order, requests to one master in one message; releases all when one fails. */
   acquireAll(wanted: ReadonlyMap<ResourceId, Mode>): MaybePromise<readonly Hold[]>
+  /** Asks for a lock that will probably be acquired soon. Nobody waits; granted, it stays for its user as any lock just granted. */
+  askAhead(rid: ResourceId, mode: Mode): void
   /** True while another node waits for this lock: its holder should finish soon. */
   wanted(rid: ResourceId): boolean
   /** Gives up every unpinned lock (clean leave); resolves when the last is released. */

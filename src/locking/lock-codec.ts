@@ -82,19 +82,28 @@ export function decodeBatch(batch: Buffer): LockBatch {
   if (count * MESSAGE_BYTES > batch.length) throw refused(`${count} messages in ${batch.length} bytes`)
   const messages: LockMessage[] = []
   let offset = BATCH_HEADER_BYTES
+  // most messages of a batch bring the vector of the one before: they share it
+  let vectorAt = -1
+  let vector = emptyVector
   for (let i = 0; i < count; i++) {
     if (offset + MESSAGE_BYTES > batch.length) throw refused('a cut message')
     const pairs = batch[offset + 3] as number
     const end = offset + MESSAGE_BYTES + pairs * PAIR_BYTES
     if (pairs > MAX_SLOTS || end > batch.length) throw refused('a cut vector')
-    messages.push(decodeMessage(batch, offset, pairs))
+    if (pairs > 0) {
+      const at = offset + MESSAGE_BYTES
+      const same = vector.size === pairs && batch.compare(batch, at, end, vectorAt, vectorAt + end - at) === 0
+      if (!same) vector = decodeVector(batch, at, pairs)
+      vectorAt = at
+    }
+    messages.push(decodeMessage(batch, offset, pairs > 0 ? vector : emptyVector))
     offset = end
   }
   if (offset !== batch.length) throw refused(`${batch.length - offset} bytes behind the last message`)
   return { epoch, messages }
 }
 
-function decodeMessage(batch: Buffer, offset: number, pairs: number): LockMessage {
+function decodeMessage(batch: Buffer, offset: number, vector: Vector): LockMessage {
   const type = batch[offset] as number
   const mode = batch[offset + 1] as number
   const flags = batch[offset + 2] as number
@@ -111,7 +120,7 @@ function decodeMessage(batch: Buffer, offset: number, pairs: number): LockMessag
     seq: batch.readUInt16LE(offset + 8) * TWO_32 + batch.readUInt32LE(offset + 4),
     mode: mode as Mode,
     noQueue: flags === FLAG_NO_QUEUE,
-    vector: pairs === 0 ? emptyVector : decodeVector(batch, offset + MESSAGE_BYTES, pairs),
+    vector,
   }
 }
 

@@ -192,8 +192,10 @@ export class LockMaster {
   #down(from: Slot, message: LockMessage): readonly Effect[] {
     const resource = this.#resource(message.rid)
     const effects: Effect[] = []
-    if (message.vector.size > 0 && !covers(resource.lvb ?? this.#floor, message.vector)) {
-      resource.lvb = maximum(resource.lvb ?? this.#floor, message.vector)
+    const { vector } = message
+    const known = resource.lvb ?? this.#floor
+    if (vector.size > 0 && !covers(known, vector)) {
+      resource.lvb = covers(vector, known) ? vector : maximum(known, vector)
     }
     const holder = holderOf(resource, from)
     if (!holder) throw senseless(from, message, 'it does not hold this')

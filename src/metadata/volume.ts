@@ -85,6 +85,8 @@ export class Volume implements VolumeApi {
   #askedAt = Number.NEGATIVE_INFINITY
   #roomWaiters: (() => void)[] = []
   #otherFile = false
+  /** The last answer of `durableVector`: handed out, never changed. */
+  #durableVector: Vector = new Map()
   #reloads = 0
 
   private constructor(options: VolumeOptions) {
@@ -160,9 +162,15 @@ export class Volume implements VolumeApi {
   }
 
   durableVector(): Vector {
-    const vector: MutableVector = new Map(this.image.vector)
-    if (this.#writer) vector.set(this.slot, this.#writer.durable)
-    return vector
+    const { vector } = this.image
+    const own = this.#writer?.durable ?? vector.get(this.slot) ?? 0
+    // a thousand locks that go in one turn share one vector
+    const last = this.#durableVector
+    if (last.get(this.slot) === own && last.size === vector.size && coversBut(this.slot, last, vector)) return last
+    const fresh: MutableVector = new Map(vector)
+    fresh.set(this.slot, own)
+    this.#durableVector = fresh
+    return fresh
   }
 
   // ── peers' changes ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -474,6 +482,12 @@ export class Volume implements VolumeApi {
     this.withdraw(message, cause)
     this.#options.onFatal(cause instanceof Error ? cause : (this.#withdrawn as unknown as Error))
   }
+}
+
+/** `covers` in every slot but one. */
+function coversBut(slot: Slot, a: Vector, b: Vector): boolean {
+  for (const [other, lsn] of b) if (other !== slot && (a.get(other) ?? 0) < lsn) return false
+  return true
 }
 
 function equal(a: Vector, b: Vector): boolean {

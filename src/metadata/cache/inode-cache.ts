@@ -3,7 +3,8 @@
  * or has I/O under way, stays. Names of directories are cached with their inode, under the same lock.
  */
 import type { Ino } from '../../base/ids.ts'
-import { DIR, REG } from '../image/mutation.ts'
+import type { StoredInode } from '../image/image.ts'
+import { DIR } from '../image/mutation.ts'
 import type { VolumeApi } from '../volume-api.ts'
 import type { DataCache } from './data-cache.ts'
 import { ExtentMap } from './extent-map.ts'
@@ -43,11 +44,23 @@ export class InodeCache {
       cached.referenced = true
       return cached
     }
-    const record = this.#volume.image.inode(ino)
-    if (!record) return undefined
-    const extents = record.type === REG ? ExtentMap.from(this.#volume.image.extents(ino)) : noExtents
+    const stored = this.#volume.image.storedInode(ino)
+    return stored && this.#store(stored)
+  }
+
+  /** Takes the inodes of a directory's entries with cookies `from` … `to` into memory, all of them under their locks, in one go. */
+  loadListed(dir: Ino, from: number, to: number): void {
+    for (const stored of this.#volume.image.listedInodes(dir, from, to)) {
+      if (!this.#inodes.has(stored.record.ino)) this.#store(stored)
+    }
+  }
+
+  #store({ record, blocks }: StoredInode): CachedInode {
+    const extents = blocks > 0 ? { blocks, load: this.#loadExtents } : undefined
     return this.add(new CachedInode(record, extents))
   }
+
+  readonly #loadExtents = (ino: Ino): ExtentMap => ExtentMap.from(this.#volume.image.extents(ino))
 
   add(inode: CachedInode): CachedInode {
     this.#inodes.set(inode.ino, inode)
@@ -98,9 +111,6 @@ export class InodeCache {
     }
   }
 }
-
-/** Shared by everything that has no content: directories, symbolic links, devices. Never changed. */
-const noExtents = ExtentMap.from([])
 
 /** True for types whose inode may have entries. */
 export function isDirectory(inode: { readonly type: number }): boolean {

@@ -8,10 +8,13 @@ import { BLOCK_SIZE } from '../../base/limits.ts'
 import type { Before, Inode } from '../fs/matrix-fs.ts'
 import type { FileType, InodeRecord } from '../image/mutation.ts'
 import type { Chunk, ChunkOwner } from './chunk.ts'
-import type { ExtentMap } from './extent-map.ts'
+import { ExtentMap } from './extent-map.ts'
 
 /** What a name means in a directory. */
 export type Entry = { readonly ino: Ino; readonly type: FileType; readonly cookie: number }
+
+/** Extents of an inode in the image: most inodes in memory are only looked at, and never need theirs. */
+export type UnloadedExtents = { readonly blocks: number; load(ino: Ino): ExtentMap }
 
 export type MutableRecord = { -readonly [Key in keyof InodeRecord]: InodeRecord[Key] }
 
@@ -44,7 +47,9 @@ export class CachedInode implements Inode, ChunkOwner {
   committedSize: number
   /** Times or change count are newer than the image's. */
   late = false
-  extents: ExtentMap
+  #extents: ExtentMap | undefined
+  /** Until they are loaded: how many blocks they map, and where they come from. */
+  readonly #unloaded: UnloadedExtents | undefined
   /** Content in memory, by chunk index. */
   chunks: Map<number, Chunk> | undefined = undefined
   dirtyBlocks = 0
@@ -65,6 +70,9 @@ export class CachedInode implements Inode, ChunkOwner {
   readNext = 0
   readAheadTo = 0
   readAheadWindow = 0
+  /** Directories: entries up to this cookie have had their locks asked for by a listing that ran into missing ones; -1: none does. */
+  listAheadTo = -1
+  listAheadFrom = -1
   /** Directories: what is known of names; null is known not to be there. */
   names: Map<string, Entry | null> | undefined = undefined
   /** Used since the eviction hand last passed. */
@@ -72,7 +80,8 @@ export class CachedInode implements Inode, ChunkOwner {
   /** Taken out of the cache: whatever still works on it must not put anything into it. */
   dropped = false
 
-  constructor(record: InodeRecord, extents: ExtentMap) {
+  /** Without `extents` it has none. */
+  constructor(record: InodeRecord, extents?: UnloadedExtents) {
     this.ino = record.ino
     this.generation = record.generation
     this.type = record.type
@@ -96,11 +105,22 @@ export class CachedInode implements Inode, ChunkOwner {
     this.nextCookie = record.nextCookie
     this.target = record.target
     this.committedSize = record.size
-    this.extents = extents
+    this.#unloaded = extents
+  }
+
+  /** Where the content lies; read from the image when somebody asks for the first time. */
+  get extents(): ExtentMap {
+    this.#extents ??= this.#unloaded ? this.#unloaded.load(this.ino) : ExtentMap.from([])
+    return this.#extents
+  }
+
+  set extents(extents: ExtentMap) {
+    this.#extents = extents
   }
 
   get allocated(): number {
-    return (this.extents.mapped + this.reservedBlocks) * BLOCK_SIZE
+    const mapped = this.#extents ? this.#extents.mapped : (this.#unloaded?.blocks ?? 0)
+    return (mapped + this.reservedBlocks) * BLOCK_SIZE
   }
 
   /** True when the image or the LUN is behind this; never of what is gone. */

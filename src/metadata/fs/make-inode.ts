@@ -1,7 +1,6 @@
 /** A new object with its first name: what create, mkdir, symlink and mknod have in common. */
 import { FsError } from '../../base/errors.ts'
 import { FILE_MAX } from '../../base/limits.ts'
-import { ExtentMap } from '../cache/extent-map.ts'
 import { CachedInode, type MutableRecord } from '../cache/inode.ts'
 import { DIR, type FileName, type FileType, REG } from '../image/mutation.ts'
 import { type Caller, type CreateAttributes, type Created, type TimeChange, W_OK, X_OK } from './matrix-fs.ts'
@@ -30,7 +29,7 @@ export function makeInode(op: Op, caller: Caller, dir: CachedInode, name: FileNa
     throw new FsError('ENOSPC', 'the filesystem holds its most files')
   const before = dir.before()
   const record = newRecord(op, caller, dir, object)
-  const inode = new CachedInode(record, ExtentMap.from([]))
+  const inode = new CachedInode(record)
   const draft = op.edit(dir)
   if (object.type === DIR) draft.nlink++
   touchContent(draft, mount.clock)

@@ -13,6 +13,10 @@ import { need } from './permission.ts'
 
 /** Entries that one call gives at most, whatever the caller asks for: bounds locks pinned at once and time spent. */
 const MAX_ENTRIES = 4096
+/** When more inodes of a page are not in memory, they are read from the image together. */
+const ENTRIES_TO_LOAD = 8
+/** Entries whose locks are asked for at a time, ahead of a listing. */
+const AHEAD_ENTRIES = 256
 
 export function readdir(op: Op, caller: Caller, ino: Ino, cookie: number, limit: number): DirListing {
   const dir = op.directory(ino, PR)
@@ -20,14 +24,36 @@ export function readdir(op: Op, caller: Caller, ino: Ino, cookie: number, limit:
   return { dir, ...entriesAfter(op, dir, cookie, Math.min(limit, MAX_ENTRIES)) }
 }
 
-/** The inodes' locks are gathered and acquired together, not one by one. */
+/**
+ * The inodes' locks are gathered and acquired together, not one by one. While they turn out to be at other nodes, those of the entries
+ * that come next are asked for, so that the other nodes work on them while this page is made and read.
+ */
 export function readdirplus(op: Op, caller: Caller, ino: Ino, cookie: number, limit: number): DirListingPlus {
   const dir = op.directory(ino, PR)
   need(caller, dir, R_OK)
   const { entries, eof } = entriesAfter(op, dir, cookie, Math.min(limit, MAX_ENTRIES))
-  for (const entry of entries) op.want(inodeLock(entry.ino), PR)
+  let missing = false
+  let unknown = 0
+  for (const entry of entries) {
+    if (!op.want(inodeLock(entry.ino), PR)) missing = true
+    if (!op.mount.inodes.cached(entry.ino)) unknown++
+  }
+  const last = entries.at(-1)
+  if (!eof && last) askAhead(op, dir, last.cookie, missing)
   op.ready()
+  if (unknown > ENTRIES_TO_LOAD && last) op.mount.inodes.loadListed(ino, Math.max(cookie, 2) + 1, last.cookie)
   return { dir, entries: entries.map((entry) => ({ ...entry, inode: op.mount.inodes.get(entry.ino) })), eof }
+}
+
+/** Two chunks of entries are asked for ahead of a listing that has reached `cookie`. */
+function askAhead({ mount }: Op, dir: CachedInode, cookie: number, missing: boolean): void {
+  const within = cookie >= dir.listAheadFrom && cookie <= dir.listAheadTo
+  if (!within && !missing) return
+  const from = within ? dir.listAheadTo : cookie
+  const next = mount.volume.image.direntsAfter(dir.ino, from, AHEAD_ENTRIES)
+  for (const { ino } of next) mount.locks.askAhead(inodeLock(ino), PR)
+  dir.listAheadFrom = from
+  dir.listAheadTo = next.at(-1)?.cookie ?? -1
 }
 
 function entriesAfter(op: Op, dir: CachedInode, cookie: number, limit: number): { entries: DirEntry[]; eof: boolean } {

@@ -23,8 +23,11 @@ import {
   prepareStatements,
   type SpaceRow,
   type Statements,
+  type StoredInodeRow,
 } from './statements.ts'
 
+/** An inode with the number of blocks that its extents map. */
+export type StoredInode = { readonly record: InodeRecord; readonly blocks: number }
 export type DirentRecord = {
   readonly name: FileName
   readonly cookie: number
@@ -105,6 +108,16 @@ export class Image {
   inode(ino: Ino): InodeRecord | undefined {
     const row = this.#statements.inode.get(ino) as InodeRow | undefined
     return row && inodeOfRow(row)
+  }
+
+  storedInode(ino: Ino): StoredInode | undefined {
+    const row = this.#statements.storedInode.get(ino) as StoredInodeRow | undefined
+    return row && storedOfRow(row)
+  }
+
+  /** The inodes of a directory's entries with cookies `from` … `to`, in no order; an inode with two names there comes twice. */
+  listedInodes(dir: Ino, from: number, to: number): StoredInode[] {
+    return (this.#statements.listedInodes.all(dir, from, to) as StoredInodeRow[]).map(storedOfRow)
   }
 
   dirent(dir: Ino, name: FileName): DirentRecord | undefined {
@@ -313,6 +326,10 @@ function inodeOfRow(row: InodeRow): InodeRecord {
     nextCookie: r[20] as number,
     target: row[21] as string,
   }
+}
+
+function storedOfRow(row: StoredInodeRow): StoredInode {
+  return { record: inodeOfRow(row as unknown as InodeRow), blocks: row[row.length - 1] as number }
 }
 
 function direntOfRow([name, cookie, ino, type]: DirentRow): DirentRecord {

@@ -4,6 +4,8 @@ import { inodeFields } from './mutation-fields.ts'
 
 /** A row of `inode` in column order, the order of `inodeFields`. */
 export type InodeRow = [...numbers: number[], target: string]
+/** The same, and how many blocks its extents map. */
+export type StoredInodeRow = [...inode: InodeRow, blocks: number]
 export type DirentRow = [name: string, cookie: number, ino: number, type: number]
 export type ExtentRow = [block: number, count: number, address: number]
 export type SpaceRow = [address: number, count: number]
@@ -16,6 +18,10 @@ export function columnOf(field: string): string {
 }
 
 const inodeColumns = inodeFields.map(([name]) => columnOf(name))
+const storedInode = [
+  ...inodeColumns.map((column) => `inode.${column}`),
+  '(SELECT coalesce(sum(count), 0) FROM extent WHERE extent.ino = inode.ino)',
+].join(', ')
 
 /** Rows come as arrays (`raw`) and single values as themselves (`pluck`): half the cost of objects. */
 export function prepareStatements(db: Database.Database) {
@@ -29,6 +35,10 @@ export function prepareStatements(db: Database.Database) {
     release: db.prepare('RELEASE own'),
 
     inode: rows(`SELECT ${inodeColumns.join(', ')} FROM inode WHERE ino = ?`),
+    storedInode: rows(`SELECT ${storedInode} FROM inode WHERE ino = ?`),
+    listedInodes: rows(
+      `SELECT ${storedInode} FROM dirent JOIN inode ON inode.ino = dirent.ino WHERE dir = ? AND cookie BETWEEN ? AND ?`,
+    ),
     hasInode: value('SELECT 1 FROM inode WHERE ino = ?'),
     insertInode: db.prepare(`INSERT INTO inode VALUES (${inodeColumns.map(() => '?').join(', ')})`),
     updateInode: db.prepare(
