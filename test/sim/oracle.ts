@@ -13,7 +13,14 @@
 export type Value = string
 
 /** The life of a node at which an operation is done. */
-export type AtLife = { over(): boolean }
+export type AtLife = {
+  readonly name: string
+  over(): boolean
+  /** When it began to be powerless, at the earliest: its process was gone, or its lease over; undefined while it lives. */
+  readonly endedAt: number | undefined
+  /** When its process was gone. */
+  readonly goneAt: number | undefined
+}
 
 type Write = { readonly value: Value; readonly began: number; ended: number; readonly at: AtLife | undefined }
 type Seen = { readonly value: Value; readonly ended: number; readonly at: AtLife | undefined }

@@ -4,7 +4,7 @@
  *   faults     faults.ts: processes die and come back, all at once with a power loss of the LUNs now and then (unflushed writes lost
  *              or torn, writes of the dead landing late); messages are delayed, and lost with their connection; nodes are cut off
  *              from each other, stand still, and wait for slow LUNs
- *   invariants every read is explained by one order of the writes; two nodes never hold conflicting locks; nobody writes without a lease
+ *   invariants every read is explained by one order of the writes, every answer about directories by one order of all that was asked; two nodes never hold conflicting locks; nobody writes without a lease
  *              or after being fenced (write-oracle.ts); images are equal row for row at one vector; what was acknowledged as stable
  *              is there; fsck finds nothing; after healing everybody serves again; at rest no lock is pinned by nobody, and no
  *              inode without a name and no freed space is left
@@ -18,6 +18,7 @@ import { brokenRules } from '../../src/metadata/index.ts'
 import type { Log } from '../../src/platform/index.ts'
 import { sleep } from '../../src/platform/index.ts'
 import { type FaultCounts, Faults } from './faults.ts'
+import { Litter } from './litter.ts'
 import { SimMatrix, type SimNode } from './matrix.ts'
 import { Oracle } from './oracle.ts'
 import { Client, callsTo, prepare } from './workload.ts'
@@ -70,6 +71,7 @@ class Run {
   readonly #options: SimOptions
   readonly #prng: Prng
   readonly #oracle = new Oracle()
+  readonly #litter: Litter
   readonly #clients: Client[]
   /** Clients and the hand of fate live on a machine that never dies. */
   readonly #outside: SimHost
@@ -87,9 +89,10 @@ class Run {
     const fencing = this.#prng.chance(0.7) ? (['kill', 'lease'] as const) : (['lease'] as const)
     this.matrix = new SimMatrix(world, { nodes, fencing, log: options.log })
     this.#faults = new Faults(this.matrix, world.prng.fork(), this.#outside.clock)
+    this.#litter = new Litter(world)
     this.#clients = Array.from(
       { length: nodes + 1 },
-      (_, id) => new Client(id, this.#oracle, world.prng.fork(), (line) => world.trace(line)),
+      (_, id) => new Client(id, this.#oracle, this.#litter, world.prng.fork(), (line) => world.trace(line)),
     )
   }
 
@@ -247,6 +250,7 @@ class Run {
       }
     }
     const findings = await this.matrix.compareImages()
+    this.#litter.judge()
     if (findings.length)
       throw new Error(`fsck: ${findings.map(({ check, detail }) => `${check}: ${detail}`).join('; ')}`)
   }

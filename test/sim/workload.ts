@@ -4,8 +4,7 @@
  *   blocks    64-byte values at block starts of shared files, written stable, read back anywhere (a value never spans a sector, so
  *             that a crash cannot tear it)
  *   names     shared names, each always bound to a symbolic link with a target never used twice, replaced by rename
- *   litter    a few shared files in one directory that everybody makes, links, moves, opens and removes: races between nodes over
- *             the last name and the last open
+ *   litter    two directories that everybody works in (litter.ts)
  *   own       files, directories and links in a directory of its own, made, renamed and removed: what was acknowledged is checked
  *             at every node at the end
  *
@@ -17,6 +16,7 @@ import type { Prng } from '../../src/base/prng.ts'
 import type { Caller, MatrixFs } from '../../src/metadata/index.ts'
 import type { Clock } from '../../src/platform/index.ts'
 import { sleep } from '../../src/platform/index.ts'
+import { Litter } from './litter.ts'
 import type { AtLife, Oracle } from './oracle.ts'
 import type { SimHost } from './world.ts'
 
@@ -24,7 +24,6 @@ export const ROOT: Caller = { uid: 0, gid: 0, gids: [] }
 const FILES = 4
 const BLOCKS = 3
 const NAMES = 4
-const LITTER = 3
 const VALUE_BYTES = 64
 const INITIAL = ''
 
@@ -32,7 +31,7 @@ const INITIAL = ''
 export async function prepare(fs: MatrixFs, clients: number): Promise<void> {
   for (let f = 0; f < FILES; f++) await fs.create(ROOT, ROOT_INO, `f${f}`, { mode: 0o644 }, 'guarded')
   await fs.mkdir(ROOT, ROOT_INO, 'shared', { mode: 0o755 })
-  await fs.mkdir(ROOT, ROOT_INO, 'litter', { mode: 0o755 })
+  await Litter.prepare(fs)
   for (let c = 0; c < clients; c++) await fs.mkdir(ROOT, ROOT_INO, `own${c}`, { mode: 0o755 })
   await durable(fs)
 }
@@ -66,15 +65,17 @@ export class Client {
   readonly id: number
   operations = 0
   #oracle: Oracle
+  readonly #litter: Litter
   #prng: Prng
   #serial = 0
   /** Names of its own directory: what each was acknowledged to be, or undefined while that is open. */
   readonly own = new Map<string, 'there' | 'absent' | 'open'>()
   readonly #trace: (line: string) => void
 
-  constructor(id: number, oracle: Oracle, prng: Prng, trace: (line: string) => void) {
+  constructor(id: number, oracle: Oracle, litter: Litter, prng: Prng, trace: (line: string) => void) {
     this.id = id
     this.#oracle = oracle
+    this.#litter = litter
     this.#prng = prng
     this.#trace = trace
   }
@@ -104,7 +105,7 @@ export class Client {
     else if (k < 0.4) await this.#readBlock(fs, at)
     else if (k < 0.5) await this.#bindName(fs, at)
     else if (k < 0.65) await this.#readName(fs, at)
-    else if (k < 0.85) await this.#litter(fs, clock)
+    else if (k < 0.85) await this.#litter.step(fs, at, this.id, this.#prng, clock)
     else await this.#ownChange(fs)
   }
 
@@ -170,30 +171,6 @@ export class Client {
     }
     this.#oracle.checkRead(name, value, INITIAL, began, at)
     this.#trace(`client ${this.id} read ${name} ${value}`)
-  }
-
-  async #litter(fs: MatrixFs, clock: Clock): Promise<void> {
-    const name = `t${this.#prng.below(LITTER)}`
-    const other = `t${this.#prng.below(LITTER)}`
-    const kind = this.#prng.pick(['create', 'link', 'rename', 'remove', 'open'] as const)
-    const { inode: dir } = await fs.lookup(ROOT, ROOT_INO, 'litter')
-    this.#trace(`client ${this.id} ${kind} litter ${name} ${other}`)
-    if (kind === 'rename') return void (await fs.rename(ROOT, dir.ino, name, dir.ino, other))
-    if (kind === 'remove') return void (await fs.remove(ROOT, dir.ino, name))
-    if (kind === 'create') {
-      const { inode } = await fs.create(ROOT, dir.ino, name, { mode: 0o644 }, 'unchecked')
-      return void (await fs.write(ROOT, inode.ino, this.#prng.below(20_000), this.#prng.bytes(5000), false))
-    }
-    const { inode } = await fs.lookup(ROOT, dir.ino, name)
-    if (kind === 'link') return void (await fs.link(ROOT, inode.ino, dir.ino, other))
-    await fs.open(inode.ino)
-    try {
-      if (this.#prng.chance(0.5)) await fs.remove(ROOT, dir.ino, name)
-      await sleep(clock, this.#prng.below(30))
-      await fs.read(ROOT, inode.ino, 0, 5000) // open, so it is there whatever others did to its name
-    } finally {
-      fs.close(inode.ino)
-    }
   }
 
   async #ownChange(fs: MatrixFs): Promise<void> {

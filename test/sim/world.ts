@@ -126,6 +126,7 @@ export class SimHost {
   readonly world: SimWorld
   readonly name: string
   alive = true
+  crashedAt: number | undefined
   /** While paused, the host's timers do not fire; they all do, late, when it goes on. */
   paused = false
   #held: (() => void)[] = []
@@ -179,6 +180,7 @@ export class SimHost {
   }
 
   crash(): void {
+    if (this.alive) this.crashedAt = this.world.now
     this.alive = false
     this.#held = []
     for (const thread of this.#threads) thread.crash()

@@ -12,13 +12,39 @@ import type { Landed, SimDisk } from './lun.ts'
 import type { AtLife } from './oracle.ts'
 import type { SimHost, SimWorld } from './world.ts'
 
-type Watched = AtLife & {
+class Watched implements AtLife {
+  readonly name: string
   readonly lease: NodeLease
-  /** Its process has ended. */
-  gone(): boolean
   /** Its lease was once known to be good until then, ms. */
   goodUntil: number
-  fenced?: { readonly by: string; readonly at: number; readonly landsNothing: boolean }
+  fenced: { readonly by: string; readonly at: number; readonly landsNothing: boolean } | undefined
+  readonly #world: SimWorld
+  readonly #main: SimHost
+
+  constructor(world: SimWorld, lease: NodeLease, main: SimHost) {
+    this.#world = world
+    this.#main = main
+    this.lease = lease
+    this.name = `${main.name}@${lease.life.incarnation}`
+    this.goodUntil = lease.goodUntil()
+  }
+
+  /** Its process has ended. */
+  get gone(): boolean {
+    return !this.#main.alive
+  }
+
+  get goneAt(): number | undefined {
+    return this.#main.crashedAt
+  }
+
+  over(): boolean {
+    return this.gone || this.lease.goodUntil() <= this.#world.now
+  }
+
+  get endedAt(): number | undefined {
+    return this.over() ? Math.min(this.goneAt ?? Number.POSITIVE_INFINITY, this.goodUntil) : undefined
+  }
 }
 
 export class WriteOracle {
@@ -49,10 +75,7 @@ export class WriteOracle {
 
   /** A life of a node has claimed its lease; its I/O comes from these threads of it. */
   begins(lease: NodeLease, threads: readonly SimHost[]): void {
-    const [main] = threads
-    const goodUntil = lease.goodUntil()
-    const gone = () => !main?.alive
-    const life: Watched = { lease, goodUntil, gone, over: () => gone() || lease.goodUntil() <= this.#world.now }
+    const life = new Watched(this.#world, lease, threads[0] as SimHost)
     this.#lives.set(nameOf(lease.life), life)
     for (const thread of threads) this.#hosts.set(thread, life)
   }
@@ -84,7 +107,7 @@ export class WriteOracle {
     const { now } = this.#world
     if (name !== 'lease') return false
     const isOver = now >= life.goodUntil + this.#timings.ioLifeMs
-    if (!isOver && !life.gone())
+    if (!isOver && !life.gone)
       this.#world.fail(
         new Error(`agent lease vouches for a node at ${now} whose lease was good until ${life.goodUntil}`),
       )

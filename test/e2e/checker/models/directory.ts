@@ -94,9 +94,10 @@ function step(state: Directories, call: DirectoryCall, answer: DirectoryAnswer |
       return rename(state, call, answer)
     case 'link': {
       const entry = [...names.values()].find(({ id }) => id === call.id)
-      if (names.has(call.to)) return fails(state, answer, 'EEXIST', ...(entry ? [] : ['ESTALE', 'ENOENT']))
-      if (!entry) return fails(state, answer, 'ESTALE', 'ENOENT')
-      if (entry.type === 'dir') return fails(state, answer, 'EPERM', 'EISDIR')
+      const errors = names.has(call.to) ? ['EEXIST'] : []
+      if (!entry) errors.push('ESTALE', 'ENOENT')
+      if (entry?.type === 'dir') errors.push('EPERM', 'EISDIR')
+      if (!entry || errors.length > 0) return fails(state, answer, ...errors)
       return done(answer, () => [put(state, call.to, entry)])
     }
     case 'createIn':
