@@ -55,6 +55,12 @@ function inodeCallouts({ volume, inodes, cleaner }: Parts): LockCallouts {
     if (to === NL) purge(rid)
     return mayChange(from) ? durable(volume) : volume.durableVector()
   }
+  /** `then`, once nothing of the inode is late or on its way: others may have begun cleanings of their own meanwhile, with nothing left to write. */
+  const clean = <T>(rid: ResourceId, then: () => MaybePromise<T>): MaybePromise<T> => {
+    const inode = inodes.cached(resourceNumber(rid))
+    if (!inode || !(inode.dirty || inode.cleaning)) return then()
+    return cleaner.clean(inode).then(() => clean(rid, then))
+  }
   return {
     acquired: (rid, _mode, vector) => {
       if (volume.hasApplied(vector)) return
@@ -63,11 +69,7 @@ function inodeCallouts({ volume, inodes, cleaner }: Parts): LockCallouts {
         if (!inodes.cached(resourceNumber(rid))?.dirty) inodes.purge(resourceNumber(rid))
       })
     },
-    surrender: (rid, from, to) => {
-      const inode = inodes.cached(resourceNumber(rid))
-      if (!inode || !(inode.dirty || inode.cleaning)) return gone(rid, from, to)
-      return cleaner.clean(inode).then(() => gone(rid, from, to))
-    },
+    surrender: (rid, from, to) => clean(rid, () => gone(rid, from, to)),
   }
 }
 

@@ -8,6 +8,7 @@ import { MatrixError } from '../../../src/base/errors.ts'
 import { Prng } from '../../../src/base/prng.ts'
 import type { MatrixFs } from '../../../src/metadata/index.ts'
 import { type LocalMatrix, makeLocalMatrix } from '../../helpers/local-matrix.ts'
+import { SimWorld } from '../../sim/world.ts'
 import { codeOf, readAll, superuser } from '../../suites/posix-fs.ts'
 
 async function newFile(fs: MatrixFs, name: string): Promise<number> {
@@ -73,6 +74,29 @@ test('a write answered at one node is read at every other by the next request (R
     assert.is(Buffer.concat(pieces).toString(), text.toString())
   }
   await matrix.close()
+})
+
+test('a file that many overwrite and commit at all nodes at once goes from node to node clean, and none halts', async () => {
+  for (const seed of [1, 2, 3]) {
+    const world = new SimWorld(seed)
+    const history = async () => {
+      const matrix = await makeLocalMatrix({ nodes: 3, clock: world, seed })
+      const ino = await newFile(matrix.nodes[0]!.fs, 'f')
+      await matrix.nodes[0]!.fs.write(superuser, ino, 0, Buffer.alloc(16_384), true)
+      const client = async (fs: MatrixFs, prng: Prng) => {
+        for (let round = 0; round < 60; round++) {
+          const dice = prng.float()
+          if (dice < 0.6) await fs.write(superuser, ino, 4096 * prng.below(4), prng.bytes(64), prng.chance(0.7))
+          else if (dice < 0.8) await fs.commitFile(ino)
+          else await fs.read(superuser, ino, 0, 16_384)
+        }
+      }
+      await Promise.all(matrix.nodes.flatMap(({ fs }) => [1, 2, 3, 4].map(() => client(fs, world.prng.fork()))))
+      assert.equal(await matrix.check(), [])
+      await matrix.close()
+    }
+    await world.settle(history())
+  }
 })
 
 test('a repeated unstable write of a node that has the lock makes no message and no LUN I/O (R76)', async () => {
