@@ -12,6 +12,9 @@ import { HttpFailure } from './failure.ts'
 import { MAX_PATH_SEGMENTS, MAX_SYMLINKS } from './limits.ts'
 import { isTemporaryName } from './temporaries.ts'
 
+/** A file replaced without pause is still found after so many tries. */
+const MAX_STALE_TRIES = 20
+
 /** A name in a directory. The root of the export has the name '' and itself as directory. */
 export type Place = { readonly dir: Ino; readonly name: string; readonly inode: Inode | undefined }
 /** A place that something lives at. */
@@ -82,6 +85,20 @@ export async function find(
   const place = await walk(fs, caller, path, { last, missingParent: 404 })
   if (!place.inode) throw new HttpFailure(404)
   return place as Found
+}
+
+/**
+ * What a path led to may have been replaced by the time it is used, by a rename that leaves no moment without a file. So a request
+ * that has told its client nothing yet begins anew; one whose path leads nowhere any more finds that out by itself.
+ */
+export async function retryStale<T>(attempt: () => Promise<T>, isTold: () => boolean = () => false): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (!isFsError(error, 'ESTALE') || isTold() || tries === MAX_STALE_TRIES) throw error
+    }
+  }
 }
 
 /** The inode of a name, undefined when there is none. */

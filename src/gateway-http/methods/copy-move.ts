@@ -7,6 +7,8 @@
  *           4 the old destination is removed
  *     MOVE  2, 3 with the source itself, 4
  *
+ * With `Overwrite: F` step 3 refuses a destination that somebody else was faster to make: of many exactly one gets 201.
+ *
  * A crash leaves, after 1: a hidden copy; after 2: both hidden, the old one by its name `.~put-…` still whole; after 3: the
  * new destination and a hidden old one.
  */
@@ -31,7 +33,7 @@ export async function copy(call: ExportCall): Promise<void> {
   const source = await find(fs, caller, call.path, 'follow')
   const depth = depthOf(call, 'infinity')
   if (depth === '1') throw new HttpFailure(400, 'COPY has Depth 0 or infinity')
-  const { destination, path } = await prepare(call, source, depth === '0' ? 'none' : 'all')
+  const { destination, path, mayReplace } = await prepare(call, source, depth === '0' ? 'none' : 'all')
   const time = uploadTime(call)
   const temporary = newTemporaryName()
   let failures: readonly MemberFailure[]
@@ -39,7 +41,7 @@ export async function copy(call: ExportCall): Promise<void> {
     const options = { depth: depth === '0' ? 'none' : 'all', ...(time && { mtime: time }) } as const
     failures = await copyTree(fs, caller, source.inode, destination.dir, temporary, options)
     await durable(fs)
-    await takePlace(call, destination.dir, temporary, destination, source.inode.type)
+    await takePlace(call, destination.dir, temporary, destination, source.inode.type, mayReplace)
   } catch (error) {
     await removeQuietly(call, destination.dir, temporary)
     throw notTheParent(error)
@@ -54,12 +56,12 @@ export async function move(call: ExportCall): Promise<void> {
   const source = await find(fs, caller, call.path, 'keep')
   if (source.name === '') throw new HttpFailure(403, 'the root of an export stays')
   if (depthOf(call, 'infinity') !== 'infinity') throw new HttpFailure(400, 'MOVE has Depth: infinity')
-  const { destination } = await prepare(call, source, 'all')
+  const { destination, mayReplace } = await prepare(call, source, 'all')
   const time = uploadTime(call)
   const { ino, type } = source.inode
   try {
     if (time) await fs.setattr(caller, ino, { mtime: time })
-    await takePlace(call, source.dir, source.name, destination, type)
+    await takePlace(call, source.dir, source.name, destination, type, mayReplace)
   } catch (error) {
     throw notTheParent(error)
   }
@@ -72,7 +74,7 @@ async function prepare(
   call: ExportCall,
   source: Found,
   what: 'all' | 'none',
-): Promise<{ destination: Place; path: readonly string[] }> {
+): Promise<{ destination: Place; path: readonly string[]; mayReplace: boolean }> {
   const { fs, caller, share } = call
   if (call.target.trailingSlash && source.inode.type !== DIR) throw new HttpFailure(404, 'a file, not a directory')
   evaluate(call.req.headers, { etag: etagOf(source.inode), modifiedS: source.inode.mtimeS }, false)
@@ -93,8 +95,8 @@ async function prepare(
   if (destination.inode?.type === DIR && isWithin(call.path, path)) {
     throw new HttpFailure(403, 'the source lies in what would be replaced')
   }
-  if (destination.inode && !mayReplace) throw new HttpFailure(412, `${share.name} has something there already`)
-  return { destination, path }
+  if (destination.inode && !mayReplace) throw somethingThere(share.name)
+  return { destination, path, mayReplace }
 }
 
 /** The segments of the Destination header below this export. */
@@ -123,12 +125,27 @@ async function liesBelow({ fs }: ExportCall, dir: Ino, ancestor: Ino): Promise<b
   }
 }
 
+function somethingThere(share: string): HttpFailure {
+  return new HttpFailure(412, `${share} has something there already`)
+}
+
 /** Steps 2 to 4: `name` in `dir` becomes the destination. */
-async function takePlace(call: ExportCall, dir: Ino, name: string, destination: Place, type: number): Promise<void> {
+async function takePlace(
+  call: ExportCall,
+  dir: Ino,
+  name: string,
+  destination: Place,
+  type: number,
+  mayReplace: boolean,
+): Promise<void> {
   const { fs, caller } = call
   const old = destination.inode
   if (!old || (old.type !== DIR && type !== DIR)) {
-    await fs.rename(caller, dir, name, destination.dir, destination.name)
+    try {
+      await fs.rename(caller, dir, name, destination.dir, destination.name, !mayReplace)
+    } catch (error) {
+      throw !mayReplace && isFsError(error, 'EEXIST') ? somethingThere(call.share.name) : error
+    }
     return
   }
   const aside = newTemporaryName()

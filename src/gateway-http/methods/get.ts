@@ -20,13 +20,20 @@ import { formatHttpDate } from '../http-date.ts'
 import { PIECE_BYTES } from '../limits.ts'
 import { Disconnected, send } from '../outlet.ts'
 import { type ByteRange, contentRange, parseRanges } from '../ranges.ts'
-import { type Found, find } from '../resolve.ts'
+import { type Found, find, retryStale } from '../resolve.ts'
 import { getDirectory } from './get-directory.ts'
 
 /** A file under constant change still gets an answer after so many tries; its tag is then that of the last one. */
 const MAX_TRIES = 5
 
-export async function get(call: ExportCall): Promise<void> {
+export function get(call: ExportCall): Promise<void> {
+  return retryStale(
+    () => getOnce(call),
+    () => call.res.headersSent,
+  )
+}
+
+async function getOnce(call: ExportCall): Promise<void> {
   const place = await find(call.fs, call.caller, call.path)
   if (place.inode.type === DIR) return getDirectory(call, place)
   if (call.target.trailingSlash) throw new HttpFailure(404, 'a file, not a directory')
@@ -150,17 +157,23 @@ async function sendSpans(
   const { res } = call
   const { status, headers, boundary } = layout(version, type, ranges)
   const spans = ranges === 'whole' ? [{ first: 0, last: version.size - 1 }] : ranges
-  call.ctx.respond = false
   const total = spans.reduce((sum, { first, last }) => sum + last - first + 1, 0)
   if (total === firstPiece.length) {
     // The usual small file: one copy, one write, nothing to hold open.
+    call.ctx.respond = false
     res.writeHead(status, headers).end(Buffer.concat(firstPiece.pieces, firstPiece.length))
     return
   }
   // The pieces are views on the cache: they are copied before anything is awaited.
   const { piece, length } = copyOut(call, firstPiece)
-  const opening = call.fs.open(ino)
-  if (isPromise(opening)) await opening
+  try {
+    const opening = call.fs.open(ino)
+    if (isPromise(opening)) await opening
+  } catch (error) {
+    call.workshop.pieces.give(piece)
+    throw error
+  }
+  call.ctx.respond = false
   try {
     res.writeHead(status, headers)
     let pending: { piece: Buffer; length: number } | undefined = { piece, length }

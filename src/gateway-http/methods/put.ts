@@ -22,15 +22,18 @@ import { HttpFailure } from '../failure.ts'
 import { formatHttpDate } from '../http-date.ts'
 import { fileMode } from '../http-export.ts'
 import { pipeBody } from '../request-body.ts'
-import { child, type Place, walk } from '../resolve.ts'
+import { child, type Place, retryStale, walk } from '../resolve.ts'
 import { discard, newTemporaryName } from '../temporaries.ts'
 import { uploadTime } from '../upload-time.ts'
 
 export async function put(call: ExportCall): Promise<void> {
   refuseWhatIsNotAWholeFile(call)
   const time = uploadTime(call)
-  const place = await walk(call.fs, call.caller, call.path, { last: 'follow', missingParent: 409 })
-  await check(call, place, place.inode)
+  const place = await retryStale(async () => {
+    const found = await walk(call.fs, call.caller, call.path, { last: 'follow', missingParent: 409 })
+    await check(call, found, found.inode)
+    return found
+  })
   const replaced = place.inode && { mode: place.inode.mode, uid: place.inode.uid, gid: place.inode.gid }
   const temporary = newTemporaryName()
   const { fs, caller } = call
@@ -46,7 +49,9 @@ export async function put(call: ExportCall): Promise<void> {
     })
     await adopt(call, inode, replaced, time)
     await fs.commitFile(ino)
-    await check(call, place, place.name === '' ? undefined : await child(fs, caller, place.dir, place.name))
+    await retryStale(async () =>
+      check(call, place, place.name === '' ? undefined : await child(fs, caller, place.dir, place.name)),
+    )
     await settle(call, place, ino, temporary)
   } catch (error) {
     await discard(call.workshop, call.share, place.dir, temporary)

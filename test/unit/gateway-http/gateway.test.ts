@@ -123,6 +123,72 @@ test('fault sweep: a COPY of a tree over a file leaves the file or the whole tre
   }
 })
 
+/** Runs `run` with somebody else being faster right before its nth verb, n = 1, 2, …, until it comes too late. */
+async function overtaken(
+  other: (served: Served) => void,
+  run: (served: Served, n: number) => Promise<void>,
+): Promise<number> {
+  for (let n = 1; ; n++) {
+    let count = 0
+    let armed = false
+    let happened = false
+    const served = await serve({
+      fault: () => {
+        if (armed && ++count === n) {
+          armed = false
+          happened = true
+          other(served)
+        }
+        return undefined
+      },
+    })
+    await request(served.url, 'PUT', '/home/a', { body: 'old' })
+    await request(served.url, 'PUT', '/home/other', { body: 'other' })
+    armed = true
+    await run(served, n)
+    await served.gateway.close()
+    if (!happened) return n
+    assert.ok(n < 50, 'the sweep has no end')
+  }
+}
+
+test('a file that is replaced at any moment of a GET or a PUT is never missing', async () => {
+  const replace = ({ memory }: Served) => void memory.fs.rename(root, 1, 'other', 1, 'a')
+  const reads = await overtaken(replace, async ({ url }, n) => {
+    const { status, text } = await request(url, 'GET', '/home/a')
+    assert.is(status, 200, `before verb ${n}`)
+    assert.ok(text === 'old' || text === 'other', text)
+  })
+  const writes = await overtaken(replace, async ({ url }, n) => {
+    const { status } = await request(url, 'PUT', '/home/a', { body: 'new' })
+    assert.is(status, 204, `before verb ${n}`)
+  })
+  assert.ok(reads > 3 && writes > 8, `${reads} and ${writes} moments`)
+})
+
+test('with Overwrite: F nothing that was made meanwhile is replaced, at whatever moment', async () => {
+  for (const method of ['MOVE', 'COPY']) {
+    let refused = 0
+    let made = false
+    const make = ({ memory }: Served) => {
+      try {
+        memory.fs.link(root, (memory.fs.lookup(root, 1, 'other') as { inode: { ino: number } }).inode.ino, 1, 'b')
+        made = true
+      } catch {
+        made = false // the request was faster
+      }
+    }
+    await overtaken(make, async ({ url }, n) => {
+      const { status } = await request(url, method, '/home/a', { headers: { Destination: '/home/b', Overwrite: 'F' } })
+      const { text } = await request(url, 'GET', '/home/b')
+      if (status === 412) refused++
+      assert.equal([status, text], made ? [412, 'other'] : [201, 'old'], `${method}, before verb ${n}`)
+      made = false
+    })
+    assert.ok(refused > 2, `${method} was refused ${refused} times`)
+  }
+})
+
 test('a full filesystem answers 507, and the space is there again', async () => {
   const { memory, gateway, url } = await serve({ capacity: 1_000_000 })
   const big = { body: Buffer.alloc(3_000_000) }
