@@ -15,6 +15,8 @@ export type Operation<Call = unknown, Answer = unknown> = {
   readonly call: Call
   /** undefined: the outcome is open. */
   readonly answer: Answer | undefined
+  /** Why there is none. */
+  readonly why?: string
   /** The answer promised that the effect outlives the node. */
   readonly durable: boolean
   readonly start: number

@@ -13,15 +13,18 @@ import type { Model } from './model.ts'
 export type Kind = 'file' | 'dir'
 export type DirectoryCall =
   | { readonly kind: 'create'; readonly name: string; readonly exclusive: boolean; readonly token: string }
-  | { readonly kind: 'mkdir'; readonly name: string; readonly token: string }
-  | { readonly kind: 'unlink' | 'rmdir' | 'lookup' | 'present'; readonly name: string }
+  /** A new file in the place of whatever file has the name. */
+  | { readonly kind: 'mkdir' | 'put'; readonly name: string; readonly token: string }
+  /** With `tolerant` a file that somebody else was faster to remove counts as removed, too. */
+  | { readonly kind: 'unlink'; readonly name: string; readonly tolerant?: boolean }
+  | { readonly kind: 'rmdir' | 'lookup' | 'present'; readonly name: string }
   | {
       readonly kind: 'rename'
       readonly name: string
       readonly to: string
       readonly noReplace?: boolean
-      /** Through a kernel that looks both names up before it asks (`mountRename`). */
-      readonly lookedUp?: boolean
+      /** By somebody who looks both names up before he asks: what he refuses by himself may never have been so at one moment. */
+      readonly lookedUp?: 'kernel' | 'gateway'
     }
   /** By handle: the file may have changed its name since. */
   | { readonly kind: 'link'; readonly id: string; readonly to: string }
@@ -74,12 +77,17 @@ function step(state: Directories, call: DirectoryCall, answer: DirectoryAnswer |
       if (entry.type === 'dir') return fails(state, answer, 'EISDIR')
       return answer && !answer.error ? see(state, entry, answer) : []
     }
+    case 'put':
+      if (names.get(call.name)?.type === 'dir') return fails(state, answer, 'EISDIR')
+      return done(answer, () =>
+        made(without(state, call.name), call.name, { type: 'file', id: answer?.id ?? call.token }),
+      )
     case 'mkdir':
       if (names.has(call.name)) return fails(state, answer, 'EEXIST')
       return done(answer, () => made(state, call.name, { type: 'dir', id: answer?.id ?? call.token }))
     case 'unlink': {
       const entry = names.get(call.name)
-      if (!entry) return fails(state, answer, 'ENOENT')
+      if (!entry) return call.tolerant && answer && !answer.error ? [state] : fails(state, answer, 'ENOENT')
       if (entry.type === 'dir') return fails(state, answer, 'EISDIR', 'EPERM')
       return done(answer, () => [without(state, call.name)])
     }
@@ -134,12 +142,9 @@ function rename(
 ): readonly Directories[] {
   const entry = state.names.get(name)
   const over = state.names.get(to)
-  if (lookedUp && answer) {
-    // the kernel may have compared what the two names were at two different moments: it sees errors that were none, and one file
-    // under both names when another client's rename took it from the one to the other between its look-ups
-    if (answer.error === 'EISDIR' || answer.error === 'ENOTDIR') return [state]
-    if (!answer.error && !entry && over) return [state]
-  }
+  if (lookedUp && answer?.error && ['EISDIR', 'ENOTDIR', 'EEXIST'].includes(answer.error)) return [state]
+  // the kernel sees one file under both names when another client takes it from the one to the other between its look-ups
+  if (lookedUp === 'kernel' && answer && !answer.error && !entry && over) return [state]
   if (!entry) return fails(state, answer, 'ENOENT')
   if (over && noReplace) return fails(state, answer, 'EEXIST')
   if (over?.id === entry.id) return answer && !answer.error ? [state] : []

@@ -9,7 +9,7 @@ export type RegisterCall =
   | { readonly kind: 'write'; readonly value: string }
   | { readonly kind: 'read' }
   | { readonly kind: 'remove' }
-/** Of a read the value; of a removal whether there was something to remove. */
+/** Of a read the value; of a removal whether there was something to remove, where the protocol tells. */
 export type RegisterAnswer = { readonly value?: string; readonly removed?: boolean }
 
 export const register: Model<string, RegisterCall, RegisterAnswer> = {
@@ -23,14 +23,14 @@ export const register: Model<string, RegisterCall, RegisterAnswer> = {
         return [call.value]
       case 'remove':
         if (!answer) return value === '' ? [] : ['']
-        return answer.removed === (value !== '') ? [''] : []
+        return answer.removed === undefined || answer.removed === (value !== '') ? [''] : []
     }
   },
   readOnly: (call, answer) => call.kind === 'read' || (call.kind === 'remove' && answer.removed === false),
   describe(call, answer) {
     const said = (text: string) => (answer ? `: ${text}` : ', no answer')
     if (call.kind === 'write') return `write ${call.value}${said('done')}`
-    if (call.kind === 'remove') return `remove${said(answer?.removed ? 'done' : 'nothing there')}`
+    if (call.kind === 'remove') return `remove${said(answer?.removed === false ? 'nothing there' : 'done')}`
     return `read${said(answer?.value === '' ? 'nothing' : `${answer?.value}`)}`
   },
   relevant(operations: readonly Operation<RegisterCall, RegisterAnswer>[]) {
