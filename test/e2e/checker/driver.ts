@@ -48,11 +48,20 @@ export function pickPlace(prng: Prng, sides: readonly string[], names: readonly 
   return { side, name, path: `${side}/${name}` }
 }
 
-/** What was seen of each name of a directory at some moment of one listing: nothing about two names at once. */
-export function presence(side: string, names: readonly string[], seen: ReadonlyMap<string, DirectoryAnswer>): Told[] {
-  return names.map((name) => {
-    const found = seen.get(name)
-    return { call: { kind: 'present', name: `${side}/${name}` }, answer: { ...found, there: found !== undefined } }
+/**
+ * What was seen of each name of a directory at some moment of one listing: nothing about two names at once. A name that was removed and made
+ * again meanwhile may be listed twice.
+ */
+export function presence(
+  side: string,
+  names: readonly string[],
+  seen: readonly (DirectoryAnswer & { name: string })[],
+): Told[] {
+  return names.flatMap((name): Told[] => {
+    const found = seen.filter((entry) => entry.name === name)
+    const call = { kind: 'present', name: `${side}/${name}` } as const
+    if (found.length === 0) return [{ call, answer: { there: false } }]
+    return found.map(({ type }) => ({ call, answer: { there: true, type } }))
   })
 }
 

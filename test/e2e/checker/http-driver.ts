@@ -127,18 +127,15 @@ export class HttpDriver implements Driver {
 
   async #list(pair: number, side: string): Promise<readonly Told[]> {
     const { body } = await this.#send([207], 'PROPFIND', `pair${pair}/${side}`, undefined, { Depth: '1' })
-    const seen = new Map<string, DirectoryAnswer>()
-    const known: readonly string[] = NAMES
-    for (const response of body
+    const responses = body
       .toString()
       .split(/<(?:[A-Za-z]+:)?response>/)
-      .slice(1)) {
+      .slice(1)
+    const seen = responses.map((response) => {
       const href = /<(?:[A-Za-z]+:)?href>([^<]*)</.exec(response)?.[1] ?? ''
-      const name = href.replace(/\/$/, '').split('/').at(-1) as string
-      if (!known.includes(name)) continue
-      if (seen.has(name)) throw new Error(`${name} is listed twice`)
-      seen.set(name, { type: typeOf(response) })
-    }
+      return { name: href.replace(/\/$/, '').split('/').at(-1) as string, type: typeOf(response) }
+    })
+    // the first is the directory itself, whose name is none of those in it
     return presence(side, NAMES, seen)
   }
 

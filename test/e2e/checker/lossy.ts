@@ -55,9 +55,12 @@ export class LossyModel<State, Call, Answer> {
       .map((now) => this.#after(state, now, operation))
   }
 
-  #after(state: Lossy<State>, now: State, { at, answer, durable }: Operation<Call, Answer>): Lossy<State> {
+  #after(state: Lossy<State>, now: State, { at, call, answer, durable }: Operation<Call, Answer>): Lossy<State> {
     if (now === state.now && (state.kept.length === 0 || state.at === at)) return state
-    const isLost = now !== state.now && this.#mortal.has(at) && !(durable && answer !== undefined)
+    // an answer that only told more of what is there has made nothing durable at its own node
+    const hasChanged = now !== state.now && !(answer !== undefined && this.#model.readOnly(call, answer))
+    if (!hasChanged && state.at === at) return { now, kept: state.kept, at }
+    const isLost = hasChanged && this.#mortal.has(at) && !(durable && answer !== undefined)
     if (!isLost) return { now, kept: [], at: '' }
     const kept = state.at === at ? state.kept : []
     const key = this.#model.key(state.now)

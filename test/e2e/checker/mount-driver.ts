@@ -110,7 +110,10 @@ export class MountDriver implements Driver {
     ) {
       case 'create':
         return simple({ kind: 'create', name, exclusive: true, token }, async (): Promise<DirectoryAnswer> => {
-          await using handle = await fs.open(path, 'wx')
+          // made and then opened: ENOENT is said of a file that another client removed in between
+          await using handle = await fs.open(path, 'wx').catch((error) => {
+            throw error.code === 'ENOENT' ? new Unanswered('create: ENOENT') : error
+          })
           return { id: `${(await certain(handle.stat())).ino}` }
         })
       case 'mkdir':
@@ -145,13 +148,9 @@ export class MountDriver implements Driver {
             const entries = await this.#try(() =>
               fs.readdir(join(this.#top, `pair${pair}`, from.side), { withFileTypes: true }),
             )
-            const known: readonly string[] = NAMES
-            const seen = new Map<string, DirectoryAnswer>()
-            for (const entry of entries) {
-              if (!known.includes(entry.name)) continue
-              if (seen.has(entry.name)) throw new Error(`${entry.name} is listed twice`)
-              seen.set(entry.name, { type: entry.isDirectory() ? 'dir' : 'file' })
-            }
+            const seen = entries.map(
+              (entry) => ({ name: entry.name, type: entry.isDirectory() ? 'dir' : 'file' }) as const,
+            )
             return presence(from.side, NAMES, seen)
           },
         }
@@ -187,7 +186,7 @@ export class MountDriver implements Driver {
         if (code === 'EAGAIN') await wait(20)
         else if (code !== undefined && answers.has(code)) throw error
         else if (code === 'ENOTCONN') throw new NotSent(String(error))
-        else throw new Unanswered(String(error))
+        else throw new Unanswered(reasonOf(error))
       }
     }
   }
@@ -198,6 +197,15 @@ async function certain<T>(promise: Promise<T>): Promise<T> {
   try {
     return await promise
   } catch (error) {
-    throw new Unanswered(String(error))
+    throw new Unanswered(reasonOf(error))
   }
+}
+
+/**
+ * Node has no name for ESTALE. The kernel gives it when a directory has come to another name while another call of this machine holds
+ * what it would have to move: the call was not made, or not to its end.
+ */
+function reasonOf(error: unknown): string {
+  const { code, errno, syscall } = error as NodeJS.ErrnoException
+  return `${syscall}: ${errno === -116 ? 'ESTALE' : (code ?? String(error))}`
 }

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { Prng } from '../../../src/base/prng.ts'
-import type { DemoMatrix, DemoNode } from '../demo.ts'
+import type { Demo, DemoMatrix, DemoNode } from '../demo.ts'
 import { HttpClient } from '../http-client.ts'
 import { Client } from './client.ts'
 import { now } from './clock.ts'
@@ -26,7 +26,7 @@ export type RunOptions = {
   readonly clients: number
   readonly seed: number
   /** Kills a node by SIGKILL and brings it back, in the middle of the run. */
-  readonly kill?: { kill(name: string): void; startNode(name: string): Promise<unknown> }
+  readonly kill?: Pick<Demo, 'kill' | 'startNode'>
 }
 
 export type Recorded = { readonly operations: readonly Operation[]; readonly deaths: readonly Death[] }
@@ -61,12 +61,10 @@ export async function run(options: RunOptions): Promise<Recorded> {
       await Promise.all(own.map((client) => client.run()))
     }),
   )
-  const all = Promise.all(work)
   const deaths: Killed[] = []
-  const killing = options.kill ? killOne(options, options.kill, began, deaths) : undefined
+  const killing = options.kill && killOne(options, options.kill, began, deaths)
   try {
-    await Promise.race([all, late(until + LAST_CALLS_MS)])
-    await killing
+    await Promise.race([Promise.all([...work, killing]), late(until + LAST_CALLS_MS)])
   } finally {
     for (const worker of workers) worker.kill('SIGKILL')
   }
@@ -122,7 +120,7 @@ type Killed = { readonly node: string; readonly at: number; gone: number }
 
 async function killOne(
   { matrix, seconds, seed }: RunOptions,
-  { kill, startNode }: NonNullable<RunOptions['kill']>,
+  demo: NonNullable<RunOptions['kill']>,
   began: number,
   deaths: Killed[],
 ): Promise<void> {
@@ -130,11 +128,11 @@ async function killOne(
   await wait(began + seconds * 400 - now())
   const death: Killed = { node: victim.name, at: now(), gone: Number.POSITIVE_INFINITY }
   deaths.push(death)
-  kill(victim.name)
+  demo.kill(victim.name)
   while (isRunning(victim.pid)) await wait(5)
   death.gone = now()
   await wait(seconds * 1000 * AWAY)
-  await startNode(victim.name)
+  await demo.startNode(victim.name)
 }
 
 function isRunning(pid: number): boolean {

@@ -65,8 +65,9 @@ export function explain<State, Call, Answer>(
     const failed = search.run([lossy.initial])
     if (!failed) return { kind: 'explained', ...counts() }
     const before = failed.states.map((state) => lossy.key(state)).sort()
+    const calls = failed.window.map(({ call }) => call)
     const isExpendable = ({ call, answer }: Operation<Call, Answer>) =>
-      answer !== undefined && model.readOnly(call, answer)
+      answer !== undefined && model.readOnly(call, answer) && !model.tells?.(answer, calls)
     const window = shrink(failed.window, isExpendable, (fewer) => {
       const again = new Search(lossy, fewer, deaths, Math.max(bound / 10, 10_000))
       try {

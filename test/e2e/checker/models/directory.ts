@@ -59,6 +59,10 @@ export const directories: Model<Directories, DirectoryCall, DirectoryAnswer> = {
   step,
   readOnly: (call, answer) =>
     answer.error !== undefined || call.kind === 'lookup' || call.kind === 'present' || call.kind === 'list',
+  tells(answer, calls) {
+    const ids = [answer.id, ...Object.values(answer.entries ?? {}).map(({ id }) => id)]
+    return calls.some((call) => 'id' in call && ids.includes(call.id))
+  },
   describe,
 }
 

@@ -12,6 +12,8 @@ export interface Model<State, Call, Answer> {
   step(state: State, call: Call, answer: Answer | undefined): readonly State[]
   /** So answered it can have changed nothing. */
   readOnly(call: Call, answer: Answer): boolean
+  /** What this answer tells is what one of these calls goes by. */
+  tells?(answer: Answer, calls: readonly Call[]): boolean
   describe(call: Call, answer: Answer | undefined): string
   /** Leaves out operations of open outcome that explain nothing. */
   relevant?(operations: readonly Operation<Call, Answer>[]): readonly Operation<Call, Answer>[]
