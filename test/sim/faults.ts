@@ -151,13 +151,17 @@ export class Faults {
     const node = prng.pick(nodes).name
     const chance = prng.pick([0.1, 0.5, 1])
     const mostMs = prng.pick([20, 150, timings.ioTimeoutMs - 1, timings.ioTimeoutMs - 1, timings.ioLifeMs])
-    const hook: FaultHook = ({ host }) => {
-      if ((!whole && host !== node) || !prng.chance(chance)) return undefined
+    // one stream alone may be behind: what is durable of the one is then long before what is of the other
+    const only = prng.pick([undefined, undefined, 'journal', 'data', 'checkpoint'] as const)
+    const hook: FaultHook = ({ host, purpose }) => {
+      if ((!whole && host !== node) || (only && purpose !== only) || !prng.chance(chance)) return undefined
       return { slowMs: mostMs * (0.5 + 0.5 * prng.float()) }
     }
     const which = prng.pick([disks, disks.slice(0, 1), disks.slice(1)])
     this.counts.slowness++
-    this.#matrix.world.trace(`slow: ${which.map((disk) => disk.name)} for ${whole ? 'all' : node}, ${mostMs} ms`)
+    this.#matrix.world.trace(
+      `slow: ${which.map((disk) => disk.name)} for ${whole ? 'all' : node}, ${only ?? 'everything'} ${mostMs} ms`,
+    )
     for (const disk of which) {
       const own: FaultHook = (io) => hook(io)
       disk.faults.add(own)

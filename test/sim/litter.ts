@@ -14,8 +14,8 @@ import type { Operation } from '../e2e/checker/history.ts'
 import { type DirectoryAnswer, type DirectoryCall, directories } from '../e2e/checker/models/directory.ts'
 import { describeWindow } from '../e2e/checker/report.ts'
 import { explain } from '../e2e/checker/wgl.ts'
+import { durable, ROOT } from './calls.ts'
 import type { AtLife } from './oracle.ts'
-import { durable, ROOT } from './workload.ts'
 import type { SimWorld } from './world.ts'
 
 const DIRECTORIES = ['A', 'B']

@@ -27,6 +27,8 @@ export type SimMatrixOptions = {
   readonly nodes: number
   /** Agents in order; without 'kill' a dead node is waited for by its lease alone. */
   readonly fencing: readonly ('kill' | 'lease')[]
+  /** Small ones make readers fall behind, and checkpoints frequent. */
+  readonly journalBytes: number
   readonly log?: (node: string) => Log
 }
 
@@ -110,7 +112,7 @@ export class SimMatrix {
     }
     const plan = planFilesystem(
       luns.map((lun) => lun.size),
-      { slots: this.options.nodes, journalBytes: 256 * 1024, checkpointBytes: MiB, groupBlocks: 512 },
+      { slots: this.options.nodes, journalBytes: this.options.journalBytes, checkpointBytes: MiB, groupBlocks: 512 },
     )
     const record: FilesystemRecord = {
       ...plan,

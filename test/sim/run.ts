@@ -12,16 +12,18 @@
  * A failure carries its seed; `npm run sim -- --first-seed N --seeds 1 --verbose` repeats it event by event.
  */
 import type { Prng } from '../../src/base/prng.ts'
+import { KiB } from '../../src/base/units.ts'
 import { compatible, resourceName, resourceType, SLOT_LOCK } from '../../src/locking/index.ts'
 import type { MatrixFs } from '../../src/metadata/index.ts'
 import { brokenRules } from '../../src/metadata/index.ts'
 import type { Log } from '../../src/platform/index.ts'
 import { sleep } from '../../src/platform/index.ts'
+import { callsTo } from './calls.ts'
 import { type FaultCounts, Faults } from './faults.ts'
 import { Litter } from './litter.ts'
 import { SimMatrix, type SimNode } from './matrix.ts'
 import { Oracle } from './oracle.ts'
-import { Client, callsTo, prepare } from './workload.ts'
+import { Client, prepare } from './workload.ts'
 import { SimHost, SimWorld } from './world.ts'
 
 export type SimResult = {
@@ -87,7 +89,8 @@ class Run {
     this.#outside = new SimHost(world, 'outside')
     const nodes = this.#prng.between(3, 5)
     const fencing = this.#prng.chance(0.7) ? (['kill', 'lease'] as const) : (['lease'] as const)
-    this.matrix = new SimMatrix(world, { nodes, fencing, log: options.log })
+    const journalBytes = this.#prng.pick([64 * KiB, 64 * KiB, 256 * KiB])
+    this.matrix = new SimMatrix(world, { nodes, fencing, journalBytes, log: options.log })
     this.#faults = new Faults(this.matrix, world.prng.fork(), this.#outside.clock)
     this.#litter = new Litter(world)
     this.#clients = Array.from(

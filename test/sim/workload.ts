@@ -13,14 +13,13 @@
 import { isFsError, isMatrixError } from '../../src/base/errors.ts'
 import { ROOT_INO } from '../../src/base/ids.ts'
 import type { Prng } from '../../src/base/prng.ts'
-import type { Caller, MatrixFs } from '../../src/metadata/index.ts'
+import type { MatrixFs } from '../../src/metadata/index.ts'
 import type { Clock } from '../../src/platform/index.ts'
 import { sleep } from '../../src/platform/index.ts'
+import { durable, ROOT } from './calls.ts'
 import { Litter } from './litter.ts'
 import type { AtLife, Oracle } from './oracle.ts'
-import type { SimHost } from './world.ts'
 
-export const ROOT: Caller = { uid: 0, gid: 0, gids: [] }
 const FILES = 4
 const BLOCKS = 3
 const NAMES = 4
@@ -34,31 +33,6 @@ export async function prepare(fs: MatrixFs, clients: number): Promise<void> {
   await Litter.prepare(fs)
   for (let c = 0; c < clients; c++) await fs.mkdir(ROOT, ROOT_INO, `own${c}`, { mode: 0o755 })
   await durable(fs)
-}
-
-/** Resolves once what the filesystem has answered so far would survive. */
-export function durable(fs: MatrixFs): Promise<void> {
-  return new Promise((resolve, reject) => fs.afterDurable((error) => (error ? reject(error) : resolve())))
-}
-
-/** The filesystem of a node as a client reaches it: a call arrives when the node's main thread runs, and never at a dead one. */
-export function callsTo(fs: MatrixFs, host: SimHost): MatrixFs {
-  return new Proxy(fs, {
-    get: (_fs, key) => {
-      const verb = Reflect.get(fs, key) as unknown
-      if (typeof verb !== 'function') return verb
-      return (...args: unknown[]) =>
-        new Promise((resolve, reject) => {
-          host.enter(() => {
-            try {
-              resolve(verb.apply(fs, args))
-            } catch (error) {
-              reject(error)
-            }
-          })
-        })
-    },
-  })
 }
 
 export class Client {

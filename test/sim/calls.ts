@@ -1,0 +1,30 @@
+/** What virtual clients need to call a simulated node. */
+import type { Caller, MatrixFs } from '../../src/metadata/index.ts'
+import type { SimHost } from './world.ts'
+
+export const ROOT: Caller = { uid: 0, gid: 0, gids: [] }
+
+/** Resolves once what the filesystem has answered so far would survive. */
+export function durable(fs: MatrixFs): Promise<void> {
+  return new Promise((resolve, reject) => fs.afterDurable((error) => (error ? reject(error) : resolve())))
+}
+
+/** The filesystem of a node as a client reaches it: a call arrives when the node's main thread runs, and never at a dead one. */
+export function callsTo(fs: MatrixFs, host: SimHost): MatrixFs {
+  return new Proxy(fs, {
+    get: (_fs, key) => {
+      const verb = Reflect.get(fs, key) as unknown
+      if (typeof verb !== 'function') return verb
+      return (...args: unknown[]) =>
+        new Promise((resolve, reject) => {
+          host.enter(() => {
+            try {
+              resolve(verb.apply(fs, args))
+            } catch (error) {
+              reject(error)
+            }
+          })
+        })
+    },
+  })
+}
