@@ -131,7 +131,7 @@ export class Client {
       for (const { call: made, answer } of await make()) record({ ...who, call: made, answer, start, end: now() })
     } catch (error) {
       if (error instanceof Unanswered) {
-        const open = { answer: undefined, why: error.message, start, end: Number.POSITIVE_INFINITY }
+        const open = { answer: undefined, why: error.message, start, end: endOf(error) }
         record({ ...who, call, ...open })
       }
       throw error
@@ -146,9 +146,14 @@ export class Client {
       record({ ...who, answer: await make(), start, end: now() })
     } catch (error) {
       if (error instanceof Unanswered) {
-        record({ ...who, answer: undefined, why: error.message, start, end: Number.POSITIVE_INFINITY })
+        record({ ...who, answer: undefined, why: error.message, start, end: endOf(error) })
       }
       throw error
     }
   }
+}
+
+/** When what was left open has surely come to its end. */
+function endOf({ isOver }: Unanswered): number {
+  return isOver ? now() : Number.POSITIVE_INFINITY
 }

@@ -7,6 +7,13 @@ import type { DirectoryAnswer, DirectoryCall } from './models/directory.ts'
 
 export class Unanswered extends Error {
   override readonly name = 'Unanswered'
+  /** The call is over, whatever it has done: it does nothing any more. */
+  readonly isOver: boolean
+
+  constructor(message: string, isOver: boolean) {
+    super(message)
+    this.isOver = isOver
+  }
 }
 
 export class NotSent extends Error {

@@ -65,7 +65,7 @@ export class HttpDriver implements Driver {
       make: async () => {
         const { status } = await send()
         const answer = said[status]
-        if (!answer) throw new Unanswered(`${call.kind} ${name}: ${status}`)
+        if (!answer) throw new Unanswered(`${call.kind} ${name}: ${status}`, true)
         return [{ call, answer }]
       },
     })
@@ -96,6 +96,7 @@ export class HttpDriver implements Driver {
           204: {},
           404: { error: 'ENOENT' },
           400: { error: 'EISDIR' },
+          405: { error: 'EISDIR' },
           207: { error: 'EISDIR' },
         })
       }
@@ -153,14 +154,14 @@ export class HttpDriver implements Driver {
         answer = await this.#client.send(method, `${TOP}/${path}`, body, headers)
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') throw new NotSent(String(error))
-        throw new Unanswered(String(error))
+        throw new Unanswered(String(error), false)
       }
       if (answer.status === 503) {
         await wait(20)
         continue
       }
       if (statuses !== 'any' && !statuses.includes(answer.status))
-        throw new Unanswered(`${method} ${path}: ${answer.status}`)
+        throw new Unanswered(`${method} ${path}: ${answer.status}`, true)
       return answer
     }
   }

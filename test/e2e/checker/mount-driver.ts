@@ -50,7 +50,7 @@ export class MountDriver implements Driver {
     await this.#try(async () => {
       await using handle = await fs.open(join(this.#top, 'blocks', file), 'r+')
       const { bytesWritten } = await handle.write(toBlock(value), 0, VALUE_BYTES, block * BLOCK_STRIDE)
-      if (bytesWritten !== VALUE_BYTES) throw new Unanswered(`${bytesWritten} bytes were written`)
+      if (bytesWritten !== VALUE_BYTES) throw new Unanswered(`${bytesWritten} bytes were written`, true)
       if (stable) await certain(handle.datasync())
     })
   }
@@ -112,7 +112,7 @@ export class MountDriver implements Driver {
         return simple({ kind: 'create', name, exclusive: true, token }, async (): Promise<DirectoryAnswer> => {
           // made and then opened: ENOENT is said of a file that another client removed in between
           await using handle = await fs.open(path, 'wx').catch((error) => {
-            throw error.code === 'ENOENT' ? new Unanswered('create: ENOENT') : error
+            throw error.code === 'ENOENT' ? new Unanswered('create: ENOENT', true) : error
           })
           return { id: `${(await certain(handle.stat())).ino}` }
         })
@@ -186,7 +186,7 @@ export class MountDriver implements Driver {
         if (code === 'EAGAIN') await wait(20)
         else if (code !== undefined && answers.has(code)) throw error
         else if (code === 'ENOTCONN') throw new NotSent(String(error))
-        else throw new Unanswered(reasonOf(error))
+        else throw new Unanswered(reasonOf(error), true)
       }
     }
   }
@@ -197,7 +197,7 @@ async function certain<T>(promise: Promise<T>): Promise<T> {
   try {
     return await promise
   } catch (error) {
-    throw new Unanswered(reasonOf(error))
+    throw new Unanswered(reasonOf(error), true)
   }
 }
 

@@ -242,10 +242,10 @@ export class NfsDriver implements Driver {
       try {
         return await limited(run())
       } catch (error) {
-        if (!(error instanceof NfsStatusError)) throw new Unanswered(String(error))
+        if (!(error instanceof NfsStatusError)) throw new Unanswered(String(error), false)
         if (error.status === JUKEBOX) await wait(20)
         else if (errors[error.status]) throw error
-        else throw new Unanswered(error.message)
+        else throw new Unanswered(error.message, true)
       }
     }
   }

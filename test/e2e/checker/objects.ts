@@ -14,7 +14,7 @@ export const VALUE_BYTES = 64
 export const DOCUMENTS = 3
 export const LOGS = 2
 export const LOG_EPOCH_MS = 1000
-export const PAIRS = 2
+export const PAIRS = 4
 /**
  * Pairs with hard links, whose numbers are looked at. There nobody makes files by PUT with `If-None-Match: *`: for a moment those have a
  * second, hidden name, which holds and counts like any other.

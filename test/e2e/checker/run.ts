@@ -151,7 +151,7 @@ function atLife(operation: Operation, deaths: readonly Killed[]): Operation {
   const at = `${operation.at}@${next < 0 ? own.length + 1 : next + 1}`
   const death = own[next]
   if (!death || operation.answer !== undefined) return { ...operation, at }
-  return { ...operation, at, end: Math.max(operation.start, death.gone) }
+  return { ...operation, at, end: Math.min(operation.end, Math.max(operation.start, death.gone)) }
 }
 
 function deathOf({ node, at }: Killed, index: number, deaths: readonly Killed[]): Death {
