@@ -41,9 +41,7 @@ export class Litter {
     this.#world = world
   }
 
-  static async prepare(fs: MatrixFs): Promise<void> {
-    for (const name of DIRECTORIES) await fs.mkdir(ROOT, ROOT_INO, name, { mode: 0o755 })
-  }
+  static readonly directories: readonly string[] = DIRECTORIES
 
   /** One thing done by a client at a node. */
   async step(fs: MatrixFs, at: AtLife, client: number, prng: Prng, clock: Clock): Promise<void> {

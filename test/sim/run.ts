@@ -103,7 +103,7 @@ class Run {
     const { world, matrix } = this
     await world.settle(matrix.format())
     await world.settle(Promise.all(matrix.nodes.map((node) => this.#boot(node))))
-    await world.settle(prepare(this.#anyFs() as MatrixFs, this.#clients.length))
+    await world.settle(prepare(() => this.#anyFs() as MatrixFs, this.#clients.length))
     const work = this.#clients.map((client) => this.#keepWorking(client))
     this.#outside.clock.every(LOCK_CHECK_MS, () => this.#checkLocks())
     void this.#reviving()

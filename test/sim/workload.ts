@@ -26,13 +26,19 @@ const NAMES = 4
 const VALUE_BYTES = 64
 const INITIAL = ''
 
-/** Makes what clients share; once, at one node. */
-export async function prepare(fs: MatrixFs, clients: number): Promise<void> {
-  for (let f = 0; f < FILES; f++) await fs.create(ROOT, ROOT_INO, `f${f}`, { mode: 0o644 }, 'guarded')
-  await fs.mkdir(ROOT, ROOT_INO, 'shared', { mode: 0o755 })
-  await Litter.prepare(fs)
-  for (let c = 0; c < clients; c++) await fs.mkdir(ROOT, ROOT_INO, `own${c}`, { mode: 0o755 })
-  await durable(fs)
+/** Makes what clients share; each at some node, since an object's locks are mastered where it was born. */
+export async function prepare(anyFs: () => MatrixFs, clients: number): Promise<void> {
+  const directories = ['shared', ...Litter.directories, ...Array.from({ length: clients }, (_, c) => `own${c}`)]
+  for (let f = 0; f < FILES; f++) {
+    const fs = anyFs()
+    await fs.create(ROOT, ROOT_INO, `f${f}`, { mode: 0o644 }, 'guarded')
+    await durable(fs)
+  }
+  for (const name of directories) {
+    const fs = anyFs()
+    await fs.mkdir(ROOT, ROOT_INO, name, { mode: 0o755 })
+    await durable(fs)
+  }
 }
 
 export class Client {
