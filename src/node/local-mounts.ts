@@ -54,7 +54,8 @@ export class LocalMounts {
   /** Rejects with MatrixError 'not-found'; 'in-use' unless `lazy`. */
   unmount(directory: string, lazy: boolean): Promise<void> {
     return this.#inTurn(async () => {
-      const mount = this.list.find((each) => each.directory === directory || each.requested === directory)
+      // of two at one place the older was unmounted by somebody else, and waits for its last user
+      const mount = this.list.findLast((each) => each.directory === directory || each.requested === directory)
       if (!mount) {
         const known = this.list.map((each) => each.directory)
         throw new MatrixError(
