@@ -108,7 +108,7 @@ export class Lcl implements LockCache {
       processScope: options?.scope === 'process',
       noQueue: options?.noQueue === true,
     })
-    lock.waiters.push(waiter)
+    lock.waiters = [...lock.waiters, waiter]
     this.#keeper.advance(lock)
     if (waiter.outcome) {
       return 'error' in waiter.outcome ? Promise.reject(waiter.outcome.error) : waiter.outcome.hold

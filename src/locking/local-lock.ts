@@ -23,6 +23,8 @@ export type PendingRequest = {
 /** A surrender whose callout has finished while the lock space was frozen. */
 export type Surrendered = { readonly to: Mode; readonly vector: Vector }
 
+const nobody: readonly LockWaiter[] = []
+
 export class LocalLock implements CachedLock {
   readonly rid: ResourceId
   readonly #leaseGood: () => boolean
@@ -61,10 +63,11 @@ export class LocalLock implements CachedLock {
   expected = false
   idleLooks = 0
 
-  waiters: LockWaiter[] = []
+  /** Replaced when it changes: most locks never have any. */
+  waiters: readonly LockWaiter[] = nobody
   pinned = 0
-  /** Pins by mode. */
-  readonly #pins: number[] = [0, 0, 0, 0, 0, 0]
+  /** Pins by mode; undefined while there are none, as in most locks. */
+  #pins: number[] | undefined
   #processPins: number[] | undefined
 
   constructor(rid: ResourceId, leaseGood: () => boolean) {
@@ -79,6 +82,7 @@ export class LocalLock implements CachedLock {
   }
 
   pin(mode: Mode, processScope: boolean): void {
+    this.#pins ??= [0, 0, 0, 0, 0, 0]
     ;(this.#pins[mode] as number)++
     this.pinned++
     this.touched = true
@@ -88,8 +92,8 @@ export class LocalLock implements CachedLock {
   }
 
   unpin(mode: Mode, processScope: boolean): void {
-    ;(this.#pins[mode] as number)--
-    this.pinned--
+    if (--this.pinned === 0) this.#pins = undefined
+    else if (this.#pins) (this.#pins[mode] as number)--
     if (processScope && this.#processPins) (this.#processPins[mode] as number)--
     if (this.usableMode !== this.open) this.refresh()
   }
@@ -103,7 +107,7 @@ export class LocalLock implements CachedLock {
   /** Recomputes `usableMode`: a pinned lock stays usable for the one who pinned it until it is released. */
   refresh(): void {
     let usable = this.open
-    if (this.pinned > 0 && this.open !== this.mode) {
+    if (this.#pins && this.open !== this.mode) {
       for (let mode: number = CR; mode <= EX; mode++) {
         if ((this.#pins[mode] as number) > 0) usable = joinModes[usable]![mode] as Mode
       }
@@ -113,7 +117,7 @@ export class LocalLock implements CachedLock {
 
   /** Somebody here uses more than `mode`. */
   pinnedAbove(mode: Mode): boolean {
-    if (this.pinned === 0) return false
+    if (!this.#pins) return false
     for (let pin: number = CR; pin <= EX; pin++) {
       if ((this.#pins[pin] as number) > 0 && !coversMode[mode]![pin]) return true
     }

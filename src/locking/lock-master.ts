@@ -54,11 +54,12 @@ type Waiter = {
   readonly since: number
 }
 
+/** Its lists are replaced when they change: nearly all have one holder and nobody who waits, and there may be a million. */
 type Resource = {
   readonly rid: ResourceId
-  readonly holders: Holder[]
-  readonly converting: Waiter[]
-  readonly waiting: Waiter[]
+  holders: readonly Holder[]
+  converting: readonly Waiter[]
+  waiting: readonly Waiter[]
   /** Undefined while no surrender brought more than the floor. */
   lvb: Vector | undefined
 }
@@ -77,6 +78,7 @@ export type ResourceStatus = {
 }
 
 const nothing: readonly Effect[] = []
+const nobody: readonly never[] = []
 
 export class LockMaster {
   #resources = new Map<ResourceId, Resource>()
@@ -176,8 +178,8 @@ export class LockMaster {
       effects.push({ to: from, message: lockMessage(DENIED, rid, seq) })
       tellHolders(resource, waiter, effects)
     } else {
-      const queue = holder ? resource.converting : resource.waiting
-      queue.push(waiter)
+      if (holder) resource.converting = [...resource.converting, waiter]
+      else resource.waiting = [...resource.waiting, waiter]
       if (this.#granting && headOf(resource) === waiter) tellHolders(resource, waiter, effects)
     }
     this.#settle(resource)
@@ -211,12 +213,11 @@ export class LockMaster {
 
   /** A converting request of a node that now holds nothing waits with the others, at the place of its arrival. */
   #dropHolder(resource: Resource, holder: Holder): void {
-    remove(resource.holders, holder)
+    resource.holders = without(resource.holders, holder)
     const waiter = resource.converting.find((other) => other.slot === holder.slot)
     if (!waiter) return
-    remove(resource.converting, waiter)
-    const before = resource.waiting.findIndex((other) => other.order > waiter.order)
-    resource.waiting.splice(before < 0 ? resource.waiting.length : before, 0, waiter)
+    resource.converting = without(resource.converting, waiter)
+    resource.waiting = [...resource.waiting, waiter].sort((a, b) => a.order - b.order)
   }
 
   #cancel(from: Slot, message: LockMessage): readonly Effect[] {
@@ -229,8 +230,8 @@ export class LockMaster {
       this.#undecided.splice(undecided, 1)
       effects.push({ to: from, message: lockMessage(CANCELLED, rid, seq) })
     } else if (waiter?.seq === seq) {
-      remove(resource.converting, waiter)
-      remove(resource.waiting, waiter)
+      resource.converting = without(resource.converting, waiter)
+      resource.waiting = without(resource.waiting, waiter)
       effects.push({ to: from, message: lockMessage(CANCELLED, rid, seq) })
       if (this.#granting) this.#serve(resource, effects)
     } // else it crossed with the grant or the denial, which is the answer
@@ -249,7 +250,7 @@ export class LockMaster {
         `rule 1: ${resourceName(rid)} is held ${modeNames[other.mode]} at ${other.slot} and ${modeNames[mode]} at ${from}`,
       )
     }
-    resource.holders.push({ slot: from, mode, seq, told: NL })
+    resource.holders = [...resource.holders, { slot: from, mode, seq, told: NL }]
     return nothing
   }
 
@@ -260,7 +261,8 @@ export class LockMaster {
         tellHolders(resource, head, effects)
         return
       }
-      remove(resource.converting.length > 0 ? resource.converting : resource.waiting, head)
+      if (resource.converting.length > 0) resource.converting = without(resource.converting, head)
+      else resource.waiting = without(resource.waiting, head)
       this.#grant(resource, head, effects)
     }
   }
@@ -273,7 +275,8 @@ export class LockMaster {
       holder.seq = seq
       holder.told = NL
     } else {
-      resource.holders.push({ slot, mode, seq, told: NL })
+      const fresh: Holder = { slot, mode, seq, told: NL }
+      resource.holders = resource.holders.length === 0 ? [fresh] : [...resource.holders, fresh]
     }
     effects.push({ to: slot, message: lockMessage(GRANT, resource.rid, seq, mode, resource.lvb ?? this.#floor) })
   }
@@ -281,7 +284,7 @@ export class LockMaster {
   #resource(rid: ResourceId): Resource {
     let resource = this.#resources.get(rid)
     if (!resource) {
-      resource = { rid, holders: [], converting: [], waiting: [], lvb: undefined }
+      resource = { rid, holders: nobody, converting: nobody, waiting: nobody, lvb: undefined }
       this.#resources.set(rid, resource)
     }
     return resource
@@ -377,9 +380,9 @@ function tellHolders(resource: Resource, waiter: Waiter, effects: Effect[]): voi
   }
 }
 
-function remove<T>(from: T[], item: T): void {
-  const index = from.indexOf(item)
-  if (index >= 0) from.splice(index, 1)
+function without<T>(list: readonly T[], item: T): readonly T[] {
+  const rest = list.filter((other) => other !== item)
+  return rest.length === 0 ? nobody : rest
 }
 
 function senseless(from: Slot, message: LockMessage, why: string): MatrixError {

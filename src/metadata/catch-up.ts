@@ -21,14 +21,14 @@ export type Progress = 'done' | 'lapped'
 
 type Goal = { readonly slot: Slot; readonly lsn: Lsn }
 
-/** Frames applied before the image is settled (committed when nothing collects). */
+/** Frames applied before the image may commit. */
 const FRAMES_PER_SETTLE = 64
 
 export type CatchUpOptions = {
   readonly reader: (slot: Slot) => JournalReader
   readonly store: CheckpointStore
   readonly slots: number
-  /** Called now and then, and at the end: a moment to commit. */
+  /** Called now and then, and at the end: a moment when the image may commit, unless an own frame collects. */
   readonly settle: (image: Image) => void
 }
 

@@ -8,9 +8,9 @@
  * frame before is durable and somebody waits; when the frame is full; or after LINGER_MS when nobody asked.
  *
  * Invariants
- * 1. The frame's dependencies are what the image has applied at hand-over; the image commits, with the frame's end in its
- *    vector, in the same turn. So the committed image always equals a vector.
- * 2. A transaction is in the image, in the frame and in one piece, or in neither.
+ * 1. The frame's dependencies are what the image has applied at hand-over; the image's vector gets the frame's end in the same turn.
+ *    Only then may the image commit, so that what is committed equals a vector.
+ * 2. A transaction is in the image and in the frame. One that the image refuses is a bug: the volume withdraws, and both are gone.
  * 3. Room in the ring is made sure of when a transaction is taken, never at hand-over. The last part is kept for
  *    transactions that only remove, so that a full filesystem can be emptied.
  */
@@ -70,6 +70,7 @@ export class GroupCommit {
     return this.#count > 0
   }
 
+  /** Throws FsError 'ENOSPC' with nothing changed; any other error means that the image cannot be trusted any more. */
   commit(mutations: readonly Mutation[]): void {
     if (mutations.length === 0) return
     const { image, writer } = this.#options
@@ -89,15 +90,7 @@ export class GroupCommit {
       throw new FsError('ENOSPC', 'the journal is full')
     }
     image.begin()
-    try {
-      image.attempt(() => {
-        for (const mutation of mutations) apply(image, mutation)
-      })
-    } catch (error) {
-      this.#encoder.truncate(mark)
-      this.settle(image)
-      throw new InvariantError(`a transaction of this node does not fit its own image: ${String(error)}`)
-    }
+    for (const mutation of mutations) apply(image, mutation)
     this.#count += mutations.length
     this.transactions++
     this.recording?.push(mutations)
@@ -128,7 +121,6 @@ export class GroupCommit {
     this.#encoder.truncate(0)
     this.#count = 0
     image.advance(slot, end)
-    image.commit()
     this.#options.handedOver()
   }
 
@@ -141,11 +133,6 @@ export class GroupCommit {
       queueMicrotask(() => {
         for (const { done } of told) done()
       })
-  }
-
-  /** Commits what peers' frames brought, unless own changes share the transaction. */
-  settle(image: Image): void {
-    if (image !== this.#options.image || this.#count === 0) image.commit()
   }
 
   /** Everybody who waits gets `error`; nothing is handed over any more. */

@@ -13,8 +13,8 @@
  * 4. A reload builds the new image beside the old one, to at least the old one's vector, and takes its place within one turn.
  *    Own transactions committed meanwhile are repeated on it: holders of `image` never see it go back.
  */
-import { assert } from '../base/assert.ts'
-import { isMatrixError, MatrixError } from '../base/errors.ts'
+import { assert, InvariantError } from '../base/assert.ts'
+import { isFsError, isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Incarnation, Lsn, Slot } from '../base/ids.ts'
 import type { MaybePromise } from '../base/maybe-promise.ts'
 import { covers, formatVector, type MutableVector, maximum, type Vector } from '../base/vector.ts'
@@ -27,6 +27,7 @@ import { CheckpointStore, type Published } from './checkpoint/store.ts'
 import { FsLayout, maxFiles } from './fs-layout.ts'
 import { type Done, GroupCommit } from './group-commit.ts'
 import { apply } from './image/apply.ts'
+import { CommitPacer } from './image/commit-pacer.ts'
 import { Image } from './image/image.ts'
 import type { Mutation } from './image/mutation.ts'
 import { Ownership } from './journal/ownership.ts'
@@ -75,6 +76,7 @@ export class Volume implements VolumeApi {
   readonly #ownership = new Ownership()
   readonly #readers = new Map<Slot, JournalReader>()
   readonly #catchUp: CatchUp
+  readonly #pacer: CommitPacer
   #image!: Image
   #writer: JournalWriter | undefined
   #group: GroupCommit | undefined
@@ -109,8 +111,9 @@ export class Volume implements VolumeApi {
       reader: (slot) => this.#reader(slot),
       store: this.#store,
       slots: options.record.slots,
-      settle: (image) => (this.#group ? this.#group.settle(image) : image.commit()),
+      settle: (image) => this.#frameEnd(image),
     })
+    this.#pacer = new CommitPacer(options.clock, () => this.#frameEnd(this.#image))
   }
 
   /** Loads the newest checkpoint; journals are read once it is known whose frames count. Throws MatrixError 'checkpoint-damaged', 'journal-damaged', 'lun-io'. */
@@ -133,7 +136,13 @@ export class Volume implements VolumeApi {
 
   commit(mutations: readonly Mutation[]): void {
     this.#check()
-    this.#own().commit(mutations)
+    try {
+      this.#own().commit(mutations)
+    } catch (error) {
+      if (isFsError(error)) throw error
+      this.#fail('a transaction does not fit the image', error)
+      throw new InvariantError(`a transaction of this node does not fit its own image: ${String(error)}`)
+    }
   }
 
   afterDurable(done: Done): void {
@@ -266,7 +275,10 @@ export class Volume implements VolumeApi {
     })
     this.#group = new GroupCommit({
       ...{ slot: this.slot, image: this.#image, writer: this.#writer, clock, ringBytes: record.journalBytes },
-      handedOver: () => this.#askWhenDue(),
+      handedOver: () => {
+        this.#frameEnd(this.#image)
+        this.#askWhenDue()
+      },
     })
   }
 
@@ -325,6 +337,7 @@ export class Volume implements VolumeApi {
     this.#withdrawn = error
     this.#writer?.stop()
     this.#group?.stop(error)
+    this.#pacer.stop()
     for (const wake of this.#roomWaiters.splice(0)) wake()
     this.#image.close()
   }
@@ -366,6 +379,12 @@ export class Volume implements VolumeApi {
 
   #check(): void {
     if (this.#withdrawn) throw this.#withdrawn
+  }
+
+  /** A moment to commit, unless own changes share the transaction: a whole frame of them has to be in it. */
+  #frameEnd(image: Image): void {
+    if (image !== this.#image) image.commit()
+    else if (!this.#withdrawn && !this.#group?.isCollecting) this.#pacer.frameEnd(image)
   }
 
   #own(): GroupCommit {

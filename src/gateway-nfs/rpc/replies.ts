@@ -17,7 +17,7 @@ export type RememberedReply = {
   /** When it was answered, clock.now(). */
   answeredAt: number
   /** Called once with the reply, or with nothing when the request was given up. */
-  waiters: ((reply: Buffer | undefined) => void)[]
+  waiters: ((reply: Buffer | undefined) => void)[] | undefined
 }
 
 export class ClientReplies {
@@ -36,7 +36,7 @@ export class ClientReplies {
   /** Remembers that a request is under way. */
   begin(xid: number, procedure: number, checksum: number): RememberedReply {
     if (this.#byXid.size >= REPLIES_PER_CLIENT) this.#dropOldest()
-    const entry: RememberedReply = { procedure, checksum, reply: undefined, answeredAt: 0, waiters: [] }
+    const entry: RememberedReply = { procedure, checksum, reply: undefined, answeredAt: 0, waiters: undefined }
     this.#byXid.delete(xid) // a new request with an old number comes last
     this.#byXid.set(xid, entry)
     return entry
@@ -69,8 +69,9 @@ export class ClientReplies {
 }
 
 function settle(entry: RememberedReply, reply: Buffer | undefined): void {
-  const waiters = entry.waiters
-  entry.waiters = []
+  const { waiters } = entry
+  if (!waiters) return
+  entry.waiters = undefined
   for (const waiter of waiters) waiter(reply)
 }
 

@@ -176,6 +176,7 @@ export class Nfs3Program implements Program {
       return
     }
     session.begun()
+    known.waiters ??= []
     known.waiters.push((reply) => {
       if (reply) out().append(reply)
       else session.drop('a repeated request was given up')

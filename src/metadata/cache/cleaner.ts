@@ -222,7 +222,7 @@ export class Cleaner {
   /** Step 1. The pieces cover dirty blocks in ascending order; `whole` when they are all there are. */
   #collect(inode: CachedInode): { pieces: Piece[]; blocks: number; whole: boolean } {
     const pieces: Piece[] = []
-    const indexes = [...inode.dirtyChunks].sort((a, b) => a - b)
+    const indexes = [...(inode.dirtyChunks ?? [])].sort((a, b) => a - b)
     let blocks = 0
     let whole = true
     let from = -1
@@ -233,7 +233,7 @@ export class Cleaner {
         whole = false
         break
       }
-      inode.dirtyChunks.delete(index)
+      inode.dirtyChunks?.delete(index)
       if (!chunk || chunk.dirty === 0) continue
       const dirty = chunk.dirty
       blocks += bitCount(dirty)
@@ -359,7 +359,7 @@ export class Cleaner {
         const fresh = mask & ~chunk.dirty
         dirtied += bitCount(fresh)
         chunk.dirty |= mask
-        inode.dirtyChunks.add(chunk.index)
+        ;(inode.dirtyChunks ??= new Set()).add(chunk.index)
         if (piece.run) {
           inode.reservedBlocks += bitCount(mask & ~chunk.reserved)
           chunk.reserved |= mask

@@ -76,7 +76,7 @@ export function markDirty(cache: DataCache, inode: CachedInode, block: number): 
   const bit = 1 << (block - index * BLOCKS_PER_CHUNK)
   chunk.valid |= bit
   if ((chunk.dirty & bit) === 0) {
-    if (chunk.dirty === 0) inode.dirtyChunks.add(index)
+    if (chunk.dirty === 0) (inode.dirtyChunks ??= new Set()).add(index)
     chunk.dirty |= bit
     inode.dirtyBlocks++
     cache.noteDirty(1)

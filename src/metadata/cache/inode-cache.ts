@@ -85,6 +85,7 @@ export class InodeCache {
   entry(dir: CachedInode, name: string): Entry | undefined {
     const known = dir.names?.get(name)
     if (known !== undefined) return known ?? undefined
+    if (dir.knowsAllNames) return undefined
     const record = this.#volume.image.dirent(dir.ino, name)
     const entry = record && { ino: record.ino, type: record.type, cookie: record.cookie }
     this.setEntry(dir, name, entry)
@@ -93,8 +94,12 @@ export class InodeCache {
 
   setEntry(dir: CachedInode, name: string, entry: Entry | undefined): void {
     dir.names ??= new Map()
-    if (dir.names.size >= MAX_NAMES) dir.names.clear()
-    dir.names.set(name, entry ?? null)
+    if (dir.names.size >= MAX_NAMES) {
+      dir.names.clear()
+      dir.knowsAllNames = false
+    }
+    if (entry || !dir.knowsAllNames) dir.names.set(name, entry ?? null)
+    else dir.names.delete(name)
   }
 
   #evict(): void {

@@ -54,7 +54,7 @@ export class CachedInode implements Inode, ChunkOwner {
   chunks: Map<number, Chunk> | undefined = undefined
   dirtyBlocks = 0
   /** Indexes of all chunks with dirty blocks, and perhaps of some that are clean or gone by now. */
-  readonly dirtyChunks = new Set<number>()
+  dirtyChunks: Set<number> | undefined = undefined
   reservedBlocks = 0
   /** Monotonic ms since when something is dirty; 0 when nothing is. */
   dirtySince = 0
@@ -75,6 +75,8 @@ export class CachedInode implements Inode, ChunkOwner {
   listAheadFrom = -1
   /** Directories: what is known of names; null is known not to be there. */
   names: Map<string, Entry | null> | undefined = undefined
+  /** Directories: every name there is has been in `names` from the beginning, so what is not is not there. */
+  knowsAllNames = false
   /** Used since the eviction hand last passed. */
   referenced = true
   /** Taken out of the cache: whatever still works on it must not put anything into it. */

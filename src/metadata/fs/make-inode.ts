@@ -36,6 +36,7 @@ export function makeInode(op: Op, caller: Caller, dir: CachedInode, name: FileNa
   op.push({ op: 'putInode', inode: record })
   op.putEntry(dir, name, record.ino, record.type)
   op.commit()
+  inode.knowsAllNames = object.type === DIR // it has none
   mount.inodes.add(inode)
   return { before, dir, inode, created: true }
 }

@@ -286,9 +286,9 @@ export class Op {
   unpin(): void {
     for (const hold of this.#pins) hold.release()
     for (const hold of this.#extra) hold.release()
-    this.#pins = []
-    this.#extra = []
-    this.#refused.clear()
+    if (this.#pins.length > 0) this.#pins = []
+    if (this.#extra.length > 0) this.#extra = []
+    if (this.#refused.size > 0) this.#refused.clear() // a Map or Set that is cleared gets a new table
     this.#asked?.then(
       (hold) => hold?.release(),
       () => {}, // there is nothing to give up
@@ -314,7 +314,7 @@ export class Op {
     this.#missing = false
     this.#used.length = 0
     this.#forgetChanges()
-    this.wanted.clear()
+    if (this.wanted.size > 0) this.wanted.clear()
     this.wait = undefined
     this.#fresh = 0
     this.#hasRoom = false

@@ -9,30 +9,26 @@ import { unreachable } from '../../base/assert.ts'
 import { MatrixError } from '../../base/errors.ts'
 import type { Image } from './image.ts'
 import type { Mutation } from './mutation.ts'
-import type { ExtentRow, SpaceRow } from './statements.ts'
+import type { ExtentRow, SpaceRow, Statements } from './statements.ts'
 
 /** Applies one mutation within the image's open transaction. */
 export function apply(image: Image, mutation: Mutation): void {
   const s = image.statements
+  image.applied()
   switch (mutation.op) {
     case 'putInode': {
       const i = mutation.inode
-      if (s.hasInode.get(i.ino) === undefined) {
-        // biome-ignore format: one line per group of columns
-        s.insertInode.run(
-          i.ino, i.generation, i.type, i.mode, i.nlink, i.uid, i.gid, i.size, i.rdevMajor, i.rdevMinor,
-          i.atimeS, i.atimeNs, i.mtimeS, i.mtimeNs, i.ctimeS, i.ctimeNs, i.btimeS, i.btimeNs,
-          i.change, i.parent, i.nextCookie, i.target,
-        )
-        image.count(1, 0, 0)
-      } else {
-        // biome-ignore format: one line per group of columns
-        s.updateInode.run(
-          i.generation, i.type, i.mode, i.nlink, i.uid, i.gid, i.size, i.rdevMajor, i.rdevMinor,
-          i.atimeS, i.atimeNs, i.mtimeS, i.mtimeNs, i.ctimeS, i.ctimeNs, i.btimeS, i.btimeNs,
-          i.change, i.parent, i.nextCookie, i.target, i.ino,
-        )
-      }
+      // biome-ignore format: one line per group of columns
+      const put = (statement: Statements['insertInode']) => statement.run(
+        i.generation, i.type, i.mode, i.nlink, i.uid, i.gid, i.size, i.rdevMajor, i.rdevMinor,
+        i.atimeS, i.atimeNs, i.mtimeS, i.mtimeNs, i.ctimeS, i.ctimeNs, i.btimeS, i.btimeNs,
+        i.change, i.parent, i.nextCookie, i.target, i.ino,
+      ).changes
+      // what was just born is most likely not there yet, anything else is
+      const isBorn = i.change <= 1
+      if (!isBorn && put(s.updateInode) === 1) return
+      if (put(s.insertInode) === 1) image.count(1, 0, 0)
+      else put(s.updateInode)
       return
     }
     case 'removeInode':

@@ -4,7 +4,7 @@
  *
  * Invariants
  * 1. What is committed equals a vector: the rows of the table `vector` are committed together with what was applied up to there.
- * 2. At most one transaction is open. It holds the own frame that collects, and whatever peers' frames came meanwhile.
+ * 2. At most one transaction is open. It holds frames not yet committed (commit-pacer.ts), and the own one that collects.
  * 3. `synchronous` is off: after an unclean stop the file is worthless and is overwritten from a checkpoint.
  * 4. `totals` follows every mutation, so that statfs never counts rows.
  */
@@ -54,6 +54,7 @@ export class Image {
   #advanced = new Set<Slot>()
   #totals: ImageTotals
   #inTransaction = false
+  #uncommitted = 0
 
   private constructor(db: Database.Database) {
     this.#db = db
@@ -206,6 +207,11 @@ export class Image {
     return this.#statements
   }
 
+  /** For apply.ts only: another mutation. */
+  applied(): void {
+    this.#uncommitted++
+  }
+
   /** For apply.ts only: follows what it does. */
   count(inodes: number, freeBlocks: number, freedBlocks: number): void {
     this.#totals.inodes += inodes
@@ -215,6 +221,11 @@ export class Image {
 
   get inTransaction(): boolean {
     return this.#inTransaction
+  }
+
+  /** Mutations applied since the last commit. */
+  get uncommitted(): number {
+    return this.#uncommitted
   }
 
   /** Opens the transaction unless it is open. */
@@ -230,22 +241,7 @@ export class Image {
     this.#writeVector()
     this.#statements.commit.run()
     this.#inTransaction = false
-  }
-
-  /** Runs `change` within the open transaction; when it throws, nothing of it remains. */
-  attempt(change: () => void): void {
-    assert(this.#inTransaction, 'a change needs the transaction')
-    const totals = { ...this.#totals }
-    this.#statements.savepoint.run()
-    try {
-      change()
-    } catch (error) {
-      this.#statements.rollback.run()
-      this.#totals = totals
-      throw error
-    } finally {
-      this.#statements.release.run()
-    }
+    this.#uncommitted = 0
   }
 
   /** Slot's journal is applied up to `lsn` now; committed with the open transaction. */
@@ -274,6 +270,7 @@ export class Image {
     this.#advanced = other.#advanced
     this.#totals = other.#totals
     this.#inTransaction = other.#inTransaction
+    this.#uncommitted = other.#uncommitted
   }
 
   /** Equal for two images if and only if all their rows are: every table in key order, the vector included. */

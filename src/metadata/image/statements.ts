@@ -18,6 +18,7 @@ export function columnOf(field: string): string {
 }
 
 const inodeColumns = inodeFields.map(([name]) => columnOf(name))
+const inodeValues = inodeColumns.slice(1)
 const storedInode = [
   ...inodeColumns.map((column) => `inode.${column}`),
   '(SELECT coalesce(sum(count), 0) FROM extent WHERE extent.ino = inode.ino)',
@@ -30,22 +31,18 @@ export function prepareStatements(db: Database.Database) {
   return {
     begin: db.prepare('BEGIN'),
     commit: db.prepare('COMMIT'),
-    savepoint: db.prepare('SAVEPOINT own'),
-    rollback: db.prepare('ROLLBACK TO own'),
-    release: db.prepare('RELEASE own'),
 
     inode: rows(`SELECT ${inodeColumns.join(', ')} FROM inode WHERE ino = ?`),
     storedInode: rows(`SELECT ${storedInode} FROM inode WHERE ino = ?`),
     listedInodes: rows(
       `SELECT ${storedInode} FROM dirent JOIN inode ON inode.ino = dirent.ino WHERE dir = ? AND cookie BETWEEN ? AND ?`,
     ),
-    hasInode: value('SELECT 1 FROM inode WHERE ino = ?'),
-    insertInode: db.prepare(`INSERT INTO inode VALUES (${inodeColumns.map(() => '?').join(', ')})`),
+    // both take the number last; neither is an error where the other is meant
+    insertInode: db.prepare(
+      `INSERT INTO inode (${inodeValues.join(', ')}, ino) VALUES (${'?, '.repeat(inodeValues.length)}?) ON CONFLICT (ino) DO NOTHING`,
+    ),
     updateInode: db.prepare(
-      `UPDATE inode SET (${inodeColumns.slice(1).join(', ')}) = (${inodeColumns
-        .slice(1)
-        .map(() => '?')
-        .join(', ')}) WHERE ino = ?`,
+      `UPDATE inode SET ${inodeValues.map((column) => `${column} = ?`).join(', ')} WHERE ino = ?`,
     ),
     deleteInode: db.prepare('DELETE FROM inode WHERE ino = ?'),
 

@@ -138,21 +138,6 @@ test('equal rows have equal hashes, whatever the history; one changed row change
   assert.not.equal(a.hash(), b.hash(), 'the vector counts too')
 })
 
-test('a failed attempt leaves nothing', () => {
-  const image = imageOf({ op: 'putInode', inode: inode(64) })
-  const before = image.hash()
-  image.begin()
-  assert.throws(() =>
-    image.attempt(() => {
-      apply(image, { op: 'putInode', inode: inode(65) })
-      apply(image, { op: 'removeInode', ino: 66 })
-    }),
-  )
-  image.commit()
-  assert.is(image.hash(), before)
-  assert.is(image.totals().inodes, 1)
-})
-
 test('a serialized image opens in memory and over any old file', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'image-'))
   try {

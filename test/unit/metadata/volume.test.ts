@@ -102,22 +102,24 @@ test('concurrent waiters share one frame and one durable write', async () => {
   assert.ok(within, 'nothing is pending: at once')
 })
 
-test('an invalid own transaction is a bug and leaves nothing behind', async () => {
-  const a = await mount(await formatted(), 0)
-  a.startWriting(0)
-  const before = a.hash()
-  assert.throws(
-    () => a.commit([...create(64, 'x', 3), { op: 'removeInode', ino: 999 }]),
-    (e: unknown) => e instanceof InvariantError,
-  )
-  assert.throws(
-    () => a.commit([...create(64, 'x', 3), { op: 'removeInode', ino: -1 }]),
-    (e: unknown) => e instanceof InvariantError,
-  )
-  assert.is(a.hash(), before)
-  assert.is(a.image.totals().inodes, 1)
-  a.commit(create(64, 'x', 3))
-  await a.flush()
+test('an invalid own transaction is a bug: the volume withdraws, and nothing of it reaches the LUN', async () => {
+  for (const ino of [999, -1]) {
+    const lun = await formatted()
+    const a = await mount(lun, 0)
+    a.startWriting(0)
+    a.commit(create(64, 'x', 3))
+    await a.flush()
+    assert.throws(
+      () => a.commit([...create(65, 'y', 4), { op: 'removeInode', ino }]),
+      (e: unknown) => e instanceof InvariantError,
+    )
+    assert.throws(() => a.image, /does not fit/)
+    const b = await mount(lun, 1)
+    await b.findEnd(0, incarnations(0))
+    assert.ok(b.image.dirent(1, 'x'))
+    assert.is(b.image.dirent(1, 'y'), undefined)
+    b.withdraw()
+  }
 })
 
 test('the tail applies only what another frame follows, and what is hinted durable', async () => {
