@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process'
 import type { Demo } from '../test/e2e/demo.ts'
 import { NfsClient } from '../test/helpers/nfs-client.ts'
+import { listingPages } from './workloads.ts'
 
 const ROUNDS = 300
 const FILES = 10_000
@@ -71,15 +72,9 @@ async function fill(client: NfsClient, dir: Buffer): Promise<void> {
 /** One listing to its end, ms. */
 async function list(client: NfsClient, root: Buffer, name: string): Promise<number> {
   const began = performance.now()
-  const dir = await client.lookup(root, name)
-  let cookie = 0
-  let verifier: Buffer = Buffer.alloc(8)
-  for (;;) {
-    const page = await client.ok('READDIRPLUS', { dir, cookie, verifier, nameBytes: 8192, replyBytes: 32_768 })
-    if (page.eof) return performance.now() - began
-    cookie = page.entries.at(-1)?.cookie ?? 0
-    verifier = page.verifier
-  }
+  const pages = listingPages(client, await client.lookup(root, name))
+  while (!(await pages.next()).done);
+  return performance.now() - began
 }
 
 function ls(path: string): number {

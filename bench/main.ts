@@ -39,10 +39,16 @@ const { values } = parseArgs({
 
 type Case = { readonly workload: WorkloadName; readonly connections: number; readonly depth: number }
 type Sample = StormResult & { readonly serverUs: number }
-type Row = { readonly name: string; readonly payload: number; readonly samples: Record<string, Sample[]> }
+type Row = {
+  readonly name: string
+  readonly payload: number
+  readonly entries: number
+  readonly samples: Record<string, Sample[]>
+}
 
 const cases: Case[] = [
   ...(['getattr', 'write-4k'] as const).map((workload) => ({ workload, connections: 1, depth: 1 })),
+  { workload: 'readdirplus', connections: 1, depth: 1 },
   ...(['null', 'getattr', 'lookup', 'create', 'read-4k', 'write-4k'] as const).map((workload) => ({
     ...{ workload, connections: 8, depth: 8 },
   })),
@@ -102,19 +108,20 @@ async function measure(
   const rows: Row[] = []
   for (const { workload: name, connections, depth } of wanted) {
     const samples: Record<string, Sample[]> = {}
-    let payload = 0
+    let [payload, entries] = [0, 0]
     for (let run = 0; run < runs; run++) {
       for (const target of targets) {
         say(`  ${name} ${connections}x${depth}, run ${run + 1} of ${runs}, ${target.name}`)
-        const workload = (objects.get(target) as Objects).workload(name)
+        const workload = await (objects.get(target) as Objects).workload(name)
         payload = workload.payload
+        entries = workload.entries ?? 0
         const before = cpuMicros(target)
         const result = await storm(target, workload, { connections, depth, seconds })
         const sample = { ...result, serverUs: (cpuMicros(target) - before) / result.calls }
         ;(samples[target.name] ??= []).push(sample)
       }
     }
-    rows.push({ name: `${name} ${connections}x${depth}`, payload, samples })
+    rows.push({ name: `${name} ${connections}x${depth}`, payload, entries, samples })
   }
   for (const each of objects.values()) await each.close()
   return rows
@@ -129,17 +136,18 @@ function report(targets: readonly Target[], rows: readonly Row[], handover: read
     `| workload | ${targets.map(({ name }) => `${name} calls/s | p50 / p99 µs | server CPU µs/call`).join(' | ')} | ${others.map(({ name }) => `times ${name} |`).join(' ')}`,
     `|---|${targets.map(() => '---|---|---|').join('')}${others.map(() => '---|').join('')}`,
   ]
-  for (const { name, payload, samples } of rows) {
+  for (const { name, payload, entries, samples } of rows) {
     const cells = targets.map((target) => {
       const all = samples[target.name] as Sample[]
       const of = (pick: (sample: Sample) => number) => median(all.map(pick))
       const rate = of((sample) => sample.perSecond)
       const bytes = payload > 0 ? ` (${((rate * payload) / 1e6).toFixed(0)} MB/s)` : ''
+      const listed = entries > 0 ? ` (${((rate * entries) / 1000).toFixed(0)}k entries/s)` : ''
       const failed = all.reduce((sum, sample) => sum + sample.errors, 0)
       // the client has a core of its own: beyond this it is what was measured
       const bound = of((sample) => sample.clientLoad) > 0.9 ? ', client-bound' : ''
       const latency = `${of((sample) => sample.p50Us).toFixed(0)} / ${of((sample) => sample.p99Us).toFixed(0)}`
-      const notes = `${bytes}${bound}${failed ? `, ${failed} failed` : ''}`
+      const notes = `${bytes}${listed}${bound}${failed ? `, ${failed} failed` : ''}`
       return `${rate.toFixed(0)}${notes} | ${latency} | ${of((sample) => sample.serverUs).toFixed(1)}`
     })
     const rateOf = (target: Target) => median((samples[target.name] as Sample[]).map((sample) => sample.perSecond))

@@ -25,8 +25,9 @@ export function startPeers(named: readonly string[], say: (line: string) => void
   const script = join(lab, 'peers.sh')
   if (!existsSync(script)) throw new Error(`${LAB}=${lab}: there is no peers.sh in it`)
   const run = (verb: string) => spawnSync(script, [verb, 'ganesha'], { encoding: 'utf8' })
+  const ranBefore = run('status').stdout.includes('ganesha up')
   const { status, stdout, stderr } = run('start')
   if (status !== 0) throw new Error(`${script} start ganesha failed: ${stdout}${stderr}`)
   const url = `nfs://127.0.0.1:22049${LAB_DATA}/ext4/export?mountport=22050#pidfile=${LAB_DATA}/run/ganesha.pid`
-  return { targets: [...targets, parseTarget(`ganesha=${url}`)], stop: () => void run('stop') }
+  return { targets: [...targets, parseTarget(`ganesha=${url}`)], stop: () => void (ranBefore || run('stop')) }
 }

@@ -14,6 +14,8 @@ export type Workload = {
   readonly callBytes: number
   /** Payload per call, bytes; 0 when calls are what counts. */
   readonly payload: number
+  /** Directory entries per call, on average, where they are what counts. */
+  readonly entries?: number
 }
 
 export type StormOptions = { readonly connections: number; readonly depth: number; readonly seconds: number }

@@ -8,6 +8,8 @@ import type { Target } from './target.ts'
 const FILES = 1000
 const DIRECTORIES = 64
 const FILE_MIB = 64
+const LISTED_FILES = 10_000
+const PARALLEL = 64
 const KIB = 1024
 const MIB = 1024 * KIB
 /** Calls are made as an ordinary mount makes them. */
@@ -21,6 +23,7 @@ export class Objects {
   readonly #directories: Buffer[] = []
   readonly #content: Buffer
   #serial = 0
+  #listed: Workload | undefined
 
   private constructor(client: NfsClient, root: Buffer, content: Buffer) {
     this.#client = client
@@ -50,7 +53,7 @@ export class Objects {
     await this.#client.close()
   }
 
-  workload(name: WorkloadName): Workload {
+  async workload(name: WorkloadName): Promise<Workload> {
     const file = this.#content
     switch (name) {
       case 'null':
@@ -67,6 +70,8 @@ export class Objects {
         )
       case 'create':
         return this.#creates()
+      case 'readdirplus':
+        return this.#listing()
       case 'read-4k': {
         const call = record('READ', { object: file, offset: 0, count: 4 * KIB })
         return atOffsets(name, call, 12, (i) => ((i * 7919) % (FILE_MIB * 256)) * 4 * KIB, 4 * KIB)
@@ -95,6 +100,24 @@ export class Objects {
     }
   }
 
+  /** A directory of 10,000 files, page after page from its beginning to its end and again. */
+  async #listing(): Promise<Workload> {
+    this.#listed ??= await this.#makeListed()
+    return this.#listed
+  }
+
+  async #makeListed(): Promise<Workload> {
+    const client = this.#client
+    const dir = await client.mkdir(this.#root, 'listed')
+    for (let i = 0; i < LISTED_FILES; i += PARALLEL) {
+      const some = Math.min(PARALLEL, LISTED_FILES - i)
+      await Promise.all(Array.from({ length: some }, (_, j) => client.create(dir, `f${i + j}`)))
+    }
+    const pages: Buffer[] = []
+    for await (const args of listingPages(client, dir)) pages.push(record('READDIRPLUS', args))
+    return { ...fixed('readdirplus', pages), entries: LISTED_FILES / pages.length }
+  }
+
   /** New names in 64 directories; never one twice, whatever is repeated. */
   #creates(): Workload {
     const how = { kind: 1, value: { ...unset, mode: 0o644 } } as const
@@ -119,12 +142,26 @@ export const workloadNames = [
   'getattr',
   'lookup',
   'create',
+  'readdirplus',
   'read-4k',
   'write-4k',
   'read-1m',
   'write-1m',
 ] as const
 export type WorkloadName = (typeof workloadNames)[number]
+
+/** The arguments of a whole listing, call by call. */
+export async function* listingPages(client: NfsClient, dir: Buffer): AsyncGenerator<ArgsOf<'READDIRPLUS'>> {
+  let [cookie, verifier, eof] = [0, Buffer.alloc(8) as Buffer, false]
+  while (!eof) {
+    const args = { dir, cookie, verifier, nameBytes: 8 * KIB, replyBytes: 32 * KIB }
+    yield args
+    const page = await client.ok('READDIRPLUS', args)
+    cookie = page.entries.at(-1)?.cookie ?? 0
+    verifier = page.verifier
+    eof = page.eof
+  }
+}
 
 function fileName(i: number): string {
   return `f${`${i}`.padStart(4, '0')}`

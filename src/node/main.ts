@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --min-semi-space-size=32 --max-semi-space-size=32
 /**
  * `matrixd`: one node of a matrix. Reads its configuration, starts the node, and stops it cleanly on SIGTERM or SIGINT. A
  * later signal stops it at once, which costs nothing but a recovery by its peers. So does anything unexpected: a node that

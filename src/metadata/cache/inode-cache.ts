@@ -7,6 +7,7 @@ import type { StoredInode } from '../image/image.ts'
 import { DIR } from '../image/mutation.ts'
 import type { VolumeApi } from '../volume-api.ts'
 import type { DataCache } from './data-cache.ts'
+import { DirWindows } from './dir-window.ts'
 import { ExtentMap } from './extent-map.ts'
 import { CachedInode, type Entry } from './inode.ts'
 
@@ -20,6 +21,8 @@ export class InodeCache {
   readonly #data: DataCache
   readonly #maxInodes: number
   readonly #inodes = new Map<Ino, CachedInode>()
+  /** Where listings are. */
+  readonly windows = new DirWindows()
 
   /** `maxInodes` bounds the number kept, as far as they are clean. */
   constructor(volume: VolumeApi, data: DataCache, maxInodes: number) {
@@ -77,6 +80,7 @@ export class InodeCache {
   /** Takes an inode out for good: nothing of it is dirty, or it has been removed. */
   drop(inode: CachedInode): void {
     inode.dropped = true
+    this.windows.drop(inode)
     this.#data.dropAll(inode)
     this.#inodes.delete(inode.ino)
   }

@@ -70,9 +70,8 @@ export class CachedInode implements Inode, ChunkOwner {
   readNext = 0
   readAheadTo = 0
   readAheadWindow = 0
-  /** Directories: entries up to this cookie have had their locks asked for by a listing that ran into missing ones; -1: none does. */
-  listAheadTo = -1
-  listAheadFrom = -1
+  /** Directories: a listing has met locks that are elsewhere; those of the entries to come are asked for ahead. */
+  listsAhead = false
   /** Directories: what is known of names; null is known not to be there. */
   names: Map<string, Entry | null> | undefined = undefined
   /** Directories: every name there is has been in `names` from the beginning, so what is not is not there. */

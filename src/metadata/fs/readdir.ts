@@ -15,8 +15,6 @@ import { need } from './permission.ts'
 const MAX_ENTRIES = 4096
 /** When more inodes of a page are not in memory, they are read from the image together. */
 const ENTRIES_TO_LOAD = 8
-/** Entries whose locks are asked for at a time, ahead of a listing. */
-const AHEAD_ENTRIES = 256
 
 export function readdir(op: Op, caller: Caller, ino: Ino, cookie: number, limit: number): DirListing {
   const dir = op.directory(ino, PR)
@@ -32,28 +30,23 @@ export function readdirplus(op: Op, caller: Caller, ino: Ino, cookie: number, li
   const dir = op.directory(ino, PR)
   need(caller, dir, R_OK)
   const { entries, eof } = entriesAfter(op, dir, cookie, Math.min(limit, MAX_ENTRIES))
-  let missing = false
   let unknown = 0
   for (const entry of entries) {
-    if (!op.want(inodeLock(entry.ino), PR)) missing = true
+    if (!op.want(inodeLock(entry.ino), PR)) dir.listsAhead = true
     if (!op.mount.inodes.cached(entry.ino)) unknown++
   }
   const last = entries.at(-1)
-  if (!eof && last) askAhead(op, dir, last.cookie, missing)
+  if (!eof && last && dir.listsAhead) askAhead(op, dir, last.cookie)
+  if (eof) dir.listsAhead = false
   op.ready()
   if (unknown > ENTRIES_TO_LOAD && last) op.mount.inodes.loadListed(ino, Math.max(cookie, 2) + 1, last.cookie)
   return { dir, entries: entries.map((entry) => ({ ...entry, inode: op.mount.inodes.get(entry.ino) })), eof }
 }
 
-/** Two chunks of entries are asked for ahead of a listing that has reached `cookie`. */
-function askAhead({ mount }: Op, dir: CachedInode, cookie: number, missing: boolean): void {
-  const within = cookie >= dir.listAheadFrom && cookie <= dir.listAheadTo
-  if (!within && !missing) return
-  const from = within ? dir.listAheadTo : cookie
-  const next = mount.volume.image.direntsAfter(dir.ino, from, AHEAD_ENTRIES)
+/** Of the entries after `cookie`, where the page ends. */
+function askAhead({ mount }: Op, dir: CachedInode, cookie: number): void {
+  const next = mount.inodes.windows.at(dir, cookie, 1).ahead(mount.volume.image, dir, cookie)
   for (const { ino } of next) mount.locks.askAhead(inodeLock(ino), PR)
-  dir.listAheadFrom = from
-  dir.listAheadTo = next.at(-1)?.cookie ?? -1
 }
 
 function entriesAfter(op: Op, dir: CachedInode, cookie: number, limit: number): { entries: DirEntry[]; eof: boolean } {
@@ -64,9 +57,11 @@ function entriesAfter(op: Op, dir: CachedInode, cookie: number, limit: number): 
   if (cookie < 1 && entries.length < limit) entries.push({ name: '.', cookie: 1, ino: dir.ino, type: DIR })
   if (cookie < 2 && entries.length < limit) entries.push({ name: '..', cookie: 2, ino: dir.parent, type: DIR })
   const room = limit - entries.length
-  const more = op.mount.volume.image.direntsAfter(dir.ino, Math.max(cookie, 2), room + 1)
-  const eof = more.length <= room
-  if (!eof) more.length = room
-  for (const entry of more) entries.push(entry)
-  return { entries, eof }
+  if (room === 0) return { entries, eof: false }
+  const { volume, inodes } = op.mount
+  const from = Math.max(cookie, 2)
+  const page = inodes.windows.at(dir, from, room).page(volume.image, dir, from, room)
+  if (page.eof) inodes.windows.drop(dir)
+  for (const entry of page.entries) entries.push(entry)
+  return { entries, eof: page.eof }
 }

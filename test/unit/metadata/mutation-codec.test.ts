@@ -3,7 +3,14 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { InvariantError } from '../../../src/base/assert.ts'
 import { isMatrixError } from '../../../src/base/errors.ts'
-import { decodeMutations, MutationEncoder } from '../../../src/metadata/image/mutation-codec.ts'
+import { FieldReader, FieldWriter } from '../../../src/metadata/image/field-codec.ts'
+import { readHot, writeHot } from '../../../src/metadata/image/hot-mutations.ts'
+import {
+  decodeMutations,
+  MutationEncoder,
+  readByTable,
+  writeByTable,
+} from '../../../src/metadata/image/mutation-codec.ts'
 import { type FieldType, type MutationOp, mutationTable } from '../../../src/metadata/image/mutation-fields.ts'
 import type { Mutation } from '../../../src/metadata/index.ts'
 import { inode } from './fixture.ts'
@@ -53,6 +60,28 @@ test('every mutation comes back from its bytes', () => {
     }),
     { seed: 1, numRuns: 500 },
   )
+})
+
+test('mutations written and read by hand are those of the table', () => {
+  let hot = 0
+  fc.assert(
+    fc.property(mutations, (mutation) => {
+      const [byHand, byTable] = [new FieldWriter(16), new FieldWriter(16)]
+      writeByTable(byTable, mutation)
+      assert.equal(readByTable(new FieldReader(byTable.bytes), mutation.op), mutation)
+      if (!writeHot(byHand, mutation)) {
+        assert.is(readHot(new FieldReader(byTable.bytes), mutation.op), undefined)
+        return
+      }
+      hot++
+      assert.equal(byHand.bytes, byTable.bytes)
+      const read = new FieldReader(byTable.bytes)
+      assert.equal(readHot(read, mutation.op), mutation)
+      assert.is(read.left, 0)
+    }),
+    { seed: 3, numRuns: 1000 },
+  )
+  assert.ok(hot > 100)
 })
 
 test('golden bytes: the format on disk does not change unnoticed', () => {
