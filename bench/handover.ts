@@ -3,6 +3,7 @@
  * files that another node has just made.
  */
 import { spawnSync } from 'node:child_process'
+import type { HandoverSteps } from '../src/locking/index.ts'
 import type { Demo } from '../test/e2e/demo.ts'
 import { NfsClient } from '../test/helpers/nfs-client.ts'
 import { listingPages } from './workloads.ts'
@@ -12,9 +13,12 @@ const FILES = 10_000
 const PARALLEL = 64
 
 export type Handover = { readonly what: string; readonly ms: number; readonly local: number }
+/** Mean of one step of the hand-overs of the first measurement, and how many there were. */
+export type Step = { readonly what: string; readonly ms: number; readonly count: number }
+export type Handovers = { readonly measured: readonly Handover[]; readonly steps: readonly Step[] }
 
 /** Medians; `local` is the same with one node alone. */
-export async function measureHandover(demo: Demo, runs: number, say: (line: string) => void): Promise<Handover[]> {
+export async function measureHandover(demo: Demo, runs: number, say: (line: string) => void): Promise<Handovers> {
   const [n1, n2] = demo.matrix.nodes
   if (!n1 || !n2) throw new Error('hand-over is measured between two nodes')
   const a = await NfsClient.connect(n1.nfs.port)
@@ -34,9 +38,19 @@ export async function measureHandover(demo: Demo, runs: number, say: (line: stri
     }
     return median(took)
   }
-  const out: Handover[] = []
+  const measured: Handover[] = []
   const local = await rounds(a, a)
-  out.push({ what: 'stable write at one node, GETATTR at the other', ms: await rounds(a, b), local })
+  const before = [stepsOf(demo, n1.name), stepsOf(demo, n2.name)] as const
+  measured.push({ what: 'stable write at one node, GETATTR at the other', ms: await rounds(a, b), local })
+  const [writer, reader] = [since(stepsOf(demo, n1.name), before[0]), since(stepsOf(demo, n2.name), before[1])]
+  const steps: Step[] = [
+    { what: 'reader: from the request to the grant', ...reader.granted },
+    { what: 'writer: from the BAST until it gives up the lock (its users, minimum hold)', ...writer.kept },
+    { what: 'writer: data and journal made durable first', ...writer.written },
+    { what: "reader: reads the writer's journal up to the grant's vector", ...reader.caughtUp },
+    { what: 'writer: from its next request to the grant', ...writer.granted },
+    { what: 'reader: from the BAST until it gives up the lock', ...reader.kept },
+  ]
 
   const listings: { there: number[]; here: number[] } = { there: [], here: [] }
   const lsl: { there: number[]; here: number[] } = { there: [], here: [] }
@@ -53,12 +67,25 @@ export async function measureHandover(demo: Demo, runs: number, say: (line: stri
     lsl.there.push(ls(`${n2.mount}/${second}`))
   }
   const what = `of ${FILES} files that the other node has just made`
-  out.push({ what: `READDIRPLUS ${what}`, ms: median(listings.there), local: median(listings.here) })
+  measured.push({ what: `READDIRPLUS ${what}`, ms: median(listings.there), local: median(listings.here) })
   if (lsl.here.length > 0)
-    out.push({ what: `ls -l on the mount ${what}`, ms: median(lsl.there), local: median(lsl.here) })
+    measured.push({ what: `ls -l on the mount ${what}`, ms: median(lsl.there), local: median(lsl.here) })
   await a.close()
   await b.close()
-  return out
+  return { measured, steps }
+}
+
+function stepsOf(demo: Demo, node: string): HandoverSteps {
+  return demo.counters(node).filesystems.home.locks.steps
+}
+
+/** Means of what came since. */
+function since(now: HandoverSteps, before: HandoverSteps): HandoverSteps {
+  const step = (name: keyof HandoverSteps) => {
+    const count = now[name].count - before[name].count
+    return { count, ms: count > 0 ? (now[name].ms - before[name].ms) / count : 0 }
+  }
+  return { granted: step('granted'), caughtUp: step('caughtUp'), kept: step('kept'), written: step('written') }
 }
 
 async function fill(client: NfsClient, dir: Buffer): Promise<void> {

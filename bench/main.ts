@@ -8,7 +8,7 @@ import { cpus, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Demo } from '../test/e2e/demo.ts'
-import { type Handover, measureHandover, median } from './handover.ts'
+import { type Handovers, measureHandover, median } from './handover.ts'
 import { startPeers } from './peers.ts'
 import { type StormResult, storm } from './storm.ts'
 import { cpuMicros, type Target } from './target.ts'
@@ -71,7 +71,7 @@ async function main(): Promise<void> {
       cases.filter(({ workload }) => wanted(workload)),
       { runs, seconds },
     )
-    const handover = wanted('handover') ? await measureHandover(demo, runs, say) : []
+    const handover = wanted('handover') ? await measureHandover(demo, runs, say) : undefined
     const text = report(targets, rows, handover)
     process.stdout.write(text)
     if (!values['no-save']) save(text, { rows, handover })
@@ -127,15 +127,18 @@ async function measure(
   return rows
 }
 
-function report(targets: readonly Target[], rows: readonly Row[], handover: readonly Handover[]): string {
+function report(targets: readonly Target[], rows: readonly Row[], handover: Handovers | undefined): string {
   const [own, ...others] = targets
   const lines = [
     `matrixfs ${commit()}, ${new Date().toISOString().slice(0, 10)}`,
     `${cpus().length} × ${cpus()[0]?.model.trim()}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}, Node ${process.version}; medians of ${values.runs} runs of ${values.seconds} s`,
     '',
+  ]
+  const head = [
     `| workload | ${targets.map(({ name }) => `${name} calls/s | p50 / p99 µs | server CPU µs/call`).join(' | ')} | ${others.map(({ name }) => `times ${name} |`).join(' ')}`,
     `|---|${targets.map(() => '---|---|---|').join('')}${others.map(() => '---|').join('')}`,
   ]
+  if (rows.length > 0) lines.push(...head)
   for (const { name, payload, entries, samples } of rows) {
     const cells = targets.map((target) => {
       const all = samples[target.name] as Sample[]
@@ -154,11 +157,13 @@ function report(targets: readonly Target[], rows: readonly Row[], handover: read
     const ratios = others.map((other) => `${(rateOf(own as Target) / rateOf(other)).toFixed(2)} |`)
     lines.push(`| ${name} | ${cells.join(' | ')} | ${ratios.join(' ')}`)
   }
-  if (handover.length > 0) {
+  if (handover) {
     lines.push('', '| hand-over between two nodes | ms | one node alone, ms | times |', '|---|---|---|---|')
-    for (const { what, ms, local } of handover) {
+    for (const { what, ms, local } of handover.measured) {
       lines.push(`| ${what} | ${ms.toFixed(1)} | ${local.toFixed(1)} | ${(ms / local).toFixed(1)} |`)
     }
+    lines.push('', '| steps of the first of these, as the nodes saw them | mean ms | times |', '|---|---|---|')
+    for (const { what, ms, count } of handover.steps) lines.push(`| ${what} | ${ms.toFixed(2)} | ${count} |`)
   }
   return `${lines.join('\n')}\n`
 }

@@ -4,6 +4,7 @@
  *
  *     {"command":"mount","filesystem":"home","directory":"/home"}     {"ok":true,"directory":"/home"}
  *     {"command":"umount","directory":"/home","lazy":false}           {"ok":false,"code":"in-use","message":"…"}
+ *     {"command":"counters"}                                          {"ok":true,"counters":{"filesystems":{"home":{…}},"luns":{…}}}
  *     {"command":"mounts"}                                            {"ok":true,"mounts":[{"filesystem":"home","directory":"/home"}]}
  */
 import { join } from 'node:path'
@@ -22,6 +23,7 @@ export const controlRequest = v.variant('command', [
   v.strictObject({ command: v.literal('mount'), filesystem: v.string(), directory }),
   v.strictObject({ command: v.literal('umount'), directory, lazy: v.boolean() }),
   v.strictObject({ command: v.literal('mounts') }),
+  v.strictObject({ command: v.literal('counters') }),
 ])
 export type ControlRequest = v.InferOutput<typeof controlRequest>
 
@@ -32,6 +34,8 @@ export const controlAnswer = v.variant('ok', [
     ok: v.literal(true),
     directory: v.optional(v.string()),
     mounts: v.optional(v.array(mountEntry)),
+    /** Whatever this version counts, by part. */
+    counters: v.optional(v.record(v.string(), v.unknown())),
   }),
   /** `code`: that of a MatrixError. */
   v.object({ ok: v.literal(false), code: v.string(), message: v.string() }),

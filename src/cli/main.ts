@@ -5,6 +5,7 @@
  */
 import { Command } from 'commander'
 import { exitCodeOf, exitCodes, programVersion, showError } from '../../config/index.ts'
+import { countersCommand } from './counters-command.ts'
 import { demoCommand } from './demo-command.ts'
 import { fsCommand } from './fs-command.ts'
 import { lunCommand } from './lun-command.ts'
@@ -21,6 +22,7 @@ const program = new Command('matrix')
   .addCommand(fsCommand())
   .addCommand(mountCommand())
   .addCommand(umountCommand())
+  .addCommand(countersCommand())
   .addHelpText(
     'after',
     `

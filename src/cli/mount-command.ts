@@ -1,23 +1,10 @@
 /** `matrix mount` and `matrix umount`: what the running matrixd of this machine is asked to do. */
 import { realpath } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { basename, dirname, join, resolve } from 'node:path'
 import { Command } from 'commander'
-import * as v from 'valibot'
-import {
-  type ControlAnswer,
-  type ControlRequest,
-  controlAnswer,
-  controlSocket,
-  loadConfig,
-} from '../../config/index.ts'
-import { MatrixError, type MatrixErrorCode } from '../base/errors.ts'
+import { ask, type NodeOptions, withConfig } from './ask-node.ts'
 import { UsageError } from './option-values.ts'
 import { formatTable, say } from './table.ts'
-
-const DEFAULT_CONFIG = '/etc/matrixfs/matrixd.toml'
-
-type Options = { readonly config: string }
 
 export function mountCommand(): Command {
   return withConfig(new Command('mount'))
@@ -47,11 +34,7 @@ export function umountCommand(): Command {
     .action(umount)
 }
 
-function withConfig(command: Command): Command {
-  return command.option('-c, --config <file>', 'configuration file of the matrixd that is asked', DEFAULT_CONFIG)
-}
-
-async function mount(name: string | undefined, directory: string | undefined, { config }: Options): Promise<void> {
+async function mount(name: string | undefined, directory: string | undefined, { config }: NodeOptions): Promise<void> {
   if (name === undefined) {
     const { mounts = [] } = await ask(config, { command: 'mounts' })
     if (mounts.length === 0) return say('nothing is mounted')
@@ -67,7 +50,7 @@ async function mount(name: string | undefined, directory: string | undefined, { 
   say(`${name} is mounted at ${answer.directory}`)
 }
 
-async function umount(directory: string, { config, lazy }: Options & { readonly lazy: boolean }): Promise<void> {
+async function umount(directory: string, { config, lazy }: NodeOptions & { readonly lazy: boolean }): Promise<void> {
   const place = await placeOf(resolve(directory))
   await ask(config, { command: 'umount', directory: place, lazy })
   say(`${place} is unmounted`)
@@ -80,40 +63,4 @@ async function placeOf(path: string): Promise<string> {
   } catch {
     return path
   }
-}
-
-/** Throws MatrixError: the one of matrixd, or that it does not run. */
-async function ask(config: string, request: ControlRequest): Promise<Extract<ControlAnswer, { ok: true }>> {
-  const { stateDir, node } = loadConfig(config)
-  const line = await exchange(controlSocket(stateDir), `${JSON.stringify(request)}\n`, node.name)
-  const answer = v.parse(v.pipe(v.string(), v.parseJson(), controlAnswer), line)
-  if (answer.ok) return answer
-  throw new MatrixError(answer.code as MatrixErrorCode, answer.message)
-}
-
-function exchange(path: string, line: string, node: string): Promise<string> {
-  return new Promise((done, reject) => {
-    const socket = connect(path, () => socket.write(line))
-    let text = ''
-    socket.setEncoding('utf8')
-    socket.on('data', (chunk: string) => {
-      text += chunk
-      if (!text.endsWith('\n')) return
-      socket.destroy()
-      done(text)
-    })
-    socket.on('error', (cause: NodeJS.ErrnoException) => reject(explain(cause, path, node)))
-    socket.on('end', () => reject(new MatrixError('peer-gone', `matrixd of ${node} ended before it answered`)))
-  })
-}
-
-function explain(cause: NodeJS.ErrnoException, path: string, node: string): Error {
-  if (cause.code === 'ENOENT' || cause.code === 'ECONNREFUSED') {
-    return new MatrixError(
-      'not-found',
-      `matrixd of node ${node} does not run on this machine (${path}); start it first`,
-    )
-  }
-  if (cause.code === 'EACCES') return new MatrixError('not-found', `${path} is for root alone: use sudo`)
-  return cause
 }

@@ -11,7 +11,7 @@
  * filesystem; fsync, and writes to a file opened with O_SYNC or O_DSYNC, when they are durable.
  */
 import { isFsError } from '../base/errors.ts'
-import { isPromise, type MaybePromise } from '../base/maybe-promise.ts'
+import { attempt, isPromise, type MaybePromise } from '../base/maybe-promise.ts'
 import type { MatrixFs } from '../metadata/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
 import { errnoOf } from './errno.ts'
@@ -184,14 +184,5 @@ export class Session {
   #send(low: number, high: number, errno: number): Sent {
     if (this.#ended) return 'unwanted'
     return this.#options.send(this.#reply.end(low, high, errno))
-  }
-}
-
-/** What it throws at once is as if it were rejected. */
-function attempt(run: () => MaybePromise<unknown>): MaybePromise<unknown> {
-  try {
-    return run()
-  } catch (error) {
-    return Promise.reject(error)
   }
 }

@@ -4,6 +4,7 @@
  * when one comes or goes is a table of callouts that the floor above registers.
  */
 export type { DlmCounters } from './dlm.ts'
+export type { HandoverStep, HandoverSteps } from './handover-steps.ts'
 export type { LclCounters } from './lcl.ts'
 export { CACHED_LOCKS_MAX } from './lock-ageing.ts'
 export * from './lock-cache.ts'

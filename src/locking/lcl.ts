@@ -9,6 +9,7 @@ import { isPromise, type MaybePromise } from '../base/maybe-promise.ts'
 import type { Timings } from '../base/timings.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Dlm } from './dlm.ts'
+import type { HandoverSteps } from './handover-steps.ts'
 import type { LocalLock } from './local-lock.ts'
 import { CACHED_LOCKS_MAX, LockAgeing } from './lock-ageing.ts'
 import type { AcquireOptions, CachedLock, Hold, LockCache, LockCallouts } from './lock-cache.ts'
@@ -39,6 +40,7 @@ export type LclCounters = {
   readonly basts: number
   readonly surrenders: number
   readonly aged: number
+  readonly steps: HandoverSteps
 }
 
 export class Lcl implements LockCache {
@@ -197,6 +199,7 @@ export class Lcl implements LockCache {
       basts,
       surrenders,
       aged: this.#ageing.aged,
+      steps: this.#keeper.steps,
     }
   }
 }

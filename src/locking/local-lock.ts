@@ -18,6 +18,8 @@ export type PendingRequest = {
   readonly mode: Mode
   readonly noQueue: boolean
   cancelled: boolean
+  /** Set once it turned out that it has to be waited for, ms. */
+  sentAt: number | undefined
 }
 
 /** A surrender whose callout has finished while the lock space was frozen. */
@@ -49,6 +51,7 @@ export class LocalLock implements CachedLock {
 
   /** What another node wants that this one is in the way of; NL: nobody. */
   bast: Mode = NL
+  bastAt = 0
   /** When the lock became usable in `mode`: the minimum hold time counts from here, ms. */
   usableSince = 0
   minHoldTimer: Timer | undefined

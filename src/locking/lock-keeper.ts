@@ -20,10 +20,11 @@
  */
 import { assert } from '../base/assert.ts'
 import { MatrixError } from '../base/errors.ts'
-import { isPromise, type MaybePromise } from '../base/maybe-promise.ts'
+import { attempt, isPromise } from '../base/maybe-promise.ts'
 import { emptyVector, type Vector } from '../base/vector.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Dlm, LockClient } from './dlm.ts'
+import { StepTimer } from './handover-steps.ts'
 import { LocalLock, type PendingRequest } from './local-lock.ts'
 import type { LockCallouts } from './lock-cache.ts'
 import { LockHold } from './lock-hold.ts'
@@ -59,6 +60,12 @@ export class LockKeeper implements LockClient {
   requests = 0
   basts = 0
   surrenders = 0
+  readonly steps = {
+    granted: new StepTimer(),
+    caughtUp: new StepTimer(),
+    kept: new StepTimer(),
+    written: new StepTimer(),
+  }
 
   constructor(options: LockKeeperOptions) {
     this.#dlm = options.dlm
@@ -207,8 +214,10 @@ export class LockKeeper implements LockClient {
       return
     }
     this.requests++
-    lock.request = { seq: this.#dlm.nextSequence(), mode, noQueue: need === NL, cancelled: false }
-    this.#dlm.request(lock.rid, lock.request.seq, mode, lock.request.noQueue)
+    const request = { seq: this.#dlm.nextSequence(), mode, noQueue: need === NL, cancelled: false, sentAt: undefined }
+    lock.request = request
+    this.#dlm.request(lock.rid, request.seq, mode, request.noQueue)
+    if (lock.request?.seq === request.seq) lock.request.sentAt = this.#clock.now()
   }
 
   #reconsider(lock: LocalLock, request: PendingRequest, need: Mode, tryNeed: Mode): void {
@@ -234,8 +243,15 @@ export class LockKeeper implements LockClient {
     lock.arrived = undefined
     lock.busy = 'acquiring'
     const done = attempt(() => this.#calloutsOf(lock).acquired(lock.rid, lock.granted, vector))
-    if (isPromise(done)) done.then(() => this.#finishAcquired(lock), this.#fail)
-    else this.#finishAcquired(lock)
+    if (!isPromise(done)) {
+      this.#finishAcquired(lock)
+      return
+    }
+    const began = this.#clock.now()
+    done.then(() => {
+      this.steps.caughtUp.add(began, this.#clock.now())
+      this.#finishAcquired(lock)
+    }, this.#fail)
   }
 
   #finishAcquired(lock: LocalLock): void {
@@ -263,9 +279,17 @@ export class LockKeeper implements LockClient {
     lock.stopTimer()
     lock.openTo(to)
     this.surrenders++
+    const began = this.#clock.now()
+    if (lock.bast !== NL) this.steps.kept.add(lock.bastAt, began)
     const vector = attempt(() => this.#calloutsOf(lock).surrender(lock.rid, from, to))
-    if (isPromise(vector)) vector.then((done) => this.#surrendered(lock, from, to, done), this.#fail)
-    else this.#surrendered(lock, from, to, vector)
+    if (!isPromise(vector)) {
+      this.#surrendered(lock, from, to, vector)
+      return
+    }
+    vector.then((done) => {
+      this.steps.written.add(began, this.#clock.now())
+      this.#surrendered(lock, from, to, done)
+    }, this.#fail)
   }
 
   #surrendered(lock: LocalLock, from: Mode, to: Mode, vector: Vector): void {
@@ -300,6 +324,8 @@ export class LockKeeper implements LockClient {
 
   granted(rid: ResourceId, seq: number, mode: Mode, vector: Vector): void {
     const lock = this.#answered(rid, seq, 'granted')
+    const sentAt = lock.request?.sentAt
+    if (sentAt !== undefined) this.steps.granted.add(sentAt, this.#clock.now())
     lock.request = undefined
     lock.granted = mode
     lock.grantSeq = seq
@@ -327,6 +353,7 @@ export class LockKeeper implements LockClient {
     const lock = this.#locks.get(rid)
     if (!lock || lock.grantSeq !== seq || compatible[lock.granted]![wanted]) return // it crossed with our DOWN
     this.basts++
+    if (lock.bast === NL) lock.bastAt = this.#clock.now()
     lock.bast = wanted
     this.advance(lock)
   }
@@ -402,14 +429,5 @@ export class LockKeeper implements LockClient {
     }
     for (const waiting of this.#whenLeft) waiting.reject(error)
     this.#whenLeft = []
-  }
-}
-
-/** A callout that throws fails like one that rejects. */
-function attempt<T>(callout: () => MaybePromise<T>): MaybePromise<T> {
-  try {
-    return callout()
-  } catch (error) {
-    return Promise.reject(error)
   }
 }

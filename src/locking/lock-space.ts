@@ -117,12 +117,16 @@ export class LockSpace {
     if (!this.#withdrawn) yield* this.#lcl.pinnedLocks()
   }
 
+  counters(): LockSpaceStatus['counters'] {
+    return { ...this.#dlm.counters(), ...this.#lcl.counters() }
+  }
+
   status(): LockSpaceStatus {
     return {
       phase: this.#withdrawn ? 'withdrawn' : this.#dlm.phase,
       view: this.#dlm.view,
       resources: this.#dlm.resources(STATUS_RESOURCES_MAX),
-      counters: { ...this.#dlm.counters(), ...this.#lcl.counters() },
+      counters: this.counters(),
     }
   }
 }

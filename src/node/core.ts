@@ -292,9 +292,17 @@ export class NodeCore {
     this.#watch.stop()
   }
 
-  /** Counters of every LUN, by its matrix-wide name. */
-  ioCounters(): ReadonlyMap<string, PseudoStorageDriver['counters']> {
-    return new Map(this.#luns.map(({ label }) => [label.lunName, this.#gate(label.lunUuid).counters]))
+  /** What is counted since the start, by filesystem and by LUN; for people and programs to look at. */
+  counters(): { readonly filesystems: Record<string, unknown>; readonly luns: Record<string, unknown> } {
+    const filesystems = this.#members.mounts.map(({ record, locks, volume, fs }) => [
+      record.name,
+      { locks: locks.counters(), journal: volume.stats(), cache: fs.stats() },
+    ])
+    const luns = this.#luns.map(({ label }) => [
+      label.lunName,
+      Object.fromEntries(this.#gate(label.lunUuid).counters.entries()),
+    ])
+    return { filesystems: Object.fromEntries(filesystems), luns: Object.fromEntries(luns) }
   }
 }
 

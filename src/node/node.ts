@@ -157,7 +157,9 @@ class Gateways {
   }
 
   /** What `matrix` asks of the running node. */
-  async #order(request: ControlRequest): Promise<{ directory?: string; mounts?: FuseMountFacts[] }> {
+  async #order(
+    request: ControlRequest,
+  ): Promise<{ directory?: string; mounts?: FuseMountFacts[]; counters?: Record<string, unknown> }> {
     switch (request.command) {
       case 'mount':
         return { directory: (await this.#mounts.mount(request.filesystem, request.directory)).directory }
@@ -166,6 +168,10 @@ class Gateways {
         return {}
       case 'mounts':
         return { mounts: this.#mounts.list.map(({ filesystem, directory }) => ({ filesystem, directory })) }
+      case 'counters':
+        return {
+          counters: { ...this.#core.counters(), nfs: this.#nfs?.stats() ?? null, http: this.#http?.stats() ?? null },
+        }
     }
   }
 

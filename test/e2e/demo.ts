@@ -6,6 +6,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { HandoverSteps } from '../../src/locking/index.ts'
 
 export type DemoNode = {
   readonly name: string
@@ -19,6 +20,11 @@ export type DemoMatrix = {
   readonly matrix: string
   readonly nodes: readonly DemoNode[]
   readonly luns: readonly { readonly name: string; readonly path: string }[]
+}
+
+/** Of `matrix counters`, what is looked at here. */
+export type NodeCounters = {
+  readonly filesystems: { readonly home: { readonly locks: { readonly steps: HandoverSteps } } }
 }
 
 export type DemoOptions = {
@@ -133,11 +139,19 @@ export class Demo {
 
   /** `matrix fs check home`: its output; throws when it found something. */
   check(): string {
-    const config = join(this.dir, 'n1.toml')
-    const result = spawnSync(process.execPath, [cli, 'fs', 'check', 'home', '--config', config], { encoding: 'utf8' })
-    const text = `${result.stdout}${result.stderr}`
-    if (result.status !== 0) throw new Error(`matrix fs check: exit ${result.status}\n${text}`)
-    return text
+    return this.#matrix('n1', 'fs', 'check', 'home')
+  }
+
+  /** `matrix counters` of a node that runs. */
+  counters(name: string): NodeCounters {
+    return JSON.parse(this.#matrix(name, 'counters'))
+  }
+
+  #matrix(node: string, ...command: string[]): string {
+    const args = [cli, ...command, '--config', join(this.dir, `${node}.toml`)]
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+    if (status !== 0) throw new Error(`matrix ${command.join(' ')}: exit ${status}\n${stdout}${stderr}`)
+    return `${stdout}${stderr}`
   }
 }
 
