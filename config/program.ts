@@ -10,6 +10,8 @@ export const exitCodes = {
   damaged: 4,
   /** Unknown command or option (EX_USAGE). */
   usage: 64,
+  /** The node was fenced, lost its lease or cannot trust its image: to be started again (EX_TEMPFAIL). */
+  halted: 75,
   /** A bug: the program stopped because it could not trust its own state (EX_SOFTWARE). */
   bug: 70,
   /** The configuration file is wrong (EX_CONFIG). */

@@ -4,6 +4,7 @@
  * dies; the process identity in it tells a dead process from another one that got its pid.
  *
  *     starting ──▶ ready ──▶ stopping ──▶ stopped
+ *         └──────────┴── fenced, lease lost, withdrawn ──▶ halted: to be started again
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -13,7 +14,7 @@ import type { ProcessIdentity } from '../src/platform/files.ts'
 
 const runSchema = v.object({
   process: v.object({ bootId: v.string(), pid: v.number(), startTime: v.number() }),
-  state: v.picklist(['starting', 'ready', 'stopping', 'stopped']),
+  state: v.picklist(['starting', 'ready', 'stopping', 'stopped', 'halted']),
 })
 
 export type RunState = v.InferOutput<typeof runSchema>['state']

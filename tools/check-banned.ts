@@ -5,7 +5,7 @@
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { FREE_FLOOR, floorOf, GATEWAY_FLOOR, isReal, isSanWorker } from './floors.ts'
+import { FREE_FLOOR, floorOf, GATEWAY_FLOOR, isReal, isWorkerEntry } from './floors.ts'
 import { type Finding, importsOf, lineOf, printFindings, readSources } from './source.ts'
 
 export interface Exemption {
@@ -139,7 +139,7 @@ function hits(source: ReturnType<typeof readSources>[number]): Hit[] {
 function allowed(rule: Rule, file: string, floor: number): boolean {
   if (rule === 'console') return file.startsWith('src/cli/')
   if (isReal(file)) return true
-  if (rule === 'threads' && isSanWorker(file)) return true
+  if (rule === 'threads' && isWorkerEntry(file)) return true
   if (rule === 'network') return floor >= GATEWAY_FLOOR
   return floor >= FREE_FLOOR
 }

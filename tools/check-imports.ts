@@ -7,7 +7,7 @@ import { isBuiltin } from 'node:module'
 import { dirname, join, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { FLOORS, floorOf, folderOf, isReal, isSanWorker } from './floors.ts'
+import { FLOORS, floorOf, folderOf, isReal, isWorkerEntry } from './floors.ts'
 import { type Finding, type Import, importsOf, lineOf, printFindings, readSources, type Source } from './source.ts'
 
 export interface Face {
@@ -64,7 +64,7 @@ function judge(from: string, to: string, { kind }: Import, faces: Face[]): strin
   const other = floorOf(to)
   if (own === undefined || other === undefined) return undefined
   if (isReal(to) && !isReal(from)) {
-    return own >= 10 || isSanWorker(from)
+    return own >= 10 || isWorkerEntry(from)
       ? undefined
       : `src/platform/real may be imported only by floor 10, tests and bench: have ${to} handed in through its interface`
   }

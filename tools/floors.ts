@@ -45,7 +45,7 @@ export function isReal(file: string): boolean {
   return file.startsWith(REAL)
 }
 
-/** The entry of a thread that renews leases whatever the main thread does: it has no one who could hand it the real things. */
-export function isSanWorker(file: string): boolean {
-  return /^src\/san\/(?:.*\/)?[^/]*-worker\.ts$/.test(file)
+/** The entry of a thread: it has no one who could hand it the real things. */
+export function isWorkerEntry(file: string): boolean {
+  return /^src\/(?:san|metadata)\/(?:.*\/)?[^/]*-worker\.ts$/.test(file)
 }

@@ -57,6 +57,7 @@ export type MatrixErrorCode =
   | 'journal-damaged' // an invalid frame is followed by a valid later one
   | 'journal-full' // no checkpoint could free journal space
   | 'checkpoint-damaged'
+  | 'image-damaged' // this node's local image cannot be used: it is built anew at the next start
   | 'view-changed' // the view under which a request was sent has ended: ask again under the next one
   | 'peer-gone' // the connection to the peer is closed
   | 'timeout'

@@ -64,7 +64,7 @@ async function checkOnce(matrix: OfflineMatrix, name: string, { database, nodes 
     record,
     slot: 0,
     incarnation: 0,
-    databasePath: ':memory:',
+    newImageFile: () => ':memory:',
     clock: realClock,
     log: silentLog,
     incarnations: () => undefined,

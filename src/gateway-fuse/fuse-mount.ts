@@ -102,6 +102,11 @@ export class FuseMount {
     this.#options.onEnd?.()
   }
 
+  /** The node has halted: programs get EIO, and nothing hangs until its process has gone; then the kernel says ENOTCONN. */
+  abandon(): void {
+    this.#session.abandon()
+  }
+
   stats() {
     return this.#session.stats()
   }

@@ -19,7 +19,7 @@ import { negotiate } from './negotiate.ts'
 import { Opens } from './opens.ts'
 import type { AnyOperation, Call } from './operations/operation.ts'
 import { operations } from './operations/table.ts'
-import { ENOENT, ENOSYS, opcodes } from './wire/constants.ts'
+import { EIO, ENOENT, ENOSYS, opcodes } from './wire/constants.ts'
 import { Reply } from './wire/reply.ts'
 import type { Request } from './wire/request.ts'
 
@@ -57,9 +57,11 @@ export class Session {
   readonly ready = new Promise<void>((resolve) => {
     this.#initialized = resolve
   })
-  #inFlight = 0
+  readonly #pending = new Set<Pending>()
   #idle: (() => void)[] = []
   #ended = false
+  /** The node has halted: whatever is asked fails. */
+  #abandoned = false
 
   constructor(options: SessionOptions) {
     this.#options = options
@@ -71,7 +73,8 @@ export class Session {
     const { opcode, uniqueLow: low, uniqueHigh: high } = request
     this.#counts[opcode] = (this.#counts[opcode] ?? 0) + 1
     const operation = operations[opcode]
-    if (operation) this.#begin(operation, request, low, high)
+    if (this.#abandoned) this.#refuse(low, high)
+    else if (operation) this.#begin(operation, request, low, high)
     else if (opcode === opcodes.INIT) this.#init(request, low, high)
     // Node ids are inode numbers, and nothing is kept for those that the kernel knows: it may forget them as it likes.
     else if (opcode !== opcodes.FORGET && opcode !== opcodes.BATCH_FORGET) {
@@ -87,16 +90,27 @@ export class Session {
     this.#opens.end()
   }
 
+  /** The node has halted: whoever waits, and whoever asks until its process has gone, gets EIO. Nothing is closed or written. */
+  abandon(): void {
+    this.#abandoned = true
+    for (const { low, high } of this.#pending) this.#refuse(low, high)
+  }
+
+  #refuse(low: number, high: number): void {
+    this.#reply.begin()
+    this.#send(low, high, EIO)
+  }
+
   /** Resolves once no verb is under way. */
   async idle(): Promise<void> {
-    if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
+    if (this.#pending.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
   }
 
   /** `requests`: since the start, by operation. */
   stats() {
     const entries = Object.entries(opcodes).map(([name, opcode]) => [name, this.#counts[opcode] ?? 0] as const)
     const requests: Record<string, number> = Object.fromEntries(entries.filter(([, count]) => count > 0))
-    return { inFlight: this.#inFlight, open: this.#opens.size, requests }
+    return { inFlight: this.#pending.size, open: this.#opens.size, requests }
   }
 
   #init(request: Request, low: number, high: number): void {
@@ -122,7 +136,6 @@ export class Session {
     } catch (error) {
       if (pending && this.#passes(error)) {
         operation.keep?.(pending.args)
-        this.#inFlight++
         void this.#finish(pending, Promise.reject(error))
       } else {
         this.#fail(operation, error, low, high)
@@ -131,7 +144,6 @@ export class Session {
     }
     if (isPromise(result)) {
       operation.keep?.(pending.args)
-      this.#inFlight++
       void this.#finish(pending, result)
     } else {
       this.#answer(pending, result)
@@ -141,6 +153,7 @@ export class Session {
   /** A broken invariant in here is nobody's to catch: it stops the node. */
   async #finish(pending: Pending, first: Promise<unknown>): Promise<void> {
     const { operation, call, args, low, high } = pending
+    this.#pending.add(pending)
     for (let next: MaybePromise<unknown> = first; ; ) {
       let result: unknown
       try {
@@ -151,18 +164,18 @@ export class Session {
           next = attempt(() => operation.run(call, args))
           continue
         }
-        this.#fail(operation, error, low, high)
+        if (!this.#abandoned) this.#fail(operation, error, low, high)
         break
       }
-      this.#answer(pending, result)
+      if (!this.#abandoned) this.#answer(pending, result)
       break
     }
-    this.#inFlight--
-    if (this.#inFlight === 0) for (const wake of this.#idle.splice(0)) wake()
+    this.#pending.delete(pending)
+    if (this.#pending.size === 0) for (const wake of this.#idle.splice(0)) wake()
   }
 
   #passes(error: unknown): boolean {
-    return isFsError(error, 'EAGAIN') && !this.#ended
+    return isFsError(error, 'EAGAIN') && !this.#ended && !this.#abandoned
   }
 
   #pause(runs: number): Promise<void> {

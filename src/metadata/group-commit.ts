@@ -31,6 +31,8 @@ export type Done = (error?: Error) => void
 const LINGER_MS = 200
 /** A frame with so many bytes goes as soon as nothing is under way. */
 const EAGER_BYTES = 256 * 1024
+/** What is more than most transactions take. */
+const TYPICAL_BYTES = 2048
 /** Part of the ring that only removing transactions may use. */
 const RESERVED_SHARE = 1 / 16
 
@@ -68,6 +70,11 @@ export class GroupCommit {
   /** True while own changes are in the open transaction. */
   get isCollecting(): boolean {
     return this.#count > 0
+  }
+
+  /** An ordinary transaction, of a few changes, would be taken now. */
+  get hasRoom(): boolean {
+    return this.#options.writer.fits(this.#encoder.length + TYPICAL_BYTES, this.#reserve)
   }
 
   /** Throws FsError 'ENOSPC' with nothing changed; any other error means that the image cannot be trusted any more. */
@@ -175,11 +182,18 @@ export class GroupCommit {
   }
 }
 
-/** May the transaction use the reserved room? */
+/** May the transaction use the reserved room? It takes a name, an inode or blocks away, and adds none. */
 function onlyRemoves(mutations: readonly Mutation[]): boolean {
   return (
-    mutations.some(
-      ({ op }) => op === 'removeDirent' || op === 'removeInode' || op === 'removeExtent' || op === 'removeFreed',
-    ) && !mutations.some(({ op }) => op === 'putDirent' || op === 'removeFree')
+    mutations.some(({ op }) => removing.has(op)) &&
+    !mutations.some(({ op }) => op === 'putDirent' || op === 'removeFree')
   )
 }
+
+const removing: ReadonlySet<Mutation['op']> = new Set([
+  'removeDirent',
+  'removeInode',
+  'removeExtent',
+  'putFreed',
+  'removeFreed',
+])

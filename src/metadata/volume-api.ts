@@ -29,6 +29,8 @@ export interface VolumeApi {
   hasApplied(vector: Vector): boolean
   /** Waits, if need be, until the journal has room for ordinary transactions again; not for ever. Ask before a transaction that is no free. */
   room(): MaybePromise<void>
+  /** An ordinary transaction would be taken now. */
+  readonly hasRoom: boolean
   /** Allocation groups and where blocks lie. */
   readonly layout: FsLayout
   /** Create no inode beyond so many: a checkpoint must hold them all. */

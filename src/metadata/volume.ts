@@ -20,6 +20,7 @@ import type { MaybePromise } from '../base/maybe-promise.ts'
 import { covers, formatVector, type MutableVector, maximum, type Vector } from '../base/vector.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
+import type { Threads } from '../platform/threads.ts'
 import type { FilesystemRecord, Lun, Seal } from '../san/index.ts'
 import { brokenRules } from './broken-rules.ts'
 import { CatchUp, type Progress } from './catch-up.ts'
@@ -41,10 +42,12 @@ export type VolumeOptions = {
   readonly record: FilesystemRecord
   readonly slot: Slot
   readonly incarnation: Incarnation
-  /** ':memory:', or a path: two files are kept there, `path` and `path`-b, overwritten at every start. */
-  readonly databasePath: string
+  /** ':memory:', or a path where no file is: asked for each image that is built, while the one before is in use. */
+  readonly newImageFile: () => string
   readonly clock: Clock
   readonly log: Log
+  /** For work that would hold up this one. */
+  readonly threads?: Threads
   /** The current incarnation of a slot, as far as known at the start; `setIncarnation` tells later changes. */
   readonly incarnations?: (slot: Slot) => Incarnation | undefined
   /** The volume has withdrawn by itself: journal or image cannot be trusted any more. */
@@ -86,7 +89,7 @@ export class Volume implements VolumeApi {
   #published: Published[] = []
   #askedAt = Number.NEGATIVE_INFINITY
   #roomWaiters: (() => void)[] = []
-  #otherFile = false
+  #imageFile = ''
   /** The last answer of `durableVector`: handed out, never changed. */
   #durableVector: Vector = new Map()
   #reloads = 0
@@ -100,7 +103,7 @@ export class Volume implements VolumeApi {
     )
     this.maxFiles = maxFiles(options.record)
     this.#lun = options.luns[0] as Lun
-    this.#store = new CheckpointStore(this.#lun, this.layout)
+    this.#store = new CheckpointStore(this.#lun, this.layout, options.threads)
     this.#ownership.setSeals(options.record.seals)
     for (let slot = 0; slot < options.record.slots; slot++) {
       // not the own one yet: what is in the own journal is of the one before
@@ -120,6 +123,7 @@ export class Volume implements VolumeApi {
   static async open(options: VolumeOptions): Promise<Volume> {
     const volume = new Volume(options)
     volume.#image = await volume.#loadNewest()
+    volume.#image.onDamage = (error) => volume.#fail('the image is damaged', error)
     return volume
   }
 
@@ -140,6 +144,7 @@ export class Volume implements VolumeApi {
       this.#own().commit(mutations)
     } catch (error) {
       if (isFsError(error)) throw error
+      this.#check()
       this.#fail('a transaction does not fit the image', error)
       throw new InvariantError(`a transaction of this node does not fit its own image: ${String(error)}`)
     }
@@ -157,8 +162,7 @@ export class Volume implements VolumeApi {
 
   /** Waits, if need be, until the journal has room for ordinary transactions again; not for ever. */
   room(): MaybePromise<void> {
-    const writer = this.#writer
-    if (!writer || writer.used <= this.record.journalBytes * ROOM_IN_USE) return
+    if (!this.#isCrowded) return
     this.#askedAt = Number.NEGATIVE_INFINITY
     this.#askWhenDue()
     return new Promise((resolve) => {
@@ -168,6 +172,14 @@ export class Volume implements VolumeApi {
         resolve()
       })
     })
+  }
+
+  get #isCrowded(): boolean {
+    return this.#writer !== undefined && this.#writer.used > this.record.journalBytes * ROOM_IN_USE
+  }
+
+  get hasRoom(): boolean {
+    return this.#group === undefined || this.#group.hasRoom
   }
 
   durableVector(): Vector {
@@ -310,6 +322,9 @@ export class Volume implements VolumeApi {
       this.#options.log.info({ sequence, vector: formatVector(vector), bytes: image.length }, 'checkpoint published')
       this.notePublished(sequence, vector)
       return { sequence, vector }
+    } catch (error) {
+      if (isMatrixError(error, 'image-damaged')) this.#fail('no checkpoint is made of a damaged image', error)
+      throw error
     } finally {
       this.#askedAt = Number.NEGATIVE_INFINITY
     }
@@ -321,7 +336,8 @@ export class Volume implements VolumeApi {
     this.#published = [...this.#published, { sequence, vector }].sort((a, b) => b.sequence - a.sequence).slice(0, 2)
     this.#writer?.trim(this.#trimLsn())
     this.#askedAt = Number.NEGATIVE_INFINITY
-    for (const wake of this.#roomWaiters.splice(0)) wake()
+    // the journal is trimmed by the older of two checkpoints: it may take another one
+    if (!this.#isCrowded) for (const wake of this.#roomWaiters.splice(0)) wake()
     this.#askWhenDue()
   }
 
@@ -350,6 +366,11 @@ export class Volume implements VolumeApi {
       await this.#serial(async () => {})
     }
     this.withdraw('the filesystem is closed')
+  }
+
+  /** The file of the image in use; ':memory:' when there is none. */
+  get imageFile(): string {
+    return this.#imageFile
   }
 
   /** Equal for two volumes at one vector; only without own changes on their way (after `flush`). */
@@ -383,8 +404,12 @@ export class Volume implements VolumeApi {
 
   /** A moment to commit, unless own changes share the transaction: a whole frame of them has to be in it. */
   #frameEnd(image: Image): void {
-    if (image !== this.#image) image.commit()
-    else if (!this.#withdrawn && !this.#group?.isCollecting) this.#pacer.frameEnd(image)
+    try {
+      if (image !== this.#image) image.commit()
+      else if (!this.#withdrawn && !this.#group?.isCollecting) this.#pacer.frameEnd(image)
+    } catch (error) {
+      if (!this.#withdrawn) throw error // what has ended the volume is told already
+    }
   }
 
   #own(): GroupCommit {
@@ -459,10 +484,9 @@ export class Volume implements VolumeApi {
     const manifests = await this.#store.manifests()
     for (const [index, manifest] of manifests.entries()) {
       try {
-        const path = this.#options.databasePath
-        const file = path === ':memory:' || !this.#otherFile ? path : `${path}-b`
+        const file = this.#options.newImageFile()
         const image = await Image.load(await this.#store.load(manifest), file)
-        this.#otherFile = !this.#otherFile
+        this.#imageFile = file
         if (!equal(image.vector, manifest.vector)) {
           image.close()
           throw new MatrixError(

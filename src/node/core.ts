@@ -12,7 +12,7 @@ import type { Slot } from '../base/ids.ts'
 import type { Prng } from '../base/prng.ts'
 import type { Timings } from '../base/timings.ts'
 import { ClusterNode } from '../cluster/index.ts'
-import type { Clock, Log, PeerAddress, Transport } from '../platform/index.ts'
+import type { Clock, Log, PeerAddress, Threads, Transport } from '../platform/index.ts'
 import { Coordinator, Members, Mount, Timeline } from '../recovery/index.ts'
 import {
   alwaysGoodLease,
@@ -50,8 +50,10 @@ export type NodeCoreOptions = {
   claimLease(membershipLun: Lun, onEnd: (end: LeaseEnd) => void): Promise<NodeLease>
   /** In the configured order. */
   fenceAgents(lease: NodeLease, watch: LeaseWatch): readonly FenceAgent[]
-  /** Where the local image of a filesystem goes: a path that may be overwritten, or ':memory:'. */
-  databasePath(record: FilesystemRecord): string
+  /** Where the next local image of a filesystem goes: a path where no file is, or ':memory:'. */
+  newImageFile(record: FilesystemRecord): string
+  /** For work that would hold up the main one; without any it is done there. */
+  readonly threads?: Threads
   readonly dataCacheBytes: number
   /** The node has halted and must be started again to serve. Called once, and not after `stop`. */
   readonly onHalt: (reason: string) => void
@@ -213,7 +215,7 @@ export class NodeCore {
   }
 
   #openMount(record: FilesystemRecord): Promise<Mount> {
-    const { self, clock, prng, log, timings, dataCacheBytes, databasePath } = this.#options
+    const { self, clock, prng, log, timings, dataCacheBytes, newImageFile, threads } = this.#options
     if (self.slot >= record.slots) {
       throw new MatrixError(
         'config',
@@ -231,7 +233,8 @@ export class NodeCore {
         timings,
         dataCacheBytes,
         luns: (wanted) => wanted.luns.map((uuid) => this.#gate(uuid)),
-        databasePath,
+        newImageFile,
+        threads,
         leaseGood: () => clock.now() < this.#lease.goodUntil() && !this.#ended,
         onFatal: (failed, error) => this.halt(`withdrawn from ${failed.name}: ${error.message}`),
       },

@@ -68,6 +68,12 @@ export class LocalMounts {
     })
   }
 
+  /** The node has halted. */
+  abandon(): void {
+    this.#closed = true
+    for (const mount of this.#mounts) mount.abandon()
+  }
+
   /** Unmounts everything. */
   close(): Promise<void> {
     this.#closed = true

@@ -39,7 +39,7 @@ const program = new Command('matrixd')
 Prints one line, matrixd ready, on standard output once all exports are served; the log goes to standard error.
 SIGTERM and SIGINT stop the node cleanly; another one, more than a second later, stops it at once.
 
-Exit codes: ${exitCodes.ok} stopped cleanly, ${exitCodes.failed} could not start or had to stop, ${exitCodes.usage} wrong option, ${exitCodes.bug} a bug, ${exitCodes.config} wrong configuration
+Exit codes: ${exitCodes.ok} stopped cleanly, ${exitCodes.halted} fenced, or cut off from the LUNs: start it again, ${exitCodes.failed} could not start, ${exitCodes.usage} wrong option, ${exitCodes.bug} a bug, ${exitCodes.config} wrong configuration
 
 Example:
   matrixd --config /etc/matrixfs/matrixd.toml`,
@@ -100,9 +100,10 @@ async function run(config: MatrixdConfig, runFile: string | undefined): Promise<
   const { startNode } = await import('./node.ts')
   const node = await startNode(config, {
     log,
-    onStopped(reason, exitCode) {
+    onStopped(reason) {
       log.error({ reason }, 'the node had to stop')
-      process.exit(exitCode)
+      report('halted')
+      process.exit(exitCodes.halted)
     },
   })
   stop = () => node.stop()

@@ -5,7 +5,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
 import type { ControlRequest, MatrixdConfig } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
 import { Prng } from '../base/prng.ts'
@@ -21,15 +20,13 @@ import { createTcpTransport } from '../platform/real/transport.ts'
 import { KillAgent, LeaseAgent, type Lun, openLun, startLeaseThread } from '../san/index.ts'
 import { ControlServer } from './control.ts'
 import { NodeCore } from './core.ts'
+import { ImageWatch, newImageFile } from './image-watch.ts'
 import { LocalMounts } from './local-mounts.ts'
-
-/** How a stopped node ends its process (sysexits.h): a supervisor starts it again after EXIT_HALTED. */
-export const EXIT_HALTED = 75
 
 export type NodeHooks = {
   readonly log: Log
-  /** The node has ended by itself (fenced, lease lost, withdrawn); the process should end with this code. */
-  onStopped(reason: string, exitCode: number): void
+  /** The node has ended by itself (fenced, lease lost, withdrawn): the process has to end at once. */
+  onStopped(reason: string): void
 }
 
 export type RunningNode = {
@@ -47,6 +44,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   for (const { url } of config.luns) urls.set(await openLun(url, realFiles), url)
   const { timings, node } = config
   const address = node.mesh
+  let gateways: Gateways | undefined
   const core = await NodeCore.start({
     matrixName: config.matrix.name,
     self: { name: node.name, slot: node.slot, address },
@@ -85,17 +83,30 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
               limitMs: 4 * timings.observedDeadMs,
             }),
       ),
-    databasePath: (record) => join(config.stateDir, `${record.name}.sqlite`),
+    threads: realThreads,
+    newImageFile: (record) => newImageFile(config.stateDir, record.name),
     dataCacheBytes: config.cache.dataBytes,
-    onHalt: (reason) => hooks.onStopped(reason, EXIT_HALTED),
+    onHalt: (reason) => {
+      gateways?.abandon()
+      hooks.onStopped(reason)
+    },
   })
-  const gateways = new Gateways(config, core, log)
-  const ready = core.ready().then(() => gateways.listen())
+  gateways = new Gateways(config, core, log)
+  const served = gateways
+  const images = () =>
+    core.mounts.map((mount) => ({
+      filesystem: mount.record.name,
+      file: mount.volume.imageFile,
+      withdraw: (error: MatrixError) => mount.withdraw(error),
+    }))
+  const watch = new ImageWatch(images, realClock)
+  const ready = core.ready().then(() => served.listen())
   return {
     ready,
     async stop() {
       await ready.catch(() => {})
-      await gateways.close()
+      watch.stop()
+      await served.close()
       await core.stop()
       for (const lun of urls.keys()) await lun.close()
     },
@@ -173,6 +184,11 @@ class Gateways {
           counters: { ...this.#core.counters(), nfs: this.#nfs?.stats() ?? null, http: this.#http?.stats() ?? null },
         }
     }
+  }
+
+  /** The node has halted: nothing of it may be answered any more. */
+  abandon(): void {
+    this.#mounts.abandon()
   }
 
   async close(): Promise<void> {

@@ -42,7 +42,7 @@ export async function checkFilesystem({
     record,
     slot: 0,
     incarnation: incarnations.get(0) ?? 0,
-    databasePath: ':memory:',
+    newImageFile: () => ':memory:',
     clock,
     log,
     incarnations: (slot) => incarnations.get(slot),

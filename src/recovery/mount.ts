@@ -18,7 +18,7 @@ import { fromPairs, type MutableVector, maximum, toPairs, type Vector } from '..
 import type { Mesh, View } from '../cluster/index.ts'
 import { CHECKPOINT_LOCK, EX, LockSpace, resourceId } from '../locking/index.ts'
 import { MatrixFilesystem, Volume } from '../metadata/index.ts'
-import type { Clock, Log } from '../platform/index.ts'
+import type { Clock, Log, Threads } from '../platform/index.ts'
 import type { FilesystemRecord, Life, Lun } from '../san/index.ts'
 
 /** How often a node tells its peers where its journal durably ends, so that they read it before they must, ms. */
@@ -35,8 +35,9 @@ export type MountHost = {
   readonly dataCacheBytes: number
   /** The filesystem's LUNs in the order of the record, through this node's pseudo storage drivers. */
   luns(record: FilesystemRecord): readonly Lun[]
-  /** Where the local image goes: a path that may be overwritten, or ':memory:'. */
-  databasePath(record: FilesystemRecord): string
+  /** Where the next local image goes: a path where no file is, or ':memory:'. */
+  newImageFile(record: FilesystemRecord): string
+  readonly threads?: Threads | undefined
   leaseGood(): boolean
   /** The node cannot trust this filesystem's state any more. */
   onFatal(record: FilesystemRecord, error: Error): void
@@ -66,9 +67,10 @@ export class Mount {
       record,
       slot: host.slot,
       incarnation: host.incarnation,
-      databasePath: host.databasePath(record),
+      newImageFile: () => host.newImageFile(record),
       clock: host.clock,
       log: host.log.child({ filesystem: record.name }),
+      ...(host.threads && { threads: host.threads }),
       // nobody's unsealed frames are believed before recovery has said who lives
       incarnations: () => undefined,
       onFatal: (error) => mount?.withdraw(error),

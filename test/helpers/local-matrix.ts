@@ -36,6 +36,8 @@ export type LocalMatrixOptions = {
   readonly dataCacheBytes?: number
   readonly log?: Log
   readonly seed?: number
+  /** False: none is published, so that the journals fill up. */
+  readonly checkpoints?: boolean
 }
 
 export type LocalNode = {
@@ -95,9 +97,11 @@ export async function makeLocalMatrix(options: LocalMatrixOptions = {}): Promise
       nodes[slot]?.fs.withdraw()
     }
     const volume = await Volume.open({
-      ...{ luns, record, slot, incarnation: 1, databasePath: ':memory:', clock: nodeClock, log, onFatal },
+      ...{ luns, record, slot, incarnation: 1, newImageFile: () => ':memory:', clock: nodeClock, log, onFatal },
       incarnations: () => 1,
-      requestCheckpoint: () => void checkpoint(nodes, slot).catch(() => {}),
+      requestCheckpoint: () => {
+        if (options.checkpoints ?? true) checkpoint(nodes, slot).catch(() => {})
+      },
     })
     const locks = new LockSpace({
       ...{ self: slot, clock: nodeClock, timings, log, onFatal },

@@ -187,7 +187,7 @@ export class SimMatrix {
                 }),
           )
           .map((agent) => this.writes.witness(agent)),
-      databasePath: () => ':memory:',
+      newImageFile: () => ':memory:',
       dataCacheBytes: 4 * MiB,
       onHalt: (reason) => {
         this.world.trace(`${node.name} halts: ${reason}`)

@@ -5,7 +5,7 @@
  *  2. The LUNs are there, labelled, and bear the filesystem; else they are made. demo.json says when that is done: a start that was
  *     interrupted before begins it again.
  *  3. Every node is started. When all serve, matrix.json is written and `matrix ready` printed.
- *  4. Nodes come and go, by kill and by `start-node`; each is told of in a line.
+ *  4. Nodes come and go, by kill and by `start-node`; each is told of in a line. One that has halted by itself is started again.
  *  5. Ctrl-C or SIGTERM stops all nodes cleanly, also those that `start-node` started. A later one kills them.
  */
 import { randomBytes } from 'node:crypto'
@@ -49,6 +49,8 @@ export type DemoOptions = {
 export const DEFAULT_LUN_BYTES = 8 * GiB
 /** Smallest LUN that leaves room for data beside the journals of MAX_NODES nodes, bytes. */
 export const MIN_LUN_BYTES = 128 * MiB
+/** A node that keeps halting is left alone after so many times. */
+const HALTS_MAX = 20
 /** How often the demo looks which nodes run, ms. */
 const WATCH_MS = 250
 
@@ -72,7 +74,7 @@ export async function runDemo(options: DemoOptions): Promise<void> {
       if (!stopping.asked) {
         writeMatrixFile(layout, settings)
         announce(layout, settings)
-        await watch(nodes, layout, stopping)
+        await watch(nodes, layout, settings, stopping)
       }
     } finally {
       lock.stopping()
@@ -246,16 +248,29 @@ export function mountLine(port: number): string {
   return `mount -t nfs -o vers=3,tcp,nolock,port=${port},mountport=${port},mountproto=tcp ${HOST}:/${FILESYSTEM} /mnt`
 }
 
-/** Tells of nodes that come and go, until a signal. */
-async function watch(nodes: readonly NodeProcess[], layout: DemoLayout, stopping: StopRequest): Promise<void> {
+/** Tells of nodes that come and go, and starts again what has halted, until a signal. */
+async function watch(
+  nodes: readonly NodeProcess[],
+  layout: DemoLayout,
+  settings: DemoSettings,
+  stopping: StopRequest,
+): Promise<void> {
   const serving = new Set(nodes)
+  const halts = new Map<NodeProcess, number>()
   while (!stopping.asked) {
     for (const node of nodes) {
       const run = node.running()
-      if (!run && serving.delete(node)) {
+      if (node.hasHalted && (halts.get(node) ?? 0) < HALTS_MAX) {
+        serving.delete(node)
+        halts.set(node, (halts.get(node) ?? 0) + 1)
+        say(
+          `${node.name} has halted, and is started again (pid ${node.start()}); its log: ${layout.logFile(node.name)}`,
+        )
+      } else if (!run && serving.delete(node)) {
         say(`${node.name} ${node.lastWords()}; it stays down until: ${startCommand(node.name, layout)}`)
       } else if (run?.state === 'ready' && !serving.has(node)) {
         serving.add(node)
+        writeMatrixFile(layout, settings)
         say(`${node.name} serves again (pid ${run.process.pid})`)
       }
     }

@@ -52,6 +52,7 @@ export class NodeProcess {
   lastWords(): string {
     const run = this.lastRun()
     if (run?.state === 'stopped') return 'has stopped'
+    if (run?.state === 'halted') return 'has halted'
     return (run?.process.pid === this.#child?.pid ? this.#ending() : undefined) ?? 'has died'
   }
 
@@ -60,6 +61,12 @@ export class NodeProcess {
     const { exitCode = null, signalCode = null } = this.#child ?? {}
     if (signalCode !== null) return `was killed by ${signalCode}`
     return exitCode === null ? undefined : `has ended with exit code ${exitCode}`
+  }
+
+  /** It has ended as a node does that was fenced or lost its lease: a supervisor starts it again. */
+  get hasHalted(): boolean {
+    const isStarting = this.#child !== undefined && !this.#ending()
+    return !isStarting && this.lastRun()?.state === 'halted' && !this.running()
   }
 
   /** Starts the process; returns its pid. */

@@ -15,12 +15,13 @@
  */
 import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
-import { constants, zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync } from 'node:zlib'
+import { zstdDecompress, zstdDecompressSync } from 'node:zlib'
 import { isMatrixError, MatrixError } from '../../base/errors.ts'
 import type { Slot } from '../../base/ids.ts'
 import { SECTOR_SIZE } from '../../base/limits.ts'
 import { formatSize, MiB } from '../../base/units.ts'
 import type { Vector } from '../../base/vector.ts'
+import type { Threads } from '../../platform/threads.ts'
 import type { Lun, Seal } from '../../san/index.ts'
 import { CHUNK_BYTES, type FsLayout } from '../fs-layout.ts'
 import {
@@ -32,24 +33,25 @@ import {
   encodeManifest,
   type Manifest,
 } from './format.ts'
+import { packAside } from './pack.ts'
 
 /** A published checkpoint, as nodes tell each other. */
 export type Published = { readonly sequence: number; readonly vector: Vector }
 
-/** Images below this are compressed within the call: a thread would cost more, and a simulation stays repeatable. */
+/** Images below this are decompressed within the call: a thread would cost more, and a simulation stays repeatable. */
 const SYNC_BYTES = 4 * MiB
-/** Speed over size: level 3 is zstd's own default; the checksum in its frame is spared, chunks have one. */
-const options = { params: { [constants.ZSTD_c_compressionLevel]: 3 } }
-const compressAsync = promisify(zstdCompress)
 const decompressAsync = promisify(zstdDecompress)
 
 export class CheckpointStore {
   readonly #lun: Lun
   readonly #layout: FsLayout
+  readonly #threads: Threads | undefined
 
-  constructor(lun: Lun, layout: FsLayout) {
+  /** `threads`: for the work on large images. */
+  constructor(lun: Lun, layout: FsLayout, threads?: Threads) {
     this.#lun = lun
     this.#layout = layout
+    this.#threads = threads
   }
 
   /** Every valid manifest, the newest first. One read. */
@@ -87,12 +89,11 @@ export class CheckpointStore {
     return image
   }
 
-  /** Writes `image`, which equals `vector` in every row, as checkpoint `sequence`. Throws MatrixError 'no-space' when it is too large. */
+  /** Writes `image`, which equals `vector` in every row, as checkpoint `sequence`. Throws MatrixError 'no-space' when it is too large, 'image-damaged' when it is not sound. */
   async publish(slot: Slot, checkpoint: Published & { readonly image: Buffer; readonly seals: readonly Seal[] }) {
     const { image, sequence, vector, seals } = checkpoint
     const { fsid, checkpointBytes } = this.#layout.record
-    const hash = createHash('sha256').update(image).digest()
-    const stored = image.length < SYNC_BYTES ? zstdCompressSync(image, options) : await compressAsync(image, options)
+    const { hash, stored } = await packAside(image, this.#threads)
     const chunks = chunkCount(stored.length)
     if (chunks * CHUNK_BYTES > checkpointBytes)
       throw new MatrixError(

@@ -4,6 +4,7 @@
  * handed on names durable frames only. Groups have their own table (alloc/space.ts).
  */
 import { assert } from '../../base/assert.ts'
+import { isFsError } from '../../base/errors.ts'
 import type { MaybePromise } from '../../base/maybe-promise.ts'
 import { emptyVector, type Vector } from '../../base/vector.ts'
 import {
@@ -22,12 +23,22 @@ import {
   SETTINGS_LOCK,
   SLOT_LOCK,
 } from '../../locking/index.ts'
+import { type Clock, type Log, sleep } from '../../platform/index.ts'
 import { brokenRules } from '../broken-rules.ts'
 import type { Cleaner } from '../cache/cleaner.ts'
 import type { InodeCache } from '../cache/inode-cache.ts'
 import type { VolumeApi } from '../volume-api.ts'
 
-type Parts = { readonly volume: VolumeApi; readonly inodes: InodeCache; readonly cleaner: Cleaner }
+type Parts = {
+  readonly volume: VolumeApi
+  readonly inodes: InodeCache
+  readonly cleaner: Cleaner
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** A lock whose data finds no room in a full journal stays; it is tried again after so long, ms. */
+const FULL_JOURNAL_PAUSE_MS = 1000
 
 export function registerCallouts(locks: LockCache, parts: Parts): void {
   locks.registerCallouts(INODE_LOCK, inodeCallouts(parts))
@@ -45,7 +56,7 @@ function journalCallouts(volume: VolumeApi): LockCallouts {
   }
 }
 
-function inodeCallouts({ volume, inodes, cleaner }: Parts): LockCallouts {
+function inodeCallouts({ volume, inodes, cleaner, clock, log }: Parts): LockCallouts {
   const purge = (rid: ResourceId) => {
     const inode = inodes.cached(resourceNumber(rid))
     assert(!inode?.dirty && !inode?.cleaning, 'nothing dirty is dropped with its lock')
@@ -59,7 +70,15 @@ function inodeCallouts({ volume, inodes, cleaner }: Parts): LockCallouts {
   const clean = <T>(rid: ResourceId, then: () => MaybePromise<T>): MaybePromise<T> => {
     const inode = inodes.cached(resourceNumber(rid))
     if (!inode || !(inode.dirty || inode.cleaning)) return then()
-    return cleaner.clean(inode).then(() => clean(rid, then))
+    const again = () => clean(rid, then)
+    return cleaner.clean(inode).then(again, (error) => {
+      if (!isFsError(error, 'ENOSPC')) throw error
+      log.warn(
+        { ino: inode.ino },
+        'the journal is full: a lock that others want stays until a checkpoint has made room',
+      )
+      return sleep(clock, FULL_JOURNAL_PAUSE_MS).then(again)
+    })
   }
   return {
     acquired: (rid, _mode, vector) => {

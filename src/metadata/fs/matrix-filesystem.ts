@@ -125,7 +125,7 @@ export class MatrixFilesystem implements MatrixFs {
     }
     this.#runner = new Runner(this.#mount)
     this.#reaper = new Reaper(this.#mount, (verb) => this.#runner.run(verb))
-    registerCallouts(locks, { volume, inodes, cleaner })
+    registerCallouts(locks, { volume, inodes, cleaner, clock, log })
   }
 
   // ── life ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -263,6 +263,12 @@ export class Op {
     this.#forgetChanges()
   }
 
+  /** For a verb that leaves something to be journaled later. Throws FsError ENOSPC when the journal has no room, and none came. */
+  needJournal(): void {
+    this.#needRoom()
+    if (!this.mount.volume.hasRoom) throw new FsError('ENOSPC', 'the journal is full')
+  }
+
   /** Once per verb, before its first commit: the journal may want to wait for a checkpoint. */
   #needRoom(): void {
     if (this.#hasRoom) return

@@ -1,6 +1,6 @@
 /**
- * WRITE (Fig. 9): under the exclusive lock of the inode, into the cache. Space for it is promised before anything changes, so
- * cleaning cannot fail for want of it. Size, times and change count are late: cleaning journals them behind the data.
+ * WRITE (Fig. 9): under the exclusive lock of the inode, into the cache. Space for it is promised before anything changes, and the
+ * journal has room then, so cleaning does not fail for want of it. Size, times and change count are late: cleaning journals them behind the data.
  */
 import { FsError } from '../../base/errors.ts'
 import type { Ino } from '../../base/ids.ts'
@@ -25,6 +25,7 @@ export function write(op: Op, caller: Caller, ino: Ino, at: number | 'end', byte
   const before = inode.before()
   if (bytes.length === 0) return { before, inode }
 
+  op.needJournal()
   const { data, cleaner, space, clock } = op.mount
   if (data.tooDirty) op.waitFor(() => cleaner.makeRoom(), { pinned: false })
   const missing = missingBlock(inode, offset, end)

@@ -55,10 +55,12 @@ export class Image {
   #totals: ImageTotals
   #inTransaction = false
   #uncommitted = 0
+  /** Told once when the database cannot be used any more. */
+  onDamage: ((error: MatrixError) => void) | undefined
 
   private constructor(db: Database.Database) {
     this.#db = db
-    this.#statements = prepareStatements(db)
+    this.#statements = prepareStatements(db, (error) => this.#failed(error))
     this.#vector = new Map(this.#statements.vector.all() as [Slot, Lsn][])
     this.#totals = db
       .prepare(
@@ -75,8 +77,9 @@ export class Image {
   }
 
   /**
-   * Opens what `serialize` gave. `path` is the database file to overwrite with it, or ':memory:'.
-   * Throws MatrixError 'checkpoint-damaged' when it is no image, 'format-version' when a newer matrixfs made it.
+   * Opens what `serialize` gave. `path` is where the database goes, and no file is there; or ':memory:'. Throws MatrixError
+   * 'checkpoint-damaged' when it is no image, 'format-version' when a newer matrixfs made it, 'image-damaged' when it cannot be
+   * written to `path`.
    */
   static async load(bytes: Buffer, path = ':memory:'): Promise<Image> {
     let db: Database.Database
@@ -89,14 +92,7 @@ export class Image {
           `the image has schema ${version}, this matrixfs knows ${SCHEMA_VERSION}`,
         )
       if (version < 1) throw new MatrixError('checkpoint-damaged', 'the image has no schema')
-      if (path !== ':memory:') {
-        await db.backup(path)
-        db.close()
-        db = new Database(path)
-        db.pragma('journal_mode = WAL')
-        db.pragma('synchronous = OFF')
-        db.pragma(`cache_size = -${PAGE_CACHE_KIB}`)
-      }
+      if (path !== ':memory:') db = await moveTo(db, path)
       return new Image(db)
     } catch (error) {
       if (error instanceof MatrixError) throw error
@@ -255,7 +251,12 @@ export class Image {
   /** A file image of the committed state that opens by itself (no WAL); within this turn of the event loop. */
   serialize(): Buffer {
     assert(!this.#inTransaction, 'only a committed state equals a vector')
-    const bytes = this.#db.serialize()
+    let bytes: Buffer
+    try {
+      bytes = this.#db.serialize()
+    } catch (error) {
+      throw this.#failed(error)
+    }
     bytes[WRITE_VERSION] = 1
     bytes[READ_VERSION] = 1
     return bytes
@@ -271,6 +272,7 @@ export class Image {
     this.#totals = other.#totals
     this.#inTransaction = other.#inTransaction
     this.#uncommitted = other.#uncommitted
+    other.onDamage = (error) => this.onDamage?.(error)
   }
 
   /** Equal for two images if and only if all their rows are: every table in key order, the vector included. */
@@ -291,9 +293,50 @@ export class Image {
     this.#inTransaction = false
   }
 
+  /** A constraint that does not hold is the mutation's fault; anything else that SQLite reports is the database's. */
+  #failed(error: unknown): unknown {
+    const code = error instanceof Database.SqliteError ? error.code : undefined
+    if (code === undefined || code.startsWith('SQLITE_CONSTRAINT')) return error
+    const damage = new MatrixError(
+      'image-damaged',
+      `the image ${this.#db.name} cannot be used: ${code}, ${String(error)}`,
+    )
+    this.onDamage?.(damage)
+    return damage
+  }
+
   #writeVector(): void {
     for (const slot of this.#advanced) this.#statements.putVector.run(slot, this.#vector.get(slot))
     this.#advanced.clear()
+  }
+}
+
+/** What is wrong with a serialized image, if anything: every page is looked at. */
+export function faultInImage(bytes: Buffer): string | undefined {
+  let db: Database.Database | undefined
+  try {
+    db = new Database(bytes)
+    const found = db.pragma('integrity_check(1)', { simple: true }) as string
+    return found === 'ok' ? undefined : found
+  } catch (error) {
+    return String(error)
+  } finally {
+    db?.close()
+  }
+}
+
+async function moveTo(source: Database.Database, path: string): Promise<Database.Database> {
+  try {
+    await source.backup(path)
+    source.close()
+    const db = new Database(path)
+    db.pragma('journal_mode = WAL')
+    db.pragma('synchronous = OFF')
+    db.pragma(`cache_size = -${PAGE_CACHE_KIB}`)
+    return db
+  } catch (cause) {
+    const why = `the image cannot be written to ${path}: ${String(cause)}; has state_dir room, and may it be written?`
+    throw new MatrixError('image-damaged', why, { cause })
   }
 }
 

@@ -24,8 +24,28 @@ const storedInode = [
   '(SELECT coalesce(sum(count), 0) FROM extent WHERE extent.ino = inode.ino)',
 ].join(', ')
 
+export function prepareStatements(db: Database.Database, failed: (error: unknown) => unknown) {
+  const statements = prepare(db)
+  for (const statement of Object.values(statements)) guard(statement, failed)
+  return statements
+}
+
+/** Whatever a statement throws is first told to `failed`, which says what is thrown instead. */
+function guard(statement: Database.Statement, failed: (error: unknown) => unknown): void {
+  for (const method of ['run', 'get', 'all'] as const) {
+    const plain = statement[method] as (...values: unknown[]) => never
+    statement[method] = (...values: unknown[]) => {
+      try {
+        return plain.apply(statement, values)
+      } catch (error) {
+        throw failed(error)
+      }
+    }
+  }
+}
+
 /** Rows come as arrays (`raw`) and single values as themselves (`pluck`): half the cost of objects. */
-export function prepareStatements(db: Database.Database) {
+function prepare(db: Database.Database) {
   const rows = (sql: string) => db.prepare(sql).raw()
   const value = (sql: string) => db.prepare(sql).pluck()
   return {

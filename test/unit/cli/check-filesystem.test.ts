@@ -39,7 +39,7 @@ async function leaveBehind(url: string, changes: readonly (readonly Mutation[])[
     record,
     slot: 0,
     incarnation: 1,
-    databasePath: ':memory:',
+    newImageFile: () => ':memory:',
     clock: realClock,
     log: silentLog,
     incarnations: () => undefined,

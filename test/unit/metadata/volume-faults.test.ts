@@ -2,7 +2,7 @@
  * Fault sweep: the nth I/O of a scenario fails, n = 1, 2, 3 … until it passes untouched. Whatever fails, the caller is told, nothing
  * acknowledged is lost, and a node that mounts afterwards finds whole transactions only. And: damage of every kind on the disk.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
@@ -15,7 +15,7 @@ import { handClock, inode, MemoryLun, smallRecord } from './fixture.ts'
 
 function open(lun: Lun, slot: number, changes: Partial<VolumeOptions> = {}): Promise<Volume> {
   return Volume.open({
-    ...{ luns: [lun], record: smallRecord, slot, incarnation: 1, databasePath: ':memory:' },
+    ...{ luns: [lun], record: smallRecord, slot, incarnation: 1, newImageFile: () => ':memory:' },
     ...{ clock: handClock(), log: silentLog, onFatal() {}, requestCheckpoint() {} },
     ...changes,
   })
@@ -112,6 +112,50 @@ test('one flipped byte anywhere in the journal: the exact image of the frames be
   }
 })
 
+test('a damaged image file: the volume withdraws at the first page it cannot read, and the next one builds the image anew', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'image-damage-'))
+  let files = 0
+  const newImageFile = () => join(folder, `${++files}.sqlite`)
+  try {
+    const disk = new MemoryLun()
+    await formatFilesystem([disk], smallRecord, { now: 0 })
+    const writer = await open(disk, 0)
+    writer.startWriting(0)
+    for (let i = 0; i < 300; i++) writer.commit(pair(i))
+    await writer.flush()
+    await writer.checkpoint()
+    const hash = writer.hash()
+    for (const look of [
+      (volume: Volume) => volume.image.dirent(1, 'f7'),
+      (volume: Volume) => volume.image.direntsAfter(1, 0, 1000),
+      (volume: Volume) => volume.image.storedInode(64 + 250),
+      (volume: Volume) => volume.commit([{ op: 'removeDirent', dir: 1, name: 'f7' }]),
+      (volume: Volume) => volume.checkpoint(),
+    ]) {
+      const fatal: unknown[] = []
+      const volume = await open(disk, 1, { newImageFile, onFatal: (error) => fatal.push(error) })
+      volume.startWriting(0)
+      const { size } = statSync(volume.imageFile)
+      writeFileSync(volume.imageFile, Buffer.alloc(size - 4096, 0xa5), { flag: 'r+', flush: true })
+      let error: unknown
+      try {
+        await look(volume)
+      } catch (e) {
+        error = e
+      }
+      assert.ok(isMatrixError(error, 'image-damaged', 'withdrawn'), `${look}: ${error}`)
+      assert.is(fatal.length, 1)
+      assert.throws(() => volume.image)
+    }
+    const again = await open(disk, 1, { newImageFile })
+    await again.findEnd(0, 1)
+    assert.is(again.hash(), hash)
+    again.withdraw()
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
 test('with every copy damaged in turn, a checkpoint is used or refused, never believed', async () => {
   const disk = new MemoryLun()
   await formatFilesystem([disk], smallRecord, { now: 0 })
@@ -162,7 +206,8 @@ test('an image in a file: lapped, it changes to the other file and back', async 
     const disk = new MemoryLun()
     await formatFilesystem([disk], smallRecord, { now: 0 })
     const a = await open(disk, 0)
-    const b = await open(disk, 1, { databasePath: join(folder, 'image.db') })
+    let files = 0
+    const b = await open(disk, 1, { newImageFile: () => join(folder, `${++files}.sqlite`) })
     a.startWriting(0)
     b.startWriting(0)
     for (let round = 0; round < 3; round++) {
