@@ -1,23 +1,30 @@
 /**
  * What the death of a node may undo. A node shows a change to its own clients before it is durable, and other nodes see it only after
- * (the lock that covers it is given up after a flush). So when the node dies, the latest changes made there may be undone, back to
- * any moment after the last that was answered as durable or seen at another node.
+ * (the lock that covers it is given up after a flush). A node's changes become durable in the order in which they were made. So
+ * when it dies, its latest changes may be undone, back to any moment after the last that was answered as durable, or that touched
+ * something which another node has looked at since.
  *
- * Here a state is the model's, together with those that a death of `at` may bring back.
+ * A lock covers a part of the object (a directory, an inode), and nodes may be at work on different parts at once. Here a state is the
+ * model's, together with the changes that a death may still undo, each with what the parts that it touched were before it. What
+ * is undone was touched by nobody else since, so the rest of the state stays as it is.
  */
 import type { Death, Operation } from './history.ts'
 import type { Model } from './models/model.ts'
 
+/** A change that is not known to be durable, and the state before it. */
+type Change<State> = { readonly at: string; readonly parts: readonly string[]; readonly before: State }
+
 export type Lossy<State> = {
   readonly now: State
-  /** Oldest first; empty when everything is durable. */
-  readonly kept: readonly State[]
-  /** The life that made what is not durable. */
-  readonly at: string
+  /** In the order in which they were made. */
+  readonly volatile: readonly Change<State>[]
 }
 
 /** An operation of the history, or the death of a life. */
 export type Item<Call, Answer> = { readonly operation: Operation<Call, Answer> } | { readonly death: Death }
+
+/** Of a model whose object is covered by one lock. */
+const WHOLE: readonly string[] = ['']
 
 export class LossyModel<State, Call, Answer> {
   readonly #model: Model<State, Call, Answer>
@@ -30,41 +37,59 @@ export class LossyModel<State, Call, Answer> {
   }
 
   get initial(): Lossy<State> {
-    return { now: this.#model.initial, kept: [], at: '' }
+    return { now: this.#model.initial, volatile: [] }
   }
 
   key(state: Lossy<State>): string {
     let key = this.#keys.get(state)
     if (key === undefined) {
       key = this.#model.key(state.now)
-      if (state.kept.length > 0)
-        key += ` after ${state.at}: ${state.kept.map((old) => this.#model.key(old)).join(' , ')}`
+      for (const { at, parts, before } of state.volatile) key += ` (${at} ${parts.join()}: ${this.#model.key(before)})`
       this.#keys.set(state, key)
     }
     return key
   }
 
   step(state: Lossy<State>, item: Item<Call, Answer>): readonly Lossy<State>[] {
-    if ('death' in item) {
-      if (state.kept.length === 0 || state.at !== item.death.at) return [state]
-      return [state.now, ...state.kept].map((now) => ({ now, kept: [], at: '' }))
-    }
+    if ('death' in item) return this.#die(state, item.death.at)
     const { operation } = item
     return this.#model
       .step(state.now, operation.call, operation.answer)
       .map((now) => this.#after(state, now, operation))
   }
 
+  /** The latest of its changes are undone: none, one, two … or all. */
+  #die(state: Lossy<State>, at: string): readonly Lossy<State>[] {
+    const own = state.volatile.filter((change) => change.at === at)
+    if (own.length === 0) return [state]
+    const volatile = state.volatile.filter((change) => change.at !== at)
+    let { now } = state
+    const out: Lossy<State>[] = [{ now, volatile }]
+    for (const { before, parts } of own.reverse()) {
+      now = this.#model.parts?.restore(now, before, parts) ?? before
+      out.push({ now, volatile })
+    }
+    return out
+  }
+
   #after(state: Lossy<State>, now: State, { at, call, answer, durable }: Operation<Call, Answer>): Lossy<State> {
-    if (now === state.now && (state.kept.length === 0 || state.at === at)) return state
-    // an answer that only told more of what is there has made nothing durable at its own node
+    // an answer that only told more of what is there has changed nothing
     const hasChanged = now !== state.now && !(answer !== undefined && this.#model.readOnly(call, answer))
-    if (!hasChanged && state.at === at) return { now, kept: state.kept, at }
-    const isLost = hasChanged && this.#mortal.has(at) && !(durable && answer !== undefined)
-    if (!isLost) return { now, kept: [], at: '' }
-    const kept = state.at === at ? state.kept : []
-    const key = this.#model.key(state.now)
-    return { now, kept: kept.some((old) => this.#model.key(old) === key) ? kept : [...kept, state.now], at }
+    const touched = (each: State) => this.#model.parts?.touched(each, call) ?? WHOLE
+    const parts = now === state.now ? touched(now) : [...new Set([...touched(state.now), ...touched(now)])]
+    let volatile = this.#seen(state.volatile, at, parts)
+    if (hasChanged && durable && answer !== undefined) volatile = volatile.filter((change) => change.at !== at)
+    else if (hasChanged && this.#mortal.has(at)) volatile = [...volatile, { at, parts, before: state.now }]
+    return now === state.now && volatile === state.volatile ? state : { now, volatile }
+  }
+
+  /** Somebody at `at` touches `parts`: whatever another node has changed there is durable, and what it changed before that. */
+  #seen(volatile: readonly Change<State>[], at: string, parts: readonly string[]): readonly Change<State>[] {
+    const touches = (change: Change<State>) => change.at !== at && change.parts.some((part) => parts.includes(part))
+    if (!volatile.some(touches)) return volatile
+    return volatile.filter(
+      (change, index) => !volatile.slice(index).some((later) => later.at === change.at && touches(later)),
+    )
   }
 
   /** May take effect at once wherever it fits: it changes nothing for those that come later. */

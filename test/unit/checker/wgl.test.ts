@@ -88,6 +88,29 @@ test('the death of a node undoes what only it has shown, and nothing else', () =
   assert.is(kindOf([volatile, read('c', [2, 3], '', elsewhere)], deaths), 'unexplained')
 })
 
+test('a death undoes changes of one directory although others have looked at the directory beside it, and newest first', () => {
+  const deaths = [{ at: 'n1', time: 10 }]
+  type Do = Operation<DirectoryCall, DirectoryAnswer>
+  const at = (node: string, times: Times, call: DirectoryCall, answer: DirectoryAnswer, durable = false): Do =>
+    operation<DirectoryCall, DirectoryAnswer>(node, times, call, answer, { at: node, durable })
+  const mkdir = (node: string, times: Times, name: string, id: string, durable = false) =>
+    at(node, times, { kind: 'mkdir', name, token: `t${id}` }, { id }, durable)
+  const there = (node: string, times: Times, name: string, isThere: boolean) =>
+    at(node, times, { kind: 'lookup', name }, isThere ? { type: 'dir' } : { error: 'ENOENT' })
+  const judge = (...operations: Do[]) => explain(directories, operations, { deaths }).kind
+
+  const before = [mkdir('n2', [0, 1], 'B/x', '7', true), at('n1', [2, 3], { kind: 'rmdir', name: 'B/x' }, {})]
+  assert.is(judge(...before, there('n2', [4, 5], 'A/x', false), there('n2', [11, 12], 'B/x', true)), 'explained')
+  assert.is(judge(...before, mkdir('n2', [4, 5], 'A/x', '8'), there('n2', [11, 12], 'B/x', true)), 'explained')
+  assert.is(judge(...before, there('n2', [4, 5], 'B/x', false), there('n2', [11, 12], 'B/x', true)), 'unexplained')
+  // what was changed earlier is durable with what was changed later
+  const both = [...before, mkdir('n1', [4, 5], 'A/y', '9')]
+  assert.is(judge(...both, there('n2', [6, 7], 'A/y', true), there('n2', [11, 12], 'B/x', true)), 'unexplained')
+  assert.is(judge(...both, there('n2', [11, 12], 'B/x', true), there('n2', [13, 14], 'A/y', true)), 'unexplained')
+  assert.is(judge(...both, there('n2', [11, 12], 'B/x', true), there('n2', [13, 14], 'A/y', false)), 'explained')
+  assert.is(judge(...both, there('n2', [11, 12], 'B/x', false), there('n2', [13, 14], 'A/y', false)), 'explained')
+})
+
 test('removals say whether there was something', () => {
   const remove = (times: Times, removed: boolean) =>
     operation<RegisterCall, RegisterAnswer>('r', times, { kind: 'remove' }, { removed })

@@ -64,11 +64,51 @@ export const directories: Model<Directories, DirectoryCall, DirectoryAnswer> = {
     return calls.some((call) => 'id' in call && ids.includes(call.id))
   },
   describe,
+  // each directory has a lock, and so has each inode: those of files cover how many names they have, of directories what is in them
+  parts: { touched, restore },
 }
 
 function keyOf({ names, children }: Directories): string {
   const entries = [...names].map(([name, { type, id }]) => `${name}=${type === 'dir' ? 'd' : 'f'}${id}`)
   return `${entries.sort().join(' ')} | ${[...children].sort().join(' ')}`
+}
+
+function touched({ names }: Directories, call: DirectoryCall): readonly string[] {
+  const parts = new Set<string>()
+  const place = (name: string) => {
+    parts.add(directoryOf(name))
+    const entry = names.get(name)
+    if (entry) parts.add(inodePart(entry.id))
+  }
+  if ('name' in call) place(call.name)
+  if ('to' in call) place(call.to)
+  if ('id' in call) parts.add(inodePart(call.id))
+  if ('directory' in call) parts.add(`${call.directory}/`)
+  return [...parts]
+}
+
+function restore(state: Directories, before: Directories, parts: readonly string[]): Directories {
+  const isPart = (name: string) => parts.includes(directoryOf(name))
+  const isChildOfPart = (child: string) => parts.includes(inodePart(child.slice(0, child.lastIndexOf('/'))))
+  return {
+    names: new Map([
+      ...[...state.names].filter(([name]) => !isPart(name)),
+      ...[...before.names].filter(([name]) => isPart(name)),
+    ]),
+    children: new Set([
+      ...[...state.children].filter((child) => !isChildOfPart(child)),
+      ...[...before.children].filter(isChildOfPart),
+    ]),
+  }
+}
+
+/** With its slash: no inode is called so. */
+function directoryOf(name: string): string {
+  return name.slice(0, name.lastIndexOf('/') + 1)
+}
+
+function inodePart(id: string): string {
+  return `#${id}`
 }
 
 function step(state: Directories, call: DirectoryCall, answer: DirectoryAnswer | undefined): readonly Directories[] {

@@ -15,6 +15,13 @@ export interface Model<State, Call, Answer> {
   /** What this answer tells is what one of these calls goes by. */
   tells?(answer: Answer, calls: readonly Call[]): boolean
   describe(call: Call, answer: Answer | undefined): string
+  /** Of an object that is covered by several locks; else one covers it whole. */
+  readonly parts?: {
+    /** What `call` looks at or changes here, by the locks that cover it. */
+    touched(state: State, call: Call): readonly string[]
+    /** `state`, with these parts as they are in `before`. */
+    restore(state: State, before: State, parts: readonly string[]): State
+  }
   /** Leaves out operations of open outcome that explain nothing. */
   relevant?(operations: readonly Operation<Call, Answer>[]): readonly Operation<Call, Answer>[]
 }
