@@ -92,9 +92,9 @@ export class LossyModel<State, Call, Answer> {
     )
   }
 
-  /** May take effect at once wherever it fits: it changes nothing for those that come later. */
+  /** May take effect at once wherever it fits: it changes nothing for those that come later. A death does, while answers of its life come. */
   isFree(state: Lossy<State>, item: Item<Call, Answer>): boolean {
-    if ('death' in item) return this.step(state, item)[0] === state
+    if ('death' in item) return false
     const { call, answer } = item.operation
     if (answer === undefined || !this.#model.readOnly(call, answer)) return false
     const after = this.step(state, item)

@@ -183,6 +183,7 @@ class Search<State, Call, Answer> {
         if (each.done.includes(next)) continue
         const { item } = this.#items[next] as Under<Call, Answer>
         for (const state of this.#model.step(each.state, item)) {
+          if ('death' in item && state === each.state) continue // nothing to undo yet
           const done = [...each.done, next].sort((a, b) => a - b)
           const reached = this.#withFree({ state, done })
           if (reached.done.includes(index)) {

@@ -99,6 +99,11 @@ test('a death undoes changes of one directory although others have looked at the
     at(node, times, { kind: 'lookup', name }, isThere ? { type: 'dir' } : { error: 'ENOENT' })
   const judge = (...operations: Do[]) => explain(directories, operations, { deaths }).kind
 
+  assert.is(
+    judge(mkdir('n1', [10, 10], 'A/x', '7'), there('n2', [11, 12], 'A/x', false)),
+    'explained',
+    'its last answer',
+  )
   const before = [mkdir('n2', [0, 1], 'B/x', '7', true), at('n1', [2, 3], { kind: 'rmdir', name: 'B/x' }, {})]
   assert.is(judge(...before, there('n2', [4, 5], 'A/x', false), there('n2', [11, 12], 'B/x', true)), 'explained')
   assert.is(judge(...before, mkdir('n2', [4, 5], 'A/x', '8'), there('n2', [11, 12], 'B/x', true)), 'explained')
