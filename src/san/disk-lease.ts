@@ -11,6 +11,7 @@
  *   3. Before every renewal the fence requests are read: a request against this life ends it, with one exception (`#isAsked`).
  *   4. Incarnations of a slot only grow, and none is used twice.
  *   5. `clean` is written last of all, after the gate: then nothing of this incarnation can reach a LUN any more.
+ *   6. Right before every write of an own sector the deadline is looked at: this host may have stood still since it was read.
  *
  * Crash: the lease runs out, and observers see its sector stand still.
  */
@@ -112,7 +113,7 @@ export class DiskLease implements NodeLease {
 
   requestFence(victims: readonly Life[]): Promise<void> {
     return this.#enqueue(async () => {
-      this.#assertHeld()
+      this.#mayWrite()
       // one standing request per slot: its latest incarnation
       const others = this.#victims.filter((old) => !victims.some((victim) => victim.slot === old.slot))
       this.#victims = [...others, ...victims]
@@ -127,7 +128,7 @@ export class DiskLease implements NodeLease {
       if (this.#released || this.#options.clock.now() > this.#lastDeadline) return
       this.#released = true
       await this.#checkOwner()
-      await this.#sectors.write(this.#incarnation, 'clean')
+      if (this.#options.clock.now() <= this.#lastDeadline) await this.#sectors.write(this.#incarnation, 'clean')
     })
   }
 
@@ -171,6 +172,7 @@ export class DiskLease implements NodeLease {
     await this.#checkOwner()
     await this.#checkFenceRequests()
     if (this.#end) return
+    this.#mayWrite()
     const issuedAt = this.#options.clock.now()
     await this.#sectors.write(this.#incarnation, this.#state)
     this.#extend(issuedAt)
@@ -208,6 +210,15 @@ export class DiskLease implements NodeLease {
   #publish(goodUntil: number): void {
     this.#goodUntil = goodUntil
     this.#options.publish?.(goodUntil)
+  }
+
+  /** Invariant 6. Throws MatrixError 'fenced'. */
+  #mayWrite(): void {
+    const { clock, timings } = this.#options
+    if (!this.#end && clock.now() >= this.#goodUntil) {
+      this.#finish({ kind: 'lost', reason: `no renewal succeeded for ${timings.leaseMs} ms` })
+    }
+    this.#assertHeld()
   }
 
   #assertHeld(): void {

@@ -161,6 +161,33 @@ test('a paused host has lost its lease when it goes on, and knows it before anyt
   assert.is(lease.goodUntil(), Number.NEGATIVE_INFINITY)
 })
 
+test('a host that stood still between the reads of a renewal and its write does not write any more', async () => {
+  for (const [what, reads] of [
+    ['renewal', 2],
+    ['release', 1],
+  ] as const) {
+    const w = new LeaseWorld(19)
+    const { lease, ends, host } = await w.start(3)
+    // its own sector, then all fence requests
+    const last = nthFault(reads, { op: 'read', host: host.name })
+    w.disk.faults.add((io) => {
+      if (io.offset === leaseOffset(3) || io.offset === fenceOffset(0)) last(io)
+      if (last.fired) host.pause()
+      return undefined
+    })
+    if (what === 'release') void lease.release()
+    await w.world.run(w.world.now + 2 * timings.renewMs)
+    assert.ok(host.paused, what)
+    w.disk.faults.clear()
+    await w.world.run(w.world.now + 2 * timings.leaseMs)
+    const before = w.disk.peek(leaseOffset(3), 4096)
+    host.resume()
+    await w.world.run(w.world.now + timings.leaseMs)
+    assert.ok(w.disk.peek(leaseOffset(3), 4096).equals(before), what)
+    assert.is(ends.length, 1, what)
+  }
+})
+
 test('a node that was fenced and has ended its I/O may say so: nobody waits for its lease; too late it says nothing', async () => {
   const w = new LeaseWorld(17)
   const a = await w.start(0)
