@@ -2,7 +2,8 @@
  * Fence agents: ways to make sure that a node can neither write to the LUNs nor serve stale data, before its locks are given to
  * anybody. They are tried in the configured order; 'fenced' is certainty, never hope.
  *
- *   kill   the victim's process is on this host: SIGKILL of exactly that process. Once it is gone, so is its I/O.
+ *   kill   the victim's process is on this host: SIGKILL of exactly that process. Once it is gone, so is its I/O: that holds for LUNs
+ *          reached by system calls, in which a process that is killed stays until they are over.
  *   lease  ask the victim to die through the disk, and wait until its lease is surely over and its I/O surely dead.
  */
 import { MatrixError } from '../base/errors.ts'

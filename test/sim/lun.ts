@@ -8,7 +8,8 @@
  * - `powerLoss()`: of what was volatile a random part survives, whole writes or (one of them) torn at 512 bytes; what was under way
  *   is lost or torn. The order of arrival means nothing. Hosts are not told; crash them as well.
  * - A host that crashes leaves its writes under way undecided: each lands at its moment, or later, or never, or torn; but none
- *   after `ioLifeMs` from its issue. Nobody is answered.
+ *   after `ioLifeMs` from its issue. Nobody is answered. The process is gone only once all of them are decided, as a process is that
+ *   hangs in a system call when it is killed.
  * - A paused host's writes land all the same; it hears of it when it goes on.
  * - `faults` may make any I/O fail or slow. A failed write has landed wholly, in part or not at all. A slow one still keeps to
  *   `ioLifeMs` unless the fault says otherwise.
@@ -259,13 +260,18 @@ export class SimLun implements Lun {
     const issuedAt = this.#disk.world.now
     const write: Landed = { host: this.#host.name, by: this.#host, offset, bytes, purpose, issuedAt }
     return this.#io({ op: 'write', purpose, offset, bytes: bytes.length }, (tookMs, cycle, answer, fails) => {
+      this.#host.writesUnderWay++
+      const decided = (): void => {
+        if (cycle === this.#disk.powerCycle) this.#host.writesUnderWay--
+      }
       const land = (parts: readonly Landed[]): void => {
         if (cycle === this.#disk.powerCycle) for (const part of parts) this.#disk.land(part, durable)
       }
       const split = bytes.length > ATOM && this.#prng.chance(this.#disk.options.splitChance)
       if (split) this.#later(tookMs * this.#prng.float(), () => this.#host.alive && land(tear(write, this.#prng)))
       this.#later(tookMs, () => {
-        if (!this.#host.alive) return this.#undecided(write, land)
+        if (!this.#host.alive) return this.#undecided(write, land, decided)
+        decided()
         if (fails) {
           land(this.#prng.pick([[], [write], tear(write, this.#prng)]))
           return answer()
@@ -293,16 +299,16 @@ export class SimLun implements Lun {
   }
 
   /** A write whose host died: now, later, never or torn; never beyond the life of an I/O. */
-  #undecided(write: Landed, land: (parts: readonly Landed[]) => void): void {
+  #undecided(write: Landed, land: (parts: readonly Landed[]) => void, decided: () => void): void {
     const fate = this.#prng.pick(['now', 'later', 'never', 'torn'] as const)
-    if (fate === 'never') return
-    const parts = fate === 'torn' ? tear(write, this.#prng) : [write]
-    if (fate !== 'later') {
+    const parts = fate === 'never' ? [] : fate === 'torn' ? tear(write, this.#prng) : [write]
+    const end = (): void => {
       land(parts)
-      return
+      decided()
     }
     const leftMs = write.issuedAt + this.#disk.options.ioLifeMs - this.#disk.world.now
-    this.#later(Math.max(0, leftMs) * this.#prng.float(), () => land(parts))
+    if (fate === 'later') this.#later(Math.max(0, leftMs) * this.#prng.float(), end)
+    else end()
   }
 
   /** Draws the time and the fault of an I/O, counts it, and answers on its host. */

@@ -208,7 +208,10 @@ export class SimMatrix {
 
   /** Power fails everywhere: every process dies, every LUN loses what it had not made durable. */
   powerLoss(): void {
-    for (const node of this.nodes) this.crash(node)
+    for (const node of this.nodes) {
+      this.crash(node)
+      node.host?.forgetWrites()
+    }
     for (const disk of this.disks) disk.powerLoss()
   }
 

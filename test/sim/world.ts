@@ -129,6 +129,8 @@ export class SimHost {
   crashedAt: number | undefined
   /** While paused, the host's timers do not fire; they all do, late, when it goes on. */
   paused = false
+  /** Writes handed to a device whose fate is open: until it is decided the process is not gone, dead or not. */
+  writesUnderWay = 0
   #held: (() => void)[] = []
   #threads: SimHost[] = []
 
@@ -170,6 +172,17 @@ export class SimHost {
     if (!this.alive) return
     if (this.paused) this.#held.push(run)
     else run()
+  }
+
+  /** It has ended, and so has its last system call. */
+  get gone(): boolean {
+    return !this.alive && this.writesUnderWay === 0 && this.#threads.every((thread) => thread.gone)
+  }
+
+  /** Its machine has lost power: nothing of it is under way any more. */
+  forgetWrites(): void {
+    this.writesUnderWay = 0
+    for (const thread of this.#threads) thread.forgetWrites()
   }
 
   /** A thread beside the main one, with a clock of its own. */

@@ -3,8 +3,8 @@
  * powerlessness nothing of that life changes a LUN.
  *
  *   lease  nothing of it lands any more: its last write was issued before the lease was over, and its life is over, too
- *   kill   nothing is issued any more; what was under way may still land, and a seal of its journal makes it count for nothing.
- *          The same holds when the lease agent found the slot claimed by the next life: the process before it was gone.
+ *   kill   nothing of it lands any more: the process was gone, and what it had under way decided. The same holds when the lease
+ *          agent found the slot claimed by the next life: the process before it was gone.
  */
 import type { Timings } from '../../src/base/timings.ts'
 import type { FenceAgent, Life, NodeLease } from '../../src/san/index.ts'
@@ -17,7 +17,7 @@ class Watched implements AtLife {
   readonly lease: NodeLease
   /** Its lease was once known to be good until then, ms. */
   goodUntil: number
-  fenced: { readonly by: string; readonly at: number; readonly landsNothing: boolean } | undefined
+  fenced: { readonly by: string; readonly at: number } | undefined
   readonly #world: SimWorld
   readonly #main: SimHost
 
@@ -29,9 +29,9 @@ class Watched implements AtLife {
     this.goodUntil = lease.goodUntil()
   }
 
-  /** Its process has ended. */
+  /** Its process has ended, and its last system call with it. */
   get gone(): boolean {
-    return !this.#main.alive
+    return this.#main.gone
   }
 
   get goneAt(): number | undefined {
@@ -39,7 +39,7 @@ class Watched implements AtLife {
   }
 
   over(): boolean {
-    return this.gone || this.lease.goodUntil() <= this.#world.now
+    return !this.#main.alive || this.lease.goodUntil() <= this.#world.now
   }
 
   get endedAt(): number | undefined {
@@ -96,32 +96,27 @@ export class WriteOracle {
         const life = this.#lives.get(nameOf(victim))
         if (outcome === 'fenced' && life) {
           this.fences++
-          life.fenced ??= { by: agent.name, at: this.#world.now, landsNothing: this.#landsNothing(agent, life) }
+          this.#doubt(agent, life)
+          life.fenced ??= { by: agent.name, at: this.#world.now }
         }
         return outcome
       },
     }
   }
 
-  #landsNothing({ name }: FenceAgent, life: Watched): boolean {
+  #doubt({ name }: FenceAgent, life: Watched): void {
     const { now } = this.#world
-    if (name !== 'lease') return false
-    const isOver = now >= life.goodUntil + this.#timings.ioLifeMs
-    if (!isOver && !life.gone)
-      this.#world.fail(
-        new Error(`agent lease vouches for a node at ${now} whose lease was good until ${life.goodUntil}`),
-      )
-    return isOver
+    if (life.gone || (name === 'lease' && now >= life.goodUntil + this.#timings.ioLifeMs)) return
+    this.#world.fail(
+      new Error(`agent ${name} vouches for a node at ${now} whose lease was good until ${life.goodUntil}`),
+    )
   }
 
   #landed(disk: SimDisk, { by, host, purpose, offset, issuedAt }: Landed): void {
     const fenced = this.#hosts.get(by)?.fenced
     if (!fenced) return
-    if (fenced.landsNothing || issuedAt > fenced.at)
-      this.#fail(
-        disk,
-        `a write of ${host} (${purpose} at ${offset}, issued at ${issuedAt}) lands, which agent ${fenced.by} fenced at ${fenced.at}`,
-      )
+    const what = `${purpose} at ${offset}, issued at ${issuedAt}`
+    this.#fail(disk, `a write of ${host} (${what}) lands, which agent ${fenced.by} fenced at ${fenced.at}`)
   }
 
   #fail(disk: SimDisk, what: string): void {
