@@ -208,10 +208,8 @@ export class SimMatrix {
 
   /** Power fails everywhere: every process dies, every LUN loses what it had not made durable. */
   powerLoss(): void {
-    for (const node of this.nodes) {
-      this.crash(node)
-      node.host?.forgetWrites()
-    }
+    for (const node of this.nodes) this.crash(node)
+    this.#processes.powerLoss()
     for (const disk of this.disks) disk.powerLoss()
   }
 

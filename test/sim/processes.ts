@@ -13,6 +13,11 @@ export class SimProcessTable {
   readonly #hosts = new Map<string, SimHost>()
   #nextPid = 100
 
+  /** All machines have lost power: of processes that were still hanging in a call, nothing is left. */
+  powerLoss(): void {
+    for (const host of this.#hosts.values()) host.forgetWrites()
+  }
+
   /** Enters `host` as a new process of `machine`, and gives what that process sees of its machine. */
   add(host: SimHost, machine: string): Processes {
     const self: ProcessIdentity = { bootId: machine, pid: this.#nextPid++, startTime: Math.floor(host.world.now) }
