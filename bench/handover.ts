@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process'
 import type { HandoverSteps } from '../src/locking/index.ts'
 import type { Demo } from '../test/e2e/demo.ts'
 import { NfsClient } from '../test/helpers/nfs-client.ts'
-import { listingPages } from './workloads.ts'
+import { listingPages } from './listing.ts'
 
 const ROUNDS = 300
 const FILES = 10_000

@@ -188,4 +188,5 @@ else {
     say(error instanceof Error ? error.message : String(error))
     process.exitCode = 1
   })
+  process.exit() // clients of a run that failed may still be connected
 }

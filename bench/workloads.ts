@@ -2,6 +2,7 @@
 import { type ArgsOf, type ProcedureName, procedures } from '../src/gateway-nfs/v3/tables.ts'
 import type { Xdr } from '../src/gateway-nfs/xdr/types.ts'
 import { encodeCall, encodeWith, marked, NfsClient, unset } from '../test/helpers/nfs-client.ts'
+import { listingPages } from './listing.ts'
 import type { Workload } from './storm.ts'
 import type { Target } from './target.ts'
 
@@ -114,7 +115,7 @@ export class Objects {
       await Promise.all(Array.from({ length: some }, (_, j) => client.create(dir, `f${i + j}`)))
     }
     const pages: Buffer[] = []
-    for await (const args of listingPages(client, dir)) pages.push(record('READDIRPLUS', args))
+    for await (const args of listingPages(client, dir)) pages.push(recordOf(procedures.READDIRPLUS.number, args))
     return { ...fixed('readdirplus', pages), entries: LISTED_FILES / pages.length }
   }
 
@@ -150,27 +151,17 @@ export const workloadNames = [
 ] as const
 export type WorkloadName = (typeof workloadNames)[number]
 
-/** The arguments of a whole listing, call by call. */
-export async function* listingPages(client: NfsClient, dir: Buffer): AsyncGenerator<ArgsOf<'READDIRPLUS'>> {
-  let [cookie, verifier, eof] = [0, Buffer.alloc(8) as Buffer, false]
-  while (!eof) {
-    const args = { dir, cookie, verifier, nameBytes: 8 * KIB, replyBytes: 32 * KIB }
-    yield args
-    const page = await client.ok('READDIRPLUS', args)
-    cookie = page.entries.at(-1)?.cookie ?? 0
-    verifier = page.verifier
-    eof = page.eof
-  }
-}
-
 function fileName(i: number): string {
   return `f${`${i}`.padStart(4, '0')}`
 }
 
 function record<N extends ProcedureName>(name: N, args: ArgsOf<N>): Buffer {
   const { number, args: type } = procedures[name]
-  const bytes = encodeWith(type as Xdr<ArgsOf<N>>, args)
-  return marked(encodeCall({ xid: 0, program: 100003, version: 3, procedure: number, user, args: bytes }))
+  return recordOf(number, encodeWith(type as Xdr<ArgsOf<N>>, args))
+}
+
+function recordOf(procedure: number, args: Buffer): Buffer {
+  return marked(encodeCall({ xid: 0, program: 100003, version: 3, procedure, user, args }))
 }
 
 function copy(call: Buffer, out: Buffer, at: number, xid: number): number {
