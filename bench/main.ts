@@ -38,11 +38,11 @@ const { values } = parseArgs({
 })
 
 type Case = { readonly workload: WorkloadName; readonly connections: number; readonly depth: number }
-type Sample = StormResult & { readonly serverUs: number }
+/** `entries`: of a directory in each answer, in the mean; servers fill their answers differently. */
+type Sample = StormResult & { readonly serverUs: number; readonly entries: number }
 type Row = {
   readonly name: string
   readonly payload: number
-  readonly entries: number
   readonly samples: Record<string, Sample[]>
 }
 
@@ -108,20 +108,20 @@ async function measure(
   const rows: Row[] = []
   for (const { workload: name, connections, depth } of wanted) {
     const samples: Record<string, Sample[]> = {}
-    let [payload, entries] = [0, 0]
+    let payload = 0
     for (let run = 0; run < runs; run++) {
       for (const target of targets) {
         say(`  ${name} ${connections}x${depth}, run ${run + 1} of ${runs}, ${target.name}`)
         const workload = await (objects.get(target) as Objects).workload(name)
         payload = workload.payload
-        entries = workload.entries ?? 0
         const before = cpuMicros(target)
         const result = await storm(target, workload, { connections, depth, seconds })
-        const sample = { ...result, serverUs: (cpuMicros(target) - before) / result.calls }
+        const serverUs = (cpuMicros(target) - before) / result.calls
+        const sample = { ...result, serverUs, entries: workload.entries ?? 0 }
         ;(samples[target.name] ??= []).push(sample)
       }
     }
-    rows.push({ name: `${name} ${connections}x${depth}`, payload, entries, samples })
+    rows.push({ name: `${name} ${connections}x${depth}`, payload, samples })
   }
   for (const each of objects.values()) await each.close()
   return rows
@@ -139,12 +139,13 @@ function report(targets: readonly Target[], rows: readonly Row[], handover: Hand
     `|---|${targets.map(() => '---|---|---|').join('')}${others.map(() => '---|').join('')}`,
   ]
   if (rows.length > 0) lines.push(...head)
-  for (const { name, payload, entries, samples } of rows) {
+  for (const { name, payload, samples } of rows) {
     const cells = targets.map((target) => {
       const all = samples[target.name] as Sample[]
       const of = (pick: (sample: Sample) => number) => median(all.map(pick))
       const rate = of((sample) => sample.perSecond)
       const bytes = payload > 0 ? ` (${((rate * payload) / 1e6).toFixed(0)} MB/s)` : ''
+      const entries = of((sample) => sample.entries)
       const listed = entries > 0 ? ` (${((rate * entries) / 1000).toFixed(0)}k entries/s)` : ''
       const failed = all.reduce((sum, sample) => sum + sample.errors, 0)
       // the client has a core of its own: beyond this it is what was measured
@@ -153,7 +154,8 @@ function report(targets: readonly Target[], rows: readonly Row[], handover: Hand
       const notes = `${bytes}${listed}${bound}${failed ? `, ${failed} failed` : ''}`
       return `${rate.toFixed(0)}${notes} | ${latency} | ${of((sample) => sample.serverUs).toFixed(1)}`
     })
-    const rateOf = (target: Target) => median((samples[target.name] as Sample[]).map((sample) => sample.perSecond))
+    const rateOf = (target: Target) =>
+      median((samples[target.name] as Sample[]).map((sample) => sample.perSecond * (sample.entries || 1)))
     const ratios = others.map((other) => `${(rateOf(own as Target) / rateOf(other)).toFixed(2)} |`)
     lines.push(`| ${name} | ${cells.join(' | ')} | ${ratios.join(' ')}`)
   }

@@ -2,6 +2,7 @@
 import { ROOT_INO } from '../base/ids.ts'
 import { SECTOR_SIZE } from '../base/limits.ts'
 import type { FilesystemRecord, Lun } from '../san/index.ts'
+import { packImage } from './checkpoint/pack.ts'
 import { CheckpointStore } from './checkpoint/store.ts'
 import { FsLayout } from './fs-layout.ts'
 import { apply } from './image/apply.ts'
@@ -43,8 +44,7 @@ export async function formatFilesystem(
     image.commit()
     const store = new CheckpointStore(first, layout)
     // two generations from the start: one damaged checkpoint never loses a filesystem
-    for (const sequence of [1, 2])
-      await store.publish(0, { sequence, vector: new Map(), image: image.serialize(), seals: [] })
+    for (const sequence of [1, 2]) await store.publish(0, sequence, packImage(image), [])
   } finally {
     image.close()
   }

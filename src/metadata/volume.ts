@@ -24,6 +24,7 @@ import type { Threads } from '../platform/threads.ts'
 import type { FilesystemRecord, Lun, Seal } from '../san/index.ts'
 import { brokenRules } from './broken-rules.ts'
 import { CatchUp, type Progress } from './catch-up.ts'
+import { type PackedImage, packAside } from './checkpoint/pack.ts'
 import { CheckpointStore, type Published } from './checkpoint/store.ts'
 import { FsLayout, maxFiles } from './fs-layout.ts'
 import { type Done, GroupCommit } from './group-commit.ts'
@@ -89,7 +90,6 @@ export class Volume implements VolumeApi {
   #published: Published[] = []
   #askedAt = Number.NEGATIVE_INFINITY
   #roomWaiters: (() => void)[] = []
-  #imageFile = ''
   /** The last answer of `durableVector`: handed out, never changed. */
   #durableVector: Vector = new Map()
   #reloads = 0
@@ -103,7 +103,7 @@ export class Volume implements VolumeApi {
     )
     this.maxFiles = maxFiles(options.record)
     this.#lun = options.luns[0] as Lun
-    this.#store = new CheckpointStore(this.#lun, this.layout, options.threads)
+    this.#store = new CheckpointStore(this.#lun, this.layout)
     this.#ownership.setSeals(options.record.seals)
     for (let slot = 0; slot < options.record.slots; slot++) {
       // not the own one yet: what is in the own journal is of the one before
@@ -312,14 +312,12 @@ export class Volume implements VolumeApi {
       if (newest) await this.applyTo(newest.vector)
       this.#check()
       const sequence = Math.max(newest?.sequence ?? 0, this.#published[0]?.sequence ?? 0) + 1
-      this.#group?.handOver()
-      this.#image.commit()
-      const vector: Vector = new Map(this.#image.vector)
-      const image = this.#image.serialize()
+      const packed = await this.#pack()
+      const { vector, imageBytes } = packed
       if (!brokenRules.checkpointDurable) await this.flush()
       this.#check()
-      await this.#store.publish(this.slot, { sequence, vector, image, seals: this.#ownership.seals() })
-      this.#options.log.info({ sequence, vector: formatVector(vector), bytes: image.length }, 'checkpoint published')
+      await this.#store.publish(this.slot, sequence, packed, this.#ownership.seals())
+      this.#options.log.info({ sequence, vector: formatVector(vector), bytes: imageBytes }, 'checkpoint published')
       this.notePublished(sequence, vector)
       return { sequence, vector }
     } catch (error) {
@@ -327,6 +325,22 @@ export class Volume implements VolumeApi {
       throw error
     } finally {
       this.#askedAt = Number.NEGATIVE_INFINITY
+    }
+  }
+
+  async #pack(): Promise<PackedImage> {
+    for (;;) {
+      this.#check()
+      this.#group?.handOver()
+      this.#image.commit()
+      const { file } = this.#image
+      try {
+        return await packAside(this.#image, this.#options.threads)
+      } catch (error) {
+        this.#check()
+        // a lapped reader has put another image in this one's place
+        if (this.#image.file === file) throw error
+      }
     }
   }
 
@@ -370,7 +384,7 @@ export class Volume implements VolumeApi {
 
   /** The file of the image in use; ':memory:' when there is none. */
   get imageFile(): string {
-    return this.#imageFile
+    return this.#image.file
   }
 
   /** Equal for two volumes at one vector; only without own changes on their way (after `flush`). */
@@ -484,9 +498,7 @@ export class Volume implements VolumeApi {
     const manifests = await this.#store.manifests()
     for (const [index, manifest] of manifests.entries()) {
       try {
-        const file = this.#options.newImageFile()
-        const image = await Image.load(await this.#store.load(manifest), file)
-        this.#imageFile = file
+        const image = await Image.load(await this.#store.load(manifest), this.#options.newImageFile())
         if (!equal(image.vector, manifest.vector)) {
           image.close()
           throw new MatrixError(

@@ -21,7 +21,6 @@ import type { Slot } from '../../base/ids.ts'
 import { SECTOR_SIZE } from '../../base/limits.ts'
 import { formatSize, MiB } from '../../base/units.ts'
 import type { Vector } from '../../base/vector.ts'
-import type { Threads } from '../../platform/threads.ts'
 import type { Lun, Seal } from '../../san/index.ts'
 import { CHUNK_BYTES, type FsLayout } from '../fs-layout.ts'
 import {
@@ -33,7 +32,7 @@ import {
   encodeManifest,
   type Manifest,
 } from './format.ts'
-import { packAside } from './pack.ts'
+import type { PackedImage } from './pack.ts'
 
 /** A published checkpoint, as nodes tell each other. */
 export type Published = { readonly sequence: number; readonly vector: Vector }
@@ -45,13 +44,10 @@ const decompressAsync = promisify(zstdDecompress)
 export class CheckpointStore {
   readonly #lun: Lun
   readonly #layout: FsLayout
-  readonly #threads: Threads | undefined
 
-  /** `threads`: for the work on large images. */
-  constructor(lun: Lun, layout: FsLayout, threads?: Threads) {
+  constructor(lun: Lun, layout: FsLayout) {
     this.#lun = lun
     this.#layout = layout
-    this.#threads = threads
   }
 
   /** Every valid manifest, the newest first. One read. */
@@ -89,11 +85,10 @@ export class CheckpointStore {
     return image
   }
 
-  /** Writes `image`, which equals `vector` in every row, as checkpoint `sequence`. Throws MatrixError 'no-space' when it is too large, 'image-damaged' when it is not sound. */
-  async publish(slot: Slot, checkpoint: Published & { readonly image: Buffer; readonly seals: readonly Seal[] }) {
-    const { image, sequence, vector, seals } = checkpoint
+  /** Writes an image, of which everything is durable, as checkpoint `sequence`. Throws MatrixError 'no-space' when it is too large. */
+  async publish(slot: Slot, sequence: number, packed: PackedImage, seals: readonly Seal[]): Promise<void> {
+    const { stored, imageBytes, vector, hash } = packed
     const { fsid, checkpointBytes } = this.#layout.record
-    const { hash, stored } = await packAside(image, this.#threads)
     const chunks = chunkCount(stored.length)
     if (chunks * CHUNK_BYTES > checkpointBytes)
       throw new MatrixError(
@@ -112,7 +107,7 @@ export class CheckpointStore {
       ...{ fsid, slot, half, sequence, vector, hash },
       seals: lastPerSlot(seals),
       storedBytes: stored.length,
-      imageBytes: image.length,
+      imageBytes,
     })
     await this.#lun.write(this.#layout.manifestStart(slot, half), [manifest], { purpose: 'checkpoint', durable: true })
   }

@@ -181,6 +181,11 @@ export class Image {
     return this.#vector
   }
 
+  /** Where the database is; ':memory:' when in no file. */
+  get file(): string {
+    return this.#db.name
+  }
+
   /** Pages × page size, bytes. */
   get bytes(): number {
     return (
@@ -251,15 +256,11 @@ export class Image {
   /** A file image of the committed state that opens by itself (no WAL); within this turn of the event loop. */
   serialize(): Buffer {
     assert(!this.#inTransaction, 'only a committed state equals a vector')
-    let bytes: Buffer
     try {
-      bytes = this.#db.serialize()
+      return serialized(this.#db)
     } catch (error) {
       throw this.#failed(error)
     }
-    bytes[WRITE_VERSION] = 1
-    bytes[READ_VERSION] = 1
-    return bytes
   }
 
   /** Takes over the other's database, as if this had always been it: holders of this image see the other's rows from now on. */
@@ -309,6 +310,32 @@ export class Image {
     for (const slot of this.#advanced) this.#statements.putVector.run(slot, this.#vector.get(slot))
     this.#advanced.clear()
   }
+}
+
+/**
+ * Of the image in `file`, which its node goes on changing: the state that was committed last, as `serialize` gives it, and the
+ * vector that it equals. For another thread. Throws MatrixError 'image-damaged'.
+ */
+export function snapshotOf(file: string): { readonly vector: Vector; readonly bytes: Buffer } {
+  let db: Database.Database | undefined
+  try {
+    db = new Database(file, { readonly: true, fileMustExist: true })
+    // both reads below see the state at the first of them
+    db.exec('BEGIN')
+    const vector = new Map(db.prepare('SELECT slot, lsn FROM vector').raw().all() as [Slot, Lsn][])
+    return { vector, bytes: serialized(db) }
+  } catch (cause) {
+    throw new MatrixError('image-damaged', `the image ${file} cannot be read: ${String(cause)}`, { cause })
+  } finally {
+    db?.close()
+  }
+}
+
+function serialized(db: Database.Database): Buffer {
+  const bytes = db.serialize()
+  bytes[WRITE_VERSION] = 1
+  bytes[READ_VERSION] = 1
+  return bytes
 }
 
 /** What is wrong with a serialized image, if anything: every page is looked at. */

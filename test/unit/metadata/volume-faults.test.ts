@@ -8,8 +8,11 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isMatrixError, MatrixError } from '../../../src/base/errors.ts'
+import { MiB } from '../../../src/base/units.ts'
 import { formatFilesystem, type Mutation, Volume, type VolumeOptions } from '../../../src/metadata/index.ts'
 import { silentLog } from '../../../src/platform/log.ts'
+import { realThreads } from '../../../src/platform/real/threads.ts'
+import type { Threads } from '../../../src/platform/threads.ts'
 import type { Lun } from '../../../src/san/index.ts'
 import { handClock, inode, MemoryLun, smallRecord } from './fixture.ts'
 
@@ -226,6 +229,52 @@ test('an image in a file: lapped, it changes to the other file and back', async 
       assert.is(a.hash(), b.hash())
     }
     await b.close({ clean: true })
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+test('a large image in a file is packed by a thread while its node goes on changing it', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'pack-aside-'))
+  try {
+    const record = { ...smallRecord, journalBytes: 16 * MiB, checkpointBytes: 4 * MiB }
+    const disk = new MemoryLun(192 * MiB)
+    await formatFilesystem([disk], record, { now: 0 })
+    let started = 0
+    const threads: Threads = {
+      start(entry, data) {
+        started++
+        return realThreads.start(entry, data)
+      },
+    }
+    const file = { record, threads, newImageFile: () => join(folder, 'a.sqlite') }
+    const a = await open(disk, 0, file)
+    a.startWriting(0)
+    let files = 0
+    const create = (count: number) => {
+      for (let i = 0; i < count; i++) a.commit(pair(files++))
+    }
+    create(12_000)
+    let published = false
+    const checkpoint = a.checkpoint().finally(() => (published = true))
+    while (!published) {
+      create(20)
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+    const { vector } = await checkpoint
+    assert.is(started, 1)
+    assert.ok(files > 12_100, `${files} files`)
+    const b = await open(disk, 1, { record })
+    // whole transactions, and no more than is told
+    const [[inodes], [dirents]] = ['inode', 'dirent'].map(
+      (table) => b.image.rows(`SELECT count(*) FROM ${table}`)[0],
+    ) as number[][]
+    assert.is(inodes, (dirents as number) + 1)
+    assert.is(b.image.vector.get(0), vector.get(0))
+    await a.flush()
+    await b.applyTo(a.durableVector())
+    assert.is(b.hash(), a.hash())
+    await a.close({ clean: true })
   } finally {
     rmSync(folder, { recursive: true })
   }
