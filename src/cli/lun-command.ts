@@ -1,9 +1,11 @@
 /** `matrix lun`: preparing LUNs, and reading what is on them. */
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { isMatrixError } from '../base/errors.ts'
+import { defaultTimings } from '../base/timings.ts'
 import { formatSize } from '../base/units.ts'
+import { realClock } from '../platform/real/clock.ts'
 import { realFiles } from '../platform/real/files.ts'
-import { type LabelRead, MembershipStore, openLun, readLabel } from '../san/index.ts'
+import { type Label, type LabelRead, MembershipStore, openLun, Partitions, readLabel } from '../san/index.ts'
 import { type NodeSeen, nodesOn } from './offline-matrix.ts'
 import { names, nameValue, UsageError } from './option-values.ts'
 import { addLuns, formatMatrix, type NamedLun } from './provision.ts'
@@ -12,7 +14,8 @@ import { toolLog } from './tool-log.ts'
 
 type FormatOptions = {
   readonly matrix?: string
-  readonly into?: string
+  readonly into?: readonly string[]
+  readonly partitions?: 1 | 3
   readonly name?: readonly string[]
   readonly force?: boolean
 }
@@ -24,10 +27,15 @@ export function lunCommand(): Command {
     .description('label LUNs: of a new matrix (--matrix), or added to one (--into)')
     .argument(
       '<url...>',
-      'the LUNs, such as file:/srv/lun1.img; of a new matrix the first bears the membership partition',
+      'the LUNs, such as file:/srv/lun1.img; of a new matrix the first bears the membership partition, or the first three',
     )
     .option('--matrix <name>', 'begin a new matrix of this name', nameValue)
-    .option('--into <url>', 'add the LUNs to the matrix whose membership partition is on this LUN')
+    .option('--into <url...>', 'add the LUNs to the matrix whose membership partitions are on these LUNs')
+    .addOption(
+      new Option('--partitions <n>', 'membership partitions of a new matrix: of three, any one may be lost')
+        .choices(['1', '3'])
+        .default('1'),
+    )
     .option('--name <name...>', 'matrix-wide names, one per LUN (default: lun1, lun2, …)', names)
     .option('--force', 'overwrite a label, or other content, that is there')
     .addHelpText(
@@ -38,6 +46,7 @@ Without --force only LUNs whose first 8 MiB are zero are written to. No node of 
 
 Examples:
   matrix lun format file:/srv/lun1.img file:/srv/lun2.img --matrix prod
+  matrix lun format file:/a/lun1.img file:/b/lun2.img file:/c/lun3.img --matrix prod --partitions 3
   matrix lun format file:/srv/lun3.img --name lun3 --into file:/srv/lun1.img`,
     )
     .action(format)
@@ -51,7 +60,10 @@ Examples:
   return command
 }
 
-async function format(urls: readonly string[], { matrix, into, name: given, force }: FormatOptions): Promise<void> {
+async function format(
+  urls: readonly string[],
+  { matrix, into, name: given, partitions, force }: FormatOptions,
+): Promise<void> {
   if ((matrix === undefined) === (into === undefined)) {
     throw new UsageError('say either --matrix NAME, to begin a new matrix, or --into URL, to add to one')
   }
@@ -61,10 +73,10 @@ async function format(urls: readonly string[], { matrix, into, name: given, forc
   }
   const luns: NamedLun[] = urls.map((url, index) => ({ url, name: lunNames[index]! }))
   const labels = matrix
-    ? await formatMatrix({ matrixName: matrix, luns, force })
-    : await addLuns({ into: into as string, luns, force })
+    ? await formatMatrix({ matrixName: matrix, luns, partitions: Number(partitions) as 1 | 3, force })
+    : await addLuns({ into: into as readonly string[], luns, force })
   labels.forEach((label, index) => {
-    const bears = label.bearsMembership ? ', bears the membership partition' : ''
+    const bears = label.partitions > 0 ? `, ${describePartitions(label)}` : ''
     say(`${urls[index]} is now LUN ${label.lunName} of matrix ${label.matrixName}: ${formatSize(label.size)}${bears}`)
   })
 }
@@ -93,9 +105,11 @@ async function examine(url: string): Promise<Shown> {
   try {
     const { label, damaged } = await readLabel(lun)
     shown = { url, label, damagedCopies: damaged }
-    if (!label.bearsMembership) return shown
-    shown = { ...shown, nodes: await nodesOn(lun) }
-    return { ...shown, database: await new MembershipStore(lun, toolLog).read() }
+    if (label.partitions === 0) return shown
+    // each partition by itself: what it holds, not what a majority says
+    const partitions = new Partitions([lun], { clock: realClock, timings: defaultTimings })
+    shown = { ...shown, nodes: await nodesOn(partitions) }
+    return { ...shown, database: await new MembershipStore(partitions, toolLog).read() }
   } catch (error) {
     if (!isMatrixError(error)) throw error
     return { ...shown, error: error.message }
@@ -104,19 +118,23 @@ async function examine(url: string): Promise<Shown> {
   }
 }
 
+function describePartitions({ partitions }: Pick<Label, 'partitions'>): string {
+  return partitions === 1 ? 'bears the membership partition' : 'bears one of three membership partitions'
+}
+
 function describe({ url, label, damagedCopies = [], nodes, database, error }: Shown): string {
   const lines = [url]
   if (label) {
     lines.push(
       `  LUN ${label.lunName} (${label.lunUuid}) of matrix ${label.matrixName} (${label.matrixUuid})`,
-      `  ${formatSize(label.size)}, label revision ${label.revision}${label.bearsMembership ? ', bears the membership partition' : ''}`,
+      `  ${formatSize(label.size)}, label revision ${label.revision}${label.partitions > 0 ? `, ${describePartitions(label)}` : ''}`,
     )
     if (damagedCopies.length > 0) lines.push(`  label copy ${damagedCopies.join(', ')} is damaged; the other is used`)
   }
   if (nodes) lines.push(indent(describeNodes(nodes)))
   if (database) {
-    const { generation, luns, filesystems } = database
-    lines.push(`  SAN generation ${generation}`)
+    const { term, generation, luns, filesystems } = database
+    lines.push(`  SAN generation ${generation}, written in term ${term} of the SAN locks`)
     lines.push(
       indent(
         formatTable(

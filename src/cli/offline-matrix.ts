@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MatrixError } from '../base/errors.ts'
-import { timingsFrom } from '../base/timings.ts'
+import { defaultTimings, timingsFrom } from '../base/timings.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realFiles } from '../platform/real/files.ts'
 import { realProcesses } from '../platform/real/processes.ts'
@@ -15,7 +15,10 @@ import {
   type Lun,
   type MembershipDatabase,
   MembershipStore,
+  membershipLuns,
   openLun,
+  openPartitions,
+  type Partitions,
   readLabel,
 } from '../san/index.ts'
 import { toolLog } from './tool-log.ts'
@@ -31,17 +34,17 @@ export type NodeSeen = LeaseSector & { readonly seen: NodeState }
 
 export class OfflineMatrix {
   readonly luns: readonly OpenLun[]
-  readonly membership: OpenLun
+  readonly #partitions: Partitions
   readonly #store: MembershipStore
 
-  private constructor(luns: readonly OpenLun[], membership: OpenLun) {
+  private constructor(luns: readonly OpenLun[]) {
     this.luns = luns
-    this.membership = membership
-    this.#store = new MembershipStore(membership.lun, toolLog)
+    this.#partitions = toolPartitions(luns)
+    this.#store = new MembershipStore(this.#partitions, toolLog)
   }
 
   /**
-   * Opens LUNs of one matrix; one of them has to bear the membership partition. Rejects with what `readLabel` rejects with, 'config'
+   * Opens LUNs of one matrix; a majority of its membership partitions has to be on them. Rejects with what `readLabel` rejects with, 'config'
    * when they are of several matrices or the membership partition is missing.
    */
   static async open(urls: readonly string[]): Promise<OfflineMatrix> {
@@ -56,9 +59,7 @@ export class OfflineMatrix {
           throw error
         }
       }
-      const bearing = luns.find(({ label }) => label.bearsMembership)
-      if (bearing) return new OfflineMatrix(luns, bearing)
-      throw new MatrixError('config', 'none of these LUNs bears a membership partition; name the one that does, too')
+      return new OfflineMatrix(luns)
     } catch (error) {
       for (const { lun } of luns) await lun.close()
       throw error
@@ -75,18 +76,18 @@ export class OfflineMatrix {
   }
 
   /** The first database of a membership partition that was just formatted. */
-  createDatabase(database: Omit<MembershipDatabase, 'generation'>): Promise<MembershipDatabase> {
+  createDatabase(database: Omit<MembershipDatabase, 'generation' | 'term'>): Promise<MembershipDatabase> {
     return this.#store.create(database)
   }
 
   /** Every slot that was ever used, ascending. Takes a few renewal periods when nodes of other hosts have to be watched. */
   nodes(): Promise<NodeSeen[]> {
-    return nodesOn(this.membership.lun)
+    return nodesOn(this.#partitions)
   }
 
   /** Rejects with MatrixError 'in-use' unless every node is surely down; that may take as long as a take-over would. */
   async refuseWhenInUse(): Promise<void> {
-    await refuseWhenInUse(this.membership.lun)
+    await refuseWhenInUse(this.#partitions)
   }
 
   async close(): Promise<void> {
@@ -97,13 +98,20 @@ export class OfflineMatrix {
 /** Renewal periods that a node of another host is watched for before it counts as silent. */
 const PATIENCE = 3
 
-/** As the method `nodes`, for a membership partition by itself. */
-export function nodesOn(membership: Lun): Promise<NodeSeen[]> {
+/** The membership partitions on some LUNs of a matrix. Throws MatrixError 'config' when they are no majority. */
+export function toolPartitions(luns: readonly OpenLun[]): Partitions {
+  const bearing = membershipLuns(luns)
+  const there = bearing.map(({ lun }) => lun)
+  return openPartitions(there, (bearing[0] as OpenLun).label.partitions, { clock: realClock, timings: defaultTimings })
+}
+
+/** As the method `nodes`, for membership partitions by themselves. */
+export function nodesOn(membership: Partitions): Promise<NodeSeen[]> {
   return watchNodes(membership, PATIENCE)
 }
 
-/** As the method `refuseWhenInUse`, for a membership partition by itself. */
-export async function refuseWhenInUse(membership: Lun): Promise<void> {
+/** As the method `refuseWhenInUse`, for membership partitions by themselves. */
+export async function refuseWhenInUse(membership: Partitions): Promise<void> {
   let nodes = await nodesOn(membership)
   const silent = nodes.filter(({ seen }) => seen === 'silent')
   if (silent.length > 0 && !nodes.some(isAlive)) {
@@ -122,12 +130,12 @@ function isAlive({ seen }: NodeSeen): boolean {
 }
 
 /** Watches for `renewals` renewal periods of the slowest node, or until every life is surely over or seen to move. */
-async function watchNodes(lun: Lun, renewals: number): Promise<NodeSeen[]> {
-  const look = new LeaseWatch({ lun, clock: realClock, timings: timingsFrom(1), log: toolLog })
+async function watchNodes(partitions: Partitions, renewals: number): Promise<NodeSeen[]> {
+  const look = new LeaseWatch({ partitions, clock: realClock, timings: timingsFrom(1), log: toolLog })
   const first = await look.scan()
   const undecided = first.filter((sector) => judge(sector) === undefined)
   const timings = timingsFrom(Math.max(1, ...undecided.map(({ ioTimeoutMs }) => ioTimeoutMs)))
-  const watch = new LeaseWatch({ lun, clock: realClock, timings, log: toolLog })
+  const watch = new LeaseWatch({ partitions, clock: realClock, timings, log: toolLog })
   const start = await watch.scan()
   const limitMs = undecided.length === 0 ? 0 : Math.min(renewals * timings.renewMs, timings.observedDeadMs)
   const begun = realClock.now()

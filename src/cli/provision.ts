@@ -9,39 +9,58 @@ import { randomUUID } from 'node:crypto'
 import { isName } from '../../config/index.ts'
 import { crc32c } from '../base/crc32c.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
+import { defaultTimings } from '../base/timings.ts'
 import { formatFilesystem, type PlanOptions, planFilesystem } from '../metadata/index.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realFiles } from '../platform/real/files.ts'
-import { type FilesystemRecord, formatLun, type Label, type Lun, openLun, readLabel } from '../san/index.ts'
+import { type FilesystemRecord, formatLun, type Label, type Lun, openLun, Partitions, readLabel } from '../san/index.ts'
 import { OfflineMatrix, refuseWhenInUse } from './offline-matrix.ts'
 
 export type NamedLun = { readonly name: string; readonly url: string }
 
 export type FormatMatrixOptions = {
   readonly matrixName: string
-  /** The first one bears the membership partition. */
+  /** The first one bears the membership partition, or the first three do. */
   readonly luns: readonly NamedLun[]
+  /** Membership partitions: of three, any one may be lost. */
+  readonly partitions?: 1 | 3
   /** Overwrite what is on them. */
   readonly force?: boolean
 }
 
 /** Begins a new matrix. Nothing is written unless all LUNs may be. Rejects with what `formatLun` rejects with, 'config', 'in-use'. */
-export async function formatMatrix({ matrixName, luns, force = false }: FormatMatrixOptions): Promise<Label[]> {
+export async function formatMatrix({
+  matrixName,
+  luns,
+  partitions = 1,
+  force = false,
+}: FormatMatrixOptions): Promise<Label[]> {
   checkNames([matrixName, ...luns.map(({ name }) => name)])
   checkDistinct(luns)
+  if (luns.length < partitions)
+    throw new MatrixError(
+      'config',
+      `${partitions} membership partitions need ${partitions} LUNs, there are ${luns.length}`,
+    )
   const matrixUuid = randomUUID()
   const labels = await withLuns(luns, async (opened) => {
-    for (const lun of opened) await refuseLiveMembership(lun)
+    await refuseLiveMembership(opened)
     const made: Label[] = []
-    // The membership LUN last: until it has its label there is no matrix.
+    // The membership LUNs last: until a majority has its label there is no matrix.
     for (const index of [...luns.keys()].reverse()) {
       const lunName = luns[index]!.name
-      const options = { matrixUuid, matrixName, lunUuid: randomUUID(), lunName, bearsMembership: index === 0 }
+      const options = {
+        matrixUuid,
+        matrixName,
+        lunUuid: randomUUID(),
+        lunName,
+        partitions: index < partitions ? partitions : (0 as const),
+      }
       made.unshift(await formatLun(opened[index]!, options, { force }))
     }
     return made
   })
-  const matrix = await OfflineMatrix.open([luns[0]!.url])
+  const matrix = await OfflineMatrix.open(luns.slice(0, partitions).map(({ url }) => url))
   try {
     await matrix.createDatabase({ matrixUuid, matrixName, luns: labels.map(entryOf), filesystems: [] })
   } finally {
@@ -51,8 +70,8 @@ export async function formatMatrix({ matrixName, luns, force = false }: FormatMa
 }
 
 export type AddLunsOptions = {
-  /** LUN with the membership partition of the matrix that gets the LUNs. */
-  readonly into: string
+  /** LUNs of the matrix that gets the new ones: a majority of those with its membership partitions. */
+  readonly into: readonly string[]
   readonly luns: readonly NamedLun[]
   readonly force?: boolean
 }
@@ -60,8 +79,8 @@ export type AddLunsOptions = {
 /** Adds LUNs to a matrix. Rejects as `formatMatrix`, and with 'exists' for a name the matrix has. */
 export async function addLuns({ into, luns, force = false }: AddLunsOptions): Promise<Label[]> {
   checkNames(luns.map(({ name }) => name))
-  checkDistinct([{ name: '', url: into }, ...luns])
-  const matrix = await OfflineMatrix.open([into])
+  checkDistinct([...into.map((url, index) => ({ name: `\0${index}`, url })), ...luns])
+  const matrix = await OfflineMatrix.open(into)
   try {
     const database = await matrix.readDatabase()
     const twin = luns.find(({ name }) => database.luns.some((lun) => lun.name === name))
@@ -72,11 +91,11 @@ export async function addLuns({ into, luns, force = false }: AddLunsOptions): Pr
       )
     await matrix.refuseWhenInUse()
     const labels = await withLuns(luns, async (opened) => {
-      for (const lun of opened) await refuseLiveMembership(lun)
+      await refuseLiveMembership(opened)
       const made: Label[] = []
       for (const [index, { name }] of luns.entries()) {
         const { matrixUuid, matrixName } = database
-        const options = { matrixUuid, matrixName, lunUuid: randomUUID(), lunName: name, bearsMembership: false }
+        const options = { matrixUuid, matrixName, lunUuid: randomUUID(), lunName: name, partitions: 0 as const }
         made.push(await formatLun(opened[index]!, options, { force }))
       }
       return made
@@ -184,14 +203,16 @@ async function withLuns<T>(luns: readonly NamedLun[], work: (opened: readonly Lu
   }
 }
 
-/** Not even `force` takes a membership partition away from nodes that run. */
-async function refuseLiveMembership(lun: Lun): Promise<void> {
-  try {
-    const { label } = await readLabel(lun)
-    if (!label.bearsMembership) return
-  } catch (error) {
-    if (isMatrixError(error, 'lun-unlabelled', 'lun-damaged', 'lun-foreign', 'format-version')) return
-    throw error
+/** Not even `force` takes a membership partition away from nodes that run; one alone of three is watched by itself. */
+async function refuseLiveMembership(luns: readonly Lun[]): Promise<void> {
+  for (const lun of luns) {
+    try {
+      const { label } = await readLabel(lun)
+      if (label.partitions === 0) continue
+    } catch (error) {
+      if (isMatrixError(error, 'lun-unlabelled', 'lun-damaged', 'lun-foreign', 'format-version')) continue
+      throw error
+    }
+    await refuseWhenInUse(new Partitions([lun], { clock: realClock, timings: defaultTimings }))
   }
-  await refuseWhenInUse(lun)
 }

@@ -26,7 +26,10 @@ import {
   type Lun,
   type MembershipDatabase,
   MembershipStore,
+  membershipLuns,
   type NodeLease,
+  openPartitions,
+  type Partitions,
   PseudoStorageDriver,
   readLabel,
   repairLabel,
@@ -46,8 +49,8 @@ export type NodeCoreOptions = {
   readonly timings: Timings
   /** Opened devices, in any order: their labels say what they are. */
   readonly luns: readonly Lun[]
-  /** Claims this node's lease on the LUN with the membership partition. */
-  claimLease(membershipLun: Lun, onEnd: (end: LeaseEnd) => void): Promise<NodeLease>
+  /** Claims this node's lease on the membership partitions. */
+  claimLease(partitions: Partitions, onEnd: (end: LeaseEnd) => void): Promise<NodeLease>
   /** In the configured order. */
   fenceAgents(lease: NodeLease, watch: LeaseWatch): readonly FenceAgent[]
   /** Where the next local image of a filesystem goes: a path where no file is, or ':memory:'. */
@@ -59,7 +62,7 @@ export type NodeCoreOptions = {
   readonly onHalt: (reason: string) => void
 }
 
-type LabelledLun = { readonly label: Label; readonly device: Lun }
+type LabelledLun = { readonly label: Label; readonly lun: Lun }
 
 export class NodeCore {
   readonly #options: NodeCoreOptions
@@ -76,13 +79,15 @@ export class NodeCore {
   /** Rejects with a MatrixError that says what is wrong: LUNs, labels, lease ('node-in-use'), network ('in-use'). */
   static async start(options: NodeCoreOptions): Promise<NodeCore> {
     const luns = await labelledLuns(options)
-    const membership = luns.find(({ label }) => label.bearsMembership) as LabelledLun
-    const watch = new LeaseWatch({ ...options, lun: membership.device })
+    const membership = membershipLuns(luns)
+    const there = membership.map(({ lun }) => lun)
+    const partitions = openPartitions(there, (membership[0] as LabelledLun).label.partitions, options)
+    const watch = new LeaseWatch({ ...options, partitions })
     watch.start()
     let core: NodeCore | undefined
     let early: LeaseEnd | undefined
     try {
-      const lease = await options.claimLease(membership.device, (end) => {
+      const lease = await options.claimLease(partitions, (end) => {
         early = end
         core?.leaseEnded(end)
       })
@@ -100,7 +105,7 @@ export class NodeCore {
   private constructor(
     options: NodeCoreOptions,
     luns: readonly LabelledLun[],
-    membership: LabelledLun,
+    membership: readonly LabelledLun[],
     lease: NodeLease,
     watch: LeaseWatch,
   ) {
@@ -110,9 +115,9 @@ export class NodeCore {
     this.#lease = lease
     this.#watch = watch
     this.#gates = new Map(
-      luns.map(({ label, device }) => [
+      luns.map(({ label, lun }) => [
         label.lunUuid,
-        new PseudoStorageDriver(device, { clock, lease, guardMs: timings.guardMs }),
+        new PseudoStorageDriver(lun, { clock, lease, guardMs: timings.guardMs }),
       ]),
     )
     this.timeline = new Timeline(clock, log)
@@ -120,9 +125,13 @@ export class NodeCore {
       ...options,
       self: { ...self, incarnation: lease.life.incarnation },
       peers: options.nodes.filter((node) => node.slot !== self.slot),
-      matrixUuid: membership.label.matrixUuid,
+      matrixUuid: (luns[0] as LabelledLun).label.matrixUuid,
     })
-    const store = new MembershipStore(this.#gate(membership.label.lunUuid), log)
+    const gated = membership.map(({ label }) => this.#gate(label.lunUuid))
+    const store = new MembershipStore(
+      openPartitions(gated, (membership[0] as LabelledLun).label.partitions, options),
+      log,
+    )
     this.#database = store
     this.#members = new Members({
       mesh: this.#cluster.mesh,
@@ -175,8 +184,8 @@ export class NodeCore {
 
   async #open(): Promise<void> {
     const { log } = this.#options
-    for (const { label, device } of this.#luns) {
-      const read = await readLabel(device, label.matrixUuid)
+    for (const { label, lun } of this.#luns) {
+      const read = await readLabel(lun, label.matrixUuid)
       if (read.damaged.length === 0) continue
       log.warn({ lun: label.lunName, copies: read.damaged }, 'a copy of the label was damaged and is repaired')
       await repairLabel(this.#gate(label.lunUuid), read)
@@ -312,7 +321,7 @@ export class NodeCore {
 /** How often `ready` looks, ms. */
 const READY_POLL_MS = 20
 
-/** Reads every LUN's label; one of them bears the membership partition, and all belong to the configured matrix. */
+/** Reads every LUN's label: all belong to the configured matrix. */
 async function labelledLuns({ luns, matrixName, clock, timings }: NodeCoreOptions): Promise<readonly LabelledLun[]> {
   const out: LabelledLun[] = []
   for (const device of luns) {
@@ -328,22 +337,15 @@ async function labelledLuns({ luns, matrixName, clock, timings }: NodeCoreOption
     if (other)
       throw new MatrixError(
         'lun-foreign',
-        `${device.identity} and ${other.device.identity} belong to two different matrices named "${matrixName}"`,
+        `${device.identity} and ${other.lun.identity} belong to two different matrices named "${matrixName}"`,
       )
     const twin = out.find((lun) => lun.label.lunUuid === label.lunUuid)
     if (twin)
       throw new MatrixError(
         'config',
-        `${device.identity} and ${twin.device.identity} are the same LUN "${label.lunName}": name it once`,
+        `${device.identity} and ${twin.lun.identity} are the same LUN "${label.lunName}": name it once`,
       )
-    out.push({ label, device })
-  }
-  const bearing = out.filter(({ label }) => label.bearsMembership)
-  if (bearing.length !== 1) {
-    throw new MatrixError(
-      'config',
-      `${bearing.length} of the configured LUNs bear a membership partition; exactly one must (matrix lun show tells which)`,
-    )
+    out.push({ label, lun: device })
   }
   return out
 }

@@ -55,10 +55,11 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
     log,
     timings,
     luns: [...urls.keys()],
-    claimLease: (lun, onEnd) =>
+    claimLease: (partitions, onEnd) =>
       startLeaseThread({
         threads: realThreads,
-        lunUrl: urls.get(lun) as string,
+        lunUrls: partitions.luns.flatMap((lun) => urls.get(lun) ?? []),
+        partitions: partitions.luns.length,
         owner: {
           slot: node.slot,
           nodeName: node.name,

@@ -1,8 +1,11 @@
 /**
  * The membership database: what the matrix knows about itself independent of any node (SAN generation, LUN names,
- * filesystems, seals). Kept on the membership partition in two alternating copies; written only by the administrator.
+ * filesystems, seals). Kept on the membership partitions in two alternating copies each; written only by the administrator.
  */
+import * as v from 'valibot'
 import type { Incarnation, Lsn, Slot } from '../base/ids.ts'
+import { isUuid } from '../base/layout.ts'
+import { MAX_SLOTS } from '../base/limits.ts'
 
 /** Where a dead incarnation's journal ended. A frame of it at or beyond `lsn` never counts, however valid. */
 export type Seal = { readonly slot: Slot; readonly incarnation: Incarnation; readonly lsn: Lsn }
@@ -31,8 +34,67 @@ export type FilesystemRecord = {
 export type MembershipDatabase = {
   readonly matrixUuid: string
   readonly matrixName: string
+  /** Term of the SAN locks under which it was written; 0 before the first administrator, and by tools. */
+  readonly term: number
   /** SAN generation: raised by every write of the database. */
   readonly generation: number
   readonly luns: readonly { readonly uuid: string; readonly name: string; readonly size: number }[]
   readonly filesystems: readonly FilesystemRecord[]
+}
+
+/** Filesystems and LUNs of one matrix, and seals of one filesystem: bound the database well below its copy's size. */
+const MAX_ENTRIES = 256
+const MAX_SEALS = 4096
+
+const natural = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const positive = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
+const uuid = v.pipe(v.string(), v.check(isUuid, 'is no UUID'))
+const name = v.pipe(v.string(), v.minLength(1), v.maxLength(64))
+
+const filesystem = v.strictObject({
+  name,
+  uuid,
+  fsid: v.pipe(positive, v.maxValue(2 ** 32 - 1)),
+  luns: v.pipe(v.array(uuid), v.minLength(1), v.maxLength(MAX_ENTRIES)),
+  slots: v.pipe(positive, v.maxValue(MAX_SLOTS)),
+  journalBytes: positive,
+  checkpointBytes: positive,
+  groupBlocks: positive,
+  seals: v.pipe(
+    v.array(v.strictObject({ slot: v.pipe(natural, v.maxValue(MAX_SLOTS - 1)), incarnation: positive, lsn: natural })),
+    v.maxLength(MAX_SEALS),
+  ),
+  error: v.optional(v.string()),
+})
+
+const database = v.strictObject({
+  matrixUuid: uuid,
+  matrixName: name,
+  term: v.optional(natural, 0),
+  generation: positive,
+  luns: v.pipe(v.array(v.strictObject({ uuid, name, size: positive })), v.maxLength(MAX_ENTRIES)),
+  filesystems: v.pipe(v.array(filesystem), v.maxLength(MAX_ENTRIES)),
+})
+
+/** `value` as a database; or what is wrong with it, naming the place. */
+export function parseDatabase(value: unknown): MembershipDatabase | string {
+  const result = v.safeParse(database, value)
+  if (!result.success) {
+    const issue = result.issues[0]
+    return `${v.getDotPath(issue) ?? 'the whole'}: ${issue.message}`
+  }
+  return contradictionIn(result.output as MembershipDatabase) ?? (result.output as MembershipDatabase)
+}
+
+function contradictionIn({ luns, filesystems }: MembershipDatabase): string | undefined {
+  const known = new Set(luns.map((lun) => lun.uuid))
+  if (known.size < luns.length) return 'luns: a UUID twice'
+  if (new Set(luns.map((lun) => lun.name)).size < luns.length) return 'luns: a name twice'
+  if (new Set(filesystems.map((fs) => fs.name)).size < filesystems.length) return 'filesystems: a name twice'
+  if (new Set(filesystems.map((fs) => fs.fsid)).size < filesystems.length) return 'filesystems: an fsid twice'
+  for (const fs of filesystems) {
+    const stranger = fs.luns.find((lun) => !known.has(lun))
+    if (stranger) return `filesystems.${fs.name}: unknown LUN ${stranger}`
+  }
+  return undefined
 }

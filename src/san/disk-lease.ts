@@ -1,5 +1,5 @@
 /**
- * The disk lease of a node: its right to use the LUNs, a sector on the membership partition that only it writes and keeps writing
+ * The disk lease of a node: its right to use the LUNs, a sector on each membership partition that only it writes and keeps writing
  * (R26). Whoever sees it unchanged for long enough knows that its owner can no longer write (lease-watch.ts, base/timings.ts).
  *
  * It is claimed by the rules of lease-claim.ts, then renewed every `renewMs`.
@@ -7,8 +7,8 @@
  * Invariants
  *   1. goodUntil = time at which the last successful renewal was *issued* + leaseMs. One that completes after the lease
  *      is over does not count: a lease that is over never returns.
- *   2. Before every write the sector is read: if it holds a claim of another process, the lease is lost.
- *   3. Before every renewal the fence requests are read: a request against this life ends it, with one exception (`#isAsked`).
+ *   2. Before every write the sector is read: if any copy met holds a claim of another process, the lease is lost.
+ *   3. Before every renewal the fence requests are read: any copy met of a request against this life ends it, with one exception (`#isAsked`).
  *   4. Incarnations of a slot only grow, and none is used twice.
  *   5. `clean` is written last of all, after the gate: then nothing of this incarnation can reach a LUN any more.
  *   6. Right before every write of an own sector the deadline is looked at: this host may have stood still since it was read.
@@ -21,7 +21,7 @@ import type { Incarnation, Slot } from '../base/ids.ts'
 import { MAX_SLOTS, SECTOR_SIZE } from '../base/limits.ts'
 import type { Timer } from '../platform/clock.ts'
 import { type Claim, type ClaimOptions, claimSector } from './lease-claim.ts'
-import { decodeFenceRequest, type LeaseState, type Life } from './lease-sector.ts'
+import { decodeFenceRequest, type LeaseState, type Life, sectorOf } from './lease-sector.ts'
 import { FENCE_OFFSET } from './lun-layout.ts'
 import { OwnSectors } from './own-sectors.ts'
 import type { Lease } from './psd.ts'
@@ -46,7 +46,7 @@ export interface NodeLease extends Lease {
   release(): Promise<void>
 }
 
-/** The LUN is the one with the membership partition, not behind the fence gate: the gate depends on the lease. */
+/** The partitions are not behind the fence gate: the gate depends on the lease. */
 export type DiskLeaseOptions = ClaimOptions & {
   /** Called once, when the lease is over for whatever reason; nothing may be written or served from then on. */
   readonly onEnd: (end: LeaseEnd) => void
@@ -87,7 +87,7 @@ export class DiskLease implements NodeLease {
   private constructor(options: DiskLeaseOptions) {
     assert(options.owner.slot >= 0 && options.owner.slot < MAX_SLOTS, `no slot ${options.owner.slot}`)
     this.#options = options
-    this.#sectors = new OwnSectors(options.lun, options.owner, options.timings)
+    this.#sectors = new OwnSectors(options.partitions, options.owner, options.timings)
   }
 
   get life(): Life {
@@ -232,28 +232,29 @@ export class DiskLease implements NodeLease {
     const { owner, log } = this.#options
     const found = await this.#sectors.read().catch((error) => {
       if (!isMatrixError(error, 'lun-damaged')) throw error
-      return undefined
+      return []
     })
-    if (found?.nonce === owner.nonce) return
-    if (!found || found.incarnation < this.#incarnation) {
+    const taker = found.find(({ nonce, incarnation }) => nonce !== owner.nonce && incarnation >= this.#incarnation)
+    if (!taker) {
+      if (found[0]?.nonce === owner.nonce) return
       log.warn(
-        { slot: owner.slot, found: found?.incarnation },
+        { slot: owner.slot, found: found[0]?.incarnation },
         'the own lease sector was changed or damaged, writing it again',
       )
       return
     }
-    const reason = `slot ${owner.slot} was taken by process ${found.process.pid} on host ${found.hostName}`
+    const reason = `slot ${owner.slot} was taken by process ${taker.process.pid} on host ${taker.hostName}`
     this.#finish({ kind: 'lost', reason })
     throw new MatrixError('fenced', reason)
   }
 
   async #checkFenceRequests(): Promise<void> {
-    const region = Buffer.alloc(MAX_SLOTS * SECTOR_SIZE)
-    await this.#options.lun.read(FENCE_OFFSET, region)
-    for (let slot = 0; slot < MAX_SLOTS && !this.#end; slot++) {
-      const sector = region.subarray(slot * SECTOR_SIZE, (slot + 1) * SECTOR_SIZE)
-      if (slot === this.#options.owner.slot || sector.readUInt32LE(0) === 0) continue
-      if (this.#isAsked(slot, sector)) return
+    for (const region of await this.#options.partitions.read(FENCE_OFFSET, MAX_SLOTS * SECTOR_SIZE)) {
+      for (let slot = 0; slot < MAX_SLOTS && !this.#end; slot++) {
+        const sector = sectorOf(slot, region)
+        if (slot === this.#options.owner.slot || sector.readUInt32LE(0) === 0) continue
+        if (this.#isAsked(slot, sector)) return
+      }
     }
   }
 

@@ -27,14 +27,16 @@ export const labelLayout = defineLayout([
   { name: 'lunUuid', type: 'uuid', meaning: 'of the LUN; never used again' },
   { name: 'size', type: 'u53', meaning: 'of the LUN when it was labelled, bytes' },
   { name: 'revision', type: 'u32', meaning: 'counts the writings of the label; the higher copy wins' },
-  { name: 'flags', type: 'u32', meaning: 'bit 0: bears a membership partition' },
+  {
+    name: 'partitions',
+    type: 'u32',
+    meaning: 'membership partitions of the matrix when the LUN bears one: 1 or 3; else 0',
+  },
   { name: 'matrixName', type: 'utf8', size: NAME_BYTES, meaning: 'name of the matrix' },
   { name: 'lunName', type: 'utf8', size: NAME_BYTES, meaning: 'matrix-wide name of the LUN' },
 ])
 
 type LabelRecord = ReturnType<typeof labelLayout.decode>
-
-const MEMBERSHIP_FLAG = 1
 
 export type Label = {
   readonly matrixUuid: string
@@ -44,7 +46,8 @@ export type Label = {
   readonly lunName: string
   /** Bytes of the LUN when it was labelled. */
   readonly size: number
-  readonly bearsMembership: boolean
+  /** How many membership partitions the matrix has, when this LUN bears one of them; else 0. */
+  readonly partitions: 0 | 1 | 3
   readonly revision: number
 }
 
@@ -58,7 +61,7 @@ export type LabelOptions = {
   readonly matrixName: string
   readonly lunUuid: string
   readonly lunName: string
-  readonly bearsMembership: boolean
+  readonly partitions: Label['partitions']
 }
 
 /**
@@ -142,14 +145,14 @@ async function readCopy(lun: Lun, offset: number): Promise<Copy> {
   if (found.body.length < labelLayout.size) return { kind: 'damaged', why: 'shorter than a label' }
   const record = labelLayout.decode(found.body)
   const why = judge(record)
-  return why ? { kind: 'damaged', why } : { kind: 'ok', label: fromRecord(record) }
+  return why ? { kind: 'damaged', why } : { kind: 'ok', label: record as Label }
 }
 
 /** What is impossible in a label whose checksum is right; undefined when nothing is. */
 function judge(record: LabelRecord): string | undefined {
   if (record.size < MIN_LUN_SIZE) return `impossible size ${record.size}`
   if (record.lunName === '' || record.matrixName === '') return 'a name is empty'
-  if (record.flags > MEMBERSHIP_FLAG) return `unknown flags ${record.flags}`
+  if (![0, 1, 3].includes(record.partitions)) return `${record.partitions} membership partitions`
   return undefined
 }
 
@@ -158,13 +161,9 @@ function secondOffset(lun: Lun, first: Copy): number {
 }
 
 async function writeCopy(lun: Lun, copy: LabelCopy, label: Label): Promise<void> {
-  const body = labelLayout.encode({ ...label, flags: label.bearsMembership ? MEMBERSHIP_FLAG : 0 })
+  const body = labelLayout.encode(label)
   const offset = copy === 'A' ? LABEL_A_OFFSET : labelBOffset(label.size)
   await lun.write(offset, [seal(labelFormat, body, SECTOR_SIZE)], { purpose: 'label', durable: true })
-}
-
-function fromRecord({ flags, ...rest }: LabelRecord): Label {
-  return { ...rest, bearsMembership: (flags & MEMBERSHIP_FLAG) !== 0 }
 }
 
 function revisionOf(copy: Copy): number {

@@ -21,16 +21,16 @@ import type { Timings } from '../base/timings.ts'
 import { type Clock, sleep } from '../platform/clock.ts'
 import type { Processes, ProcessIdentity } from '../platform/files.ts'
 import type { Log } from '../platform/log.ts'
-import { type LeaseSector, tryDecodeLease } from './lease-sector.ts'
-import type { Lun } from './lun.ts'
+import { type LeaseSector, newestRecord } from './lease-sector.ts'
 import { LEASE_OFFSET } from './lun-layout.ts'
 import type { LeaseOwner, OwnSectors } from './own-sectors.ts'
+import type { Partitions } from './partitions.ts'
 
 /** Attempts of a claim whose I/O was too slow to be sure, before it is given up. */
 const MAX_CLAIM_ATTEMPTS = 5
 
 export type ClaimOptions = {
-  readonly lun: Lun
+  readonly partitions: Partitions
   readonly clock: Clock
   readonly processes: Pick<Processes, 'state'>
   readonly timings: Timings
@@ -43,7 +43,7 @@ export type Claim = { readonly incarnation: Incarnation; readonly issuedAt: numb
 
 /** Rejects with MatrixError 'node-in-use', 'in-use' (the slot is another node's), 'config', 'lun-damaged', 'format-version', 'timeout', 'lun-io'. */
 export async function claimSector(sectors: OwnSectors, options: ClaimOptions): Promise<Claim> {
-  const { lun, clock, timings, owner, log } = options
+  const { partitions, clock, timings, owner, log } = options
   const settleMs = timings.ioTimeoutMs
   checkOwner(owner)
   await checkNeighbours(options)
@@ -59,11 +59,14 @@ export async function claimSector(sectors: OwnSectors, options: ClaimOptions): P
     }
     await sleep(clock, settleMs)
     const settled = await sectors.read()
-    if (settled?.nonce !== owner.nonce || settled.incarnation !== incarnation) throw inUse(owner, settled)
+    const isOurs = (sector: LeaseSector) => sector.nonce === owner.nonce && sector.incarnation === incarnation
+    // an older record on a partition that missed our write is nobody's claim
+    const others = settled.filter((sector) => !isOurs(sector) && sector.incarnation >= incarnation)
+    if (others.length > 0 || !settled.some(isOurs)) throw inUse(owner, others[0])
     if (clock.now() < issuedAt + timings.leaseMs) return { incarnation, issuedAt }
     log.warn({ slot: owner.slot, attempt }, 'this host stood still while it claimed the disk lease, starting over')
   }
-  throw new MatrixError('timeout', `the LUN ${lun.identity} is too slow to claim a disk lease on it`)
+  throw new MatrixError('timeout', `${partitions.identity}: too slow to claim a disk lease there`)
 }
 
 function checkOwner({ nodeName, address }: LeaseOwner): void {
@@ -79,11 +82,10 @@ function checkOwner({ nodeName, address }: LeaseOwner): void {
  * A node has one slot, and all nodes of a matrix reckon with one base of timings: a sector that is in use, or whose owner did not
  * leave cleanly, with another one is refused.
  */
-async function checkNeighbours({ lun, timings, owner, log }: ClaimOptions): Promise<void> {
-  const region = Buffer.alloc(MAX_SLOTS * SECTOR_SIZE)
-  await lun.read(LEASE_OFFSET, region)
+async function checkNeighbours({ partitions, timings, owner, log }: ClaimOptions): Promise<void> {
+  const regions = await partitions.read(LEASE_OFFSET, MAX_SLOTS * SECTOR_SIZE)
   for (let slot = 0; slot < MAX_SLOTS; slot++) {
-    const sector = tryDecodeLease(slot, region.subarray(slot * SECTOR_SIZE, (slot + 1) * SECTOR_SIZE), log)
+    const sector = newestRecord(slot, regions, log)
     if (!sector) continue
     if (slot !== owner.slot && sector.nodeName === owner.nodeName) {
       throw new MatrixError(
@@ -105,7 +107,7 @@ async function awaitFormerOwner(
   { clock, timings, processes, owner, log }: ClaimOptions,
 ): Promise<{ former: LeaseSector | undefined; readAt: number }> {
   const firstReadAt = clock.now()
-  const former = await sectors.read()
+  const [former] = await sectors.read()
   const seenAt = clock.now()
   if (!former) return { former, readAt: firstReadAt }
   if (former.nodeName !== owner.nodeName) {
@@ -125,7 +127,7 @@ async function awaitFormerOwner(
   for (;;) {
     await sleep(clock, timings.renewMs)
     const readAt = clock.now()
-    if (!sameWriting(former, await sectors.read())) throw inUse(owner, former)
+    if (!sameWriting(former, (await sectors.read())[0])) throw inUse(owner, former)
     if (readAt - seenAt >= timings.observedDeadMs) return { former, readAt }
   }
 }

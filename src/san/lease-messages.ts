@@ -8,7 +8,10 @@ import type { Life } from './lease-sector.ts'
 import type { LeaseOwner } from './own-sectors.ts'
 
 export type LeaseThreadData = {
-  readonly lunUrl: string
+  /** Of the LUNs with the membership partitions. */
+  readonly lunUrls: readonly string[]
+  /** How many partitions the matrix has: one of three may be missing. */
+  readonly partitions: number
   readonly owner: LeaseOwner
   readonly timings: Timings
   /** One double: `goodUntil()` in milliseconds of the monotonic clock that all threads of a process share. */

@@ -1,9 +1,9 @@
 /**
- * The two sectors that a slot writes on the membership partition: its lease, and whom it asks to die. A lease record fits into
+ * The two sectors that a slot writes on each membership partition: its lease, and whom it asks to die. A lease record fits into
  * 512 bytes, which every device writes atomically, so it is never torn. A long fence request may be: a torn one asks nothing,
  * and whoever wrote it has not been told yet that it stands.
  */
-import { MatrixError } from '../base/errors.ts'
+import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Incarnation, Slot } from '../base/ids.ts'
 import { defineLayout, isUuid, type SealFormat, seal, unseal } from '../base/layout.ts'
 import { MAX_SLOTS, SECTOR_SIZE } from '../base/limits.ts'
@@ -96,8 +96,39 @@ export function decodeLease(slot: Slot, sector: Buffer): LeaseSector | undefined
   return { ...rest, state, process: { bootId, pid, startTime }, address: { host, port } }
 }
 
-/** As `decodeLease`, but damage is logged, and counts as no record. */
-export function tryDecodeLease(slot: Slot, sector: Buffer, log: Log): LeaseSector | undefined {
+/** The records in several copies of one sector. Rejects with the first copy's fault when none holds a record and one is damaged; 'format-version' in any. */
+export function decodeCopies<T>(copies: readonly Buffer[], decode: (copy: Buffer) => T | undefined): T[] {
+  const records: T[] = []
+  let fault: unknown
+  for (const copy of copies) {
+    try {
+      const record = decode(copy)
+      if (record) records.push(record)
+    } catch (error) {
+      if (!isMatrixError(error, 'lun-damaged')) throw error
+      fault ??= error
+    }
+  }
+  if (records.length === 0 && fault) throw fault
+  return records
+}
+
+/** Order of copies of one slot's record. */
+export function newestFirst(a: LeaseSector, b: LeaseSector): number {
+  return b.incarnation - a.incarnation || b.counter - a.counter
+}
+
+/** Slot's newest record in copies of the region of all lease sectors; damaged copies are logged, and count as none. */
+export function newestRecord(slot: Slot, regions: readonly Buffer[], log: Log): LeaseSector | undefined {
+  return regions.flatMap((region) => tryDecodeLease(slot, sectorOf(slot, region), log) ?? []).sort(newestFirst)[0]
+}
+
+/** Slot's part of a region with a sector per slot. */
+export function sectorOf(slot: Slot, region: Buffer): Buffer {
+  return region.subarray(slot * SECTOR_SIZE, (slot + 1) * SECTOR_SIZE)
+}
+
+function tryDecodeLease(slot: Slot, sector: Buffer, log: Log): LeaseSector | undefined {
   try {
     return decodeLease(slot, sector)
   } catch (error) {

@@ -15,8 +15,10 @@ import type { LeaseOwner } from './own-sectors.ts'
 
 export type LeaseThreadOptions = {
   readonly threads: Threads
-  /** Of the LUN with the membership partition; the thread opens it by itself. */
-  readonly lunUrl: string
+  /** Of the LUNs with the membership partitions; the thread opens them by itself. */
+  readonly lunUrls: readonly string[]
+  /** How many the matrix has: one of three may be missing. */
+  readonly partitions: number
   readonly owner: LeaseOwner
   readonly timings: Timings
   readonly log: Log
@@ -47,7 +49,7 @@ class LeaseThread implements NodeLease {
   #exitedBecause: string | undefined
 
   constructor(options: LeaseThreadOptions) {
-    const { threads, lunUrl, owner, timings } = options
+    const { threads, lunUrls, partitions, owner, timings } = options
     this.#options = options
     this.#life = { slot: owner.slot, incarnation: 0 }
     const shared = new SharedArrayBuffer(Float64Array.BYTES_PER_ELEMENT)
@@ -56,7 +58,7 @@ class LeaseThread implements NodeLease {
     this.claimed = new Promise((resolve, reject) => {
       this.#claimWaiting = { resolve, reject }
     })
-    const data: LeaseThreadData = { lunUrl, owner, timings, deadline: shared }
+    const data: LeaseThreadData = { lunUrls, partitions, owner, timings, deadline: shared }
     this.#thread = threads.start(workerEntry(), data)
     this.#thread.onMessage = (message) => this.#receive(message as FromLeaseThread)
     this.#thread.onExit = (reason) => this.#exited(reason)

@@ -1,6 +1,7 @@
 /**
- * The observer of all disk leases (the Shared Disk Monitor Probe's disk half, R25, R26): reads every lease sector once per renewal
- * period and remembers since when, by its own clock, each has stood still. No time of another machine is ever looked at.
+ * The observer of all disk leases (the Shared Disk Monitor Probe's disk half, R25, R26): reads every lease sector on a majority of the
+ * partitions once per renewal period and remembers since when, by its own clock, the newest record of each has stood still. No time of
+ * another machine is ever looked at.
  *
  * A life is certainly dead when its sector has been seen unchanged for `observedDeadMs` from the *end* of the read that saw
  * the last change to the *begin* of the latest read: whatever phase the watching began in, its lease is over and its I/O with
@@ -12,23 +13,19 @@ import { MAX_SLOTS, SECTOR_SIZE } from '../base/limits.ts'
 import type { Timings } from '../base/timings.ts'
 import type { Clock, Timer } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
-import { type LeaseSector, type Life, tryDecodeLease } from './lease-sector.ts'
-import type { Lun } from './lun.ts'
+import { type LeaseSector, type Life, newestFirst, newestRecord } from './lease-sector.ts'
 import { LEASE_OFFSET } from './lun-layout.ts'
-
-/** Bytes of a sector that are compared: a lease record fits into them. */
-const RECORD_BYTES = 512
+import type { Partitions } from './partitions.ts'
 
 export type LeaseWatchOptions = {
-  readonly lun: Lun
+  readonly partitions: Partitions
   readonly clock: Clock
   readonly timings: Timings
   readonly log: Log
 }
 
 type Watched = {
-  readonly bytes: Buffer
-  /** The latest record that could be read: damage is a change, but does not make the life unknown. */
+  /** The newest record that could be read: older copies of it, and damage, tell nothing. */
   readonly sector: LeaseSector
   /** End of the read that saw the last change, own clock, ms. */
   readonly changedAt: number
@@ -92,22 +89,22 @@ export class LeaseWatch {
   }
 
   async #readOnce(): Promise<void> {
-    const { lun, clock } = this.#options
-    const region = Buffer.alloc(MAX_SLOTS * SECTOR_SIZE)
+    const { partitions, clock, log } = this.#options
     const begunAt = clock.now()
-    await lun.read(LEASE_OFFSET, region)
+    const regions = await partitions.read(LEASE_OFFSET, MAX_SLOTS * SECTOR_SIZE)
     const endedAt = clock.now()
     for (let slot = 0; slot < MAX_SLOTS; slot++) {
-      this.#compare(slot, region.subarray(slot * SECTOR_SIZE, (slot + 1) * SECTOR_SIZE), endedAt)
+      const former = this.#watched.get(slot)
+      const sector = newestRecord(slot, regions, log)
+      if (sector && (!former || isChange(former.sector, sector)))
+        this.#watched.set(slot, { sector, changedAt: endedAt })
     }
     this.#readAt = begunAt
   }
+}
 
-  #compare(slot: Slot, bytes: Buffer, changedAt: number): void {
-    const former = this.#watched.get(slot)
-    const record = bytes.subarray(0, RECORD_BYTES)
-    if (former ? former.bytes.equals(record) : record.readUInt32LE(0) === 0) return
-    const sector = tryDecodeLease(slot, bytes, this.#options.log) ?? former?.sector
-    if (sector) this.#watched.set(slot, { bytes: Buffer.from(record), sector, changedAt })
-  }
+/** Rivals for a slot write records of one incarnation: every one of them is a sign of life. */
+function isChange(former: LeaseSector, found: LeaseSector): boolean {
+  const isRival = former.incarnation === found.incarnation && former.nonce !== found.nonce
+  return isRival || newestFirst(former, found) > 0
 }

@@ -11,9 +11,10 @@ import { realFiles } from '../platform/real/files.ts'
 import { realProcesses } from '../platform/real/processes.ts'
 import { DiskLease } from './disk-lease.ts'
 import type { FromLeaseThread, LeaseCommand, LeaseThreadData, ToLeaseThread } from './lease-messages.ts'
+import { openPartitions } from './membership-luns.ts'
 import { openLun } from './open-lun.ts'
 
-const { lunUrl, owner, timings, deadline } = workerData as LeaseThreadData
+const { lunUrls, partitions, owner, timings, deadline } = workerData as LeaseThreadData
 const shared = new Float64Array(deadline)
 
 function say(message: FromLeaseThread): void {
@@ -56,7 +57,10 @@ function run(lease: DiskLease, command: LeaseCommand): Promise<void> {
 
 try {
   const lease = await DiskLease.claim({
-    lun: await openLun(lunUrl, realFiles),
+    partitions: openPartitions(await Promise.all(lunUrls.map((url) => openLun(url, realFiles))), partitions, {
+      clock: realClock,
+      timings,
+    }),
     clock: realClock,
     processes: realProcesses,
     timings,

@@ -1,19 +1,21 @@
-/** The two sectors of one slot as their owner reads and writes them; the only writer of both (lun-layout.ts). */
+/** The two sectors of one slot as their owner reads and writes them on the membership partitions; the only writer of both (lun-layout.ts). */
 import type { Incarnation, Slot } from '../base/ids.ts'
 import { SECTOR_SIZE } from '../base/limits.ts'
 import type { Timings } from '../base/timings.ts'
 import type { ProcessIdentity } from '../platform/files.ts'
 import type { PeerAddress } from '../platform/transport.ts'
 import {
+  decodeCopies,
   decodeLease,
   encodeFenceRequest,
   encodeLease,
   type LeaseSector,
   type LeaseState,
   type Life,
+  newestFirst,
 } from './lease-sector.ts'
-import type { Lun } from './lun.ts'
 import { fenceOffset, leaseOffset } from './lun-layout.ts'
+import type { Partitions } from './partitions.ts'
 
 /** Who claims a lease. */
 export type LeaseOwner = {
@@ -27,22 +29,22 @@ export type LeaseOwner = {
 }
 
 export class OwnSectors {
-  readonly #lun: Lun
+  readonly #partitions: Partitions
   readonly #owner: LeaseOwner
   readonly #timings: Timings
   #counter = 0
 
-  constructor(lun: Lun, owner: LeaseOwner, timings: Timings) {
-    this.#lun = lun
+  constructor(partitions: Partitions, owner: LeaseOwner, timings: Timings) {
+    this.#partitions = partitions
     this.#owner = owner
     this.#timings = timings
   }
 
-  /** As `decodeLease`. */
-  async read(): Promise<LeaseSector | undefined> {
-    const sector = Buffer.alloc(SECTOR_SIZE)
-    await this.#lun.read(leaseOffset(this.#owner.slot), sector)
-    return decodeLease(this.#owner.slot, sector)
+  /** The lease records that a majority of the partitions holds, the newest first; none when it was never written. Rejects as `decodeLease` does when no copy is sound. */
+  async read(): Promise<readonly LeaseSector[]> {
+    const { slot } = this.#owner
+    const copies = await this.#partitions.read(leaseOffset(slot), SECTOR_SIZE)
+    return decodeCopies(copies, (copy) => decodeLease(slot, copy)).sort(newestFirst)
   }
 
   /** Writes the lease record, with a counter that was never used before; durable when it resolves. */
@@ -57,14 +59,14 @@ export class OwnSectors {
       counter,
       ioTimeoutMs: this.#timings.ioTimeoutMs,
     }
-    await this.#lun.write(leaseOffset(slot), [encodeLease(record)], { purpose: 'lease', durable: true })
+    await this.#partitions.write(leaseOffset(slot), encodeLease(record), 'lease')
   }
 
   /** Replaces the standing fence request; durable when it resolves. */
   async writeFenceRequest(incarnation: Incarnation, victims: readonly Life[]): Promise<void> {
     const { slot } = this.#owner
     const request = encodeFenceRequest({ slot, incarnation, victims })
-    await this.#lun.write(fenceOffset(slot), [request], { purpose: 'lease', durable: true })
+    await this.#partitions.write(fenceOffset(slot), request, 'lease')
   }
 }
 

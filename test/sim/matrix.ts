@@ -11,7 +11,14 @@ import { NodeCore } from '../../src/node/core.ts'
 import { type Log, silentLog } from '../../src/platform/index.ts'
 import type { Mount } from '../../src/recovery/index.ts'
 import { checkImage, type Finding } from '../../src/recovery/index.ts'
-import { type FilesystemRecord, formatLun, KillAgent, LeaseAgent, MembershipStore } from '../../src/san/index.ts'
+import {
+  type FilesystemRecord,
+  formatLun,
+  KillAgent,
+  LeaseAgent,
+  MembershipStore,
+  Partitions,
+} from '../../src/san/index.ts'
 import { SimDisk, SimLun } from './lun.ts'
 import { SimNetwork } from './network.ts'
 import { SimProcessTable } from './processes.ts'
@@ -29,6 +36,8 @@ export type SimMatrixOptions = {
   readonly fencing: readonly ('kill' | 'lease')[]
   /** Small ones make readers fall behind, and checkpoints frequent. */
   readonly journalBytes: number
+  /** Membership partitions: 1 (the default) or 3, each on a disk of its own. */
+  readonly partitions?: 1 | 3
   readonly log?: (node: string) => Log
 }
 
@@ -66,11 +75,20 @@ export class SimMatrix {
     this.world = world
     this.options = options
     const disk = (name: string) => new SimDisk(world, LUN_BYTES, { name, ioLifeMs: this.timings.ioLifeMs })
-    this.disks = [disk('lun1'), disk('lun2')]
+    this.disks = Array.from({ length: this.partitions === 3 ? 3 : 2 }, (_, i) => disk(`lun${i + 1}`))
     this.writes = new WriteOracle(world, this.timings)
     for (const each of this.disks) this.writes.watch(each)
     this.network = new SimNetwork(world, { breakAfterMs: 4 * IO_TIMEOUT_MS, connectTimeoutMs: IO_TIMEOUT_MS })
     this.nodes = Array.from({ length: options.nodes }, (_, slot) => new SimNode(slot))
+  }
+
+  get partitions(): 1 | 3 {
+    return this.options.partitions ?? 1
+  }
+
+  #partitions(host: SimHost): Partitions {
+    const luns = this.disks.slice(0, this.partitions).map((each) => new SimLun(each, host))
+    return new Partitions(luns, { clock: host.clock, timings: this.timings })
   }
 
   /** Every node serves, all in one view. */
@@ -106,7 +124,7 @@ export class SimMatrix {
           matrixName: 'sim',
           lunUuid: prng.uuid(),
           lunName: `lun${i + 1}`,
-          bearsMembership: i === 0,
+          partitions: i < this.partitions ? this.partitions : 0,
         }),
       )
     }
@@ -123,7 +141,7 @@ export class SimMatrix {
       seals: [],
     }
     await formatFilesystem(luns, record, { now: host.clock.wall() })
-    await new MembershipStore(luns[0] as SimLun, silentLog).create({
+    await new MembershipStore(this.#partitions(host), silentLog).create({
       matrixUuid,
       matrixName: 'sim',
       luns: labels.map((label) => ({ uuid: label.lunUuid, name: label.lunName, size: label.size })),
@@ -156,7 +174,7 @@ export class SimMatrix {
       claimLease: async (_lun, onEnd) => {
         const thread = host.thread()
         const lease = await ThreadLease.claim(host, thread, onEnd, {
-          lun: new SimLun(this.disks[0] as SimDisk, thread),
+          partitions: this.#partitions(thread),
           clock: thread.clock,
           processes,
           timings,

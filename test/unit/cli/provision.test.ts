@@ -61,10 +61,10 @@ test('a matrix of two LUNs, a filesystem on both, a third LUN for another filesy
   const urls = luns.map(({ url }) => url)
   const labels = await formatMatrix({ matrixName: 'm', luns })
   assert.equal(
-    labels.map(({ lunName, bearsMembership }) => [lunName, bearsMembership]),
+    labels.map(({ lunName, partitions }) => [lunName, partitions]),
     [
-      ['lun1', true],
-      ['lun2', false],
+      ['lun1', 1],
+      ['lun2', 0],
     ],
   )
   const home = await createFilesystem({ name: 'home', urls, plan: { slots: 3 } })
@@ -76,7 +76,7 @@ test('a matrix of two LUNs, a filesystem on both, a third LUN for another filesy
   assert.ok(home.fsid > 0)
 
   const third = lun(dir, 'lun3')
-  await addLuns({ into: urls[0]!, luns: [third] })
+  await addLuns({ into: [urls[0]!], luns: [third] })
   const more = await createFilesystem({ name: 'more', urls: [...urls, third.url] })
   assert.is(more.luns.length, 1)
 
@@ -133,7 +133,7 @@ test('bad input: too small, twice, unknown, named twice, no free LUN', async ({ 
   await fails(createFilesystem({ name: 'home', urls }), 'exists', /a filesystem home already/)
   await fails(createFilesystem({ name: 'more', urls }), 'no-space', /bears a filesystem/)
   await fails(createFilesystem({ name: 'more', urls, lunNames: ['lun2'] }), 'in-use', /another filesystem/)
-  await fails(addLuns({ into: first.url, luns: [{ ...lun(dir, 'lun3'), name: 'lun2' }] }), 'exists', /has a LUN lun2/)
+  await fails(addLuns({ into: [first.url], luns: [{ ...lun(dir, 'lun3'), name: 'lun2' }] }), 'exists', /has a LUN lun2/)
 })
 
 test('nothing is changed, not even by force, while a node lives; a dead one is no hindrance', async ({ dir }) => {

@@ -28,7 +28,7 @@ const options: LabelOptions = {
   matrixName: 'demo',
   lunUuid: prng.uuid(),
   lunName: 'lun1',
-  bearsMembership: true,
+  partitions: 1 as const,
 }
 
 function setUp(size = 64 * MiB, seed = 1) {

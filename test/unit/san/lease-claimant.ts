@@ -14,7 +14,8 @@ const say = (what: object) => void process.stdout.write(`${JSON.stringify(what)}
 try {
   const lease = await startLeaseThread({
     threads: realThreads,
-    lunUrl,
+    lunUrls: [lunUrl as string],
+    partitions: 1,
     owner: {
       slot: Number(slot),
       nodeName: `n${slot}`,

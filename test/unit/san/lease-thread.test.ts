@@ -106,7 +106,8 @@ test('a thread that dies is a lost lease: the deadline is withdrawn, nothing can
   const threads: Threads = { start: (entry, data) => (thread = realThreads.start(entry, data)) }
   const options = {
     threads,
-    lunUrl: path,
+    lunUrls: [path],
+    partitions: 1,
     timings: timingsFrom(50),
     log: silentLog,
     onEnd: (end: LeaseEnd) => void ends.push(end),
@@ -130,7 +131,7 @@ test('a thread that dies is a lost lease: the deadline is withdrawn, nothing can
   assert.ok(isMatrixError(error, 'fenced'))
   await lease.release()
 
-  const missing = await startLeaseThread({ ...options, owner, lunUrl: `${path}-none` }).catch((error) => error)
+  const missing = await startLeaseThread({ ...options, owner, lunUrls: [`${path}-none`] }).catch((error) => error)
   assert.ok(isMatrixError(missing, 'not-found'), String(missing))
   assert.is(ends.length, 1)
 })

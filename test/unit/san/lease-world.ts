@@ -8,6 +8,7 @@ import {
   LeaseAgent,
   type LeaseEnd,
   LeaseWatch,
+  Partitions,
   PseudoStorageDriver,
 } from '../../../src/san/index.ts'
 import { SimDisk, SimLun } from '../../sim/lun.ts'
@@ -33,7 +34,7 @@ export class LeaseWorld {
     const processes = this.processes.add(host, machine)
     const ends: LeaseEnd[] = []
     const options: DiskLeaseOptions = {
-      lun,
+      partitions: new Partitions([lun], { clock: host.clock, timings }),
       clock: host.clock,
       processes,
       timings,
@@ -57,7 +58,7 @@ export class LeaseWorld {
     const node = this.node(slot, machine)
     const lease = await this.world.settle(node.claim())
     const { clock } = node.host
-    const watch = new LeaseWatch({ lun: node.lun, clock, timings, log: silentLog })
+    const watch = new LeaseWatch({ partitions: node.options.partitions, clock, timings, log: silentLog })
     watch.start()
     const psd = new PseudoStorageDriver(node.lun, { clock, lease, guardMs: timings.guardMs })
     const agent = new LeaseAgent({ clock, watch, lease, pollMs: timings.renewMs, limitMs: 5 * timings.observedDeadMs })

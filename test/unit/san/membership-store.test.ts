@@ -5,6 +5,7 @@ import { InvariantError } from '../../../src/base/assert.ts'
 import { isMatrixError } from '../../../src/base/errors.ts'
 import { seal } from '../../../src/base/layout.ts'
 import { Prng } from '../../../src/base/prng.ts'
+import { timingsFrom } from '../../../src/base/timings.ts'
 import { GiB, MiB } from '../../../src/base/units.ts'
 import { type Log, silentLog } from '../../../src/platform/log.ts'
 import {
@@ -13,6 +14,7 @@ import {
   databaseFormat,
   type MembershipDatabase,
   MembershipStore,
+  Partitions,
 } from '../../../src/san/index.ts'
 import { nthFault, SimDisk, SimLun } from '../../sim/lun.ts'
 import { SimHost, SimWorld } from '../../sim/world.ts'
@@ -43,9 +45,13 @@ const first = {
 function setUp(seed = 1) {
   const world = new SimWorld(seed)
   const disk = new SimDisk(world, 64 * MiB)
+  const host = new SimHost(world, 'a')
   const warnings: string[] = []
   const log: Log = { ...silentLog, warn: (fields) => void warnings.push(String(fields['problems'])) }
-  const store = new MembershipStore(new SimLun(disk, new SimHost(world, 'a')), log)
+  const store = new MembershipStore(
+    new Partitions([new SimLun(disk, host)], { clock: host.clock, timings: timingsFrom(400) }),
+    log,
+  )
   return { world, disk, store, warnings, run: <T>(promise: Promise<T>) => world.settle(promise) }
 }
 
@@ -60,7 +66,7 @@ test('what is written is read, with a generation that rises by one each time, in
   assert.ok(isMatrixError(await run(failed(store.read())), 'not-found'))
   let database = await run(store.create(first))
   assert.is(database.generation, 1)
-  assert.equal(await run(store.read()), { ...first, generation: 1 })
+  assert.equal(await run(store.read()), { ...first, term: 0, generation: 1 })
   assert.ok(isMatrixError(await run(failed(store.create(first))), 'exists'))
   for (let generation = 2; generation <= 5; generation++) {
     const before = [DATABASE_A_OFFSET, DATABASE_B_OFFSET].map((offset) => disk.peek(offset, 4096))
@@ -80,7 +86,7 @@ test('a change to an outdated generation is refused', async () => {
   await run(store.write(database))
   const error = await run(failed(store.write(database)))
   assert.ok(isMatrixError(error, 'view-changed'))
-  assert.match(error.message, /at generation 2, the change was made to 1/)
+  assert.match(error.message, /at generation 2 of term 0, the change was made to 1/)
 })
 
 test('one damaged copy is survived and reported, the next write heals it; two are damage', async () => {
