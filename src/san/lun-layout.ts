@@ -6,7 +6,7 @@
  *     4 KiB    label, copy A
  *     1 MiB    lease sectors, one per slot            (written by that slot only)
  *     1.25 MiB fence request sectors, one per slot    (written by that slot only)
- *     1.5 MiB  SAN lock sectors, one per slot         (reserved)
+ *     1.5 MiB  SAN lock sectors, one per slot         (written by that slot only)
  *     2 MiB    membership database, copy A
  *     2.5 MiB  membership database, copy B
  *     3 MiB    reserved, zero
@@ -41,6 +41,10 @@ export function labelBOffset(size: number): number {
 
 export function leaseOffset(slot: Slot): number {
   return LEASE_OFFSET + slot * SECTOR_SIZE
+}
+
+export function sanLockOffset(slot: Slot): number {
+  return SAN_LOCK_OFFSET + slot * SECTOR_SIZE
 }
 
 export function fenceOffset(slot: Slot): number {
