@@ -7,9 +7,10 @@
  * decides: journal is only overwritten once two checkpoints hold it, so if the newest one does not reach beyond the
  * expected LSN, it is damage.
  */
+
+import { brokenRules } from '../base/broken-rules.ts'
 import type { Lsn, Slot } from '../base/ids.ts'
 import type { Vector } from '../base/vector.ts'
-import { brokenRules } from './broken-rules.ts'
 import type { CheckpointStore } from './checkpoint/store.ts'
 import { apply } from './image/apply.ts'
 import type { Image } from './image/image.ts'

@@ -3,7 +3,6 @@
  * (journal/) and checkpoints (checkpoint/) on the shared LUN; `Volume` holds them together; `fs/` is the filesystem on top,
  * with its space (alloc/) and caches (cache/).
  */
-export { type BrokenRule, brokenRules } from './broken-rules.ts'
 export { CheckpointStore, type Published } from './checkpoint/store.ts'
 export * from './format-filesystem.ts'
 export * from './fs/index.ts'

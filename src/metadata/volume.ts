@@ -14,6 +14,7 @@
  *    Own transactions committed meanwhile are repeated on it: holders of `image` never see it go back.
  */
 import { assert, InvariantError } from '../base/assert.ts'
+import { brokenRules } from '../base/broken-rules.ts'
 import { isFsError, isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Incarnation, Lsn, Slot } from '../base/ids.ts'
 import type { MaybePromise } from '../base/maybe-promise.ts'
@@ -22,7 +23,6 @@ import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { Threads } from '../platform/threads.ts'
 import type { FilesystemRecord, Lun, Seal } from '../san/index.ts'
-import { brokenRules } from './broken-rules.ts'
 import { CatchUp, type Progress } from './catch-up.ts'
 import { type PackedImage, packAside } from './checkpoint/pack.ts'
 import { CheckpointStore, type Published } from './checkpoint/store.ts'

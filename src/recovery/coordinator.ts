@@ -21,12 +21,13 @@
  * A crash of the coordinator at any step leaves: seals not yet written (the next coordinator reads to the same ends, since
  * the dead write no more), or written (it finds them); members still frozen (the next view starts them over).
  */
+
+import { brokenRules } from '../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Lsn, Slot } from '../base/ids.ts'
 import { type MutableVector, raise } from '../base/vector.ts'
 import type { Mesh, View } from '../cluster/index.ts'
 import { memberIn } from '../cluster/index.ts'
-import { brokenRules } from '../metadata/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
 import { sleep } from '../platform/index.ts'
 import type { FilesystemRecord, LeaseSector, Life, MembershipDatabase, Seal } from '../san/index.ts'

@@ -3,7 +3,7 @@
  * (with --break: when some seed caught the broken rule); the last line has the counts.
  */
 import { parseArgs } from 'node:util'
-import { brokenRules } from '../../src/metadata/index.ts'
+import { brokenRules } from '../../src/base/broken-rules.ts'
 import { createLog } from '../../src/platform/real/log.ts'
 import type { FaultCounts } from './faults.ts'
 import { ruleNames, simulate } from './run.ts'

@@ -11,11 +11,12 @@
  *
  * A failure carries its seed; `npm run sim -- --first-seed N --seeds 1 --verbose` repeats it event by event.
  */
+
+import { brokenRules } from '../../src/base/broken-rules.ts'
 import type { Prng } from '../../src/base/prng.ts'
 import { KiB } from '../../src/base/units.ts'
 import { compatible, resourceName, resourceType, SLOT_LOCK } from '../../src/locking/index.ts'
 import type { MatrixFs } from '../../src/metadata/index.ts'
-import { brokenRules } from '../../src/metadata/index.ts'
 import type { Log } from '../../src/platform/index.ts'
 import { sleep } from '../../src/platform/index.ts'
 import { callsTo } from './calls.ts'
@@ -259,5 +260,5 @@ class Run {
   }
 }
 
-/** Names of the rules that a mutant run may break (src/metadata/broken-rules.ts). */
+/** Names of the rules that a mutant run may break (src/base/broken-rules.ts). */
 export const ruleNames = Object.keys(brokenRules) as (keyof typeof brokenRules)[]

@@ -7,14 +7,15 @@
  * - volumes at one vector are equal, row for row;
  * - what was acknowledged survives, and a transaction survives whole or not at all.
  *
- * The second half breaks one rule at a time (src/metadata/broken-rules.ts): some seed must notice each.
+ * The second half breaks one rule at a time (src/base/broken-rules.ts): some seed must notice each.
  */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { type BrokenRule, brokenRules } from '../../src/base/broken-rules.ts'
 import type { Prng } from '../../src/base/prng.ts'
 import { KiB, MiB } from '../../src/base/units.ts'
 import { type MutableVector, maximum, type Vector } from '../../src/base/vector.ts'
-import { type BrokenRule, brokenRules, formatFilesystem, Volume } from '../../src/metadata/index.ts'
+import { formatFilesystem, Volume } from '../../src/metadata/index.ts'
 import { silentLog } from '../../src/platform/log.ts'
 import type { FilesystemRecord, Seal } from '../../src/san/index.ts'
 import { inode, smallRecord } from '../unit/metadata/fixture.ts'

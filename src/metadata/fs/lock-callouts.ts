@@ -4,6 +4,7 @@
  * handed on names durable frames only. Groups have their own table (alloc/space.ts).
  */
 import { assert } from '../../base/assert.ts'
+import { brokenRules } from '../../base/broken-rules.ts'
 import { isFsError } from '../../base/errors.ts'
 import type { MaybePromise } from '../../base/maybe-promise.ts'
 import { emptyVector, type Vector } from '../../base/vector.ts'
@@ -24,7 +25,6 @@ import {
   SLOT_LOCK,
 } from '../../locking/index.ts'
 import { type Clock, type Log, sleep } from '../../platform/index.ts'
-import { brokenRules } from '../broken-rules.ts'
 import type { Cleaner } from '../cache/cleaner.ts'
 import type { InodeCache } from '../cache/inode-cache.ts'
 import type { VolumeApi } from '../volume-api.ts'

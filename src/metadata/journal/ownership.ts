@@ -7,10 +7,11 @@
  * together with the one before it. Hence the range: newer than the seal before, not newer than the seal after (or, beyond the
  * last seal, than the current incarnation, once somebody has said which that is).
  */
+
+import { brokenRules } from '../../base/broken-rules.ts'
 import type { Incarnation, Lsn, Slot } from '../../base/ids.ts'
 import type { Vector } from '../../base/vector.ts'
 import type { Seal } from '../../san/index.ts'
-import { brokenRules } from '../broken-rules.ts'
 
 export class Ownership {
   #seals = new Map<Slot, Seal[]>()
