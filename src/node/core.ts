@@ -7,19 +7,18 @@
  * The end of a node has two forms. `stop`: everything written and given back, the lease released as clean. `halt`: at once; the gate
  * in front of every LUN closes first, so nothing of this node reaches the storage any more, whatever else is under way.
  */
-import { MatrixError } from '../base/errors.ts'
+import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Slot } from '../base/ids.ts'
 import type { Prng } from '../base/prng.ts'
 import type { Timings } from '../base/timings.ts'
-import { ClusterNode } from '../cluster/index.ts'
+import { type Administrator, ClusterNode, Election } from '../cluster/index.ts'
 import type { Clock, Log, PeerAddress, Threads, Transport } from '../platform/index.ts'
-import { Coordinator, Members, Mount, Timeline } from '../recovery/index.ts'
+import { Fencing, Members, Mount, Recovery, SanSeat, Timeline } from '../recovery/index.ts'
 import {
   alwaysGoodLease,
   describeEnd,
   type FenceAgent,
   type FilesystemRecord,
-  fenceNode,
   type Label,
   type LeaseEnd,
   LeaseWatch,
@@ -33,6 +32,7 @@ import {
   PseudoStorageDriver,
   readLabel,
   repairLabel,
+  SanLock,
 } from '../san/index.ts'
 
 export type ConfiguredPeer = { readonly name: string; readonly slot: Slot; readonly address: PeerAddress }
@@ -128,41 +128,55 @@ export class NodeCore {
       matrixUuid: (luns[0] as LabelledLun).label.matrixUuid,
     })
     const gated = membership.map(({ label }) => this.#gate(label.lunUuid))
-    const store = new MembershipStore(
-      openPartitions(gated, (membership[0] as LabelledLun).label.partitions, options),
-      log,
-    )
+    const partitions = openPartitions(gated, (membership[0] as LabelledLun).label.partitions, options)
+    const store = new MembershipStore(partitions, log)
     this.#database = store
+    const { mesh } = this.#cluster
+    const fencing = new Fencing({ agents: options.fenceAgents(lease, watch), watch, clock, timings, log })
+    const seat = new SanSeat({ lock: new SanLock({ partitions, life: lease.life, log }), store, fencing })
     this.#members = new Members({
-      mesh: this.#cluster.mesh,
+      mesh,
       log,
       openMount: (record) => this.#openMount(record),
-      activate: () => this.#activate(),
+      administrator: () => this.#election.administrator?.slot,
+      join: (generation) => this.#join(generation),
       serving: () => {
         this.#serving = true
         this.#cluster.markServing()
       },
     })
-    const agents = options.fenceAgents(lease, watch)
-    const coordinator = new Coordinator({
-      mesh: this.#cluster.mesh,
+    const recovery = new Recovery({
+      mesh,
       clock,
       log,
       timeline: this.timeline,
       scanLeases: () => watch.scan(),
-      fence: async (victim) => void (await fenceNode(agents, victim, { clock, log })),
-      readDatabase: () => this.#readDatabase(),
-      writeDatabase: (next) => store.write(next),
+      fencing,
+      readDatabase: () => store.read(),
+      writeDatabase: (next) => seat.writeDatabase(next),
       readJournalsToEnd: async (record, writers, dead) =>
         (await this.#members.mount(record)).readJournalsToEnd(record, writers, dead),
       adopt: (record, slots) => this.#adopt(record, slots),
     })
-    this.#members.coordinateWith(coordinator)
+    this.#election = new Election({
+      mesh,
+      clock,
+      log,
+      timings,
+      takeSeat: () => seat.take(),
+      leaveSeat: (held) => seat.leave(held),
+      step: (view, name) => this.timeline.begin(view.id, name),
+      onAdministrator: (view, { slot }) => {
+        if (slot === mesh.self) void recovery.run(view)
+      },
+    })
     this.#cluster.addListener(this.#members)
+    this.#cluster.addListener(this.#election)
     this.#cluster.onExpelled = (reason) => this.halt(`expelled: ${reason}`)
   }
 
   readonly #database: MembershipStore
+  readonly #election: Election
   #active: Promise<void> | undefined
 
   get mounts(): readonly Mount[] {
@@ -177,9 +191,9 @@ export class NodeCore {
     return this.#ended
   }
 
-  /** The membership database as it stands on the LUN. */
-  async #readDatabase(): Promise<MembershipDatabase> {
-    return this.#database.read()
+  /** As announced in the present view. */
+  get administrator(): Administrator | undefined {
+    return this.#election.administrator
   }
 
   async #open(): Promise<void> {
@@ -190,7 +204,8 @@ export class NodeCore {
       log.warn({ lun: label.lunName, copies: read.damaged }, 'a copy of the label was damaged and is repaired')
       await repairLabel(this.#gate(label.lunUuid), read)
     }
-    const database = await this.#readDatabase()
+    const database = await this.#database.read()
+    this.#mustReach(database)
     // images are loaded before joining, so that nobody waits for it; what fails here fails again in recovery, and is judged there
     for (const record of database.filesystems) {
       if (record.error)
@@ -249,6 +264,38 @@ export class NodeCore {
       },
       record,
     )
+  }
+
+  /** Fig 10: a node that sees another database than the administrator, or not every LUN, is not imported (R80). */
+  async #join(generation: number): Promise<void> {
+    try {
+      const database = await this.#database.read()
+      if (database.generation < generation) {
+        throw new MatrixError(
+          'lun-foreign',
+          `SAN generation ${database.generation} is on the membership partitions that this node sees, ${generation} on those of the administrator: its LUNs are copies, or old`,
+        )
+      }
+      this.#mustReach(database)
+    } catch (error) {
+      if (isMatrixError(error, 'lun-foreign', 'config', 'lun-damaged', 'format-version'))
+        this.halt(`not imported: ${error.message}`)
+      throw error
+    }
+    await this.#activate()
+  }
+
+  /** Throws MatrixError 'config' when a LUN of a sound filesystem is not among the configured ones. */
+  #mustReach({ luns, filesystems }: MembershipDatabase): void {
+    for (const { name, luns: wanted, error } of filesystems) {
+      const missing = error === undefined ? wanted.find((uuid) => !this.#gates.has(uuid)) : undefined
+      if (missing === undefined) continue
+      const lun = luns.find(({ uuid }) => uuid === missing)?.name ?? missing
+      throw new MatrixError(
+        'config',
+        `filesystem ${name} is on LUN ${lun} too, which this node does not reach; name its URL under luns`,
+      )
+    }
   }
 
   /** 'active' is written once per life: it stays until the node ends. */

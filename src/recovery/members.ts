@@ -1,13 +1,12 @@
 /**
- * The members' side of recovery on one node: answers the coordinator's requests (protocol.ts), keeps the node's mounts, and runs
- * the coordinator when this node is the one. Registered with the cluster as a view listener.
+ * The members' side of recovery on one node: answers the administrator's requests (protocol.ts), and keeps the node's mounts.
+ * Registered with the cluster as a view listener.
  */
 import { MatrixError } from '../base/errors.ts'
 import type { Slot, ViewId } from '../base/ids.ts'
-import { coordinatorOf, type Mesh, type View, type ViewListener } from '../cluster/index.ts'
+import type { Mesh, View, ViewListener } from '../cluster/index.ts'
 import type { Log } from '../platform/index.ts'
 import type { FilesystemRecord } from '../san/index.ts'
-import type { Coordinator } from './coordinator.ts'
 import type { Mount, VolumeNote } from './mount.ts'
 import { decodeRequest, type Floor, type RecoverAnswer } from './protocol.ts'
 
@@ -16,8 +15,10 @@ export type MembersHost = {
   readonly log: Log
   /** Opens a filesystem on this node (image loaded, nothing written). */
   openMount(record: FilesystemRecord): Promise<Mount>
-  /** Writes 'active' into this node's lease sector, durably. */
-  activate(): Promise<void>
+  /** The administrator as announced in the present view. */
+  administrator(): Slot | undefined
+  /** Checks that this node sees the database of SAN generation `generation`, then writes 'active' into its lease sector, durably. */
+  join(generation: number): Promise<void>
   /** This node is about to grant locks: from now on its state must not be merged with another's. */
   serving(): void
 }
@@ -26,18 +27,12 @@ export class Members implements ViewListener {
   #host: MembersHost
   #mounts = new Map<number, Mount>()
   #opening = new Map<number, Promise<Mount>>()
-  #coordinator: Coordinator | undefined
 
   constructor(host: MembersHost) {
     this.#host = host
-    host.mesh.onRequest('recovery', (_from, body) => this.#answer(body))
+    host.mesh.onRequest('recovery', (from, body) => this.#answer(from, body))
     host.mesh.onMessage('lock', (from, payload) => this.#lockMessage(from, payload))
     host.mesh.onMessage('volume', (from, payload) => this.#volumeNote(from, payload))
-  }
-
-  /** The coordinator needs this node's mounts, so it is made after; before the first view. */
-  coordinateWith(coordinator: Coordinator): void {
-    this.#coordinator = coordinator
   }
 
   get mounts(): readonly Mount[] {
@@ -62,16 +57,16 @@ export class Members implements ViewListener {
     for (const mount of this.#mounts.values()) mount.freeze()
   }
 
-  installed(view: View): void {
-    if (coordinatorOf(view) === this.#host.mesh.self) void this.#coordinator?.run(view)
-  }
+  installed(): void {}
 
-  async #answer(body: unknown): Promise<unknown> {
+  async #answer(from: Slot, body: unknown): Promise<unknown> {
     const message = decodeRequest(body)
     this.#mustBe(message.view)
+    if (from !== this.#host.administrator())
+      throw new MatrixError('protocol', `slot ${from} is not the administrator of view ${message.view}`)
     switch (message.kind) {
-      case 'activate':
-        await this.#host.activate()
+      case 'import':
+        await this.#host.join(message.generation)
         return true
       case 'recover':
         return this.#recover(message.view, message.filesystems)

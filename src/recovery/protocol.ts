@@ -1,5 +1,5 @@
 /**
- * What coordinator and members say to each other during recovery: requests on the mesh channel 'recovery', bodies in
+ * What administrator and members say to each other during recovery: requests on the mesh channel 'recovery', bodies in
  * msgpack. The view number travels in the body too, so that a member never acts on a request of a view it has left.
  */
 import * as v from 'valibot'
@@ -9,8 +9,8 @@ import { fromPairs, toPairs, type Vector } from '../base/vector.ts'
 import type { FilesystemRecord } from '../san/index.ts'
 
 export type RecoveryRequest =
-  /** Write 'active' into your lease sector: from now on you must be fenced before anybody acts without you. */
-  | { readonly kind: 'activate'; readonly view: ViewId }
+  /** Check that you see the membership database of this SAN generation, then write 'active' into your lease sector: from now on you must be fenced before anybody acts without you. */
+  | { readonly kind: 'import'; readonly view: ViewId; readonly generation: number }
   /** These are the filesystems with their seals: read the dead's journals up to them; begin your own journal. */
   | { readonly kind: 'recover'; readonly view: ViewId; readonly filesystems: readonly FilesystemRecord[] }
   /** Rebuild the locks above this floor, then go on. */
@@ -38,7 +38,7 @@ const record = v.strictObject({
   error: v.optional(v.string()),
 })
 const request = v.variant('kind', [
-  v.strictObject({ kind: v.literal('activate'), view: count }),
+  v.strictObject({ kind: v.literal('import'), view: count, generation: count }),
   v.strictObject({ kind: v.literal('recover'), view: count, filesystems: v.array(record) }),
   v.strictObject({
     kind: v.literal('resume'),

@@ -21,6 +21,8 @@ export interface FenceAgent {
   readonly name: string
   /** 'fenced': `victim`, this life of it, is surely powerless. 'unable': it may not be; try another agent. Gives up when `abort` is. */
   fence(victim: LeaseSector, abort?: AbortSignal): Promise<FenceOutcome>
+  /** Whether it knows at once, without doing anything, that this life has ended. */
+  isGone?(life: LeaseSector): boolean
 }
 
 export class KillAgent implements FenceAgent {
@@ -31,10 +33,14 @@ export class KillAgent implements FenceAgent {
     this.#processes = processes
   }
 
+  isGone(life: LeaseSector): boolean {
+    return this.#processes.state(life.process) === 'gone'
+  }
+
   async fence(victim: LeaseSector): Promise<FenceOutcome> {
     const state = this.#processes.state(victim.process)
     if (state === 'running') await this.#processes.kill(victim.process)
-    return this.#processes.state(victim.process) === 'gone' ? 'fenced' : 'unable'
+    return this.isGone(victim) ? 'fenced' : 'unable'
   }
 }
 

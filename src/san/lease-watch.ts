@@ -36,6 +36,8 @@ export class LeaseWatch {
   readonly #watched = new Map<Slot, Watched>()
   /** Begin of the latest successful read, own clock, ms. */
   #readAt = Number.NEGATIVE_INFINITY
+  /** End of the first successful read: what cannot be read since then shows no life. */
+  #firstReadEnd = Number.POSITIVE_INFINITY
   #timer: Timer | undefined
   #scanning: Promise<void> | undefined
 
@@ -73,12 +75,17 @@ export class LeaseWatch {
   }
 
   /** True when `life` can neither write to the LUNs nor believe that it may serve. */
-  certainlyDead({ slot, incarnation }: Life): boolean {
+  certainlyDead(life: Life): boolean {
+    const sector = this.#watched.get(life.slot)?.sector
+    if (sector && sector.incarnation !== life.incarnation) return sector.incarnation > life.incarnation
+    return sector?.state === 'clean' || this.stillMs(life) >= this.#options.timings.observedDeadMs
+  }
+
+  /** For how long no sign of `life` was seen while this watch was looking, ms. A slot whose record cannot be read shows none. */
+  stillMs({ slot, incarnation }: Life): number {
     const watched = this.#watched.get(slot)
-    if (!watched) return false
-    const { sector, changedAt } = watched
-    if (sector.incarnation !== incarnation) return sector.incarnation > incarnation
-    return sector.state === 'clean' || this.#readAt - changedAt >= this.#options.timings.observedDeadMs
+    if (watched && watched.sector.incarnation < incarnation) return 0 // it is just about to write
+    return Math.max(0, this.#readAt - (watched?.changedAt ?? this.#firstReadEnd))
   }
 
   #read(): Promise<void> {
@@ -93,6 +100,7 @@ export class LeaseWatch {
     const begunAt = clock.now()
     const regions = await partitions.read(LEASE_OFFSET, MAX_SLOTS * SECTOR_SIZE)
     const endedAt = clock.now()
+    this.#firstReadEnd = Math.min(this.#firstReadEnd, endedAt)
     for (let slot = 0; slot < MAX_SLOTS; slot++) {
       const former = this.#watched.get(slot)
       const sector = newestRecord(slot, regions, log)

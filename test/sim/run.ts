@@ -91,7 +91,8 @@ class Run {
     const nodes = this.#prng.between(3, 5)
     const fencing = this.#prng.chance(0.7) ? (['kill', 'lease'] as const) : (['lease'] as const)
     const journalBytes = this.#prng.pick([64 * KiB, 64 * KiB, 256 * KiB])
-    this.matrix = new SimMatrix(world, { nodes, fencing, journalBytes, log: options.log })
+    const partitions = this.#prng.pick([1, 1, 3] as const)
+    this.matrix = new SimMatrix(world, { nodes, fencing, journalBytes, partitions, log: options.log })
     this.#faults = new Faults(this.matrix, world.prng.fork(), this.#outside.clock)
     this.#litter = new Litter(world)
     this.#clients = Array.from(

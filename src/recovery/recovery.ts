@@ -1,10 +1,11 @@
 /**
- * Recovery, as the coordinator of a view drives it. It runs from the top after every change of membership, whoever came or
+ * Recovery, as the administrator drives it (Figs 7B, 7C). It runs from the top after every change of membership, whoever came or
  * went, and again from the top when it is interrupted: every step may be repeated.
  *
- *   0  stop granting         (members did, when the view before this one was blocked)
- *   1  activate              every member's lease sector says 'active' before anything is served under this view
- *   2  fence                 whoever is 'active' on disk and not in the view is fenced; repeat 1–2 until a scan finds nobody
+ *   0  stop granting         (members did, when the view before this one was blocked); the view has an administrator (election.ts)
+ *   1  import                every member sees the database that the administrator sees, and its lease sector says 'active', before
+ *                            anything is served under this view; one that cannot is refused, with the reason
+ *   2  fence                 whoever is 'active' on disk and not in the view is fenced; repeated until a scan finds nobody
  *   3  read journals         per filesystem, per slot with an unsealed dead incarnation: read its journal to its end
  *   4  seal                  where those journals end is written to the membership database, before any lock is granted
  *   5  recover               every member takes the seals, applies the dead's journals up to them, says where its own ends
@@ -12,13 +13,12 @@
  *   7  adopt                 orphans and freed space of slots that have no node are taken over, in the background
  *
  * Invariants
- *   1. Nothing is sealed, and no lock granted, before step 2 found no active node outside the view. Two nodes (or halves) that
- *      cannot talk both write 'active' first and scan second, so at least one sees the other (Dekker); a fence request
- *      against each other is decided by the lease rule: the higher slot yields.
+ *   1. Nothing is sealed, and no lock granted, before step 2 found no active node outside the view. Of two parts that cannot
+ *      talk only the one with the SAN locks comes here, so only one fences the other.
  *   2. A seal is written once per incarnation and never moves.
  *   3. A filesystem whose recovery fails is marked in error in the database and left out; the others go on (R61, R62).
  *
- * A crash of the coordinator at any step leaves: seals not yet written (the next coordinator reads to the same ends, since
+ * A crash of the administrator at any step leaves: seals not yet written (the next one reads to the same ends, since
  * the dead write no more), or written (it finds them); members still frozen (the next view starts them over).
  */
 
@@ -31,6 +31,7 @@ import { memberIn } from '../cluster/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
 import { sleep } from '../platform/index.ts'
 import type { FilesystemRecord, LeaseSector, Life, MembershipDatabase, Seal } from '../san/index.ts'
+import type { Fencing } from './fencing.ts'
 import { decodeAnswer, encodeRequest, type Floor, type RecoveryRequest } from './protocol.ts'
 import type { Timeline } from './timeline.ts'
 
@@ -39,17 +40,16 @@ const RETRY_MS = 500
 /** A member may take this long for a step (loading an image included) before the run is tried again, ms. */
 const STEP_LIMIT_MS = 60_000
 
-export type CoordinatorHost = {
+export type RecoveryHost = {
   readonly mesh: Mesh
   readonly clock: Clock
   readonly log: Log
   readonly timeline: Timeline
   /** All lease sectors ever claimed. */
   scanLeases(): Promise<readonly LeaseSector[]>
-  /** Resolves once the victim can neither write nor serve. */
-  fence(victim: LeaseSector): Promise<void>
+  readonly fencing: Pick<Fencing, 'fence' | 'hasFenced'>
   readDatabase(): Promise<MembershipDatabase>
-  /** Writes the next generation; returns what was written. */
+  /** Writes the next generation, as the administrator; returns what was written. */
   writeDatabase(next: MembershipDatabase): Promise<MembershipDatabase>
   /**
    * Reads the journals of dead incarnations to their ends into the local image; the ends, in the order of `dead`. Their frames may
@@ -60,10 +60,10 @@ export type CoordinatorHost = {
   adopt(record: FilesystemRecord, slots: readonly Slot[]): void
 }
 
-export class Coordinator {
-  #host: CoordinatorHost
+export class Recovery {
+  #host: RecoveryHost
 
-  constructor(host: CoordinatorHost) {
+  constructor(host: RecoveryHost) {
     this.#host = host
   }
 
@@ -99,16 +99,19 @@ export class Coordinator {
     }
 
     let sectors: readonly LeaseSector[] = []
-    await step('activate', () => this.#ask(view, { kind: 'activate', view: view.id }))
+    const { generation } = await step('read database', () => this.#host.readDatabase())
+    await step('import', () => this.#ask(view, { kind: 'import', view: view.id, generation }))
     for (;;) {
       sectors = await step('scan', () => this.#host.scanLeases())
       const strangers = sectors.filter((sector) => sector.state === 'active' && !isMember(view, sector))
-      const unfenced = strangers.filter((sector) => !this.#fenced.has(lifeOf(sector)))
+      const unfenced = strangers.filter((sector) => !this.#host.fencing.hasFenced(sector))
       if (unfenced.length === 0) break
-      await step(`fence ${unfenced.map((sector) => sector.nodeName).join(', ')}`, () => this.#fenceAll(unfenced))
+      await step(`fence ${unfenced.map((sector) => sector.nodeName).join(', ')}`, () =>
+        Promise.all(unfenced.map((victim) => this.#host.fencing.fence(victim))),
+      )
     }
 
-    const database = await step('read database', () => this.#host.readDatabase())
+    const database = await this.#host.readDatabase()
     const filesystems = await step('read journals', () => this.#readJournals(view, database, sectors))
     if (filesystems.some((record, i) => record !== database.filesystems[i])) {
       await step('seal', () => this.#host.writeDatabase({ ...database, filesystems }))
@@ -126,18 +129,6 @@ export class Coordinator {
       const absent = [...new Set(record.seals.map((seal) => seal.slot))].filter((slot) => !memberIn(view, slot))
       if (absent.length) this.#host.adopt(record, absent)
     }
-  }
-
-  /** Lives that this process has fenced: fencing is for ever, a sector goes on saying 'active' until its slot starts again. */
-  #fenced = new Set<string>()
-
-  async #fenceAll(victims: readonly LeaseSector[]): Promise<void> {
-    await Promise.all(
-      victims.map(async (victim) => {
-        await this.#host.fence(victim)
-        this.#fenced.add(lifeOf(victim))
-      }),
-    )
   }
 
   /** Steps 3: the records with the seals that were missing, or with the error that stopped their recovery; an unchanged record is the same object. */
@@ -184,10 +175,6 @@ export class Coordinator {
 
 function isMember(view: View, sector: LeaseSector): boolean {
   return memberIn(view, sector.slot)?.incarnation === sector.incarnation
-}
-
-function lifeOf(sector: LeaseSector): string {
-  return `${sector.slot}/${sector.incarnation}`
 }
 
 /**

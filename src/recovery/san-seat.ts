@@ -1,0 +1,58 @@
+/**
+ * What makes a node administrator in the SAN: the SAN locks, and a SAN generation that it has raised under them (Fig 11B, R91–R94). And
+ * what it may do with them: write the membership database.
+ */
+import { MatrixError } from '../base/errors.ts'
+import type { Seat } from '../cluster/index.ts'
+import type { MembershipDatabase, MembershipStore, SanLock } from '../san/index.ts'
+import type { Fencing } from './fencing.ts'
+
+export type SanSeatOptions = {
+  readonly lock: SanLock
+  readonly store: MembershipStore
+  readonly fencing: Pick<Fencing, 'isPowerless'>
+}
+
+export class SanSeat {
+  readonly #options: SanSeatOptions
+  #seat: Seat | undefined
+
+  constructor(options: SanSeatOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Rejects with MatrixError 'in-use' (another node owns the SAN locks and is alive, or tries at the same time), 'lun-io', 'timeout', or
+   * as the database's reading and writing do; then nothing is held.
+   */
+  async take(): Promise<Seat> {
+    const { lock, store, fencing } = this.#options
+    const outcome = await lock.acquire((owner) => fencing.isPowerless(owner))
+    if (outcome.kind === 'contended') throw new MatrixError('in-use', 'another node tries to get the SAN locks')
+    if (outcome.kind === 'owned') {
+      const { term, life } = outcome.owner
+      throw new MatrixError('in-use', `slot ${life.slot} owns the SAN locks (term ${term}) and is alive`)
+    }
+    const { term } = outcome
+    try {
+      const { generation } = await store.write({ ...(await store.read()), term })
+      this.#seat = { term, generation }
+      return this.#seat
+    } catch (error) {
+      await lock.release(term).catch(() => {}) // they end with this life's lease at the latest
+      throw error
+    }
+  }
+
+  async leave({ term }: Seat): Promise<void> {
+    this.#seat = undefined
+    await this.#options.lock.release(term)
+  }
+
+  /** Replaces the database that `next` was derived from. Rejects as `MembershipStore.write`, and with 'view-changed' without a seat. */
+  async writeDatabase(next: MembershipDatabase): Promise<MembershipDatabase> {
+    const term = this.#seat?.term
+    if (term === undefined) throw new MatrixError('view-changed', 'this node is not administrator')
+    return this.#options.store.write({ ...next, term })
+  }
+}
