@@ -26,6 +26,7 @@ import {
   leaseLayout,
   MIN_LUN_SIZE,
   SAN_LOCK_OFFSET,
+  sanLockLayout,
 } from '../../../src/san/index.ts'
 
 const test = suite('san: LUN format')
@@ -37,6 +38,7 @@ const layouts: Record<string, Pick<Layout<never>, 'describe'>> = {
   leaseLayout,
   fenceHeadLayout,
   fenceVictimLayout,
+  sanLockLayout,
 }
 
 function tableOf(layout: Pick<Layout<never>, 'describe'>): string {
