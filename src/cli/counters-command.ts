@@ -9,7 +9,7 @@ export function countersCommand(): Command {
     .addHelpText(
       'after',
       `
-By filesystem: locks, with the time each step of a hand-over took; journal; caches. By LUN: operations and bytes by purpose. Calls by
+Membership: the view and its administrator. By filesystem: locks, with the time each step of a hand-over took; journal; caches. By LUN: operations and bytes by purpose. Calls by
 protocol. Times are sums of milliseconds.
 
 Example:

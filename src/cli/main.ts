@@ -12,6 +12,7 @@ import { lunCommand } from './lun-command.ts'
 import { mountCommand, umountCommand } from './mount-command.ts'
 import { UsageError } from './option-values.ts'
 import { statusCommand } from './status-command.ts'
+import { timelineCommand } from './timeline-command.ts'
 
 const program = new Command('matrix')
   .description('Looks after a matrix: servers that share LUNs, and one coherent filesystem on them.')
@@ -23,6 +24,7 @@ const program = new Command('matrix')
   .addCommand(mountCommand())
   .addCommand(umountCommand())
   .addCommand(countersCommand())
+  .addCommand(timelineCommand())
   .addHelpText(
     'after',
     `

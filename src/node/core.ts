@@ -13,7 +13,7 @@ import type { Prng } from '../base/prng.ts'
 import type { Timings } from '../base/timings.ts'
 import { type Administrator, ClusterNode, Election } from '../cluster/index.ts'
 import type { Clock, Log, PeerAddress, Threads, Transport } from '../platform/index.ts'
-import { Fencing, Members, Mount, Recovery, SanSeat, Timeline } from '../recovery/index.ts'
+import { Fencing, Members, Mount, Recovery, SanSeat, Timeline, type TimelineEntry } from '../recovery/index.ts'
 import {
   alwaysGoodLease,
   describeEnd,
@@ -58,6 +58,8 @@ export type NodeCoreOptions = {
   /** For work that would hold up the main one; without any it is done there. */
   readonly threads?: Threads
   readonly dataCacheBytes: number
+  /** A step of a change of membership, here or told by another node. */
+  readonly onTimeline?: (entry: TimelineEntry) => void
   /** The node has halted and must be started again to serve. Called once, and not after `stop`. */
   readonly onHalt: (reason: string) => void
 }
@@ -120,7 +122,6 @@ export class NodeCore {
         new PseudoStorageDriver(lun, { clock, lease, guardMs: timings.guardMs }),
       ]),
     )
-    this.timeline = new Timeline(clock, log)
     this.#cluster = new ClusterNode({
       ...options,
       self: { ...self, incarnation: lease.life.incarnation },
@@ -132,6 +133,15 @@ export class NodeCore {
     const store = new MembershipStore(partitions, log)
     this.#database = store
     const { mesh } = this.#cluster
+    const timeline = new Timeline({
+      ...{ node: self.name, clock, log, onEntry: options.onTimeline },
+      tell: (entry) => {
+        const payload = Buffer.from(JSON.stringify(entry))
+        for (const { slot } of mesh.view?.members ?? []) if (slot !== mesh.self) mesh.send(slot, 'admin', payload)
+      },
+    })
+    mesh.onMessage('admin', (_from, payload) => timeline.told(payload))
+    this.timeline = timeline
     const fencing = new Fencing({ agents: options.fenceAgents(lease, watch), watch, clock, timings, log })
     const seat = new SanSeat({ lock: new SanLock({ partitions, life: lease.life, log }), store, fencing })
     this.#members = new Members({
@@ -149,7 +159,7 @@ export class NodeCore {
       mesh,
       clock,
       log,
-      timeline: this.timeline,
+      timeline,
       scanLeases: () => watch.scan(),
       fencing,
       readDatabase: () => store.read(),
@@ -165,11 +175,12 @@ export class NodeCore {
       timings,
       takeSeat: () => seat.take(),
       leaveSeat: (held) => seat.leave(held),
-      step: (view, name) => this.timeline.begin(view.id, name),
+      step: (view, name) => timeline.begin(view.id, name),
       onAdministrator: (view, { slot }) => {
         if (slot === mesh.self) void recovery.run(view)
       },
     })
+    this.#cluster.addListener(timeline)
     this.#cluster.addListener(this.#members)
     this.#cluster.addListener(this.#election)
     this.#cluster.onExpelled = (reason) => this.halt(`expelled: ${reason}`)
@@ -352,7 +363,7 @@ export class NodeCore {
   }
 
   /** What is counted since the start, by filesystem and by LUN; for people and programs to look at. */
-  counters(): { readonly filesystems: Record<string, unknown>; readonly luns: Record<string, unknown> } {
+  counters(): Record<'membership' | 'filesystems' | 'luns', Record<string, unknown>> {
     const filesystems = this.#members.mounts.map(({ record, locks, volume, fs }) => [
       record.name,
       { locks: locks.counters(), journal: volume.stats(), cache: fs.stats() },
@@ -361,7 +372,9 @@ export class NodeCore {
       label.lunName,
       Object.fromEntries(this.#gate(label.lunUuid).counters.entries()),
     ])
-    return { filesystems: Object.fromEntries(filesystems), luns: Object.fromEntries(luns) }
+    const { phase, view } = this.#cluster.status()
+    const membership = { phase, view, administrator: this.administrator ?? null }
+    return { membership, filesystems: Object.fromEntries(filesystems), luns: Object.fromEntries(luns) }
   }
 }
 

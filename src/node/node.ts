@@ -22,6 +22,7 @@ import { ControlServer } from './control.ts'
 import { NodeCore } from './core.ts'
 import { ImageWatch, newImageFile } from './image-watch.ts'
 import { LocalMounts } from './local-mounts.ts'
+import { TimelineFile } from './timeline-file.ts'
 
 export type NodeHooks = {
   readonly log: Log
@@ -44,6 +45,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   for (const { url } of config.luns) urls.set(await openLun(url, realFiles), url)
   const { timings, node } = config
   const address = node.mesh
+  const timeline = new TimelineFile(config.stateDir, log)
   let gateways: Gateways | undefined
   const core = await NodeCore.start({
     matrixName: config.matrix.name,
@@ -87,6 +89,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
     threads: realThreads,
     newImageFile: (record) => newImageFile(config.stateDir, record.name),
     dataCacheBytes: config.cache.dataBytes,
+    onTimeline: (entry) => timeline.add(entry),
     onHalt: (reason) => {
       gateways?.abandon()
       hooks.onStopped(reason)

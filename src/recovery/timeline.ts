@@ -1,47 +1,94 @@
-/** Who did what, and how long it took, at each change of membership: kept in memory, newest last, bounded. */
+/**
+ * Who did what, and how long it took, at each change of membership. Every node notes the views it installs; whoever does a step (the
+ * coordinator, the administrator) tells all members, so that each has the whole story. Kept in memory, newest last, bounded; a node
+ * that wants it for longer takes `onEntry`.
+ */
+import * as v from 'valibot'
+import { MatrixError } from '../base/errors.ts'
 import type { ViewId } from '../base/ids.ts'
+import { sameLife, type View, type ViewListener } from '../cluster/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
 
-export type TimelineEntry = {
-  readonly view: ViewId
-  readonly step: string
-  /** Wall-clock milliseconds since 1970. */
-  readonly startedAt: number
-  /** Undefined while under way. */
-  durationMs: number | undefined
-  /** 'done', or what went wrong. */
-  outcome: string | undefined
-}
+const count = v.pipe(v.number(), v.minValue(0))
+export const timelineEntry = v.strictObject({
+  view: v.pipe(count, v.safeInteger()),
+  /** Who did it. */
+  node: v.string(),
+  /** 'view' for a view that was installed; else what was done for it. */
+  step: v.string(),
+  /** Wall-clock milliseconds since 1970, of that node. */
+  startedAt: v.number(),
+  durationMs: count,
+  /** 'done', more about it, or what went wrong. */
+  outcome: v.string(),
+})
+export type TimelineEntry = v.InferOutput<typeof timelineEntry>
 
-/** Entries kept: some tens of changes. */
+/** Entries kept in memory: some tens of changes. */
 const TIMELINE_ENTRIES = 1000
 
-export class Timeline {
-  readonly entries: TimelineEntry[] = []
-  #clock: Clock
-  #log: Log
+export type TimelineOptions = {
+  readonly node: string
+  readonly clock: Clock
+  readonly log: Log
+  /** A step of this node is over: for the others. */
+  readonly tell: (entry: TimelineEntry) => void
+  /** Any entry, own or told. */
+  readonly onEntry?: ((entry: TimelineEntry) => void) | undefined
+}
 
-  constructor(clock: Clock, log: Log) {
-    this.#clock = clock
-    this.#log = log
+export class Timeline implements ViewListener {
+  readonly entries: TimelineEntry[] = []
+  #view: View | undefined
+  readonly #options: TimelineOptions
+
+  constructor(options: TimelineOptions) {
+    this.#options = options
   }
 
   /** Starts a step; the returned function ends it. */
   begin(view: ViewId, step: string): (outcome: string) => void {
-    const start = this.#clock.now()
-    const entry: TimelineEntry = {
-      view,
-      step,
-      startedAt: this.#clock.wall(),
-      durationMs: undefined,
-      outcome: undefined,
-    }
-    this.entries.push(entry)
-    if (this.entries.length > TIMELINE_ENTRIES) this.entries.shift()
+    const { node, clock, log, tell } = this.#options
+    const start = clock.now()
+    const startedAt = clock.wall()
     return (outcome) => {
-      entry.durationMs = this.#clock.now() - start
-      entry.outcome = outcome
-      this.#log.info({ view, step, ms: Math.round(entry.durationMs), outcome }, 'recovery step')
+      const durationMs = Math.max(0, clock.now() - start)
+      const entry: TimelineEntry = { view, node, step, startedAt, durationMs, outcome }
+      log.info({ view, step, ms: Math.round(durationMs), outcome }, 'membership step')
+      this.#add(entry)
+      tell(entry)
     }
   }
+
+  blocked(): void {}
+
+  installed(view: View): void {
+    const { node, clock } = this.#options
+    const outcome = describeView(view, this.#view)
+    this.#view = view
+    this.#add({ view: view.id, node, step: 'view', startedAt: clock.wall(), durationMs: 0, outcome })
+  }
+
+  /** What another node has told. Throws MatrixError 'protocol'. */
+  told(payload: Buffer): void {
+    const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), timelineEntry), payload.toString())
+    if (!parsed.success) throw new MatrixError('protocol', `malformed timeline entry: ${v.summarize(parsed.issues)}`)
+    this.#add(parsed.output)
+  }
+
+  #add(entry: TimelineEntry): void {
+    this.entries.push(entry)
+    if (this.entries.length > TIMELINE_ENTRIES) this.entries.shift()
+    this.#options.onEntry?.(entry)
+  }
+}
+
+/** The members of a view, and who has come and gone since the one before. */
+function describeView(view: View, before: View | undefined): string {
+  const missingIn = (a: View, b: View) => a.members.filter((life) => !b.members.some((other) => sameLife(life, other)))
+  const names = (members: View['members']) => members.map(({ name }) => name).join(', ')
+  const came = before ? missingIn(view, before) : []
+  const gone = before ? missingIn(before, view) : []
+  const changes = [came.length > 0 && `${names(came)} came`, gone.length > 0 && `${names(gone)} gone`].filter(Boolean)
+  return [names(view.members), ...changes].join('; ')
 }

@@ -1,0 +1,67 @@
+/** `matrix timeline`: every change of membership that the node of this machine has seen, step by step. */
+import { Command } from 'commander'
+import { loadConfig } from '../../config/index.ts'
+import { MatrixError } from '../base/errors.ts'
+import { readTimeline, timelineFile } from '../node/timeline-file.ts'
+import type { TimelineEntry } from '../recovery/index.ts'
+import { type NodeOptions, withConfig } from './ask-node.ts'
+import { wholeNumber } from './option-values.ts'
+import { say, sayJson } from './table.ts'
+
+type TimelineOptions = NodeOptions & { readonly last: number; readonly json?: boolean }
+
+export function timelineCommand(): Command {
+  return withConfig(new Command('timeline'))
+    .description('changes of membership: who came and went, what was done for it by whom, and how long it took')
+    .option('--last <n>', 'as many changes', wholeNumber({ min: 1, max: 1000 }), 10)
+    .option('--json', 'for programs: a list of steps')
+    .addHelpText(
+      'after',
+      `
+Read from the node's state_dir, whether it runs or not. Steps of a change are told to every member, so each node knows all of those it was a member for.
+
+Example:
+  matrix timeline --config var/demo/n1.toml --last 3`,
+    )
+    .action(timeline)
+}
+
+function timeline({ config, last, json }: TimelineOptions): void {
+  const path = timelineFile(loadConfig(config).stateDir)
+  const changes = lastChanges(read(path), last)
+  if (json) sayJson(changes.flat())
+  else say(changes.map(describeChange).join('\n\n') || 'no change of membership yet')
+}
+
+function read(path: string): TimelineEntry[] {
+  try {
+    return readTimeline(path)
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause
+    throw new MatrixError('not-found', `there is no ${path}: the node has never run, or with another state_dir`, {
+      cause,
+    })
+  }
+}
+
+/** The steps of each of the last views, in the order in which they began. */
+export function lastChanges(entries: readonly TimelineEntry[], last: number): TimelineEntry[][] {
+  const views = new Map<number, TimelineEntry[]>()
+  for (const entry of entries) views.set(entry.view, [...(views.get(entry.view) ?? []), entry])
+  const changes = [...views.values()].map((steps) => steps.sort((a, b) => a.startedAt - b.startedAt))
+  return changes.sort((a, b) => (a[0] as TimelineEntry).startedAt - (b[0] as TimelineEntry).startedAt).slice(-last)
+}
+
+export function describeChange(steps: readonly TimelineEntry[]): string {
+  const first = steps[0] as TimelineEntry
+  const view = steps.find(({ step }) => step === 'view')
+  const done = steps.filter(({ step }) => step !== 'view')
+  const ended = Math.max(...steps.map(({ startedAt, durationMs }) => startedAt + durationMs))
+  const head = `${new Date(first.startedAt).toISOString()}  view ${first.view}: ${view?.outcome ?? '(before this node was a member)'}  — ${Math.round(ended - first.startedAt)} ms`
+  const width = Math.max(0, ...done.map(({ node, step }) => node.length + 1 + step.length))
+  const lines = done.map(({ node, step, durationMs, outcome }) => {
+    const what = `${node} ${step}`.padEnd(width)
+    return `  ${what}  ${durationMs.toFixed(0).padStart(6)} ms${outcome === 'done' ? '' : `  ${outcome}`}`
+  })
+  return [head, ...lines].join('\n')
+}
