@@ -2,7 +2,7 @@
  * The cases of a run, numbered: a sequence and the conditions it runs under, as a function of seed and number. First every
  * sequence of one operation, patient with a fresh journal and hasty with one that is about to wrap; then samples of two.
  */
-import { sequenceOfTwo, type Sequence, sequencesOfOne } from './operations.ts'
+import { type Sequence, sequenceOfTwo, sequencesOfOne } from './operations.ts'
 import { type Conditions, prngOf } from './recording.ts'
 
 export type Case = { readonly number: number; readonly sequence: Sequence; readonly conditions: Conditions }

@@ -19,7 +19,7 @@
 import { MatrixError } from '../../src/base/errors.ts'
 import type { Prng } from '../../src/base/prng.ts'
 import type { Lun, WriteOptions, WritePurpose } from '../../src/san/index.ts'
-import { SparseBytes } from '../helpers/sparse-bytes.ts'
+import type { SparseBytes } from '../helpers/sparse-bytes.ts'
 import type { SimHost } from '../sim/world.ts'
 
 const SECTOR = 512
@@ -121,12 +121,20 @@ export class LunLog {
       if (write.hard <= moment) {
         // what it overwrites does not come back: also not what lies in the cache
         for (const earlier of cached)
-          if (earlier.lun === lun && earlier.offset < offset + bytes.length && offset < earlier.offset + earlier.bytes.length)
+          if (
+            earlier.lun === lun &&
+            earlier.offset < offset + bytes.length &&
+            offset < earlier.offset + earlier.bytes.length
+          )
             hard[lun]?.write(earlier.offset, earlier.bytes)
         hard[lun]?.write(offset, bytes)
         for (let i = cached.length - 1; i >= 0; i--) {
           const earlier = cached[i] as (typeof cached)[number]
-          if (earlier.lun === lun && earlier.offset < offset + bytes.length && offset < earlier.offset + earlier.bytes.length)
+          if (
+            earlier.lun === lun &&
+            earlier.offset < offset + bytes.length &&
+            offset < earlier.offset + earlier.bytes.length
+          )
             cached.splice(i, 1)
         }
         continue

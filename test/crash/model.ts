@@ -6,7 +6,7 @@
  * is no part of it, since data may become durable at another time than names: it is a history per file (`events`).
  */
 import { BLOCK_SIZE } from '../../src/base/limits.ts'
-import { CHR, DIR, FIFO, LNK, REG, type FileType } from '../../src/metadata/index.ts'
+import { CHR, DIR, FIFO, type FileType, LNK, REG } from '../../src/metadata/index.ts'
 import type { Operation } from './operations.ts'
 
 export const CHMOD_MODE = 0o640
@@ -97,7 +97,7 @@ export class Model {
         const node = this.#find(operation.path)
         if (!node) return void this.#add(operation.path, this.#make(REG, CREATE_MODE))
         if (node.type !== REG) throw new Refused(node.type === DIR ? 'EISDIR' : 'EEXIST')
-        return this.#resize(node, 0, step)
+        return void this.#resize(node, 0, step)
       }
       case 'mkdir':
         return void this.#add(operation.path, this.#make(DIR, MKDIR_MODE))
@@ -126,16 +126,16 @@ export class Model {
         return void this.#add(operation.to, node)
       }
       case 'rename':
-        return this.#rename(operation.path, operation.to)
+        return void this.#rename(operation.path, operation.to)
       case 'write': {
         const { offset, bytes } = this.bytesOf(operation, step)
         const node = this.#file(operation.path)
         node.size = Math.max(node.size, offset + bytes.length)
         node.mtime = undefined
-        return this.#note(node, { step, kind: 'write', offset, bytes })
+        return void this.#note(node, { step, kind: 'write', offset, bytes })
       }
       case 'truncate':
-        return this.#resize(this.#file(operation.path), operation.size, step)
+        return void this.#resize(this.#file(operation.path), operation.size, step)
       case 'chmod':
         return void (this.#mustFind(operation.path).mode = CHMOD_MODE)
       case 'chown':

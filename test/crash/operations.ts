@@ -10,10 +10,19 @@ import type { Prng } from '../../src/base/prng.ts'
 import { Model } from './model.ts'
 
 export type Operation =
-  | { readonly op: 'create' | 'recreate' | 'mkdir' | 'fifo' | 'device' | 'unlink' | 'unlink-open' | 'rmdir'; readonly path: string }
+  | {
+      readonly op: 'create' | 'recreate' | 'mkdir' | 'fifo' | 'device' | 'unlink' | 'unlink-open' | 'rmdir'
+      readonly path: string
+    }
   | { readonly op: 'symlink'; readonly path: string; readonly target: string }
   | { readonly op: 'link' | 'rename'; readonly path: string; readonly to: string }
-  | { readonly op: 'write'; readonly path: string; readonly at: number | 'end'; readonly bytes: number; readonly stable: boolean }
+  | {
+      readonly op: 'write'
+      readonly path: string
+      readonly at: number | 'end'
+      readonly bytes: number
+      readonly stable: boolean
+    }
   | { readonly op: 'truncate'; readonly path: string; readonly size: number }
   | { readonly op: 'chmod' | 'chown' | 'utimes'; readonly path: string }
   | { readonly op: 'commit'; readonly path: string }
@@ -29,7 +38,11 @@ export type Sequence = {
 /** What a file holds that an operation needs: two blocks and a part of a third. */
 export const FILE_BYTES = 10_000
 
-type Choice = { readonly operation: Operation; readonly files?: readonly string[]; readonly directories?: readonly string[] }
+type Choice = {
+  readonly operation: Operation
+  readonly files?: readonly string[]
+  readonly directories?: readonly string[]
+}
 
 /** Sizes and places of writes: on and across blocks, at and beyond the end of a file of FILE_BYTES. */
 const WRITES: readonly { at: number | 'end'; bytes: number }[] = [
@@ -53,7 +66,8 @@ export function choices(): readonly Choice[] {
     out.push({ operation: { op: 'unlink-open', path }, files: [path] })
     for (const size of SIZES) out.push({ operation: { op: 'truncate', path, size }, files: [path] })
     for (const stable of [false, true])
-      for (const { at, bytes } of WRITES) out.push({ operation: { op: 'write', path, at, bytes, stable }, files: [path] })
+      for (const { at, bytes } of WRITES)
+        out.push({ operation: { op: 'write', path, at, bytes, stable }, files: [path] })
     out.push({ operation: { op: 'commit', path }, files: [path] })
   }
   out.push({ operation: { op: 'write', path: 'bar', at: 'end', bytes: 70_000, stable: true }, files: ['bar'] })
@@ -61,19 +75,31 @@ export function choices(): readonly Choice[] {
   for (const path of ['foo', 'A/bar', 'A/C/foo']) out.push({ operation: { op: 'unlink', path }, files: [path] })
   for (const path of ['A', 'A/C']) out.push({ operation: { op: 'rmdir', path }, directories: [path] })
   out.push({ operation: { op: 'rmdir', path: 'A' }, files: ['A/foo'] }) // refused
-  for (const [path, to] of [['foo', 'bar'], ['foo', 'A/bar'], ['A/foo', 'A/bar'], ['A/foo', 'B/foo'], ['A/C/foo', 'foo']] as const) {
+  for (const [path, to] of [
+    ['foo', 'bar'],
+    ['foo', 'A/bar'],
+    ['A/foo', 'A/bar'],
+    ['A/foo', 'B/foo'],
+    ['A/C/foo', 'foo'],
+  ] as const) {
     out.push({ operation: { op: 'link', path, to }, files: [path] })
     out.push({ operation: { op: 'rename', path, to }, files: [path] })
     out.push({ operation: { op: 'rename', path, to }, files: [path, to] })
   }
   out.push({ operation: { op: 'rename', path: 'foo', to: 'foo' }, files: ['foo'] })
-  for (const [path, to] of [['A', 'B'], ['A/C', 'B'], ['A/C', 'B/C'], ['A/C', 'C']] as const) {
+  for (const [path, to] of [
+    ['A', 'B'],
+    ['A/C', 'B'],
+    ['A/C', 'B/C'],
+    ['A/C', 'C'],
+  ] as const) {
     out.push({ operation: { op: 'rename', path, to }, files: [`${path}/foo`] })
     out.push({ operation: { op: 'rename', path, to }, directories: [path, to] })
   }
   out.push({ operation: { op: 'rename', path: 'A', to: 'A/C' }, directories: ['A'] }) // refused
   for (const op of ['chmod', 'chown', 'utimes'] as const)
-    for (const path of ['foo', 'A']) out.push({ operation: { op, path }, ...(path === 'A' ? { directories: ['A'] } : { files: [path] }) })
+    for (const path of ['foo', 'A'])
+      out.push({ operation: { op, path }, ...(path === 'A' ? { directories: ['A'] } : { files: [path] }) })
   for (const op of ['sync', 'checkpoint', 'age'] as const) out.push({ operation: { op } })
   return out
 }
@@ -115,7 +141,12 @@ function makes({ operation, files = [], directories = [] }: Choice): string[] {
 }
 
 /** Adds to `out`, and does in the model, what makes everything there that the operation needs. */
-function need({ operation, files = [], directories = [] }: Choice, model: Model, out: Operation[], absent: ReadonlySet<string>): void {
+function need(
+  { operation, files = [], directories = [] }: Choice,
+  model: Model,
+  out: Operation[],
+  absent: ReadonlySet<string>,
+): void {
   const add = (...operations: Operation[]) => {
     for (const each of operations) {
       model.run(each, 0)
@@ -143,6 +174,8 @@ export function parentOf(path: string): string {
 
 export function describe(operation: Operation): string {
   const { op, ...rest } = operation
-  const texts = Object.values(rest).map((value) => (typeof value === 'string' && value.length > 20 ? `${value.slice(0, 3)}…` : String(value)))
+  const texts = Object.values(rest).map((value) =>
+    typeof value === 'string' && value.length > 20 ? `${value.slice(0, 3)}…` : String(value),
+  )
   return [op, ...texts].join(' ')
 }

@@ -11,7 +11,7 @@
  */
 import { BLOCK_SIZE } from '../../src/base/limits.ts'
 import { CHR, REG } from '../../src/metadata/index.ts'
-import { type Content, changed, DEVICE, type DataEvent, NOTHING, type Snapshot } from './model.ts'
+import { type Content, changed, type DataEvent, DEVICE, NOTHING, type Snapshot } from './model.ts'
 import type { Seen, Tree } from './tree.ts'
 
 const SECTOR = 512
@@ -103,12 +103,16 @@ function versions(history: History, moment: number, id: number, events: readonly
 
 function compareBytes({ bytes = NOTHING.bytes }: Seen, all: readonly Content[]): string | undefined {
   const first = all.findIndex((content) => content.bytes.length === bytes.length)
-  if (first < 0) return `${bytes.length} bytes; it should have ${all.map((content) => content.bytes.length).join(' or ')}`
+  if (first < 0)
+    return `${bytes.length} bytes; it should have ${all.map((content) => content.bytes.length).join(' or ')}`
   const from = all.slice(first)
   for (let block = 0; block * BLOCK_SIZE < bytes.length; block++) {
     const start = block * BLOCK_SIZE
     const end = Math.min(start + BLOCK_SIZE, bytes.length)
-    if (from.some(({ written }) => !written.has(block)) && bytes.subarray(start, end).equals(ZEROES.subarray(0, end - start)))
+    if (
+      from.some(({ written }) => !written.has(block)) &&
+      bytes.subarray(start, end).equals(ZEROES.subarray(0, end - start))
+    )
       continue
     const written = from.filter((content) => content.written.has(block))
     for (let at = start; at < end; at += SECTOR) {

@@ -28,7 +28,9 @@ export async function readTree(fs: MatrixFs): Promise<Tree> {
     for (const { name, ino, type } of [...entries]) {
       const { inode } = await fs.lookup(ROOT, dir, name)
       if (inode.ino !== ino || inode.type !== type)
-        throw new Error(`/${prefix}${name} is listed as inode ${ino}, type ${type}; looked up it is ${inode.ino}, type ${inode.type}`)
+        throw new Error(
+          `/${prefix}${name} is listed as inode ${ino}, type ${type}; looked up it is ${inode.ino}, type ${inode.type}`,
+        )
       const { mode, nlink, uid, gid, size, rdevMajor, rdevMinor, mtimeS, mtimeNs } = inode
       const target = type === LNK ? (await fs.readlink(ROOT, ino)).target : ''
       out.set(prefix + name, {
