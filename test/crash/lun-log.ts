@@ -23,8 +23,10 @@ import type { SparseBytes } from '../helpers/sparse-bytes.ts'
 import type { SimHost } from '../sim/world.ts'
 
 const SECTOR = 512
-/** Shortest and longest time of an I/O, virtual ms. */
+/** Shortest and longest time of an I/O, virtual ms; and of those that are slow, so that what was begun later ends earlier. */
 const LATENCY_MS = [0.05, 1] as const
+const SLOW_MS = [2, 15] as const
+const SLOW_SHARE = 0.15
 
 /** Rules of the contract of `Lun` that a lying device breaks: for proving that the crash replay notices. */
 export type Lie = 'durable-writes-are-not' | 'flushes-do-nothing'
@@ -184,7 +186,7 @@ export class LunLog {
   }
 
   #pass(host: SimHost): Promise<void> {
-    const [least, most] = LATENCY_MS
+    const [least, most] = this.#prng.chance(SLOW_SHARE) ? SLOW_MS : LATENCY_MS
     return new Promise((resolve) => host.clock.after(least + (most - least) * this.#prng.float(), resolve))
   }
 

@@ -42,6 +42,8 @@ type Choice = {
   readonly operation: Operation
   readonly files?: readonly string[]
   readonly directories?: readonly string[]
+  /** Another name of the first file. */
+  readonly alias?: string
 }
 
 /** Sizes and places of writes: on and across blocks, at and beyond the end of a file of FILE_BYTES. */
@@ -87,6 +89,12 @@ export function choices(): readonly Choice[] {
     out.push({ operation: { op: 'rename', path, to }, files: [path, to] })
   }
   out.push({ operation: { op: 'rename', path: 'foo', to: 'foo' }, files: ['foo'] })
+  out.push({ operation: { op: 'rename', path: 'foo', to: 'A/bar' }, files: ['foo'], alias: 'A/bar' }) // both stay
+  for (const op of ['write', 'unlink'] as const) {
+    const operation =
+      op === 'write' ? ({ op, path: 'foo', at: 'end', bytes: 100, stable: true } as const) : { op, path: 'foo' }
+    out.push({ operation, files: ['foo'], alias: 'bar' })
+  }
   for (const [path, to] of [
     ['A', 'B'],
     ['A/C', 'B'],
@@ -118,7 +126,6 @@ export function sequenceOfTwo(prng: Prng): Sequence {
 function sequence(steps: readonly Choice[]): Sequence {
   const model = new Model()
   const setup: Operation[] = []
-  const made = new Set<string>()
   const absent = new Set<string>()
   for (const choice of steps) {
     need(choice, model, setup, absent)
@@ -127,22 +134,22 @@ function sequence(steps: readonly Choice[]): Sequence {
   }
   const operations: Operation[] = []
   for (const choice of steps) {
-    need(choice, model, operations, made)
+    need(choice, model, operations, new Set())
     model.run(choice.operation, 0)
     operations.push(choice.operation)
   }
   return { name: operations.map(describe).join('; '), setup, operations }
 }
 
-function makes({ operation, files = [], directories = [] }: Choice): string[] {
-  const there = new Set([...files, ...directories])
+function makes({ operation, files = [], directories = [], alias }: Choice): string[] {
+  const there = new Set([...files, ...directories, alias])
   const made = 'to' in operation ? operation.to : 'path' in operation ? operation.path : undefined
   return made === undefined || there.has(made) ? [] : [made]
 }
 
 /** Adds to `out`, and does in the model, what makes everything there that the operation needs. */
 function need(
-  { operation, files = [], directories = [] }: Choice,
+  { operation, files = [], directories = [], alias }: Choice,
   model: Model,
   out: Operation[],
   absent: ReadonlySet<string>,
@@ -166,6 +173,10 @@ function need(
     if (absent.has(path) || model.resolve(path)) continue
     add({ op: 'create', path }, { op: 'write', path, at: 0, bytes: FILE_BYTES, stable: true })
   }
+  const [first] = files
+  if (alias === undefined || first === undefined || absent.has(alias) || model.resolve(alias)) return
+  directory(parentOf(alias))
+  add({ op: 'link', path: first, to: alias })
 }
 
 export function parentOf(path: string): string {

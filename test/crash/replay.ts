@@ -3,8 +3,8 @@
  *
  * At each moment several states are possible, and several are tried: nothing survives but what is hard; the node dies and the
  * devices' caches live; random subsets, torn at sectors. The peer mounts as in a recovery (node.ts), runs fsck, reads everything,
- * and goes on: it makes files, publishes a checkpoint, and all of it must be sound, for it and for whoever reads the LUNs cold. Then it
- * crashes too, at a random moment of its own life, its recovery included, and a second peer takes over from both.
+ * and goes on: it makes files, publishes a checkpoint, and all of it must be sound, for it and for whoever reads the LUNs cold. Often
+ * it crashes too, at a random moment of its own life, its recovery included, and a second peer takes over from both.
  */
 import type { Prng } from '../../src/base/prng.ts'
 import { formatVector } from '../../src/base/vector.ts'
@@ -26,9 +26,11 @@ import { readTree, type Tree } from './tree.ts'
 const RANDOM_STATES = 3
 const PEER: Life = { slot: 1, incarnation: 1 }
 const SECOND_PEER: Life = { slot: 2, incarnation: 1 }
+const RISEN: Life = { slot: DEAD.slot, incarnation: DEAD.incarnation + 1 }
 /** Orphans and freed space are gone by then, virtual ms. */
 const REAPING_MS = 1000
-/** An heir goes to work so often: it is the peer's work once more. */
+/** So often the peer crashes, too; so often its heir goes to work as it did. */
+const PEER_CRASHES = 0.5
 const HEIR_WORKS = 0.3
 /** What the peer makes; no operation of a sequence uses the name. */
 const PEER_DIR = 'peer'
@@ -103,10 +105,10 @@ async function takeOver(recording: Recording, moment: number, state: State, prng
   const peer = new Survivor(world, image, prng.fork())
   await peer.start(PEER, crashRecord, [DEAD])
   const prefix = judge(history, moment, await peer.tree())
-  peer.checkImage('after the recovery')
+  peer.checkImage()
 
   // what the dead had under way lands although its journal is sealed: only in places that nobody else writes
-  if (prng.chance(0.5))
+  if (prng.chance(0.7))
     for (const write of image.late)
       if (write.purpose !== 'data') {
         peer.log.land(write)
@@ -116,6 +118,7 @@ async function takeOver(recording: Recording, moment: number, state: State, prng
   judge(history, moment, await peer.tree(), prefix)
   await peer.checkAtRest()
 
+  if (!prng.chance(PEER_CRASHES)) return
   counts.secondCrashes++
   const second = prng.below(peer.log.moment + 1)
   const powerLoss = prng.chance(0.6)
@@ -126,17 +129,18 @@ async function takeOver(recording: Recording, moment: number, state: State, prng
   })
   const heir = new Survivor(world, peer.log.crash(second, fates, powerLoss), prng.fork())
   const sealed = peer.sealedAt <= second
+  // the second peer, or the dead node that comes back: its journal goes on where it was sealed
+  const life = sealed && prng.chance(0.5) ? RISEN : SECOND_PEER
   try {
-    await heir.start(SECOND_PEER, sealed ? peer.record : crashRecord, sealed ? [PEER] : [DEAD, PEER])
+    await heir.start(life, sealed ? peer.record : crashRecord, sealed ? [PEER] : [DEAD, PEER])
     const tree = await heir.tree()
     judge(history, moment, tree, sealed ? prefix : undefined)
-    heir.checkImage('after the second recovery')
     if (peer.workedAt <= second) await heir.mustHaveWork()
     if (prng.chance(HEIR_WORKS)) {
       await heir.work()
       judge(history, moment, await heir.tree(), sealed ? prefix : undefined)
-      await heir.checkAtRest()
     }
+    await heir.checkAtRest()
   } catch (error) {
     const when = sealed ? 'after' : 'before'
     throw new Error(
@@ -192,10 +196,12 @@ class Survivor {
     return new Map([...tree].filter(([path]) => path.split('/')[0] !== PEER_DIR))
   }
 
-  checkImage(when: string): void {
+  checkImage(): void {
     const findings = checkImage(this.#mount.volume.image, crashLayout)
     if (findings.length > 0)
-      throw new Error(`${when} fsck finds\n${findings.map(({ check, detail }) => `  ${check}: ${detail}`).join('\n')}`)
+      throw new Error(
+        `after the recovery fsck finds\n${findings.map(({ check, detail }) => `  ${check}: ${detail}`).join('\n')}`,
+      )
   }
 
   /** Makes and changes things, publishes a checkpoint, and lets orphans and freed space go where they belong. */
@@ -232,6 +238,7 @@ class Survivor {
   /** The node dies with nothing under way; whoever reads nothing but the LUNs gets to where it was, and fsck finds nothing. */
   async checkAtRest(): Promise<void> {
     const { life } = this.#node as CrashNode
+    await this.#world.settle(this.#fs.sync())
     const vector = formatVector(this.#mount.volume.image.vector)
     kill(this.#node as CrashNode)
     const host = new SimHost(this.#world, 'fsck')
