@@ -1,13 +1,12 @@
 /** A LUN in memory that does at once what it is told: for tests that are not about disks. Sparse: untouched space takes nothing. */
 import { MatrixError } from '../../src/base/errors.ts'
 import type { Lun, WriteOptions, WritePurpose } from '../../src/san/index.ts'
-
-const CHUNK = 64 * 1024
+import { SparseBytes } from './sparse-bytes.ts'
 
 export class MemoryLun implements Lun {
   readonly identity = 'memory'
   readonly size: number
-  readonly #chunks = new Map<number, Buffer>()
+  readonly #bytes = new SparseBytes()
   reads = 0
   writes = 0
   flushes = 0
@@ -22,14 +21,7 @@ export class MemoryLun implements Lun {
     this.reads++
     this.onIo?.({ op: 'read', offset })
     this.#check(offset, buffer.length)
-    for (let done = 0; done < buffer.length; ) {
-      const at = (offset + done) % CHUNK
-      const length = Math.min(CHUNK - at, buffer.length - done)
-      const chunk = this.#chunks.get((offset + done - at) / CHUNK)
-      if (chunk) chunk.copy(buffer, done, at, at + length)
-      else buffer.fill(0, done, done + length)
-      done += length
-    }
+    this.#bytes.read(offset, buffer)
   }
 
   async write(offset: number, buffers: readonly Uint8Array[], { purpose }: WriteOptions): Promise<void> {
@@ -38,15 +30,7 @@ export class MemoryLun implements Lun {
     const bytes = buffers.length === 1 ? (buffers[0] as Uint8Array) : Buffer.concat(buffers)
     this.#check(offset, bytes.length)
     if (offset % 512 !== 0 || bytes.length % 512 !== 0) throw new MatrixError('lun-io', 'unaligned write')
-    for (let done = 0; done < bytes.length; ) {
-      const at = (offset + done) % CHUNK
-      const length = Math.min(CHUNK - at, bytes.length - done)
-      const index = (offset + done - at) / CHUNK
-      let chunk = this.#chunks.get(index)
-      if (!chunk) this.#chunks.set(index, (chunk = Buffer.alloc(CHUNK)))
-      chunk.set(bytes.subarray(done, done + length), at)
-      done += length
-    }
+    this.#bytes.write(offset, bytes)
   }
 
   async flush(): Promise<void> {

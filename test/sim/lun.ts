@@ -21,44 +21,10 @@ import { crc32c } from '../../src/base/crc32c.ts'
 import { MatrixError } from '../../src/base/errors.ts'
 import type { Prng } from '../../src/base/prng.ts'
 import type { Lun, WriteOptions, WritePurpose } from '../../src/san/lun.ts'
+import { SparseBytes } from '../helpers/sparse-bytes.ts'
 import type { SimHost, SimWorld } from './world.ts'
 
 const ATOM = 512
-const CHUNK = 64 * 1024
-
-/** Bytes that start as zeroes; only what was written takes memory. */
-class SparseBytes {
-  readonly #chunks = new Map<number, Buffer>()
-
-  read(offset: number, into: Buffer): void {
-    for (let done = 0; done < into.length; ) {
-      const at = (offset + done) % CHUNK
-      const length = Math.min(CHUNK - at, into.length - done)
-      const chunk = this.#chunks.get((offset + done - at) / CHUNK)
-      if (chunk) chunk.copy(into, done, at, at + length)
-      else into.fill(0, done, done + length)
-      done += length
-    }
-  }
-
-  write(offset: number, bytes: Uint8Array): void {
-    for (let done = 0; done < bytes.length; ) {
-      const at = (offset + done) % CHUNK
-      const length = Math.min(CHUNK - at, bytes.length - done)
-      const index = (offset + done - at) / CHUNK
-      let chunk = this.#chunks.get(index)
-      if (!chunk) this.#chunks.set(index, (chunk = Buffer.alloc(CHUNK)))
-      chunk.set(bytes.subarray(done, done + length), at)
-      done += length
-    }
-  }
-
-  copy(): SparseBytes {
-    const copy = new SparseBytes()
-    for (const [index, chunk] of this.#chunks) copy.#chunks.set(index, Buffer.from(chunk))
-    return copy
-  }
-}
 
 /** A change of the medium. */
 export type Landed = {

@@ -1,0 +1,70 @@
+/** A slice of `npm run crash`, and what must make it fail: devices that lie, and rules of the design that are broken. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type BrokenRule, brokenRules } from '../../src/base/broken-rules.ts'
+import { CASES_OF_ONE, caseOf, casesNamed } from './cases.ts'
+import type { Lie } from './lun-log.ts'
+import { CrashRun, summary } from './run.ts'
+
+const SEED = 1
+
+test('a peer takes over whatever a crash leaves', async () => {
+  const failures: string[] = []
+  const run = new CrashRun({ seed: SEED, onFailure: (text) => failures.push(text) })
+  await run.one(casesNamed('rename foo bar')[0])
+  await run.one(casesNamed('unlink-open foo')[1])
+  await run.one(casesNamed('truncate foo 3000')[1])
+  await run.one(casesNamed('write foo 20000 1000 false')[1])
+  await run.one(casesNamed('write A/foo 3000 3000 true')[1])
+  assert.equal(failures, [])
+  assert.ok(run.totals.points > 40 && run.totals.states > run.totals.points, summary(run.totals))
+})
+
+/** The first failure in these cases; undefined: nothing was noticed. */
+async function firstFailure(cases: readonly number[], lie?: Lie): Promise<string | undefined> {
+  let failure: string | undefined
+  const run = new CrashRun({
+    seed: SEED,
+    lie,
+    onFailure: (text) => {
+      failure = text
+    },
+  })
+  for (const number of cases) {
+    await run.one(number)
+    if (failure !== undefined) break
+  }
+  return failure
+}
+
+test('a device that answers durable writes too early is noticed', async () => {
+  const failure = await firstFailure(casesNamed('mkdir B'), 'durable-writes-are-not')
+  assert.match(failure ?? 'nothing noticed', /the tree is none of those/)
+})
+
+test('a device that does nothing at a flush is noticed', async () => {
+  const failure = await firstFailure(casesNamed('write foo end 5000 true'), 'flushes-do-nothing')
+  assert.match(failure ?? 'nothing noticed', /is of no version that may be there|it should have/)
+})
+
+async function withBroken(rule: BrokenRule, cases: readonly number[]): Promise<string | undefined> {
+  brokenRules[rule] = true
+  try {
+    return await firstFailure(cases)
+  } finally {
+    brokenRules[rule] = false
+  }
+}
+
+const hasty = Array.from({ length: CASES_OF_ONE / 2 }, (_, i) => CASES_OF_ONE / 2 + i)
+const withCheckpoint = hasty.filter((number) => caseOf(SEED, number).sequence.name.endsWith('; checkpoint'))
+
+test('frames beyond a seal that count are noticed', async () => {
+  assert.ok(await withBroken('seal', hasty), 'no case noticed')
+})
+
+test('a checkpoint that is published before its last frame is durable is noticed', async () => {
+  assert.ok(await withBroken('checkpointDurable', withCheckpoint), 'no case noticed')
+})
+
+test.run()
