@@ -3,7 +3,7 @@
  *
  *   idle     look at a majority: `seen` is the join of all sectors, and the own ones are taken over (a restart needs no more).
  *            Term decided: the owner is this life → it owns the term; it released, or is certainly dead → the next term; else wait.
- *            Term not decided, or none yet → that term. The ballot is above all seen, and this life's own.
+ *            Term not decided, or none yet → that term. The ballot is above all seen, and this node's own.
  *   phase 1  write {term, mbal = ballot} and on a majority of writes look again. A higher term or ballot → give up. Else the
  *            value is that of the highest bal seen, or this life.
  *   phase 2  write {bal = ballot, value}, and on a majority look again, give up likewise. Else the value is decided: who finds this
@@ -34,8 +34,6 @@ export type SanLockRules = {
   readonly leaseOnly?: true
   /** One partition is enough to read. */
   readonly readOne?: true
-  /** Two lives of a node may use one ballot. */
-  readonly ballotPerNode?: true
   /** A write goes out while an earlier one to the same sector is under way, and may be overtaken by it. */
   readonly overtake?: true
   /** A successor starts while I/O of its former life may land. */
@@ -71,6 +69,7 @@ export type SanLockOptions = {
 
 /** Looks whether it may try: begins, and begins again, to read a majority. */
 const IDLE = 0
+/** Writes; the phase after it reads back. */
 const WRITE_1 = 1
 const WRITE_2 = 3
 const READ_2 = 4
@@ -134,11 +133,9 @@ export function sanLock(options: SanLockOptions): Model<SanLockState> {
   const lifeOf = (n: number, life: number): Life => 1 + (life - 1) * nodeCount + n
   const nodeOfLife = (value: Life) => (value - 1) % nodeCount
   const numberOfLife = (value: Life) => Math.floor((value - 1) / nodeCount) + 1
-  // ballots: first by round, then by life; every life has its own
-  const ballotLives = rules.ballotPerNode ? nodeCount : nodeCount * lives
-  const ballotOf = (round: number, n: number, life: number) =>
-    1 + (round - 1) * ballotLives + (rules.ballotPerNode ? n : lifeOf(n, life) - 1)
-  const roundOf = (ballot: number) => (ballot === 0 ? 0 : Math.floor((ballot - 1) / ballotLives) + 1)
+  // first by round, then by node. Two lives of a node may use one ballot: never both beyond phase 1, which a majority of partitions has seen
+  const ballotOf = (round: number, n: number) => 1 + (round - 1) * nodeCount + n
+  const roundOf = (ballot: number) => (ballot === 0 ? 0 : Math.floor((ballot - 1) / nodeCount) + 1)
 
   const enough = (bits: number) =>
     quorum === 'healthy' ? (bits & 0b11) === 0b11 : (bits & 1) + ((bits >> 1) & 1) + (bits >> 2) >= majority
@@ -177,7 +174,7 @@ export function sanLock(options: SanLockOptions): Model<SanLockState> {
     for (let p = 0; p < partitions; p++) {
       if (!accessible(state, p)) continue
       if (pending[p] === undefined) pending[p] = record
-      else if (rules.overtake) {
+      else if (rules.overtake || (rules.hastyRestart && state.nodes[n].life > 1)) {
         sectors = replaced(sectors, p * nodeCount + n, record)
         written |= 1 << p
       } else continue
@@ -229,7 +226,7 @@ export function sanLock(options: SanLockOptions): Model<SanLockState> {
     const round = roundOf(base.mbal) + 1
     if (term > terms || round > rounds) return undefined
     const kept = mine.term === term ? mine : BLANK
-    return issue(state, n, rec({ ...kept, term, mbal: ballotOf(round, n, life) }), WRITE_1)
+    return issue(state, n, rec({ ...kept, term, mbal: ballotOf(round, n) }), WRITE_1)
   }
 
   /** Both phases have been read back: the value stands. */

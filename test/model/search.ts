@@ -74,7 +74,7 @@ export function search<S>(model: Model<S>, { maxStates = MAX_STATES, checkKeys =
   const visit = (state: S, parent: number, queue: { index: number; state: S }[]): number => {
     const key = model.encode(state)
     const known = indexOf.get(key)
-    const whole = checkKeys ? JSON.stringify(state) : ''
+    const whole = checkKeys ? wholeText(state) : ''
     if (known !== undefined) {
       if (checkKeys && wholes[known] !== whole) {
         throw new Error(`${model.name}: one key stands for two states\n${wholes[known]}\n${whole}`)
@@ -139,6 +139,15 @@ function traceTo<S>(model: Model<S>, keys: readonly string[], parents: readonly 
     )
   }
   return lines
+}
+
+/** Everything a state says, in one order of fields. */
+function wholeText(state: unknown): string {
+  return JSON.stringify(state, (_, value) =>
+    value !== null && typeof value === 'object' && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  )
 }
 
 /** The transitions, to walk them backwards. */
