@@ -16,8 +16,8 @@ export type ClientOptions = {
   /** Connects, also again. */
   readonly connect: () => Promise<Driver>
   readonly record: (operation: Operation) => void
-  /** No call begins after this, on the run's clock. */
-  readonly until: number
+  /** Whether more calls are to be made. */
+  readonly goesOn: () => boolean
   /** Whether any client of the run appends: else logs stay empty. */
   readonly hasLogs: boolean
 }
@@ -37,12 +37,12 @@ export class Client {
   }
 
   async run(): Promise<void> {
-    const { until, connect } = this.#options
-    while (now() < until) {
+    const { goesOn, connect } = this.#options
+    while (goesOn()) {
       let driver: Driver | undefined
       try {
         driver = await connect()
-        while (now() < until) await this.#step(driver)
+        while (goesOn()) await this.#step(driver)
       } catch (error) {
         if (!(error instanceof Unanswered) && !(error instanceof NotSent)) throw error
         this.#name = `${this.#options.name}.${++this.#lives}`

@@ -66,7 +66,14 @@ export class Network {
 
   /** Nobody of `one` hears anybody of `other`, and the other way round. */
   cut(one: readonly number[], other: readonly number[]): void {
-    this.cutWays(one.flatMap((a) => other.flatMap((b): Way[] => [[a, b], [b, a]])))
+    this.cutWays(
+      one.flatMap((a) =>
+        other.flatMap((b): Way[] => [
+          [a, b],
+          [b, a],
+        ]),
+      ),
+    )
   }
 
   /** Packets from the first to the second of each pair are lost. */
