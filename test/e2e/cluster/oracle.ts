@@ -13,7 +13,6 @@
 
 import { MiB } from '../../../src/base/units.ts'
 import type { Operation } from '../checker/history.ts'
-import type { RealMatrix } from './real-matrix.ts'
 import type { Life, RealNode } from './real-node.ts'
 import type { Written } from './write-log.ts'
 
@@ -22,14 +21,21 @@ const MEMBERSHIP = { from: 1 * MiB, to: 2 * MiB } as const
 /** Times of log lines are in whole milliseconds, set against another clock. */
 const LOG_TOLERANCE_MS = 5
 
-export type Exclusion = { readonly node: RealNode; readonly life: Life; readonly number: number; readonly from: number }
+/** What is looked at of a node. */
+export type JudgedNode = Pick<RealNode, 'name' | 'number' | 'lives' | 'logged'>
+export type Exclusion = {
+  readonly node: JudgedNode
+  readonly life: Life
+  readonly number: number
+  readonly from: number
+}
 type Served = { readonly time: number; readonly members: readonly string[] }
 
-/** Views that served from `since` on, oldest first. Throws when there is none: then this oracle would say nothing. */
-export function servedViews(matrix: RealMatrix, since: number): readonly Served[] {
-  const views = matrix.nodes.flatMap((node) =>
+/** Views that have served, oldest first. Throws when there is none: then this oracle would say nothing. */
+function servedViews(nodes: readonly JudgedNode[]): readonly Served[] {
+  const views = nodes.flatMap((node) =>
     node
-      .logged(since)
+      .logged(0)
       .filter(({ msg }) => msg === 'serving')
       .map(({ time, members }) => ({ time, members: members as string[] })),
   )
@@ -37,9 +43,10 @@ export function servedViews(matrix: RealMatrix, since: number): readonly Served[
   return views.sort((a, b) => a.time - b.time)
 }
 
-export function exclusions(matrix: RealMatrix): readonly Exclusion[] {
-  const views = servedViews(matrix, 0)
-  return matrix.nodes.flatMap((node) =>
+/** Throws when the nodes have logged no view at all. */
+export function exclusions(nodes: readonly JudgedNode[]): readonly Exclusion[] {
+  const views = servedViews(nodes)
+  return nodes.flatMap((node) =>
     node.lives.flatMap((life, index) => {
       const end = life.endedAt ?? Number.POSITIVE_INFINITY
       const own = views.filter(({ time }) => time > life.startedAt && time <= end)

@@ -9,7 +9,6 @@
 import { NfsClient } from '../../helpers/nfs-client.ts'
 import type { RealMatrix } from './real-matrix.ts'
 
-const POOL = 1000
 /** Calls under way at once while the pool is made. */
 const AT_ONCE = 50
 
@@ -19,8 +18,8 @@ export class Resources {
   readonly #pool: Buffer[] = []
   #next = 0
 
-  /** Makes them, and restarts all nodes. */
-  static async make(matrix: RealMatrix): Promise<Resources> {
+  /** Makes them, `pool` of the last kind, and restarts all nodes. */
+  static async make(matrix: RealMatrix, pool = 1000): Promise<Resources> {
     const resources = new Resources()
     for (const node of matrix.nodes) {
       const { nfs } = matrix.access(node)
@@ -34,7 +33,7 @@ export class Resources {
       }
       resources.#held.set(node.name, await make('held'))
       resources.#own.set(node.name, await make('own'))
-      for (let made = 0; made < POOL / matrix.nodes.length; made += AT_ONCE) {
+      for (let made = 0; made < pool / matrix.nodes.length; made += AT_ONCE) {
         const names = Array.from({ length: AT_ONCE }, (_, i) => `pool-${made + i}`)
         resources.#pool.push(...(await Promise.all(names.map(make))))
       }

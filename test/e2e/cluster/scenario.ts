@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { now } from '../checker/clock.ts'
 import { imagesEqual } from '../checker/images.ts'
-import { exclusions, lateAnswers, lateWrites, servedViews } from './oracle.ts'
+import { exclusions, lateAnswers, lateWrites } from './oracle.ts'
 import type { Fencing, RealMatrix } from './real-matrix.ts'
 import type { Resources } from './resources.ts'
 import { Workload } from './workload.ts'
@@ -42,6 +42,8 @@ export interface Scenario {
   readonly name: string
   /** Whoever is lost cannot be fenced but by its lease, whatever agents there are. */
   readonly byLease?: true
+  /** While it lasts, whoever was lost starts again in vain: its return counts from the end of the fault. */
+  readonly isolates?: true
   /** Does what it is about, measures into `measured`, and returns once every fault is healed. Throws what is wrong. */
   play(scene: Scene, measured: Measured): Promise<void>
 }
@@ -79,10 +81,10 @@ export async function play(
   const workload = await Workload.start(matrix, seed)
   await sleep(BEFORE_MS)
   await attempt(scenario.name, () => scenario.play({ matrix, resources, workload, say, seed }, measured))
+  const healedAt = now()
   await attempt('healing', async () => {
-    const from = now()
     await matrix.allServe(HEALED_LIMIT_MS)
-    say(`  every node serves ${seconds(now() - from)} after the end of the fault`)
+    say(`  every node serves ${seconds(now() - healedAt)} after the end of the fault`)
   })
   await sleep(AFTER_MS)
   await attempt('clients', () => workload.stop())
@@ -94,15 +96,12 @@ export async function play(
     if (workload.answered < MIN_ANSWERS) throw new Error(`only ${workload.answered} calls were answered`)
   })
   await attempt('one side serves', async () => {
-    servedViews(matrix, 0)
-    const excluded = exclusions(matrix)
+    const excluded = exclusions(matrix.nodes)
     violations.push(...lateWrites(excluded, await matrix.san.writes()), ...lateAnswers(excluded, operations))
   })
   await attempt('images', () => imagesEqual(matrix.stateDirs))
   await attempt('fsck', () => matrix.check())
-  for (const life of matrix.nodes.flatMap(({ lives }) => lives)) {
-    if (life.startedAt > began && life.readyAt !== undefined) measured.rejoin.push(life.readyAt - life.startedAt)
-  }
+  measured.rejoin.push(...rejoins(matrix, began, scenario.isolates ? healedAt : began))
   violations.push(...tooLong(measured, scenario.byLease ? 'lease' : matrix.fencing))
   return {
     ...measured,
@@ -111,6 +110,14 @@ export async function play(
     violations,
     seconds: (now() - began) / 1000,
   }
+}
+
+/** How long lives that began after `began` took to serve; those that began before `from` count from there, or not at all. */
+function rejoins({ nodes }: RealMatrix, began: number, from: number): number[] {
+  return nodes
+    .flatMap(({ lives }) => lives)
+    .filter(({ startedAt, readyAt = 0 }) => startedAt > began && readyAt > from)
+    .map(({ startedAt, readyAt = 0 }) => readyAt - Math.max(startedAt, from))
 }
 
 /** What took longer than it must. Files that nobody had cached are only reported: their limit is a goal (docs/testing.md). */

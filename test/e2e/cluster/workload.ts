@@ -14,6 +14,8 @@ import type { RealMatrix } from './real-matrix.ts'
 import type { RealNode } from './real-node.ts'
 
 const protocols = ['nfs', 'http'] as const
+/** Between calls of a client, ms: nodes that start again share the processors of this machine with all others and the clients. */
+const PAUSE_MS = 10
 /** Clients may take so much longer than the run for their last calls, ms. */
 const LAST_CALLS_MS = 60_000
 
@@ -83,9 +85,8 @@ export class Workload {
           }
           const prng = new Prng(seed * 1000 + node.number * 100 + p * 10 + i)
           const goesOn = () => this.#goesOn
-          work.push(
-            new Client({ name, node: node.name, protocol, prng, connect, record, goesOn, hasLogs: false }).run(),
-          )
+          const options = { name, node: node.name, protocol, prng, connect, record, goesOn }
+          work.push(new Client({ ...options, hasLogs: false, pauseMs: PAUSE_MS }).run())
         }
       }
     }

@@ -15,6 +15,7 @@ export function cut(one: readonly number[], other: readonly number[], { oneWay =
   const between = `${one.join('')}${oneWay ? '→' : '|'}${other.join('')}`
   return {
     name: `${oneWay ? 'one-way cut' : 'cut'} ${between}`,
+    isolates: true,
     async play(scene, measured) {
       const { matrix } = scene
       const { network } = matrix

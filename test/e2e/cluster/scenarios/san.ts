@@ -14,6 +14,7 @@ export function san(number: number, how: Exclude<Mode, 'pass'>): Scenario {
   return {
     name: `SAN cut: ${how === 'hang' ? 'hangs, then EIO' : 'EIO'}`,
     byLease: true,
+    isolates: true,
     async play(scene, measured) {
       const { matrix } = scene
       const victim = matrix.numbered(number)
