@@ -109,7 +109,7 @@ run('one of three nodes is killed, then the network is cut: one side serves, and
   const matrix = await RealMatrix.create({ dir: join(dir, 'matrix'), nodes: 3, prefix, fencing: 'kill' })
   const said: string[] = []
   try {
-    const resources = await Resources.make(matrix, 150)
+    const resources = await Resources.make(matrix, 0)
     const results: Result[] = []
     for (const [seed, scenario] of [kill(2), cut([1], [2, 3])].entries()) {
       results.push(await play(scenario, { matrix, resources, seed, say: (line) => said.push(line) }))

@@ -18,7 +18,7 @@ export class Resources {
   readonly #pool: Buffer[] = []
   #next = 0
 
-  /** Makes them, `pool` of the last kind, and restarts all nodes. */
+  /** Makes them, `pool` of the last kind, for which all nodes are restarted. */
   static async make(matrix: RealMatrix, pool = 1000): Promise<Resources> {
     const resources = new Resources()
     for (const node of matrix.nodes) {
@@ -39,8 +39,10 @@ export class Resources {
       }
       await client.close()
     }
-    await matrix.stopAll()
-    await matrix.startAll()
+    if (pool > 0) {
+      await matrix.stopAll()
+      await matrix.startAll()
+    }
     return resources
   }
 
@@ -50,6 +52,11 @@ export class Resources {
 
   own(node: string): Buffer {
     return this.#own.get(node) as Buffer
+  }
+
+  /** There is a pool. */
+  get hasUntouched(): boolean {
+    return this.#pool.length > 0
   }
 
   /** Another one every time, in turn. */

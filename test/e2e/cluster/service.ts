@@ -73,29 +73,32 @@ export class PersistentClient {
 /** A service that was asked for at `at` and took `ms`. */
 type Asked = { readonly at: number; readonly ms: number }
 
-/** Asks one node all the time, for what it has cached and for what nobody has. */
+/** Asks one node all the time, for what it has cached and, where there is a pool of it, for what nobody has. */
 export class ServiceWatch {
   readonly node: string
   readonly #cached: Asked[] = []
   readonly #untouched: Asked[] = []
+  readonly #hasUntouched: boolean
   readonly #clients: readonly PersistentClient[]
 
   constructor(node: DemoNode, resources: Resources) {
     this.node = node.name
     const [one, other] = [new PersistentClient(node), new PersistentClient(node)]
     this.#clients = [one, other]
+    this.#hasUntouched = resources.hasUntouched
     const own = resources.own(node.name)
     void ask(one, this.#cached, CACHED_EVERY_MS, async (client) => {
       await client.write(own, 0, Buffer.from(`${now()}`))
       await client.read(own)
     })
-    void ask(other, this.#untouched, UNTOUCHED_EVERY_MS, (client) => client.read(resources.untouched()))
+    if (this.#hasUntouched)
+      void ask(other, this.#untouched, UNTOUCHED_EVERY_MS, (client) => client.read(resources.untouched()))
   }
 
   /** Resolves once both kinds have been served since `since`. */
   async served(since: number): Promise<void> {
     const has = (asked: readonly Asked[]) => asked.some(({ at }) => at >= since)
-    while (!(has(this.#cached) && has(this.#untouched))) await sleep(RETRY_MS)
+    while (!(has(this.#cached) && (has(this.#untouched) || !this.#hasUntouched))) await sleep(RETRY_MS)
   }
 
   /** The longest that each kind of call took that ended between the times, ms. Calls that have not ended do not count. */
