@@ -60,7 +60,7 @@ export const limits = {
 const BEFORE_MS = 1000
 const AFTER_MS = 1000
 /** Fewer answers than this, and nothing was tested. */
-const MIN_ANSWERS = 100
+const MIN_ANSWERS = 50
 
 /** Plays one scenario on a matrix in which every node serves; so it is again afterwards. Rejects only when it is beyond help. */
 export async function play(
