@@ -3,6 +3,7 @@
  * load of the coherence checker. Exits with 0 only when nothing was violated.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { availableParallelism, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { command, missing } from './commands.ts'
@@ -68,7 +69,9 @@ const broken: string[] = []
 for (const nodes of sizes) for (const fencing of chosenFencings) await playAll(nodes, fencing)
 
 const table = tableOf(rows)
-const note = 'Seconds, median / worst; `!` is over the goal (docs/testing.md).'
+// who shares few processors with many others starts and answers late
+const load = `${availableParallelism()} processors, load ${loadavg()[0]?.toFixed(1)}`
+const note = `Seconds, median / worst; \`!\` is over the goal (docs/testing.md). ${load}.`
 console.log(`\n${table}\n\n${note}`)
 for (const line of broken) console.log(line)
 if (values.save) save()

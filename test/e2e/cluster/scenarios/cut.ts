@@ -12,9 +12,9 @@ const ALONE_MS = 3000
 
 /** Numbers of the nodes of each side, from 1. `oneWay`: the second side does not hear the first. */
 export function cut(one: readonly number[], other: readonly number[], { oneWay = false } = {}): Scenario {
-  const between = `${one.join('')}${oneWay ? '→' : '|'}${other.join('')}`
+  const name = oneWay ? 'one-way cut' : 'cut'
   return {
-    name: `${oneWay ? 'one-way cut' : 'cut'} ${between}`,
+    name: `${name} ${one.join('')} ${oneWay ? '→' : '/'} ${other.join('')}`,
     isolates: true,
     async play(scene, measured) {
       const { matrix } = scene
