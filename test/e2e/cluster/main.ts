@@ -35,7 +35,7 @@ must fit one order, every node must come back without a hand, and matrix fs chec
   --save           write the table to bench/results/cluster-DATE-COMMIT.md
   --help           this text
 
-Exit codes: 0 nothing was violated, 1 something was, 2 wrong option, or this machine lacks something (it is said what).`
+Exit codes: 0 nothing was violated or too late, 1 something was, 2 wrong option, or this machine lacks something (it is said what).`
 
 const { values } = parseArgs({
   options: {
@@ -91,14 +91,18 @@ async function playAll(nodes: number, fencing: Fencing): Promise<void> {
       console.log(
         `  ${result.operations} operations in ${result.seconds.toFixed(0)} s, ${result.violations.length} violations`,
       )
-      for (const violation of result.violations) {
-        console.log(`  VIOLATION ${violation}`)
-        broken.push(`VIOLATION ${nodes} nodes, ${fencing}, ${scenario.name}: ${violation.split('\n')[0]}`)
+      const faults = [
+        ...result.violations.map((each) => `VIOLATION ${each}`),
+        ...result.late.map((each) => `TOO LATE ${each}`),
+      ]
+      for (const fault of faults) {
+        console.log(`  ${fault}`)
+        broken.push(`${nodes} nodes, ${fencing}, ${scenario.name}: ${fault.split('\n')[0]}`)
       }
     }
     await matrix.stopAll()
   } catch (error) {
-    broken.push(`VIOLATION ${nodes} nodes, ${fencing}: ${error instanceof Error ? error.message : error}`)
+    broken.push(`${nodes} nodes, ${fencing}: VIOLATION ${error instanceof Error ? error.message : error}`)
     console.log(broken.at(-1))
   } finally {
     await matrix.dispose()
