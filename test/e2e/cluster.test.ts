@@ -2,6 +2,7 @@
  * A slice of `npm run e2e:cluster`: three real nodes in network namespaces, one of which is killed; then the network is cut. Skipped, with the
  * reason, where it cannot run.
  */
+// time limit: 300 s
 import {
   closeSync,
   fdatasyncSync,
