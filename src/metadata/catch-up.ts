@@ -1,7 +1,8 @@
 /**
  * Applies journals to an image in dependency order: a frame only after everything its writer had applied (journal/format.ts,
  * invariant 3). Works on one image at a time; the volume makes sure that one catch-up runs at a time. Between two frames
- * other work may run; within one nothing does.
+ * other work may run; within one nothing does. Every so many frames it surely does: a node that applies a long journal goes on
+ * sending heartbeats.
  *
  * A frame that should be there and is not means: the writer has gone round (lapped), or damage. The newest checkpoint
  * decides: journal is only overwritten once two checkpoints hold it, so if the newest one does not reach beyond the
@@ -11,6 +12,7 @@
 import { brokenRules } from '../base/broken-rules.ts'
 import type { Lsn, Slot } from '../base/ids.ts'
 import type { Vector } from '../base/vector.ts'
+import type { Clock } from '../platform/index.ts'
 import type { CheckpointStore } from './checkpoint/store.ts'
 import { apply } from './image/apply.ts'
 import type { Image } from './image/image.ts'
@@ -22,13 +24,14 @@ export type Progress = 'done' | 'lapped'
 
 type Goal = { readonly slot: Slot; readonly lsn: Lsn }
 
-/** Frames applied before the image may commit. */
+/** Frames applied before the image may commit, and other work has its turn. */
 const FRAMES_PER_SETTLE = 64
 
 export type CatchUpOptions = {
   readonly reader: (slot: Slot) => JournalReader
   readonly store: CheckpointStore
   readonly slots: number
+  readonly clock: Pick<Clock, 'soon'>
   /** Called now and then, and at the end: a moment when the image may commit, unless an own frame collects. */
   readonly settle: (image: Image) => void
 }
@@ -119,6 +122,10 @@ export class CatchUp {
         continue
       }
       this.#apply(image, slot, found.frame)
+      if (++this.frames % FRAMES_PER_SETTLE === 0) {
+        this.#options.settle(image)
+        await new Promise<void>((resolve) => this.#options.clock.soon(resolve))
+      }
     }
     return 'done'
   }
@@ -131,7 +138,6 @@ export class CatchUp {
         this.mutations++
       }
     image.advance(slot, frame.lsn + frame.length)
-    if (++this.frames % FRAMES_PER_SETTLE === 0) this.#options.settle(image)
   }
 
   async #isLapped(slot: Slot, at: Lsn): Promise<boolean> {

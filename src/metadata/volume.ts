@@ -114,6 +114,7 @@ export class Volume implements VolumeApi {
       reader: (slot) => this.#reader(slot),
       store: this.#store,
       slots: options.record.slots,
+      clock: options.clock,
       settle: (image) => this.#frameEnd(image),
     })
     this.#pacer = new CommitPacer(options.clock, () => this.#frameEnd(this.#image))

@@ -25,7 +25,7 @@ const TAIL_LINES = 12
  * As in the first line of node/main.ts: a young generation of 3 x 32 MiB from the start. With V8's own, which begins small, a node that
  * takes 10,000 locks in one go spends half of its time moving what will stay.
  */
-const NODE_FLAGS = ['--min-semi-space-size=32', '--max-semi-space-size=32']
+export const NODE_FLAGS = ['--min-semi-space-size=32', '--max-semi-space-size=32']
 
 export class NodeProcess {
   readonly name: string

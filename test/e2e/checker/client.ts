@@ -16,8 +16,10 @@ export type ClientOptions = {
   /** Connects, also again. */
   readonly connect: () => Promise<Driver>
   readonly record: (operation: Operation) => void
-  /** No call begins after this, on the run's clock. */
-  readonly until: number
+  /** Whether more calls are to be made. */
+  readonly goesOn: () => boolean
+  /** Between calls, ms; left out: none. */
+  readonly pauseMs?: number
   /** Whether any client of the run appends: else logs stay empty. */
   readonly hasLogs: boolean
 }
@@ -37,12 +39,15 @@ export class Client {
   }
 
   async run(): Promise<void> {
-    const { until, connect } = this.#options
-    while (now() < until) {
+    const { goesOn, connect, pauseMs } = this.#options
+    while (goesOn()) {
       let driver: Driver | undefined
       try {
         driver = await connect()
-        while (now() < until) await this.#step(driver)
+        while (goesOn()) {
+          await this.#step(driver)
+          if (pauseMs !== undefined) await wait(pauseMs)
+        }
       } catch (error) {
         if (!(error instanceof Unanswered) && !(error instanceof NotSent)) throw error
         this.#name = `${this.#options.name}.${++this.#lives}`

@@ -4,6 +4,7 @@
  */
 import { Prng } from '../../../src/base/prng.ts'
 import { Client } from './client.ts'
+import { now } from './clock.ts'
 import type { Operation } from './history.ts'
 import { MountDriver } from './mount-driver.ts'
 
@@ -33,7 +34,8 @@ const timer = setInterval(flush, BATCH_MS)
 const clients = job.clients.map(
   (name, i) =>
     new Client({
-      ...{ name, node: job.node, protocol: 'mount', prng: new Prng(job.seed + i), until: job.until, hasLogs: true },
+      ...{ name, node: job.node, protocol: 'mount', prng: new Prng(job.seed + i), hasLogs: true },
+      goesOn: () => now() < job.until,
       connect: () => MountDriver.connect(job.mount),
       record: (operation) => operations.push(operation),
     }),

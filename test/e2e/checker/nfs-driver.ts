@@ -62,7 +62,12 @@ export class NfsDriver implements Driver {
     const client = await NfsClient.connect(nfs.port, { host: nfs.host }).catch((error) => {
       throw new NotSent(String(error))
     })
-    return new NfsDriver(client, await client.mount(nfs.export))
+    try {
+      return new NfsDriver(client, await limited(client.mount(nfs.export)))
+    } catch (error) {
+      client.socket.destroy()
+      throw new NotSent(String(error))
+    }
   }
 
   close(): void {

@@ -43,6 +43,7 @@ export async function run(options: RunOptions): Promise<Recorded> {
   const record = (operation: Operation) => void operations.push(operation)
   const began = now()
   const until = began + options.seconds * 1000
+  const goesOn = () => now() < until
   const hasLogs = options.protocols.includes('mount')
   const workers: ChildProcess[] = []
   const work = matrix.nodes.flatMap((node, n) =>
@@ -56,7 +57,16 @@ export async function run(options: RunOptions): Promise<Recorded> {
       const connect = () => (protocol === 'nfs' ? NfsDriver.connect(node) : HttpDriver.connect(node))
       const own = names.map(
         (name, i) =>
-          new Client({ name, node: node.name, protocol, prng: new Prng(ownSeed + i), connect, record, until, hasLogs }),
+          new Client({
+            name,
+            node: node.name,
+            protocol,
+            prng: new Prng(ownSeed + i),
+            connect,
+            record,
+            goesOn,
+            hasLogs,
+          }),
       )
       await Promise.all(own.map((client) => client.run()))
     }),
@@ -71,7 +81,8 @@ export async function run(options: RunOptions): Promise<Recorded> {
   return { operations: operations.map((operation) => atLife(operation, deaths)), deaths: deaths.map(deathOf) }
 }
 
-async function prepare({ nodes }: DemoMatrix): Promise<void> {
+/** Makes what clients share, anew. */
+export async function prepare({ nodes }: DemoMatrix): Promise<void> {
   const client = new HttpClient((nodes[0] as DemoNode).http.url)
   await client.send('DELETE', objects.TOP)
   for (const path of objects.directoriesToMake) {

@@ -2,6 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { InvariantError } from '../../../src/base/assert.ts'
 import { isFsError, isMatrixError } from '../../../src/base/errors.ts'
+import { MiB } from '../../../src/base/units.ts'
 import type { Vector } from '../../../src/base/vector.ts'
 import { formatFilesystem, type Mutation, Volume } from '../../../src/metadata/index.ts'
 import { silentLog } from '../../../src/platform/log.ts'
@@ -18,11 +19,17 @@ async function formatted(record: FilesystemRecord = smallRecord): Promise<Memory
 
 type Mounted = Volume & { asked: number; fatal: Error | undefined }
 
-async function mount(lun: MemoryLun, slot: number, seals: readonly Seal[] = [], incarnation = incarnations(slot)) {
+async function mount(
+  lun: MemoryLun,
+  slot: number,
+  seals: readonly Seal[] = [],
+  incarnation = incarnations(slot),
+  journalBytes = smallRecord.journalBytes,
+) {
   const state = { asked: 0, fatal: undefined as Error | undefined }
   const volume = await Volume.open({
     luns: [lun],
-    record: { ...smallRecord, seals },
+    record: { ...smallRecord, seals, journalBytes },
     slot,
     incarnation,
     newImageFile: () => ':memory:',
@@ -80,6 +87,28 @@ test('a frame waits for what its writer had applied', async () => {
   await c.readTo(1, b.endOf(1))
   assert.is(c.image.inode(64)?.ino, 64, 'a’s frame came along')
   assert.is(c.image.dirent(1, 'x'), undefined)
+})
+
+test('whoever applies a long journal lets other work have its turn, heartbeats among it', async () => {
+  const lun = await formatted({ ...smallRecord, journalBytes: MiB })
+  const [a, b] = [await mount(lun, 0, [], 10, MiB), await mount(lun, 1, [], 11, MiB)]
+  a.startWriting(0)
+  const frames = 640
+  for (let i = 0; i < frames; i++) {
+    a.commit(create(64 + i, `f${i}`, 3 + i))
+    await a.flush()
+  }
+  let turns = 0
+  let done = false
+  const other = () => {
+    turns++
+    if (!done) setImmediate(other)
+  }
+  setImmediate(other)
+  await b.applyTo(a.durableVector())
+  done = true
+  assert.is(b.image.dirent(1, `f${frames - 1}`)?.ino, 64 + frames - 1)
+  assert.ok(turns >= frames / 64, `${turns} turns while ${frames} frames were applied`)
 })
 
 test('concurrent waiters share one frame and one durable write', async () => {

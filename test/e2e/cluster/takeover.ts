@@ -1,0 +1,100 @@
+/**
+ * Measures how the rest of a matrix goes on when something happens to some of its nodes: when it serves what those held, and how long it
+ * lets others wait meanwhile.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { now } from '../checker/clock.ts'
+import type { RealNode } from './real-node.ts'
+import { type Measured, type Scene, seconds } from './scenario.ts'
+import { Holder, ServiceWatch, untilTakenOver } from './service.ts'
+
+const BEFORE_MS = 1000
+/** Longest that a take-over is waited for, ms. */
+const TAKEOVER_LIMIT_MS = 45_000
+/** The first node has taken over; others of its side may take so much longer, ms. */
+const SIDE_LIMIT_MS = 5_000
+
+export type Sides = {
+  /** Each of these holds something that the other side will want. */
+  readonly sides: readonly [readonly RealNode[], readonly RealNode[]]
+  /** 'second': that one; else whichever. */
+  readonly lost: 'second' | 'either'
+  readonly fault: () => Promise<void> | void
+}
+
+export type TakenOver = {
+  /** When the fault was done, and when the last node of the side that won had taken over. */
+  readonly from: number
+  readonly to: number
+  readonly winner: 0 | 1
+}
+
+/** One of two sides is lost by the fault. Watches all, and measures at those that go on. */
+export async function measureTakeover(
+  scene: Scene,
+  measured: Measured,
+  { sides, lost, fault }: Sides,
+): Promise<TakenOver> {
+  const { matrix, resources } = scene
+  const all = sides.flat()
+  const holders = sides.map(([first]) => new Holder(matrix.access(first as RealNode), resources))
+  const watches = all.map((node) => new ServiceWatch(matrix.access(node), resources))
+  const limit = new AbortController()
+  const timer = setTimeout(() => limit.abort(), TAKEOVER_LIMIT_MS)
+  try {
+    await sleep(BEFORE_MS)
+    await Promise.all(watches.map((watch) => watch.served(0)))
+    const lives = new Map(all.map((node) => [node, node.life]))
+    matrix.doom(all)
+    const from = now()
+    await fault()
+    const [one, other] = sides
+    const won = [sideTakesOver(scene, one, other[0] as RealNode, limit.signal)]
+    if (lost === 'either') won.push(sideTakesOver(scene, other, one[0] as RealNode, limit.signal))
+    const { winner, took } = await Promise.any(won.map(async (side, i) => ({ winner: i as 0 | 1, took: await side })))
+    const to = now()
+    measured.takeover.push(...took)
+    const survivors = (sides[winner] as readonly RealNode[]).filter((node) => node.life === lives.get(node))
+    const watched = watches.filter(({ node }) => survivors.some(({ name }) => name === node))
+    await Promise.race([Promise.all(watched.map((watch) => watch.served(to))), sleep(SIDE_LIMIT_MS)])
+    const worst = watched.map((watch) => watch.worst(from, now()))
+    measured.cached.push(...worst.map(({ cached }) => cached))
+    measured.untouched.push(...worst.map(({ untouched }) => untouched))
+    const longest = (kind: 'cached' | 'untouched') => seconds(Math.max(0, ...worst.map((each) => each[kind])))
+    const names = (sides[winner] as readonly RealNode[]).map(({ name }) => name).join(', ')
+    scene.say(
+      `  taken over by ${names} after ${took.map(seconds).join(', ')}; longest wait for cached files ${longest('cached')}, for untouched ones ${longest('untouched')}`,
+    )
+    return { from, to, winner }
+  } catch (error) {
+    if (error instanceof AggregateError) throw new Error(`nobody has taken over within ${seconds(TAKEOVER_LIMIT_MS)}`)
+    throw error
+  } finally {
+    clearTimeout(timer)
+    limit.abort()
+    for (const each of [...holders, ...watches]) each.close()
+  }
+}
+
+/** Resolves once `side` serves what `victim` held, with the ms at each node; rejects when it does not. */
+async function sideTakesOver(
+  { matrix, resources }: Scene,
+  side: readonly RealNode[],
+  victim: RealNode,
+  limit: AbortSignal,
+): Promise<number[]> {
+  const stopped = new AbortController()
+  const stop = () => stopped.abort()
+  limit.addEventListener('abort', stop)
+  const took: number[] = []
+  const all = side.map(async (node) => {
+    const ms = await untilTakenOver(matrix.access(node), victim.name, resources, stopped.signal)
+    if (ms === undefined) return
+    took.push(ms)
+    setTimeout(stop, SIDE_LIMIT_MS).unref()
+  })
+  await Promise.all(all)
+  limit.removeEventListener('abort', stop)
+  if (took.length === 0) throw new Error('not taken over')
+  return took
+}
