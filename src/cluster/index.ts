@@ -5,7 +5,7 @@
  * `membership-rules.ts`; `message-service.ts` carries messages stamped with the view; `cluster-node.ts` wires them.
  */
 export * from './cluster-node.ts'
-export type { ConfiguredPeer } from './links.ts'
 export { type Life, sameLife } from './lives.ts'
 export * from './mesh.ts'
+export type { KnownPeer } from './peer-paths.ts'
 export * from './view.ts'
