@@ -122,15 +122,19 @@ export class ClusterNode {
   /** Another node of the matrix, or a new address of one that is known. It becomes a member once it is linked to all. */
   addPeer(peer: KnownPeer): void {
     if (peer.slot === this.self.slot || this.#state === 'stopped') return
-    if (!this.#peers.has(peer.slot)) this.#options.log.info({ peer: peer.name, slot: peer.slot }, 'a new peer is known')
+    const { slot, name } = peer
+    const former = this.#peers.get(slot)?.name
+    if (former === undefined) this.#options.log.info({ peer: name, slot }, 'another node of the matrix is known')
+    else if (former !== name)
+      this.#options.log.warn({ peer: name, slot, former }, 'the node of a slot has another name')
     this.#peers.set(peer.slot, peer)
     this.#membership.addPeer(peer.slot)
     this.#links.addPeer(peer)
   }
 
-  /** A node that has left for good: it is no longer looked for, and has to be added before it comes back. */
+  /** A node that has left for good is no longer looked for, and has to be added before it comes back. Nothing happens while it is linked. */
   removePeer(slot: Slot): void {
-    if (!this.#peers.delete(slot)) return
+    if (this.#links.linked(slot) || !this.#peers.delete(slot)) return
     this.#membership.removePeer(slot)
     this.#links.removePeer(slot)
   }
