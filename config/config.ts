@@ -7,7 +7,10 @@ export type ConfiguredNode = {
   readonly name: string
   /** 0 … MAX_SLOTS-1. */
   readonly slot: number
+  /** Where it listens for the others, on the network that is preferred. */
   readonly mesh: PeerAddress
+  /** The same on further networks, the preferred one first. */
+  readonly otherMeshes: readonly PeerAddress[]
 }
 
 export type ConfiguredExport = {
@@ -27,11 +30,11 @@ export type MatrixdConfig = {
   /** The file it was read from, absolute. */
   readonly file: string
   readonly matrix: { readonly name: string; readonly secret: string }
-  /** This node; one of `nodes`. */
+  /** This node: one of `nodes`, or described by [node] alone. */
   readonly node: ConfiguredNode
   /** Absolute; may not exist yet. */
   readonly stateDir: string
-  /** Ascending by slot. */
+  /** Those of [[nodes]], ascending by slot; may be none. */
   readonly nodes: readonly ConfiguredNode[]
   /** URLs with absolute paths (`file:/…`), in the file's order. */
   readonly luns: readonly { readonly url: string }[]

@@ -8,7 +8,8 @@ import { parse, TomlError } from 'smol-toml'
 import * as v from 'valibot'
 import { MatrixError } from '../src/base/errors.ts'
 import { timingsFrom } from '../src/base/timings.ts'
-import type { MatrixdConfig } from './config.ts'
+import type { PeerAddress } from '../src/platform/transport.ts'
+import type { ConfiguredNode, MatrixdConfig } from './config.ts'
 import { explain } from './problems.ts'
 import { type ConfigFile, fileSchema, SECRET_MIN } from './schema.ts'
 import { formatAddress } from './values.ts'
@@ -72,11 +73,13 @@ function conflicts(output: unknown): string[] {
     const first = new Map<string, number>()
     items.forEach((item, index) => {
       const value = item[key]
-      if (value === undefined) return
-      const text = isAddress(value) ? formatAddress(value) : JSON.stringify(value)
-      const earlier = first.get(text)
-      if (earlier === undefined) first.set(text, index)
-      else problems.push(`${list}[${index}].${key}: ${text} is also that of ${list}[${earlier}]; allowed is one each`)
+      for (const each of Array.isArray(value) ? value : [value]) {
+        if (each === undefined) continue
+        const text = isAddress(each) ? formatAddress(each) : JSON.stringify(each)
+        const earlier = first.get(text)
+        if (earlier === undefined) first.set(text, index)
+        else problems.push(`${list}[${index}].${key}: ${text} is also that of ${list}[${earlier}]; allowed is one each`)
+      }
     })
   }
   for (const key of ['name', 'slot', 'mesh']) unique('nodes', nodes, key)
@@ -87,16 +90,24 @@ function conflicts(output: unknown): string[] {
   if (new Set(agents).size < agents.length) problems.push('fencing.agents: names an agent twice; allowed is once each')
 
   const name = file.node?.name
-  const own = nodes.find((node) => node['name'] === name)
-  if (typeof name === 'string' && nodes.length > 0 && !own) {
-    const names = nodes.map((node) => String(node['name'])).join(', ')
-    problems.push(`node.name: "${name}" is not among [[nodes]]; allowed is one of ${names}`)
+  const listed = nodes.find((node) => node['name'] === name)
+  const alone = ['slot', 'mesh'].filter((key) => file.node?.[key as 'slot' | 'mesh'] !== undefined)
+  if (typeof name === 'string' && listed) {
+    for (const key of alone) problems.push(`node.${key}: "${name}" has one in [[nodes]]; allowed is only one of them`)
+  } else if (typeof name === 'string' && alone.length < 2) {
+    const names = nodes.map((node) => String(node['name'])).join(', ') || 'nothing, as there are none'
+    problems.push(
+      `node.name: "${name}" is not among [[nodes]]; allowed is one of ${names}, or node.slot and node.mesh beside it`,
+    )
+  } else if (nodes.some((node) => node['slot'] === file.node?.slot)) {
+    problems.push(`node.slot: ${file.node?.slot} is that of another node in [[nodes]]; allowed is one of its own`)
   }
-  const listeners = [
-    ['the mesh of this node', own?.['mesh']],
+  const own = listed?.['mesh'] ?? file.node?.mesh
+  const listeners: readonly (readonly [string, unknown])[] = [
+    ...(Array.isArray(own) ? own : []).map((at) => ['the mesh of this node', at] as const),
     ['nfs.listen', file.nfs?.listen],
     ['http.listen', file.http?.listen],
-  ] as const
+  ]
   listeners.forEach(([key, at], index) => {
     const [other] = listeners.slice(0, index).find(([, before]) => sameAddress(before, at)) ?? []
     if (other)
@@ -153,15 +164,21 @@ function octal(mode: number): string {
   return mode.toString(8).padStart(3, '0')
 }
 
+type WrittenNode = ConfigFile['nodes'][number]
+
+function nodeOf({ name, slot, mesh: [mesh, ...otherMeshes] }: WrittenNode): ConfiguredNode {
+  return { name, slot, mesh: mesh as PeerAddress, otherMeshes }
+}
+
 function configOf(file: string, written: ConfigFile, secret: string): MatrixdConfig {
   const folder = dirname(file)
   const { matrix, node, nodes, luns, fencing, timings, nfs, http, cache, log } = written
   return {
     file,
     matrix: { name: matrix.name, secret },
-    node: nodes.find(({ name }) => name === node.name)!,
+    node: nodeOf((nodes.find(({ name }) => name === node.name) ?? node) as WrittenNode),
     stateDir: resolve(folder, node.state_dir),
-    nodes: [...nodes].sort((a, b) => a.slot - b.slot),
+    nodes: nodes.map(nodeOf).sort((a, b) => a.slot - b.slot),
     luns: luns.map(({ url }) => ({ url: `file:${resolve(folder, url.slice('file:'.length))}` })),
     fencing,
     timings: timingsFrom(timings.io_timeout),

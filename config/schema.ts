@@ -3,9 +3,9 @@
  * Names are those of the file; `MatrixdConfig` (config.ts) is what the program gets.
  */
 import * as v from 'valibot'
-import { MAX_SLOTS } from '../src/base/limits.ts'
+import { MAX_NETWORKS, MAX_SLOTS } from '../src/base/limits.ts'
 import { MiB, TiB } from '../src/base/units.ts'
-import { address, client, duration, isPath, name, oneOf, path, size, text, whole } from './values.ts'
+import { address, addresses, client, duration, isPath, name, oneOf, path, size, text, whole } from './values.ts'
 
 /** Shortest secret, characters: the mesh's keys are as strong as this. */
 export const SECRET_MIN = 16
@@ -40,8 +40,23 @@ const matrix = v.strictObject({
   ),
 })
 
+const slot = whole(
+  "The node's numbered place on the LUNs. It never changes, and never goes to another node while this one is a member. A filesystem is mounted by nodes whose slot is below its number of slots.",
+  { min: 0, max: MAX_SLOTS - 1 },
+)
+const mesh = addresses(
+  'Where the node listens for the others. With several networks a list, the preferred one first, in the same order for all nodes: when one network fails, the nodes go on over the next.',
+  MAX_NETWORKS,
+)
+
 const node = v.strictObject({
-  name: name('Which of `[[nodes]]` this node is.'),
+  name: name('Name of this node: one of `[[nodes]]`, or a new one, with `slot` and `mesh`.'),
+  slot: v.optional(
+    whole('The slot of this node, when it is not among `[[nodes]]`. As there.', { min: 0, max: MAX_SLOTS - 1 }),
+  ),
+  mesh: v.optional(
+    addresses('Where this node listens for the others, when it is not among `[[nodes]]`. As there.', MAX_NETWORKS),
+  ),
   state_dir: path(
     'Folder for the local image of the metadata. It is a cache: it may be deleted while the node is down. Made when it is not there.',
   ),
@@ -51,14 +66,10 @@ const nodes = v.pipe(
   v.array(
     v.strictObject({
       name: name('Name of the node.'),
-      slot: whole(
-        "The node's numbered place on the LUNs. It never changes, and never goes to another node while this one is a member. A filesystem is mounted by nodes whose slot is below its number of slots.",
-        { min: 0, max: MAX_SLOTS - 1 },
-      ),
-      mesh: address('Where the node listens for the others.'),
+      slot,
+      mesh,
     }),
   ),
-  v.minLength(1, 'at least one node'),
   v.maxLength(MAX_SLOTS, `at most ${MAX_SLOTS} nodes`),
 )
 
@@ -171,7 +182,7 @@ const log = v.strictObject({
 export const fileSchema = v.strictObject({
   matrix,
   node,
-  nodes,
+  nodes: v.optional(nodes, []),
   luns,
   fencing: v.optional(fencing, {}),
   timings: v.optional(timings, {}),

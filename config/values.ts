@@ -78,9 +78,22 @@ export function duration(about: string, range: { readonly min: string; readonly 
 
 /** Where something listens: `10.0.0.1:20101`, `[::1]:20101`, `host.example:20101`. */
 export function address(about: string) {
-  return key(about, 'host:port with a port 1…65535, such as "10.0.0.1:20101" or "[::1]:20101"', (written) =>
-    typeof written === 'string' ? parseAddress(written) : undefined,
-  )
+  return key(about, 'host:port with a port 1…65535, such as "10.0.0.1:20101" or "[::1]:20101"', anAddress)
+}
+
+/** One address, or a list of different ones. */
+export function addresses(about: string, most: number) {
+  const allowed = `host:port with a port 1…65535, such as "10.0.0.1:20101" or "[::1]:20101", or a list of 1…${most} different ones`
+  return key(about, allowed, (written) => {
+    const list = (Array.isArray(written) ? written : [written]).map(anAddress)
+    const isRight = list.length >= 1 && list.length <= most && list.every((each) => each !== undefined)
+    if (!isRight) return undefined
+    return new Set(list.map(formatAddress)).size === list.length ? list : undefined
+  })
+}
+
+function anAddress(written: unknown): PeerAddress | undefined {
+  return typeof written === 'string' ? parseAddress(written) : undefined
 }
 
 export function parseAddress(written: string): PeerAddress | undefined {

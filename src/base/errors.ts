@@ -59,7 +59,8 @@ export type MatrixErrorCode =
   | 'checkpoint-damaged'
   | 'image-damaged' // this node's local image cannot be used: it is built anew at the next start
   | 'view-changed' // the view under which a request was sent has ended: ask again under the next one
-  | 'peer-gone' // the connection to the peer is closed
+  | 'peer-gone' // the connection to the peer is closed, or nobody listens at its address
+  | 'no-route' // the network does not lead to the peer, which may live
   | 'timeout'
   | 'withdrawn' // this node has withdrawn from the filesystem
   | 'not-found'

@@ -2,6 +2,8 @@
 
 /** Nodes of a matrix. Inode numbers carry the slot modulo this; lease sectors and journals are laid out by it. */
 export const MAX_SLOTS = 64
+/** Addresses at which the mesh of one node listens. */
+export const MAX_NETWORKS = 4
 /** Unit of allocation, of the data cache and of extents, bytes. */
 export const BLOCK_SIZE = 4096
 /** Sector that a device writes atomically is at least 512; everything written in place is padded to this, bytes. */

@@ -9,13 +9,14 @@ import { MatrixError } from '../base/errors.ts'
 import type { Slot } from '../base/ids.ts'
 import type { Clock, Timer } from '../platform/clock.ts'
 import { encodeControl, frameKinds } from './frames.ts'
-import { Links, type LinksOptions } from './links.ts'
+import { type LinkStatus, Links, type LinksOptions } from './links.ts'
 import { lifeOf } from './lives.ts'
 import { Membership } from './membership.ts'
 import type { MembershipEvent } from './membership-events.ts'
 import { decodeMembershipMessage, encodeBody } from './membership-messages.ts'
 import type { Mesh } from './mesh.ts'
 import { type ChannelCounters, MessageService } from './message-service.ts'
+import type { KnownPeer } from './peer-paths.ts'
 import type { Member, View, ViewListener } from './view.ts'
 
 /** Ticks per heartbeat: time-outs are noticed this much finer than they are long. */
@@ -23,7 +24,10 @@ const TICKS_PER_HEARTBEAT = 4
 /** A node without an active view says so this often, ms. */
 const WAITING_LOG_MS = 10_000
 
-export type ClusterNodeOptions = Omit<LinksOptions, 'events'>
+export type ClusterNodeOptions = Omit<LinksOptions, 'events'> & {
+  /** Are `peers` all other nodes? Else they are those that are known so far, and `addPeer` tells of more. Default: true. */
+  readonly knowsAllPeers?: boolean
+}
 
 export type ClusterStatus = {
   readonly self: Member
@@ -34,6 +38,7 @@ export type ClusterStatus = {
     readonly name: string
     readonly linked: boolean
     readonly incarnation: number | undefined
+    readonly link: LinkStatus | undefined
   }[]
   readonly channels: Readonly<Record<string, Readonly<ChannelCounters>>>
 }
@@ -49,6 +54,7 @@ export class ClusterNode {
   readonly #membership: Membership
   readonly #messages: MessageService
   readonly #listeners: ViewListener[] = []
+  readonly #peers = new Map<Slot, KnownPeer>()
   readonly #events: MembershipEvent[] = []
   #stepping = false
   #ticker: Timer | undefined
@@ -69,7 +75,13 @@ export class ClusterNode {
     this.self = self
     this.#options = options
     this.#clock = clock
-    this.#membership = new Membership({ self, peers: peers.map((peer) => peer.slot), timings })
+    for (const peer of peers) this.#peers.set(peer.slot, peer)
+    this.#membership = new Membership({
+      self,
+      peers: [...this.#peers.keys()],
+      knowsAll: options.knowsAllPeers ?? true,
+      timings,
+    })
     this.#links = new Links({
       ...options,
       events: {
@@ -107,6 +119,26 @@ export class ClusterNode {
     }
   }
 
+  /** Another node of the matrix, or a new address of one that is known. It becomes a member once it is linked to all. */
+  addPeer(peer: KnownPeer): void {
+    if (peer.slot === this.self.slot || this.#state === 'stopped') return
+    const { slot, name } = peer
+    const former = this.#peers.get(slot)?.name
+    if (former === undefined) this.#options.log.info({ peer: name, slot }, 'another node of the matrix is known')
+    else if (former !== name)
+      this.#options.log.warn({ peer: name, slot, former }, 'the node of a slot has another name')
+    this.#peers.set(peer.slot, peer)
+    this.#membership.addPeer(peer.slot)
+    this.#links.addPeer(peer)
+  }
+
+  /** A node that has left for good is no longer looked for, and has to be added before it comes back. Nothing happens while it is linked. */
+  removePeer(slot: Slot): void {
+    if (this.#links.linked(slot) || !this.#peers.delete(slot)) return
+    this.#membership.removePeer(slot)
+    this.#links.removePeer(slot)
+  }
+
   /** From now on this life has a state that must not be merged with another's: call before the first lock is taken. */
   markServing(): void {
     this.#step({ type: 'serving' })
@@ -133,9 +165,10 @@ export class ClusterNode {
   }
 
   status(): ClusterStatus {
-    const peers = this.#options.peers.map(({ slot, name }) => {
+    const peers = [...this.#peers.values()].map(({ slot, name }) => {
       const linked = this.#links.linked(slot)
-      return { slot, name, linked: linked !== undefined, incarnation: linked?.incarnation }
+      const link = this.#links.status(slot)
+      return { slot, name, linked: linked !== undefined, incarnation: linked?.incarnation, link }
     })
     return {
       self: this.self,
@@ -147,13 +180,14 @@ export class ClusterNode {
   }
 
   #tick(): void {
+    this.#links.tick()
     this.#step({ type: 'tick' })
     const { phase } = this.#membership
     const now = this.#clock.now()
     this.#waitingSince = phase === 'member' ? undefined : (this.#waitingSince ?? now)
     if (this.#waitingSince === undefined || now - this.#waitingSince < WAITING_LOG_MS) return
     this.#waitingSince = now
-    const missing = this.#options.peers.filter((peer) => !this.#links.linked(peer.slot)).map((peer) => peer.name)
+    const missing = [...this.#peers.values()].filter((peer) => !this.#links.linked(peer.slot)).map((peer) => peer.name)
     this.#options.log.warn(
       { phase, missing },
       'still without a view: a node is taken in when it is connected to every member',

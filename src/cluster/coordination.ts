@@ -5,10 +5,10 @@
  * With a view: the coordinator is the lowest slot of the newest installed view that is connected, has a view and does not
  * leave. It proposes when the view has ended or no longer holds just those who should be in it: its connected members and
  * the connected nodes without a view, as far as all of them are connected to each other.
- * Without one: who has a view takes the others in; where nobody has, the lowest slot begins, once all configured nodes are
+ * Without one: who has a view takes the others in; where nobody has, the lowest slot begins, once all that are known are
  * there or the patience of joining is over.
  */
-import type { ViewId } from '../base/ids.ts'
+import type { Slot, ViewId } from '../base/ids.ts'
 import { bySlot, includesLife, type Life, sameLife, sameLives } from './lives.ts'
 import type { Refuse } from './membership-messages.ts'
 import { fullyConnected } from './membership-rules.ts'
@@ -19,8 +19,8 @@ import type { Member, View } from './view.ts'
 export type Situation = {
   readonly self: Member
   readonly peers: PeerTable
-  /** Other nodes in the configuration. */
-  readonly configuredPeers: number
+  /** Who has to be there for a first view that does not wait; undefined: who else there is, nobody can say. */
+  readonly expected: ReadonlySet<Slot> | undefined
   readonly installed: View | undefined
   /** The installed view cannot go on. */
   readonly broken: boolean
@@ -46,13 +46,14 @@ export function membersToPropose(situation: Situation): readonly Member[] | unde
   return situation.installed ? nextView(situation, situation.installed) : firstView(situation)
 }
 
-function firstView({ self, peers, configuredPeers, isImpatient }: Situation): readonly Member[] | undefined {
+function firstView({ self, peers, expected, isImpatient }: Situation): readonly Member[] | undefined {
   const up = peers.in('up')
   if (up.some((peer) => !peer.alive || peer.alive.view)) return undefined
   const candidates = [self, ...up.filter((peer) => !peer.alive?.leaving).map((peer) => peer.member)].sort(bySlot)
   if (candidates[0] !== self) return undefined
   const members = connectedAmong(candidates, [], peers)
-  return isImpatient || members.length === configuredPeers + 1 ? members : undefined
+  const isThere = (slot: Slot) => members.some((member) => member.slot === slot)
+  return isImpatient || (expected && [...expected].every(isThere)) ? members : undefined
 }
 
 function nextView(situation: Situation, installed: View): readonly Member[] | undefined {

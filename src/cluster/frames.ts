@@ -5,7 +5,7 @@
  * |---|---|---|---|
  * | 0 | 1 | kind | `frameKinds` |
  *
- * hello, use, refuse and membership go on with a msgpack body at offset 1. The frames of messages have a header:
+ * hello, use, refuse, membership and ack go on with a msgpack body at offset 1. The frames of messages have a header:
  *
  * | offset | size | name | meaning |
  * |---|---|---|---|
@@ -29,6 +29,7 @@ export const frameKinds = {
   request: 6,
   reply: 7,
   failure: 8,
+  ack: 9,
 } as const
 
 export const channels: readonly Channel[] = ['lock', 'recovery', 'volume', 'admin']
@@ -80,7 +81,7 @@ export function decodeHeader(frame: Buffer): MessageHeader {
 }
 
 /** A frame of `kind` with a msgpack body. */
-export function encodeControl(kind: 1 | 2 | 3 | 4, body: Uint8Array): Buffer {
+export function encodeControl(kind: 1 | 2 | 3 | 4 | 9, body: Uint8Array): Buffer {
   const frame = Buffer.allocUnsafe(1 + body.length)
   frame[0] = kind
   frame.set(body, 1)

@@ -1,42 +1,43 @@
 /**
- * One connection to every other node, kept alive. Both ends dial; each pair ends up with one connection, its *link*.
+ * A link to every other node, kept alive. A link is a session between two lives (session.ts) with one connection in use; both
+ * ends dial. Nodes may have several networks: each has an address on every one, listed in the same order, the preferred first.
  *
- * Setting up, at both ends of a new connection
- *  1. Both send `hello`: matrix, protocol, timings, who they are. A hello that does not fit is answered by `refuse` with the
- *     reason, logged at both ends, and closed; so is one that does not come within helloMs.
- *  2. The node of the lower slot decides: it takes the connection as the link and sends `use`, numbered; or closes it, when
- *     the link it has to the same life is fresh (both ends had dialled at once).
- *  3. The other follows: the highest-numbered `use` of a life is the link.
- * A link to a newer life of the slot, or a newer link to the same life, replaces the old one, which is closed. The older of
- * two lives is refused: a slot has one process.
+ * Setting up, at both ends of a new connection (greeting.ts)
+ *  1. Both say `hello`: matrix, protocol, timings, who they are, which session they have with each other. A hello that does not
+ *     fit is answered by `refuse` with the reason, logged at both ends, and closed.
+ *  2. The node of the lower slot decides: it takes the connection and sends `use`, numbered; or closes it, when the
+ *     connection it has is fresh and well (both ends had dialled at once). When both still have one session, the connection
+ *     carries on with it; else it begins a new one, which is a new link.
+ *  3. The other follows: the highest-numbered `use` of a life counts.
+ * A link to a newer life of the slot, or a newer one to the same life, replaces the old one. The older of two lives is
+ * refused: a slot has one process.
  *
- * Losing: when a link closes, both ends dial at once. Refused by the peer's system means that its process is gone, which is
- * passed on (`unreachable`); anything else is tried again, ever less often, for ever.
+ * Losing a connection: when it closes, both ends dial on all networks at once; when it is silent for SILENT_HEARTBEATS, on all
+ * others, and it stays in use until one of them has led to a new one. The link is still there meanwhile, and what is sent
+ * waits. A connection on a network that is not preferred moves back:
+ * its lower slot tries the better ones from time to time.
+ *
+ * Losing a link: the session is over when the peer has lost it, the connection is closed and nobody listens at the peer's
+ * address (its process is gone, which is passed on as `unreachable`), too much waits for acknowledgement, or membership drops
+ * the peer, as it does with one that was silent for suspectMs. Then both dial again, ever less often, for ever.
  *
  * Invariants
- *  1. At most one link per slot; `up` and `down` of a slot alternate, and frames arrive only between them, in order.
+ *  1. At most one link per slot; `up` and `down` of a slot alternate, and frames arrive only between them, in order and
+ *     without a gap.
  *  2. The incarnation of a slot's links never goes back.
  */
-import * as v from 'valibot'
-import { isMatrixError, MatrixError } from '../base/errors.ts'
+import { MatrixError } from '../base/errors.ts'
 import type { Incarnation, Slot } from '../base/ids.ts'
-import type { Prng } from '../base/prng.ts'
-import type { Timings } from '../base/timings.ts'
-import type { Clock, Timer } from '../platform/clock.ts'
-import type { Log } from '../platform/log.ts'
-import type { Connection, Listener, PeerAddress, Transport } from '../platform/transport.ts'
-import { encodeControl, frameKinds } from './frames.ts'
-import { decodeBody, encodeBody, memberSchema } from './membership-messages.ts'
+import type { Connection, Listener } from '../platform/transport.ts'
+import { frameKinds } from './frames.ts'
+import { Greeting, type GreetingHost } from './greeting.ts'
+import { decodeAck, type Hello, MESH_PROTOCOL, type Ourselves, objectionTo, type Use } from './hello.ts'
+import { addressesOf, type KnownPeer, type Path, type PathOptions, PeerPaths } from './peer-paths.ts'
+import { MAX_UNACKNOWLEDGED_BYTES, Session } from './session.ts'
 import type { Member } from './view.ts'
 
-/** Raised when the meaning of anything on the mesh changes; nodes of different versions do not talk. */
-export const MESH_PROTOCOL = 1
-/** First pause between attempts to dial, ms; doubles up to the length of a suspicion. */
-const FIRST_PAUSE_MS = 50
-
-/** A node of the configuration, whether it runs or not. */
-export type ConfiguredPeer = { readonly slot: Slot; readonly name: string; readonly address: PeerAddress }
-
+/** A connection without a frame for so many heartbeats is silent, where there is another network: well before the peer is suspected. */
+const SILENT_HEARTBEATS = 2
 export type LinkEvents = {
   up(member: Member): void
   down(member: Member, reason: string): void
@@ -45,317 +46,390 @@ export type LinkEvents = {
   frame(from: Member, frame: Buffer): void
 }
 
-export type LinksOptions = {
-  readonly self: Member
-  readonly peers: readonly ConfiguredPeer[]
-  readonly matrixName: string
-  /** When both ends know it, it must be the same. */
-  readonly matrixUuid?: string
-  readonly clock: Clock
-  readonly transport: Transport
-  readonly timings: Timings
-  readonly prng: Prng
-  readonly log: Log
-  readonly events: LinkEvents
-}
+export type LinksOptions = PathOptions &
+  Ourselves & {
+    readonly peers: readonly KnownPeer[]
+    readonly events: LinkEvents
+  }
 
-type Hello = v.InferOutput<typeof helloSchema>
-const helloSchema = v.object({
-  protocol: v.number(),
-  matrixName: v.pipe(v.string(), v.maxLength(255)),
-  matrixUuid: v.nullable(v.pipe(v.string(), v.maxLength(64))),
-  ioTimeoutMs: v.number(),
-  member: memberSchema,
-})
-const useSchema = v.object({ number: v.pipe(v.number(), v.safeInteger(), v.minValue(1)) })
-const refuseSchema = v.object({ reason: v.pipe(v.string(), v.maxLength(1000)) })
+/** How the link to a slot is, for people; counted since this node started. */
+export type LinkStatus = {
+  /** Index of the network in use; undefined while the link is without a connection. */
+  readonly network: number | undefined
+  /** Connections that took over from another one, and frames that were sent again over them. */
+  readonly moves: number
+  readonly resent: number
+}
 
 type Link = {
-  readonly connection: Connection
   readonly member: Member
-  readonly useNumber: number
-  readonly since: number
+  readonly session: Session
+  connection: Connection | undefined
+  network: number
+  useNumber: number
+  /** When `connection` was taken, ms. */
+  since: number
+  /** Something has come since the last tick. */
+  heard: boolean
+  /** The tick before which something came last, ms. */
+  heardAt: number
+  /** `connection` is silent: other networks are tried. */
+  silent: boolean
 }
 
-/** What is kept per configured node. */
 type PeerState = {
-  readonly config: ConfiguredPeer
+  readonly slot: Slot
+  readonly name: string
+  readonly paths: PeerPaths
   link: Link | undefined
-  dialing: boolean
-  retry: Timer | undefined
-  pauseMs: number
   /** Highest incarnation ever linked. */
   incarnation: Incarnation
-  /** Last reason for not being linked, logged when it changes. */
-  trouble: string
+  moves: number
+  resent: number
 }
 
-export class Links {
+type Dialled = { readonly state: PeerState; readonly path: Path }
+
+export class Links implements GreetingHost {
   readonly #options: LinksOptions
   readonly #states = new Map<Slot, PeerState>()
-  readonly #pending = new Set<Connection>()
-  #listener: Listener | undefined
+  /** Who was dialled; undefined of those who dialled us. */
+  readonly #greetings = new Map<Greeting, Dialled | undefined>()
+  readonly #listeners: Listener[] = []
   #useNumber = 0
-  #stopped = false
+  #lastTick: number
+  #state: 'new' | 'running' | 'stopped' = 'new'
 
   constructor(options: LinksOptions) {
     this.#options = options
-    for (const config of options.peers) {
-      this.#states.set(config.slot, {
-        config,
-        link: undefined,
-        dialing: false,
-        retry: undefined,
-        pauseMs: FIRST_PAUSE_MS,
-        incarnation: 0,
-        trouble: '',
-      })
-    }
+    this.#lastTick = options.clock.now()
+    for (const peer of options.peers) this.addPeer(peer)
   }
 
-  /** Listens and begins to dial. Rejects with MatrixError 'in-use' or 'config'. */
+  /** Listens on every network and begins to dial. Rejects with MatrixError 'in-use' or 'config'. */
   async start(): Promise<void> {
-    const { self, transport, timings, clock } = this.#options
-    this.#listener = await transport.listen(self.address, (connection) => this.#greet(connection, undefined))
-    for (const state of this.#states.values()) {
-      // the lower slot dials at once; the other only when that does not help, so that most pairs need one connection
-      if (self.slot < state.config.slot) this.#dial(state)
-      else state.retry = clock.after(timings.heartbeatMs / 2, () => this.#dial(state))
+    const { self, transport } = this.#options
+    for (const [network, address] of addressesOf(self).entries()) {
+      this.#listeners.push(await transport.listen(address, (connection) => this.#greet(connection, network, undefined)))
     }
+    this.#state = 'running'
+    for (const { paths } of this.#states.values()) paths.start()
   }
 
   /** Closes everything, without another event. */
   async stop(): Promise<void> {
-    this.#stopped = true
-    for (const connection of this.#pending) connection.close()
-    this.#pending.clear()
+    this.#state = 'stopped'
+    for (const greeting of this.#greetings.keys()) greeting.abandon('stopped')
     for (const state of this.#states.values()) {
-      state.retry?.cancel()
-      state.link?.connection.close()
+      state.paths.stop()
+      state.link?.connection?.close()
       state.link = undefined
     }
-    await this.#listener?.close()
+    await Promise.all(this.#listeners.map((listener) => listener.close()))
   }
+
+  // ---- peers -------------------------------------------------------------------------------------------------------
+
+  /** A node to be linked to. One that is known gets this address, unless it has it. */
+  addPeer(peer: KnownPeer): void {
+    const known = this.#states.get(peer.slot)
+    if (known?.name === peer.name) {
+      if (!known.paths.leadsTo(peer.address)) known.paths.lead(addressesOf(peer))
+      return
+    }
+    this.removePeer(peer.slot)
+    const { slot, name } = peer
+    const { self } = this.#options
+    const paths = new PeerPaths(peer, self.slot, this.#options, {
+      use: (network) => this.#use(state, network),
+      connected: (path, connection) => this.#greet(connection, path.network, { state, path }),
+      refused: () => this.#gone(state),
+    })
+    const state: PeerState = { slot, name, paths, link: undefined, incarnation: 0, moves: 0, resent: 0 }
+    this.#states.set(slot, state)
+    if (this.#state === 'running') paths.start()
+  }
+
+  /** No longer dialled or accepted; a link to it goes `down`. */
+  removePeer(slot: Slot): void {
+    const state = this.#states.get(slot)
+    if (!state) return
+    this.#states.delete(slot)
+    state.paths.stop()
+    if (state.link) this.#unlink(state, 'no longer a node of the matrix')
+  }
+
+  /** What another connection to this peer would be good for. */
+  #use({ slot, link }: PeerState, network: number): 'link' | 'return' | undefined {
+    if (this.#state !== 'running') return undefined
+    if (!link?.connection) return 'link'
+    if (link.silent) return network === link.network ? undefined : 'link'
+    return network < link.network && this.#options.self.slot < slot ? 'return' : undefined
+  }
+
+  /** Nobody listens at an address of the peer. While a connection is open, that says nothing of its process. */
+  #gone(state: PeerState): void {
+    if (state.link?.connection) return
+    if (state.link) this.#unlink(state, 'its process is gone')
+    this.#options.events.unreachable(state.slot)
+  }
+
+  // ---- what is linked ----------------------------------------------------------------------------------------------
 
   /** The life that the slot is linked to. */
   linked(slot: Slot): Member | undefined {
     return this.#states.get(slot)?.link?.member
   }
 
-  /** False when there is no link: the frame is lost. */
-  send(slot: Slot, frame: Uint8Array): boolean {
-    const link = this.#states.get(slot)?.link
-    link?.connection.send(frame)
-    return link !== undefined
+  status(slot: Slot): LinkStatus | undefined {
+    const state = this.#states.get(slot)
+    if (!state?.link) return undefined
+    const { connection, network } = state.link
+    return { network: connection && network, moves: state.moves, resent: state.resent }
   }
 
-  /** Closes the link, if there is one; `down` follows, and dialling begins again. */
+  /** The frame is kept until it is acknowledged, and must not change. False when there is no link: it is lost. */
+  send(slot: Slot, frame: Uint8Array): boolean {
+    const state = this.#states.get(slot)
+    const link = state?.link
+    if (!link) return false
+    // not within the call: whoever sends does not expect its view to end here
+    if (!link.session.send(frame)) {
+      this.#options.clock.soon(() => {
+        if (state.link === link)
+          this.#unlink(state, `more than ${MAX_UNACKNOWLEDGED_BYTES} bytes wait to be acknowledged`)
+      })
+    }
+    return true
+  }
+
+  /** Ends the link, if there is one; `down` follows, and dialling begins again. */
   drop(slot: Slot, reason: string): void {
     const state = this.#states.get(slot)
     if (state?.link) this.#unlink(state, reason)
   }
 
-  // ---- dialling ----------------------------------------------------------------------------------------------------
-
-  #dial(state: PeerState): void {
-    if (this.#stopped || state.link || state.dialing) return
-    state.dialing = true
-    state.retry?.cancel()
-    this.#options.transport.connect(state.config.address).then(
-      (connection) => {
-        // the peer's own dialling may have been faster: a hello now would replace a link that works
-        if (!this.#stopped && !state.link) return this.#greet(connection, state)
-        state.dialing = false
-        connection.close()
-      },
-      (error: unknown) => {
-        state.dialing = false
-        if (this.#stopped) return
-        if (!(error instanceof MatrixError)) throw error
-        this.#trouble(state, error.message)
-        if (isMatrixError(error, 'peer-gone') && !state.link) this.#options.events.unreachable(state.config.slot)
-        this.#redial(state)
-      },
-    )
-  }
-
-  #redial(state: PeerState): void {
-    if (this.#stopped || state.link || state.dialing) return
-    const { clock, prng, timings } = this.#options
-    const pauseMs = state.pauseMs * (0.5 + prng.float() / 2)
-    state.pauseMs = Math.min(2 * state.pauseMs, timings.suspectMs)
-    state.retry?.cancel()
-    state.retry = clock.after(pauseMs, () => this.#dial(state))
-  }
-
-  #trouble(state: PeerState, reason: string): void {
-    if (state.trouble === reason) return
-    state.trouble = reason
-    this.#options.log.info({ peer: state.config.name, reason }, 'no connection to peer')
-  }
-
-  // ---- hello -------------------------------------------------------------------------------------------------------
-
-  /** Takes a new connection through hello and use; `dialled` names the peer when this end opened it. */
-  #greet(connection: Connection, dialled: PeerState | undefined): void {
+  /** To be called several times in a heartbeat: acknowledges, and notices silence. */
+  tick(): void {
     const { clock, timings, log } = this.#options
-    let state = dialled
-    let member: Member | undefined
-    const finish = () => {
-      deadline.cancel()
-      this.#pending.delete(connection)
-      if (dialled) dialled.dialing = false
-    }
-    const abandon = (reason: string) => {
-      finish()
-      connection.close()
-      if (state && !state.link) {
-        this.#trouble(state, reason)
-        this.#redial(state)
+    const now = clock.now()
+    // after a stall of our own, what others sent meanwhile is still waiting to be read
+    const hasStalled = now - this.#lastTick > timings.heartbeatMs
+    this.#lastTick = now
+    for (const state of this.#states.values()) {
+      const { link } = state
+      if (!link) continue
+      link.session.acknowledge()
+      if (link.heard || hasStalled) {
+        link.heard = false
+        link.heardAt = now
+        link.silent = false
+      } else if (
+        !link.silent &&
+        link.connection &&
+        now - link.heardAt > SILENT_HEARTBEATS * timings.heartbeatMs &&
+        state.paths.hasOther(link.network)
+      ) {
+        link.silent = true
+        log.warn({ peer: state.name, network: link.network }, 'connection to peer is silent, trying other networks')
+        state.paths.seek()
       }
     }
-    const refuse = (reason: string) => {
-      if (!state || state.trouble !== reason) log.warn({ peer: state?.config.name, reason }, 'peer refused')
-      if (state) state.trouble = reason
-      connection.onFrame = () => {}
-      connection.onClose = () => {}
-      connection.send(encodeControl(frameKinds.refuse, encodeBody({ reason })))
-      // the refusal has to leave before the connection ends; the peer closes it, or the deadline does
-      finish()
-      clock.after(timings.heartbeatMs, () => connection.close())
-      if (dialled) this.#redial(dialled)
-    }
-    const deadline = clock.after(timings.viewStepMs, () => abandon('no hello within its time'))
+  }
 
-    this.#pending.add(connection)
-    connection.onClose = (reason) => abandon(reason)
-    connection.onFrame = (frame) => {
-      if (this.#stopped) return
-      try {
-        const body = decodeBody(frame.subarray(1))
-        switch (frame[0]) {
-          case frameKinds.hello: {
-            const hello = parse(helloSchema, body)
-            const objection = this.#objection(hello, dialled)
-            state ??= this.#states.get(hello.member.slot)
-            if (objection || !state) return refuse(objection ?? 'not configured')
-            member = hello.member
-            if (this.#options.self.slot > member.slot) return // the other end decides
-            const old = state.link
-            if (old && old.member.incarnation === member.incarnation && clock.now() - old.since < timings.heartbeatMs) {
-              return abandon('linked already')
-            }
-            finish()
-            const number = ++this.#useNumber
-            connection.send(encodeControl(frameKinds.use, encodeBody({ number })))
-            return this.#link(state, { connection, member, useNumber: number, since: clock.now() })
-          }
-          case frameKinds.use: {
-            const { number } = parse(useSchema, body)
-            if (!state || !member || this.#options.self.slot < member.slot)
-              throw new MatrixError('protocol', 'use without hello')
-            const old = state.link
-            const isOld =
-              old &&
-              (old.member.incarnation > member.incarnation ||
-                (old.member.incarnation === member.incarnation && old.useNumber > number))
-            if (isOld) return abandon('an older connection')
-            finish()
-            return this.#link(state, { connection, member, useNumber: number, since: clock.now() })
-          }
-          case frameKinds.refuse: {
-            const { reason } = parse(refuseSchema, body)
-            const trouble = `refused by the peer: ${reason}`
-            if (!state || state.trouble !== trouble) log.warn({ peer: state?.config.name, reason }, 'refused by peer')
-            return abandon(trouble)
-          }
-          default:
-            throw new MatrixError('protocol', `frame of kind ${frame[0]} before the hello`)
-        }
-      } catch (error) {
-        if (!(error instanceof MatrixError)) throw error
-        log.warn({ peer: state?.config.name, reason: error.message }, 'connection dropped: malformed hello')
-        abandon(error.message)
-      }
-    }
-    const { self, matrixName, matrixUuid } = this.#options
-    const hello: Hello = {
+  // ---- greetings ---------------------------------------------------------------------------------------------------
+
+  #greet(connection: Connection, network: number, dialled: Dialled | undefined): void {
+    const { clock, timings } = this.#options
+    const hasDialled = dialled !== undefined
+    const greeting = new Greeting(connection, network, { host: this, clock, timings, hasDialled })
+    this.#greetings.set(greeting, dialled)
+    greeting.begin()
+  }
+
+  hello(greeting: Greeting): Hello {
+    const { self, matrixName, matrixUuid, timings } = this.#options
+    const state = this.#greetings.get(greeting)?.state ?? this.#peerOf(greeting.theirs)
+    return {
       protocol: MESH_PROTOCOL,
       matrixName,
       matrixUuid: matrixUuid ?? null,
       ioTimeoutMs: timings.ioTimeoutMs,
       member: self,
+      session: state?.link?.session.number ?? null,
     }
-    connection.send(encodeControl(frameKinds.hello, encodeBody(hello)))
   }
 
-  /** Why this hello cannot be accepted; undefined when it can. */
-  #objection(
-    { protocol, matrixName, matrixUuid, ioTimeoutMs, member }: Hello,
-    dialled: PeerState | undefined,
-  ): string | undefined {
-    const { self, timings, matrixName: ourName, matrixUuid: ourUuid } = this.#options
-    const state = this.#states.get(member.slot)
-    if (protocol !== MESH_PROTOCOL)
-      return `mesh protocol ${protocol} of ${member.name}, ${MESH_PROTOCOL} here: all nodes must run one version`
-    if (matrixName !== ourName) return `${member.name} is of matrix ${matrixName}, not ${ourName}`
-    if (matrixUuid !== null && ourUuid !== undefined && matrixUuid !== ourUuid)
-      return `${member.name} is of another matrix also named ${ourName}`
-    if (member.slot === self.slot || member.name === self.name) {
-      return `two nodes are named ${member.name} or have slot ${member.slot}: check the configuration of both`
+  objection(greeting: Greeting, hello: Hello): string | undefined {
+    return objectionTo(hello, this.#options, this.#peerOf(hello), this.#greetings.get(greeting)?.state)
+  }
+
+  greeted(greeting: Greeting, { member, session: theirs }: Hello): void {
+    const { self, clock, timings } = this.#options
+    if (self.slot > member.slot) return // the other end decides
+    const state = this.#states.get(member.slot) as PeerState
+    const old = state.link?.member.incarnation === member.incarnation ? state.link : undefined
+    if (old?.connection && !old.silent && clock.now() - old.since < timings.heartbeatMs) {
+      greeting.abandon('linked already')
+      return
     }
-    if (!state) return `slot ${member.slot} (${member.name}) is not configured at ${self.name}`
-    if (state.config.name !== member.name)
-      return `slot ${member.slot} is ${state.config.name} at ${self.name}, but the peer calls itself ${member.name}`
-    if (dialled && dialled !== state) return `${member.name} answers at the address of ${dialled.config.name}`
-    if (ioTimeoutMs !== timings.ioTimeoutMs)
-      return `I/O time-out ${ioTimeoutMs} ms at ${member.name}, ${timings.ioTimeoutMs} ms at ${self.name}: they must agree`
-    if (member.incarnation < state.incarnation)
-      return `a newer process of ${member.name} runs (incarnation ${state.incarnation}, not ${member.incarnation})`
-    return undefined
+    const number = ++this.#useNumber
+    if (old && old.session.number === theirs) {
+      greeting.use({ number, session: theirs, received: old.session.received })
+      this.#move(state, old, greeting, number) // where to go on, the first ack tells
+    } else {
+      greeting.use({ number, session: number, received: 0 })
+      this.#link(state, member, greeting, number)
+    }
+  }
+
+  used(greeting: Greeting, { member }: Hello, { number, session, received }: Use): void {
+    const { self } = this.#options
+    if (self.slot < member.slot) throw new MatrixError('protocol', 'use from the higher slot')
+    const state = this.#states.get(member.slot)
+    const link = state?.link
+    const isOld =
+      !state ||
+      (link && link.member.incarnation > member.incarnation) ||
+      (link?.member.incarnation === member.incarnation && link.useNumber > number)
+    if (isOld) greeting.abandon('an older connection')
+    else if (session === number) {
+      greeting.take()
+      this.#link(state, member, greeting, number)
+    } else if (link?.member.incarnation === member.incarnation && link.session.number === session) {
+      greeting.take()
+      this.#move(state, link, greeting, number)
+      this.#carryOn(state, link, received)
+    } else greeting.abandon('its session is over here')
+  }
+
+  ended(greeting: Greeting, reason: string, refusedBy: 'us' | 'peer' | undefined): void {
+    const dialled = this.#greetings.get(greeting)
+    this.#greetings.delete(greeting)
+    const state = dialled?.state ?? this.#peerOf(greeting.theirs)
+    const path = dialled?.path ?? state?.paths.first
+    const words = refusedBy === 'peer' ? `refused by the peer: ${reason}` : reason
+    if (refusedBy && path?.trouble !== words) {
+      const what = refusedBy === 'us' ? 'peer refused' : 'refused by the peer'
+      this.#options.log.warn({ peer: state?.name, reason }, what)
+      if (path) path.trouble = words
+    }
+    if (dialled) dialled.state.paths.failed(dialled.path, words)
+    else if (path) state?.paths.trouble(path, words)
+  }
+
+  #peerOf(hello: Hello | undefined): PeerState | undefined {
+    return hello && this.#states.get(hello.member.slot)
   }
 
   // ---- links -------------------------------------------------------------------------------------------------------
 
-  #link(state: PeerState, link: Link): void {
-    const { events, log } = this.#options
-    const { connection, member } = link
+  /** A new session over a new connection. */
+  #link(state: PeerState, member: Member, greeting: Greeting, useNumber: number): void {
+    const { events, log, clock } = this.#options
     const old = state.link
+    const link: Link = {
+      member,
+      session: new Session(useNumber),
+      connection: undefined,
+      network: greeting.network,
+      useNumber,
+      since: clock.now(),
+      heard: true,
+      heardAt: clock.now(),
+      silent: false,
+    }
     state.link = link
     if (old) {
-      old.connection.close()
-      log.info(
-        { peer: old.member.name, incarnation: old.member.incarnation },
-        'connection to peer replaced by a newer one',
-      )
-      events.down(old.member, 'replaced by a newer connection')
+      this.#release(old)
+      log.info({ peer: old.member.name, incarnation: old.member.incarnation }, 'link to peer replaced by a newer one')
+      events.down(old.member, 'replaced by a newer link')
     }
     state.incarnation = member.incarnation
-    state.pauseMs = FIRST_PAUSE_MS
-    state.trouble = ''
-    state.retry?.cancel()
-    connection.onFrame = (frame) => {
-      if (state.link === link) events.frame(member, frame)
-    }
-    connection.onClose = (reason) => {
-      if (state.link === link) this.#unlink(state, reason)
-    }
-    log.info({ peer: member.name, slot: member.slot, incarnation: member.incarnation }, 'connected to peer')
+    this.#attach(state, link, greeting, useNumber)
+    link.session.carryOn(greeting.connection, 0, false)
+    state.paths.lead(addressesOf(member))
+    const { slot, incarnation } = member
+    log.info({ peer: member.name, slot, incarnation, network: link.network }, 'linked to peer')
     events.up(member)
   }
 
-  #unlink(state: PeerState, reason: string): void {
-    const { member, connection } = state.link as Link
-    state.link = undefined
-    connection.close()
-    this.#options.log.info({ peer: member.name, incarnation: member.incarnation, reason }, 'connection to peer lost')
-    this.#options.events.down(member, reason)
-    if (!this.#stopped) this.#dial(state)
+  /** Another connection takes over; frames wait until it is known where to go on. */
+  #move(state: PeerState, link: Link, greeting: Greeting, useNumber: number): void {
+    this.#release(link)
+    link.session.pause()
+    state.moves++
+    this.#attach(state, link, greeting, useNumber)
   }
-}
 
-function parse<Schema extends v.GenericSchema>(schema: Schema, body: unknown): v.InferOutput<Schema> {
-  const result = v.safeParse(schema, body)
-  if (!result.success) throw new MatrixError('protocol', `malformed hello: ${v.summarize(result.issues)}`)
-  return result.output
+  #carryOn(state: PeerState, link: Link, received: number): void {
+    // the lower slot has told in its `use` what it has, the higher tells now
+    const tells = this.#options.self.slot > state.slot
+    try {
+      const resent = link.session.carryOn(link.connection as Connection, received, tells)
+      state.resent += resent
+      this.#options.log.info({ peer: state.name, network: link.network, resent }, 'link to peer has a new connection')
+    } catch (error) {
+      if (!(error instanceof MatrixError)) throw error
+      this.#unlink(state, error.message)
+    }
+  }
+
+  #attach(state: PeerState, link: Link, greeting: Greeting, useNumber: number): void {
+    const { clock } = this.#options
+    const { connection, network } = greeting
+    const dialled = this.#greetings.get(greeting)
+    if (dialled) dialled.path.dialing = false
+    this.#greetings.delete(greeting)
+    Object.assign(link, { connection, network, useNumber, since: clock.now(), heard: true, silent: false })
+    connection.onFrame = (frame) => {
+      if (link.connection === connection && state.link === link) this.#frame(state, link, frame)
+    }
+    connection.onClose = (reason) => {
+      if (link.connection === connection && state.link === link) this.#lost(state, link, reason)
+    }
+    state.paths.linked()
+  }
+
+  /** Takes the connection from a link; nothing more of it is heeded. */
+  #release(link: Link): void {
+    const { connection } = link
+    link.connection = undefined
+    connection?.close()
+  }
+
+  #frame(state: PeerState, link: Link, frame: Buffer): void {
+    link.heard = true
+    if (frame[0] !== frameKinds.ack) {
+      link.session.take(frame.length)
+      this.#options.events.frame(link.member, frame)
+      return
+    }
+    try {
+      const received = decodeAck(frame)
+      if (link.session.isCarried) link.session.acknowledged(received)
+      else this.#carryOn(state, link, received)
+    } catch (error) {
+      if (!(error instanceof MatrixError)) throw error
+      this.#unlink(state, error.message)
+    }
+  }
+
+  /** The connection is closed, the session goes on if another can be had. */
+  #lost(state: PeerState, link: Link, reason: string): void {
+    this.#options.log.info({ peer: state.name, network: link.network, reason }, 'connection to peer lost')
+    this.#release(link)
+    link.session.pause()
+    state.paths.seek()
+  }
+
+  #unlink(state: PeerState, reason: string): void {
+    const link = state.link as Link
+    state.link = undefined
+    this.#release(link)
+    const { member } = link
+    this.#options.log.info({ peer: member.name, incarnation: member.incarnation, reason }, 'link to peer lost')
+    this.#options.events.down(member, reason)
+    state.paths.seek()
+  }
 }

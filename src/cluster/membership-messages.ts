@@ -3,7 +3,7 @@ import { Packr } from 'msgpackr'
 import * as v from 'valibot'
 import { MatrixError } from '../base/errors.ts'
 import type { ViewId } from '../base/ids.ts'
-import { MAX_SLOTS } from '../base/limits.ts'
+import { MAX_NETWORKS, MAX_SLOTS } from '../base/limits.ts'
 import type { Life } from './lives.ts'
 import type { Member, View } from './view.ts'
 
@@ -50,6 +50,7 @@ export const memberSchema = v.object({
   name: v.pipe(v.string(), v.minLength(1), v.maxLength(255)),
   incarnation: count,
   address,
+  otherAddresses: v.optional(v.pipe(v.array(address), v.maxLength(MAX_NETWORKS - 1), v.readonly())),
 })
 
 const lives = v.pipe(v.array(life), v.maxLength(MAX_SLOTS))

@@ -12,8 +12,8 @@
  *     commit n            ──────────▶  installed n
  *     installed n
  *
- * A connection lost between two members ends their view even when both live and reconnect at once, because messages may
- * have been lost with it. So a view is also a promise that nothing sent in it was lost between members that still have it.
+ * A link lost between two members ends their view even when both live and are linked again at once, because messages may
+ * have been lost with it (what only loses its connection goes on over another: session.ts). So a view is also a promise that nothing sent in it was lost between members that still have it.
  *
  * Invariants
  *  1. The number of the installed view only grows.
@@ -27,11 +27,11 @@
  *     to others. It has to come back as a new life.
  *
  * What a death leaves at each step: before any accept, nothing. A proposer dead after accepts: its acceptors see the
- * connection close and go on from the view they have; its lowest living member proposes a higher number. Dead between
+ * link go down and go on from the view they have; its lowest living member proposes a higher number. Dead between
  * commits: some have the view and say so, the others go on from that one. A member dead after its accept: the view is
  * installed with it, found broken at once, and replaced.
  *
- * A node with no view (joining) looks for peers joinPatienceMs long, then the lowest of those who all have no view
+ * A node with no view (joining) looks for the peers it knows, at most joinPatienceMs long, then the lowest of those who all have no view
  * coordinates; where somebody has one, that one's coordinator takes the others in. When two views meet (a split that
  * healed, nodes that started apart), `encounter` says who yields: by restarting (`expelled`), or, when it is alone and has
  * served nobody, by joining the other.
@@ -62,14 +62,17 @@ type Promised = {
 
 export type MembershipOptions = {
   readonly self: Member
-  /** Slots of all other configured nodes. */
+  /** Slots of the other nodes that are known. */
   readonly peers: readonly Slot[]
+  /** Are these all, as far as anybody can say? Else a starting node always waits for others joinPatienceMs long. */
+  readonly knowsAll: boolean
   readonly timings: Timings
 }
 
 export class Membership {
   readonly self: Member
-  readonly #configuredPeers: number
+  readonly #known: Set<Slot>
+  readonly #knowsAll: boolean
   readonly #timings: Timings
   /** A lost connection that does not come back within this time counts as a failure, ms. */
   readonly #lostMs: number
@@ -92,10 +95,11 @@ export class Membership {
   #lastAlive = Number.NEGATIVE_INFINITY
   #effects: MembershipEffect[] = []
 
-  constructor({ self, peers, timings }: MembershipOptions) {
+  constructor({ self, peers, knowsAll, timings }: MembershipOptions) {
     this.self = self
     this.#peers = new PeerTable(lifeOf(self))
-    this.#configuredPeers = peers.length
+    this.#known = new Set(peers)
+    this.#knowsAll = knowsAll
     this.#timings = timings
     this.#lostMs = 2 * timings.heartbeatMs
   }
@@ -106,6 +110,16 @@ export class Membership {
 
   get phase(): 'joining' | 'blocked' | 'member' | 'expelled' | 'left' {
     return this.#over ?? (this.#blocked ? 'blocked' : this.#installed ? 'member' : 'joining')
+  }
+
+  /** Another node may come: a first view without it has to wait. */
+  addPeer(slot: Slot): void {
+    this.#known.add(slot)
+  }
+
+  /** This one has left for good: nobody waits for it. */
+  removePeer(slot: Slot): void {
+    this.#known.delete(slot)
   }
 
   /** Any frame is a sign of life; kept out of `step` because it happens for every message. */
@@ -312,7 +326,7 @@ export class Membership {
     const members = membersToPropose({
       self: this.self,
       peers: this.#peers,
-      configuredPeers: this.#configuredPeers,
+      expected: this.#knowsAll ? this.#known : undefined,
       installed: this.#installed,
       broken: this.#broken,
       leaving: this.#leavingSince !== undefined,

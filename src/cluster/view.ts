@@ -7,7 +7,10 @@ export type Member = {
   readonly slot: Slot
   readonly name: string
   readonly incarnation: Incarnation
+  /** Where its mesh listens, on the network that is preferred. */
   readonly address: PeerAddress
+  /** Where else, on further networks, the preferred one first. */
+  readonly otherAddresses?: readonly PeerAddress[]
 }
 
 export type View = {

@@ -11,8 +11,8 @@ import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Slot } from '../base/ids.ts'
 import type { Prng } from '../base/prng.ts'
 import type { Timings } from '../base/timings.ts'
-import { type Administrator, ClusterNode, Election } from '../cluster/index.ts'
-import type { Clock, Log, PeerAddress, Threads, Transport } from '../platform/index.ts'
+import { type Administrator, ClusterNode, Election, type KnownPeer } from '../cluster/index.ts'
+import type { Clock, Log, Threads, Transport } from '../platform/index.ts'
 import { Fencing, Members, Mount, Recovery, SanSeat, Timeline, type TimelineEntry } from '../recovery/index.ts'
 import {
   alwaysGoodLease,
@@ -35,13 +35,11 @@ import {
   SanLock,
 } from '../san/index.ts'
 
-export type ConfiguredPeer = { readonly name: string; readonly slot: Slot; readonly address: PeerAddress }
-
 export type NodeCoreOptions = {
   readonly matrixName: string
-  readonly self: ConfiguredPeer
-  /** All nodes of the matrix, this one too. */
-  readonly nodes: readonly ConfiguredPeer[]
+  readonly self: KnownPeer
+  /** Nodes that are known from the start. When this one is among them, a starting node takes them for all; others are found by their lease sectors. */
+  readonly nodes: readonly KnownPeer[]
   readonly clock: Clock
   readonly transport: Transport
   readonly prng: Prng
@@ -126,6 +124,7 @@ export class NodeCore {
       ...options,
       self: { ...self, incarnation: lease.life.incarnation },
       peers: options.nodes.filter((node) => node.slot !== self.slot),
+      knowsAllPeers: options.nodes.some((node) => node.slot === self.slot),
       matrixUuid: (luns[0] as LabelledLun).label.matrixUuid,
     })
     const gated = membership.map(({ label }) => this.#gate(label.lunUuid))
@@ -183,7 +182,19 @@ export class NodeCore {
     this.#cluster.addListener(timeline)
     this.#cluster.addListener(this.#members)
     this.#cluster.addListener(this.#election)
+    watch.onRead = () => this.#followSectors()
+    this.#followSectors()
     this.#cluster.onExpelled = (reason) => this.halt(`expelled: ${reason}`)
+  }
+
+  /** Who has claimed a slot is a peer, and listens where its sector says; who has left is looked for only when it is configured. */
+  #followSectors(): void {
+    const { self, nodes } = this.#options
+    for (const { slot, nodeName, address, state } of this.#watch.sectors) {
+      if (slot === self.slot) continue
+      if (state !== 'clean') this.#cluster.addPeer({ slot, name: nodeName, address })
+      else if (!nodes.some((node) => node.slot === slot)) this.#cluster.removePeer(slot)
+    }
   }
 
   readonly #database: MembershipStore

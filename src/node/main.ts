@@ -118,8 +118,8 @@ function describe(config: MatrixdConfig): string {
   const { matrix, node, nodes, luns, nfs, http, timings } = config
   const lines = [
     `${config.file} is right:`,
-    `  node ${node.name} (slot ${node.slot}) of matrix ${matrix.name}, mesh at ${formatAddress(node.mesh)}`,
-    `  nodes: ${nodes.map(({ name }) => name).join(', ')}`,
+    `  node ${node.name} (slot ${node.slot}) of matrix ${matrix.name}, mesh at ${[node.mesh, ...node.otherMeshes].map(formatAddress).join(', ')}`,
+    `  nodes: ${nodes.map(({ name }) => name).join(', ') || 'found by their lease sectors'}`,
     `  LUNs: ${luns.map(({ url }) => url).join(', ')}`,
     `  lease ${timings.leaseMs} ms; taken over at the latest ${timings.observedDeadMs} ms after the last sign of life`,
     `  NFS: ${nfs ? formatAddress(nfs.listen) : 'not served'}`,

@@ -5,9 +5,10 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { hostname } from 'node:os'
-import type { ControlRequest, MatrixdConfig } from '../../config/index.ts'
+import type { ConfiguredNode, ControlRequest, MatrixdConfig } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
 import { Prng } from '../base/prng.ts'
+import type { KnownPeer } from '../cluster/index.ts'
 import { makeExport, type Squash } from '../export/index.ts'
 import { HttpGateway } from '../gateway-http/index.ts'
 import { NfsServer } from '../gateway-nfs/index.ts'
@@ -44,13 +45,12 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   const urls = new Map<Lun, string>()
   for (const { url } of config.luns) urls.set(await openLun(url, realFiles), url)
   const { timings, node } = config
-  const address = node.mesh
   const timeline = new TimelineFile(config.stateDir, log)
   let gateways: Gateways | undefined
   const core = await NodeCore.start({
     matrixName: config.matrix.name,
-    self: { name: node.name, slot: node.slot, address },
-    nodes: config.nodes.map((peer) => ({ name: peer.name, slot: peer.slot, address: peer.mesh })),
+    self: peerOf(node),
+    nodes: config.nodes.map(peerOf),
     clock: realClock,
     transport: createTcpTransport({ secret: config.matrix.secret, matrixName: config.matrix.name, log }),
     prng: new Prng(randomBytes(4).readUInt32LE(0)),
@@ -66,7 +66,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
           slot: node.slot,
           nodeName: node.name,
           hostName: hostname(),
-          address,
+          address: node.mesh,
           process: realProcesses.self(),
           nonce: randomUUID(),
         },
@@ -115,6 +115,10 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       for (const lun of urls.keys()) await lun.close()
     },
   }
+}
+
+function peerOf({ name, slot, mesh, otherMeshes }: ConfiguredNode): KnownPeer {
+  return { name, slot, address: mesh, otherAddresses: otherMeshes }
 }
 
 type FuseMountFacts = { readonly filesystem: string; readonly directory: string }

@@ -25,6 +25,6 @@ export interface Listener {
 export interface Transport {
   /** Accepts authenticated connections; one that fails to authenticate is logged and dropped, never handed over. */
   listen(address: PeerAddress, accept: (connection: Connection) => void): Promise<Listener>
-  /** Rejects with MatrixError 'peer-gone' (refused, unreachable), 'timeout' or 'protocol' (wrong secret). */
+  /** Rejects with MatrixError 'peer-gone' (nobody listens there), 'no-route', 'timeout' or 'protocol' (wrong secret). */
   connect(address: PeerAddress): Promise<Connection>
 }

@@ -32,6 +32,8 @@ type Watched = {
 }
 
 export class LeaseWatch {
+  /** Called after every successful read. */
+  onRead: () => void = () => {}
   readonly #options: LeaseWatchOptions
   readonly #watched = new Map<Slot, Watched>()
   /** Begin of the latest successful read, own clock, ms. */
@@ -108,6 +110,7 @@ export class LeaseWatch {
         this.#watched.set(slot, { sector, changedAt: endedAt })
     }
     this.#readAt = begunAt
+    this.onRead()
   }
 }
 

@@ -12,7 +12,7 @@
 import type { Slot } from '../../src/base/ids.ts'
 import type { Timings } from '../../src/base/timings.ts'
 import { timingsFrom } from '../../src/base/timings.ts'
-import { ClusterNode, type Member, type View } from '../../src/cluster/index.ts'
+import { ClusterNode, type KnownPeer, type LinkStatus, type Member, type View } from '../../src/cluster/index.ts'
 import { type Log, silentLog } from '../../src/platform/log.ts'
 import { SimNetwork, type SimNetworkOptions } from './network.ts'
 import { SimHost, type SimWorld } from './world.ts'
@@ -30,6 +30,8 @@ export type Life = {
   received: Map<Slot, number>
 }
 
+export type HarnessOptions = SimNetworkOptions & { readonly networks?: number }
+
 const describe = (view: View) => `${view.id}: ${view.members.map((m) => `${m.slot}@${m.incarnation}`).join(' ')}`
 
 const isIn = (view: View, member: Member) =>
@@ -42,7 +44,7 @@ export class ClusterHarness {
   /** The last life of each slot. */
   readonly lives = new Map<Slot, Life>()
   readonly #all: Life[] = []
-  readonly #members: { slot: Slot; name: string; address: { host: string; port: number } }[]
+  readonly #members: KnownPeer[]
   readonly #incarnations: number[]
   /** Lists of members installed under one number. */
   readonly #installed = new Map<number, View[]>()
@@ -53,7 +55,8 @@ export class ClusterHarness {
   expulsions = 0
   log: Log = silentLog
 
-  constructor(world: SimWorld, count: number, options: SimNetworkOptions = {}) {
+  /** Each node has an address on every one of `networks`. */
+  constructor(world: SimWorld, count: number, { networks = 1, ...options }: HarnessOptions = {}) {
     this.world = world
     this.network = new SimNetwork(world, options)
     this.timings = timingsFrom(2000)
@@ -61,6 +64,7 @@ export class ClusterHarness {
       slot,
       name: `n${slot}`,
       address: { host: `h${slot}`, port: 7000 },
+      otherAddresses: Array.from({ length: networks - 1 }, (_, i) => ({ host: `h${slot}/${i + 1}`, port: 7000 })),
     }))
     this.#incarnations = this.#members.map(() => 0)
   }
@@ -70,10 +74,11 @@ export class ClusterHarness {
   }
 
   start(slot: Slot): Life {
-    const { name, address } = this.#members[slot]!
+    const known = this.#members[slot]!
+    const { name } = known
     const incarnation = ++this.#incarnations[slot]!
     const host = new SimHost(this.world, name)
-    const member: Member = { slot, name, incarnation, address }
+    const member: Member = { ...known, incarnation }
     const node = new ClusterNode({
       self: member,
       peers: this.#members.filter((other) => other.slot !== slot),
@@ -126,6 +131,11 @@ export class ClusterHarness {
 
   alive(): Life[] {
     return [...this.lives.values()].filter((life) => !life.over)
+  }
+
+  /** Every link of every live node: which network it uses, how often it moved, what was sent again. */
+  links(): readonly LinkStatus[] {
+    return this.alive().flatMap((life) => life.node.status().peers.flatMap((peer) => peer.link ?? []))
   }
 
   /** Every live node is active in one view of exactly the live nodes, and nobody is about to restart. */

@@ -1,8 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isMatrixError } from '../../src/base/errors.ts'
-import { ClusterHarness } from './cluster-harness.ts'
-import type { SimNetworkOptions } from './network.ts'
+import { ClusterHarness, type HarnessOptions } from './cluster-harness.ts'
 import { SimWorld } from './world.ts'
 
 const test = suite('sim: cluster')
@@ -10,7 +9,7 @@ const test = suite('sim: cluster')
 /** Restarts, joins and expulsions after a heal are over within this many virtual ms. */
 const SETTLE_MS = 40_000
 
-function matrix(seed: number, count: number, options?: SimNetworkOptions) {
+function matrix(seed: number, count: number, options?: HarnessOptions) {
   const world = new SimWorld(seed)
   return { world, cluster: new ClusterHarness(world, count, options) }
 }
@@ -211,12 +210,139 @@ test('requests: answered; ended by a change of view; refused for strangers', asy
   assert.ok(isMatrixError(await failure(asked), 'view-changed'))
 })
 
+/** Cuts every pair on one network: it is gone. */
+function cutNetwork({ network, slots }: ClusterHarness, number: number): void {
+  for (const one of slots) for (const other of slots) if (one < other) network.cut(`n${one}`, `n${other}`, number)
+}
+
+test('two networks: one is lost, the view stays and nothing is lost or reordered; healed, all move back', async () => {
+  const silences: number[] = []
+  for (let seed = 1; seed <= 10; seed++) {
+    const { cluster, world } = matrix(seed, 3, { networks: 2 })
+    cluster.startAll()
+    await agreement(cluster)
+    assert.ok(cluster.links().every(({ network }) => network === 0))
+    const before = cluster.delivered
+    const start = world.now
+    cutNetwork(cluster, 0)
+    await world.run(world.now + 20_000, () => cluster.links().every(({ network }) => network === 1))
+    silences.push(world.now - start)
+    await world.run(world.now + 30_000)
+    for (const life of cluster.alive()) assert.is(life.views.length, 1, cluster.describe())
+    assert.ok(cluster.delivered - before > 3_000)
+    assert.ok(cluster.links().some(({ resent }) => resent > 0))
+    cluster.network.healAll()
+    await world.run(world.now + 20_000, () => cluster.links().every(({ network }) => network === 0))
+    await world.run(world.now + 5_000)
+    assert.ok(cluster.links().every(({ network, moves }) => network === 0 && moves === 2))
+    for (const life of cluster.alive()) assert.is(life.views.length, 1)
+    const { suspectMs } = cluster.timings
+    assert.ok(
+      silences.every((ms) => ms < suspectMs * 0.7),
+      `moved after ${silences.join(', ')} ms`,
+    )
+  }
+})
+
+test('two networks: a cut in one direction, between two nodes only, moves their link alone', async () => {
+  for (let seed = 1; seed <= 10; seed++) {
+    const { cluster, world } = matrix(seed, 3, { networks: 2 })
+    cluster.startAll()
+    await agreement(cluster)
+    if (seed % 2) cluster.network.cutOneWay('n0', 'n2', 0)
+    else cluster.network.cutOneWay('n2', 'n0', 0)
+    await world.run(world.now + 20_000)
+    for (const life of cluster.alive()) assert.is(life.views.length, 1)
+    assert.equal(
+      cluster.links().map(({ network }) => network),
+      [0, 1, 0, 0, 1, 0],
+    )
+  }
+})
+
+test('two networks: both are lost, and the view ends as with one', async () => {
+  for (let seed = 1; seed <= 10; seed++) {
+    const { cluster, world } = matrix(seed, 3, { networks: 2 })
+    cluster.startAll()
+    await agreement(cluster)
+    for (const network of [0, 1]) for (const other of ['n1', 'n2']) cluster.network.cut('n0', other, network)
+    const { suspectMs, heartbeatMs } = cluster.timings
+    await world.run(world.now + suspectMs + 4 * heartbeatMs)
+    assert.equal(
+      cluster.alive().map((life) => life.views.at(-1)!.members.length),
+      [1, 2, 2],
+    )
+    cluster.network.healAll()
+    await agreement(cluster)
+    assert.is(cluster.expulsions, 1)
+  }
+})
+
+test('two networks: a process killed while one of them is cut is out at the latest when it is suspected', async () => {
+  for (let seed = 1; seed <= 10; seed++) {
+    const { cluster, world } = matrix(seed, 3, { networks: 2 })
+    cluster.startAll()
+    await agreement(cluster)
+    cutNetwork(cluster, seed % 2)
+    await world.run(world.now + 10_000)
+    cluster.crash(seed % 3, 'process')
+    assert.ok((await agreement(cluster)) < cluster.timings.suspectMs + 3 * cluster.timings.heartbeatMs)
+  }
+})
+
+test('connections that are reset cost nothing, on one network either', async () => {
+  for (let seed = 1; seed <= 10; seed++) {
+    const { cluster, world } = matrix(seed, 3, { networks: 1 + (seed % 2) })
+    cluster.startAll()
+    await agreement(cluster)
+    for (let i = 0; i < 20; i++) {
+      cluster.network.resetConnections()
+      await world.run(world.now + world.prng.between(1, 1500))
+    }
+    for (const life of cluster.alive()) assert.is(life.views.length, 1)
+    assert.ok(cluster.delivered > 1000)
+  }
+})
+
+test('failovers at random: networks come and go, connections are reset, and the promises hold (R48, R52)', async () => {
+  const seeds = Number(process.env['SEEDS'] ?? 12)
+  let moves = 0
+  for (let seed = 1; seed <= seeds; seed++) {
+    const { cluster, world } = matrix(seed, 3, { networks: 2 + (seed % 2), maxDelayMs: seed % 3 ? 2 : 40 })
+    const prng = world.prng.fork()
+    cluster.startAll()
+    await agreement(cluster)
+    const until = world.now + 60_000
+    while (world.now < until) {
+      await world.run(world.now + prng.pick([50, 500, 2000, 4000]) * prng.float())
+      const [one, other] = prng.pick([
+        ['n0', 'n1'],
+        ['n0', 'n2'],
+        ['n2', 'n1'],
+      ]) as [string, string]
+      const number = prng.below(2)
+      const dice = prng.float()
+      if (dice < 0.3) cluster.network.cut(one, other, number)
+      else if (dice < 0.5) cluster.network.cutOneWay(one, other, number)
+      else if (dice < 0.7) cluster.network.heal(one, other, number)
+      else if (dice < 0.9) cluster.network.resetConnections(number)
+      else cluster.network.healAll()
+    }
+    moves += cluster.links().reduce((sum, link) => sum + link.moves, 0)
+    cluster.network.healAll()
+    await world.run(world.now + 3_000)
+    await agreement(cluster)
+  }
+  assert.ok(moves > 20 * seeds, `${moves} moves`)
+})
+
 /** Faults at random until `faultsMs`, then everything is healed and all that died is started again. */
 async function turmoil(seed: number, trace: string[] = []): Promise<string> {
   const world = new SimWorld(seed)
   const prng = world.prng.fork()
   const count = prng.between(3, 5)
   const cluster = new ClusterHarness(world, count, {
+    networks: prng.pick([1, 1, 2]),
     maxDelayMs: prng.pick([1, 5, 40, 200]),
     loss: prng.pick([0, 0, 0.0002, 0.002]),
   })
@@ -235,9 +361,10 @@ async function turmoil(seed: number, trace: string[] = []): Promise<string> {
     else if (dice < 0.3) {
       cluster.crash(slot, prng.pick(['process', 'machine']))
       cluster.start(slot)
-    } else if (dice < 0.45) cluster.network.cut(`n${slot}`, `n${other}`)
-    else if (dice < 0.55) cluster.network.cutOneWay(`n${slot}`, `n${other}`)
-    else if (dice < 0.75) cluster.network.heal(`n${slot}`, `n${other}`)
+    } else if (dice < 0.45) cluster.network.cut(`n${slot}`, `n${other}`, prng.pick([0, undefined]))
+    else if (dice < 0.55) cluster.network.cutOneWay(`n${slot}`, `n${other}`, prng.pick([0, 1, undefined]))
+    else if (dice < 0.7) cluster.network.heal(`n${slot}`, `n${other}`, prng.pick([0, undefined]))
+    else if (dice < 0.75) cluster.network.resetConnections(prng.pick([0, 1, undefined]))
     else if (dice < 0.85) {
       life.host.pause()
       world.at(prng.pick([100, 1000, 4000]) * prng.float(), () => life.host.resume())

@@ -38,6 +38,8 @@ export type SimMatrixOptions = {
   readonly journalBytes: number
   /** Membership partitions: 1 (the default) or 3, each on a disk of its own. */
   readonly partitions?: 1 | 3
+  /** The first so many nodes are in the configuration of each of them, and those beyond in none. Default: all are. */
+  readonly listed?: number
   readonly log?: (node: string) => Log
 }
 
@@ -160,11 +162,12 @@ export class SimMatrix {
     const log = this.options.log?.(node.name) ?? silentLog
     const prng = this.world.prng.fork()
     const address = (slot: number) => ({ host: `n${slot + 1}`, port: 7000 })
+    const listed = this.nodes.slice(0, this.options.listed)
     this.world.trace(`${node.name} boots`)
     const core = await NodeCore.start({
       matrixName: 'sim',
       self: { name: node.name, slot: node.slot, address: address(node.slot) },
-      nodes: this.nodes.map(({ name, slot }) => ({ name, slot, address: address(slot) })),
+      nodes: listed.includes(node) ? listed.map(({ name, slot }) => ({ name, slot, address: address(slot) })) : [],
       clock: host.clock,
       transport: this.network.transport(host),
       prng,
@@ -215,6 +218,14 @@ export class SimMatrix {
     node.core = core
     await core.ready()
     this.world.trace(`${node.name} serves`)
+  }
+
+  /** A clean stop, as by SIGTERM. */
+  async stop(node: SimNode): Promise<void> {
+    const { host, core } = node
+    await core?.stop()
+    if (host?.alive) this.network.crash(host, 'process')
+    node.core = undefined
   }
 
   /** The process dies: SIGKILL. */

@@ -7,7 +7,10 @@
  * - A connection is as good as TCP and no better. A frame that is lost (`loss`, or sent into a cut) cannot be skipped: nothing
  *   after it arrives in that direction either, also when the cut has healed. Neither end is told; within `breakAfterMs` the
  *   connection breaks at both ends, as it does when retransmissions are given up.
- * - A cut is one-way or two-way between two machines, by name. Opening a connection through one ends in 'timeout'.
+ * - There may be several networks: an address `HOST` is on network 0, `HOST/1` on network 1 and so on, and a connection stays on
+ *   the network of the address that was dialled.
+ * - A cut is one-way or two-way between two machines, by name, on one network or on all. Opening a connection through one ends
+ *   in 'timeout'.
  * - A process that dies (`crash(host, 'process')`) has its sockets closed by its system: peers are told after a delay, and new
  *   connections are refused. A machine that dies (`crash(host, 'machine')`, or `host.crash()` by itself) says nothing: its
  *   peers' connections stay open and silent until they break, and opening one times out.
@@ -29,7 +32,8 @@ export type SimNetworkOptions = {
   readonly connectTimeoutMs?: number
 }
 
-type Acceptor = { readonly host: SimHost; readonly accept: (connection: Connection) => void }
+/** Who listened at an address last; `accept` is gone with the process. */
+type Acceptor = { readonly host: SimHost; readonly accept: ((connection: Connection) => void) | undefined }
 
 export class SimNetwork {
   readonly world: SimWorld
@@ -40,7 +44,7 @@ export class SimNetwork {
   readonly #connectTimeoutMs: number
   readonly #acceptors = new Map<string, Acceptor>()
   readonly #wires = new Set<Wire>()
-  /** `source>target` of machines by name. */
+  /** `source>target` of machines by name, followed by `/network` when it is cut on this one alone. */
   readonly #cuts = new Set<string>()
   #nextPort = 40_000
   framesDelivered = 0
@@ -62,26 +66,26 @@ export class SimNetwork {
     }
   }
 
-  /** Frames from `source` to `target` vanish until healed; the other direction is not touched. */
-  cutOneWay(source: string, target: string): void {
-    this.world.trace(`cut ${source}>${target}`)
-    this.#cuts.add(`${source}>${target}`)
+  /** Frames from `source` to `target` vanish until healed; the other direction is not touched. On all networks, or on one. */
+  cutOneWay(source: string, target: string, network?: number): void {
+    this.world.trace(`cut ${cutOf(source, target, network)}`)
+    this.#cuts.add(cutOf(source, target, network))
   }
 
-  cut(one: string, other: string): void {
-    this.cutOneWay(one, other)
-    this.cutOneWay(other, one)
+  cut(one: string, other: string, network?: number): void {
+    this.cutOneWay(one, other, network)
+    this.cutOneWay(other, one, network)
   }
 
-  heal(one: string, other: string): void {
-    this.world.trace(`heal ${one}-${other}`)
-    this.#cuts.delete(`${one}>${other}`)
-    this.#cuts.delete(`${other}>${one}`)
+  /** Undoes a cut of just this kind: one of all networks is not healed on one. */
+  healOneWay(source: string, target: string, network?: number): void {
+    this.world.trace(`heal ${cutOf(source, target, network)}`)
+    this.#cuts.delete(cutOf(source, target, network))
   }
 
-  healOneWay(source: string, target: string): void {
-    this.world.trace(`heal ${source}>${target}`)
-    this.#cuts.delete(`${source}>${target}`)
+  heal(one: string, other: string, network?: number): void {
+    this.healOneWay(one, other, network)
+    this.healOneWay(other, one, network)
   }
 
   healAll(): void {
@@ -90,15 +94,22 @@ export class SimNetwork {
     this.loss = 0
   }
 
-  isCut(source: string, target: string): boolean {
-    return this.#cuts.has(`${source}>${target}`)
+  isCut(source: string, target: string, network: number): boolean {
+    return this.#cuts.has(cutOf(source, target, undefined)) || this.#cuts.has(cutOf(source, target, network))
+  }
+
+  /** Every connection on a network, or on all, breaks now at both ends: reset by something in between. */
+  resetConnections(network?: number): void {
+    this.world.trace(`reset ${network ?? 'all'}`)
+    for (const wire of [...this.#wires]) if (network === undefined || wire.number === network) wire.reset()
   }
 
   /** Kills `host`, and lets its peers find out in the way that fits. */
   crash(host: SimHost, how: 'process' | 'machine'): void {
     host.crash()
     if (how === 'machine') return
-    for (const [key, acceptor] of this.#acceptors) if (acceptor.host === host) this.#acceptors.delete(key)
+    for (const [key, acceptor] of this.#acceptors)
+      if (acceptor.host === host) this.#acceptors.set(key, { host, accept: undefined })
     for (const wire of [...this.#wires]) wire.hostDied(host)
   }
 
@@ -106,16 +117,17 @@ export class SimNetwork {
     const port = address.port || this.#nextPort++
     const key = `${address.host}:${port}`
     const taken = this.#acceptors.get(key)
-    if (taken?.host.alive) return Promise.reject(new MatrixError('in-use', `${key} is in use`))
+    if (taken?.accept && taken.host.alive) return Promise.reject(new MatrixError('in-use', `${key} is in use`))
     this.#acceptors.set(key, { host, accept })
     const close = async () => {
-      if (this.#acceptors.get(key)?.host === host) this.#acceptors.delete(key)
+      if (this.#acceptors.get(key)?.host === host) this.#acceptors.set(key, { host, accept: undefined })
     }
     return Promise.resolve({ port, close })
   }
 
   #connect(from: SimHost, address: PeerAddress): Promise<Connection> {
     const key = `${address.host}:${address.port}`
+    const network = networkOf(address)
     return new Promise((resolve, reject) => {
       const fail = (code: 'timeout' | 'peer-gone', delayMs: number) =>
         this.world.at(delayMs, () => from.enter(() => reject(new MatrixError(code, `${key}: ${code}`))))
@@ -123,15 +135,17 @@ export class SimNetwork {
       this.world.at(this.delay(), () => {
         const acceptor = this.#acceptors.get(key)
         if (!acceptor) return fail('peer-gone', this.delay())
-        const to = acceptor.host
-        if (!to.alive || this.isCut(from.name, to.name) || this.isCut(to.name, from.name))
+        const { host: to, accept } = acceptor
+        if (this.isCut(from.name, to.name, network) || this.isCut(to.name, from.name, network))
           return fail('timeout', this.#connectTimeoutMs)
-        const wire = new Wire(this, from, to, this.#breakAfterMs, () => this.#wires.delete(wire))
+        if (!accept) return fail('peer-gone', this.delay())
+        if (!to.alive) return fail('timeout', this.#connectTimeoutMs)
+        const wire = new Wire(this, network, [from, to], this.#breakAfterMs, () => this.#wires.delete(wire))
         this.#wires.add(wire)
         const answerMs = this.delay()
         wire.ends[1].holdUntil(this.world.now + answerMs) // nothing overtakes the answer
         this.world.at(answerMs, () => from.enter(() => resolve(wire.ends[0])))
-        to.enter(() => acceptor.accept(wire.ends[1]))
+        to.enter(() => accept(wire.ends[1]))
       })
     })
   }
@@ -141,16 +155,34 @@ export class SimNetwork {
   }
 }
 
+/** Index of the network that an address is on. */
+function networkOf({ host }: PeerAddress): number {
+  return Number(host.split('/')[1] ?? 0)
+}
+
+function cutOf(source: string, target: string, network: number | undefined): string {
+  return network === undefined ? `${source}>${target}` : `${source}>${target}/${network}`
+}
+
 /** One connection: two ends, each a `Connection`. */
 class Wire {
   readonly ends: readonly [End, End]
   readonly network: SimNetwork
+  /** Index of the network it is on. */
+  readonly number: number
   readonly #breakAfterMs: number
   readonly #gone: () => void
   #breaking = false
 
-  constructor(network: SimNetwork, dialer: SimHost, acceptor: SimHost, breakAfterMs: number, gone: () => void) {
+  constructor(
+    network: SimNetwork,
+    number: number,
+    [dialer, acceptor]: readonly [SimHost, SimHost],
+    breakAfterMs: number,
+    gone: () => void,
+  ) {
     this.network = network
+    this.number = number
     this.#breakAfterMs = breakAfterMs
     this.#gone = gone
     const near = new End(this, dialer)
@@ -165,10 +197,12 @@ class Wire {
     if (this.#breaking) return
     this.#breaking = true
     const afterMs = this.#breakAfterMs * (0.1 + 0.9 * this.network.world.prng.float())
-    this.network.world.at(afterMs, () => {
-      for (const end of this.ends) end.host.enter(() => end.closed('broken'))
-      this.#gone()
-    })
+    this.network.world.at(afterMs, () => this.reset())
+  }
+
+  reset(): void {
+    for (const end of this.ends) end.host.enter(() => end.closed('broken'))
+    this.#gone()
   }
 
   hostDied(host: SimHost): void {
@@ -230,7 +264,7 @@ class End implements Connection {
     const to = this.peer
     if (
       this.#lossy ||
-      network.isCut(this.host.name, to.host.name) ||
+      network.isCut(this.host.name, to.host.name, this.#wire.number) ||
       !to.host.alive ||
       network.world.prng.chance(network.loss)
     ) {

@@ -209,22 +209,17 @@ function wrap(socket: TLSSocket, remote: string, log: Log): Connection {
   return connection
 }
 
-const goneCodes = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'EHOSTDOWN',
-  'ENOTFOUND',
-  'EADDRNOTAVAIL',
-  'EPIPE',
-])
+/** The peer's system answers: there is no such process. */
+const goneCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE'])
+/** Nothing was learnt of the peer. */
+const noRouteCodes = new Set(['EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'EHOSTDOWN', 'ENOTFOUND', 'EADDRNOTAVAIL'])
 
 function connectError(where: string, error: NodeJS.ErrnoException): MatrixError {
   const code = error.code ?? ''
   if (code === 'ETIMEDOUT' || code === 'EAI_AGAIN')
     return new MatrixError('timeout', `${where}: ${error.message}`, { cause: error })
   if (goneCodes.has(code)) return new MatrixError('peer-gone', `${where}: ${error.message}`, { cause: error })
+  if (noRouteCodes.has(code)) return new MatrixError('no-route', `${where}: ${error.message}`, { cause: error })
   return new MatrixError('protocol', `${where}: ${explain(error)}`, { cause: error })
 }
 

@@ -8,6 +8,7 @@ import { ClusterNode, type Mesh, type View } from '../../../src/cluster/index.ts
 import { type Log, silentLog } from '../../../src/platform/log.ts'
 import { realClock } from '../../../src/platform/real/clock.ts'
 import { createTcpTransport } from '../../../src/platform/real/transport.ts'
+import type { PeerAddress, Transport } from '../../../src/platform/transport.ts'
 
 const test = suite('cluster/cluster-node.ts: nodes on real sockets')
 
@@ -36,6 +37,9 @@ type NodeOptions = {
   matrixName?: string
   ioTimeoutMs?: number
   log?: Log
+  /** Further addresses, by slot. */
+  others?: PeerAddress[][]
+  through?: (transport: Transport) => Transport
 }
 
 function createNode({
@@ -46,14 +50,21 @@ function createNode({
   matrixName = 'm',
   ioTimeoutMs,
   log = silentLog,
+  others = [],
+  through = (transport) => transport,
 }: NodeOptions) {
-  const all = ports.map((port, index) => ({ slot: index, name: `n${index}`, address: { host: '127.0.0.1', port } }))
+  const all = ports.map((port, index) => ({
+    slot: index,
+    name: `n${index}`,
+    address: { host: '127.0.0.1', port },
+    otherAddresses: others[index],
+  }))
   const node = new ClusterNode({
     self: { ...all[slot]!, incarnation },
     peers: all.filter((peer) => peer.slot !== slot),
     matrixName,
     clock: realClock,
-    transport: createTcpTransport({ secret, matrixName, log }),
+    transport: through(createTcpTransport({ secret, matrixName, log })),
     timings: ioTimeoutMs ? timingsFrom(ioTimeoutMs) : timings,
     prng: new Prng(slot + 1),
     log,
@@ -155,6 +166,84 @@ test('what does not fit is refused with its reason at both ends: timings, an old
   )
   await until(() => members(a.views) === '0@1')
   await Promise.all([a, older, slower, stranger].map(({ node }) => node.stop()))
+})
+
+test('R111: a node that is not known is refused, until it is added; one that left is no longer looked for', async () => {
+  const ports = await freePorts(3)
+  const lines: string[] = []
+  const add = (fields: object, message: string) => void lines.push(`${message} ${JSON.stringify(fields)}`)
+  const log: Log = { debug() {}, info: add, warn: add, error: add, child: () => log }
+  const [a, b] = [0, 1].map((slot) => createNode({ slot, ports: ports.slice(0, 2), log })) as [
+    ReturnType<typeof createNode>,
+    ReturnType<typeof createNode>,
+  ]
+  await Promise.all([a.node.start(), b.node.start()])
+  await until(() => [a, b].every(({ views }) => members(views) === '0@1 1@1'))
+  const c = createNode({ slot: 2, ports })
+  await c.node.start()
+  await until(() => lines.some((line) => line.includes('slot 2 (n2) is not known at n0, or not yet')))
+  const known = { slot: 2, name: 'n2', address: { host: '127.0.0.1', port: ports[2]! } }
+  a.node.addPeer(known)
+  b.node.addPeer(known)
+  await until(() => [a, b, c].every(({ views }) => members(views) === '0@1 1@1 2@1'))
+  a.node.removePeer(2)
+  assert.is(a.node.status().peers.length, 2, 'it is linked')
+  await c.node.leave()
+  await until(() => members(a.views) === '0@1 1@1')
+  await until(() => a.node.status().peers.every(({ slot, linked }) => linked === (slot === 1)))
+  a.node.removePeer(2)
+  assert.equal(
+    a.node.status().peers.map(({ slot }) => slot),
+    [1],
+  )
+  await Promise.all([a.node.leave(), b.node.leave()])
+})
+
+test('two networks: one goes away, the other carries on, and nothing is lost or reordered', async () => {
+  const ports = await freePorts(4)
+  const hosts = ['127.0.0.1', '127.0.0.2']
+  const others = ports.slice(2).map((port) => [{ host: hosts[1]!, port }])
+  // the first network goes through here, and is cut here
+  const cut = new Set<() => void>()
+  let isDown = false
+  const through = (transport: Transport): Transport => ({
+    listen: (address, accept) => transport.listen(address, accept),
+    async connect(address) {
+      const isFirst = address.host === hosts[0]
+      if (isFirst && isDown) throw new MatrixError('no-route', 'down')
+      const connection = await transport.connect(address)
+      if (isFirst) cut.add(() => connection.close())
+      return connection
+    },
+  })
+  const nodes = [0, 1].map((slot) => createNode({ slot, ports: ports.slice(0, 2), others, through }))
+  const [a, b] = nodes as [ReturnType<typeof createNode>, ReturnType<typeof createNode>]
+  await Promise.all(nodes.map(({ node }) => node.start()))
+  await until(() => nodes.every(({ views }) => members(views) === '0@1 1@1'))
+  const arrived: number[] = []
+  b.node.mesh.onMessage('lock', (_from, payload) => void arrived.push(payload.readUInt32LE()))
+  const payload = Buffer.alloc(1000)
+  let sent = 0
+  const sendSome = () => {
+    for (let i = 0; i < 2000; i++) {
+      payload.writeUInt32LE(sent++)
+      a.node.mesh.send(1, 'lock', payload)
+    }
+  }
+  sendSome()
+  await until(() => arrived.length > 100)
+  isDown = true
+  for (const close of cut) close()
+  sendSome()
+  await until(() => arrived.length === sent)
+  assert.equal(
+    arrived,
+    Array.from({ length: sent }, (_, i) => i),
+  )
+  assert.is(a.node.status().peers[0]!.link!.network, 1)
+  assert.is(a.views.length, 1)
+  assert.is(b.views.length, 1)
+  await Promise.all(nodes.map(({ node }) => node.leave()))
 })
 
 test('a port in use and a configuration that contradicts itself are said so', async () => {

@@ -28,7 +28,7 @@ class Script {
   constructor(slot: number, count = 3) {
     this.count = count
     const peers = Array.from({ length: count }, (_, other) => other).filter((other) => other !== slot)
-    this.core = new Membership({ self: member(slot), peers, timings })
+    this.core = new Membership({ self: member(slot), peers, knowsAll: true, timings })
   }
 
   #lines(effects: MembershipEffect[]): string[] {

@@ -42,7 +42,7 @@ function problemsOf(edits: readonly (readonly [string, string])[], options?: Par
 test('the sample means what its comments say', () => {
   const config = loadConfig('/etc/matrix/m.toml', host(sample))
   assert.equal(config.matrix, { name: 'demo', secret })
-  assert.equal(config.node, { name: 'n1', slot: 0, mesh: { host: '127.0.0.1', port: 20101 } })
+  assert.equal(config.node, { name: 'n1', slot: 0, mesh: { host: '127.0.0.1', port: 20101 }, otherMeshes: [] })
   assert.is(config.stateDir, '/etc/matrix/n1')
   assert.equal(config.luns, [{ url: 'file:/etc/matrix/lun1.img' }, { url: 'file:/etc/matrix/lun2.img' }])
   assert.is(config.timings.leaseMs, 8000)
@@ -78,6 +78,40 @@ test('what may be left out has its default', () => {
   assert.equal(config.node.mesh, { host: '::1', port: 7001 })
 })
 
+test('several networks: a list of addresses, the preferred one first', () => {
+  const two = sample.replace('"127.0.0.1:20101"', '["127.0.0.1:20101", "10.1.0.1:20101"]')
+  const config = loadConfig('/etc/matrix/m.toml', host(two))
+  const other = { host: '10.1.0.1', port: 20101 }
+  assert.equal(config.node, { name: 'n1', slot: 0, mesh: { host: '127.0.0.1', port: 20101 }, otherMeshes: [other] })
+  assert.equal(
+    problemsOf([
+      ['"127.0.0.1:20101"', '["127.0.0.1:20101", "127.0.0.1:20180"]'],
+      ['"127.0.0.1:20201"', '["127.0.0.1:20201", "127.0.0.1:20101"]'],
+    ]),
+    [
+      'nodes[1].mesh: 127.0.0.1:20101 is also that of nodes[0]; allowed is one each',
+      'http.listen: 127.0.0.1:20180 is also that of the mesh of this node; allowed is a port of its own',
+    ],
+  )
+})
+
+test('a node that is not among the nodes says its slot and address itself', () => {
+  const alone = (keys: string, nodes = '') => `
+    matrix = { name = "m", secret = "${secret}" }
+    node = { name = "d", state_dir = "/var/lib/m"${keys} }
+    luns = [{ url = "file:/dev/shm/l" }]
+    ${nodes}`
+  const problem = (toml: string) => () => loadConfig('/etc/matrix/m.toml', host(toml))
+  const config = loadConfig('/etc/matrix/m.toml', host(alone(', slot = 3, mesh = "10.0.0.4:7001"')))
+  assert.equal(config.node, { name: 'd', slot: 3, mesh: { host: '10.0.0.4', port: 7001 }, otherMeshes: [] })
+  assert.equal(config.nodes, [])
+  assert.throws(problem(alone(', slot = 3')), /node.name: "d" is not among .*node.slot and node.mesh beside it/)
+  const listed = (name: string) => `nodes = [{ name = "${name}", slot = 3, mesh = "10.0.0.1:7001" }]`
+  const own = ', slot = 3, mesh = "10.0.0.4:7001"'
+  assert.throws(problem(alone(own, listed('d'))), /node.slot: "d" has one in \[\[nodes\]\]/)
+  assert.throws(problem(alone(own, listed('a'))), /node.slot: 3 is that of another node in \[\[nodes\]\]/)
+})
+
 test('mounts: relative directories are below the file, each is named once', () => {
   const mounts = (...directories: string[]) =>
     sample + directories.map((directory) => `[[mounts]]\nfilesystem = "home"\ndirectory = "${directory}"\n`).join('')
@@ -110,7 +144,7 @@ for (const [what, edits, problem] of [
   [
     'an address without its port',
     [['"127.0.0.1:20201"', '"127.0.0.1"']],
-    'nodes[1].mesh: found "127.0.0.1"; allowed is host:port with a port 1…65535, such as "10.0.0.1:20101" or "[::1]:20101"',
+    'nodes[1].mesh: found "127.0.0.1"; allowed is host:port with a port 1…65535, such as "10.0.0.1:20101" or "[::1]:20101", or a list of 1…4 different ones',
   ],
   ['a slot out of range', [['slot = 1', 'slot = 64']], 'nodes[1].slot: found 64; allowed is a whole number 0…63'],
   ['a missing key', [['slot = 1\n', '']], 'nodes[1].slot: missing; allowed is a whole number 0…63'],
@@ -162,7 +196,7 @@ for (const [what, edits, problem] of [
   [
     'a node that is not among the nodes',
     [['name = "n1"                   # which', 'name = "n9" # which']],
-    'node.name: "n9" is not among [[nodes]]; allowed is one of n1, n2',
+    'node.name: "n9" is not among [[nodes]]; allowed is one of n1, n2, or node.slot and node.mesh beside it',
   ],
   [
     'no secret',
