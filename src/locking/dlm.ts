@@ -187,8 +187,9 @@ export class Dlm {
 
   /** Step 1. What of this epoch is still on its way no longer counts. */
   freeze(): void {
+    if (brokenRules.frozenGrantsNothing) return
     this.#phase = 'frozen'
-    if (!brokenRules.frozenGrantsNothing) this.#master.freeze()
+    this.#master.freeze()
     this.#local = []
     this.#localHandled = 0
     this.#batches.begin(this.#epoch)

@@ -3,7 +3,6 @@
  * slot. It asks for `O:<ino>` EX without waiting; when it is refused the file is open somewhere, and it asks again later, less
  * and less often. A large file goes in several transactions; a crash between them leaves a shorter orphan.
  */
-import { brokenRules } from '../../base/broken-rules.ts'
 import { isFsError, isMatrixError } from '../../base/errors.ts'
 import type { Ino } from '../../base/ids.ts'
 import type { MaybePromise } from '../../base/maybe-promise.ts'
@@ -83,7 +82,7 @@ function reapStep(op: Op, ino: Ino): boolean {
   const { mount } = op
   if (mount.open.has(ino)) return true
   const inode = op.inode(ino, EX)
-  if (!brokenRules.openStays && !op.tryLock(resourceId(OPEN_LOCK, ino), EX)) return true
+  if (!op.tryLock(resourceId(OPEN_LOCK, ino), EX)) return true
   op.lock(inodeLock(ino), EX)
   op.quiet(inode)
   const done = op.unmap(inode, 0, MAX_EXTENTS_PER_TRANSACTION)
