@@ -67,7 +67,7 @@ function argumentsOf(probe: Probe): string[] {
 
 /** The first thing that is said to be wrong. */
 function messageIn(text: string): string {
-  if (/no test "/.test(text)) return ''
+  if (/has no test "|ERR_MODULE_NOT_FOUND|SyntaxError/.test(text)) return '' // the probe itself is wrong
   const lines = text.split('\n').map((line) => line.trim())
   const failed = lines.findIndex((line) => line.startsWith('FAIL'))
   if (failed >= 0)
