@@ -164,8 +164,6 @@ export const brokenRules = {
   sealedOnce: false,
   /** A life on its way into a view is sealed as if it had written: its frames will not count. */
   newcomerIsUnsealed: false,
-  /** Members carry out steps of a view that is over. */
-  stepsOfThisView: false,
   /** After a change of view the locks start without the floor of all journals' ends. */
   floor: false,
   /** Locks are granted before the journals of the dead have been applied. */

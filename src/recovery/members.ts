@@ -2,7 +2,6 @@
  * The members' side of recovery on one node: answers the administrator's requests (protocol.ts), and keeps the node's mounts.
  * Registered with the cluster as a view listener.
  */
-import { brokenRules } from '../base/broken-rules.ts'
 import { MatrixError } from '../base/errors.ts'
 import type { Slot, ViewId } from '../base/ids.ts'
 import type { Mesh, View, ViewListener } from '../cluster/index.ts'
@@ -103,8 +102,7 @@ export class Members implements ViewListener {
 
   #mustBe(viewId: ViewId): View {
     const view = this.#host.mesh.view
-    if ((view?.id !== viewId && !brokenRules.stepsOfThisView) || !view)
-      throw new MatrixError('view-changed', `this node is in view ${view?.id}, not ${viewId}`)
+    if (view?.id !== viewId) throw new MatrixError('view-changed', `this node is in view ${view?.id}, not ${viewId}`)
     return view
   }
 

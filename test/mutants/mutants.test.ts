@@ -1,4 +1,5 @@
 /** A slice of `npm run mutants`: a rule of each floor and of each kind of probe; and that a probe which has nothing to notice says so. */
+import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type BrokenRule, brokenRules } from '../../src/base/broken-rules.ts'
@@ -8,8 +9,11 @@ import { runProbe } from './run-probe.ts'
 
 const SECONDS = 60
 
-test('every rule has a probe, and only rules have', () => {
-  assert.equal(Object.keys(probes).sort(), Object.keys(brokenRules).sort())
+test('every rule has a probe and a line in docs/testing.md, and only rules have', () => {
+  const rules = Object.keys(brokenRules).sort()
+  assert.equal(Object.keys(probes).sort(), rules)
+  const section = readFileSync('docs/testing.md', 'utf8').split('## Mutants')[1]?.split('\n## ')[0] as string
+  assert.equal([...section.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name).sort(), rules)
   assert.ok(Object.values(brokenRules).every((broken) => !broken))
 })
 
