@@ -1,8 +1,108 @@
 /**
- * Switches that break one rule of the design each. Only tests set them: a simulation that does not fail when a rule is
- * broken proves nothing about the rule. Product code reads them in the one place where the rule is kept.
+ * Switches that break one safety rule each, for `npm run mutants`: a check that does not fail when the rule it stands for is broken
+ * proves nothing about it. Only tests set them; product code reads each in the one place where its rule is kept.
+ * The line at a switch says what goes wrong when it is on; docs/testing.md, what notices it.
  */
 export const brokenRules = {
+  // ── san: the right to use the LUNs ──
+
+  /** A fenced node's gate lets I/O through. */
+  gate: false,
+  /** I/O is handed to the device although the lease is over, or a write so near its end that it may land after it. */
+  leaseBeforeIo: false,
+  /** I/O that completes after the end of the lease counts, although others may have written there meanwhile. */
+  leaseAfterIo: false,
+  /** A lease is counted from the completion of its renewal: a slow one makes its owner believe in it for longer than observers do. */
+  leaseFromIssue: false,
+  /** A renewal that completes after the end brings the lease back. */
+  leaseNeverReturns: false,
+  /** A host that stood still between the reads of a renewal and its write writes all the same, perhaps over its successor's claim. */
+  deadlineBeforeRenewal: false,
+  /** Whoever finds another process's claim in its own sector goes on. */
+  takenSectorEndsLease: false,
+  /** A node that finds a request to die goes on. */
+  fenceRequestHeeded: false,
+  /** Two that ask each other to die both ignore it. */
+  higherSlotYields: false,
+  /** The next life of a slot has the number of the one before: its frames, sectors and messages cannot be told apart. */
+  incarnationGrows: false,
+  /** A claim whose write was slow is trusted, although the write may have hidden another claim. */
+  slowClaimStartsOver: false,
+  /** A claim is read back at once: one that lands a moment later overwrites it unseen. */
+  claimSettles: false,
+  /** A record in state claiming, which may hide that of a living owner, is succeeded without watching it. */
+  claimingIsWatched: false,
+  /** A watch that has just begun takes what it finds for unchanged since ever. */
+  watchKnowsNothing: false,
+  /** A node is declared dead when its lease is over: its last write may still land. */
+  lastWriteIsDead: false,
+  /** The kill agent vouches for a victim whose process it has not seen gone. */
+  fencedIsCertain: false,
+  /** One of three membership partitions decides. */
+  majority: false,
+  /** A write to a partition does not wait for the one before to the same place: the older may land last. */
+  oneWritePerPlace: false,
+  /** The membership database is replaced although another writer has done so since it was read. */
+  generation: false,
+  /** The newest copy of the membership database is the one that is overwritten. */
+  copiesInTurn: false,
+  /** The SAN locks are taken over from an owner that may live. */
+  ownerSurelyDead: false,
+  /** A try for the SAN locks decides for itself, although another owner was accepted before. */
+  acceptedOwnerStays: false,
+  /** A try for the SAN locks decides although another has promised a higher ballot meanwhile. */
+  laterBallotWins: false,
+
+  // ── cluster: agreed views ──
+
+  /** A message of an earlier view is delivered in this one. */
+  oldViewDropped: false,
+  /** A message of a view that is not installed here yet is delivered at once. */
+  newViewWaits: false,
+  /** Messages are delivered between the end of a view and the next. */
+  blockedBetweenViews: false,
+  /** A member promises a number at or below one it has promised. */
+  promisesGrow: false,
+  /** While a promise to a living proposer stands, another proposer gets one. */
+  promiseStands: false,
+  /** A life that a view left out is in a later one as if nothing had happened. */
+  leftOutStaysOut: false,
+  /** A view is installed before all its members have promised it. */
+  allPromise: false,
+  /** A view goes on after a connection in it was lost, and messages with it. */
+  lossEndsView: false,
+  /** A node that a later view left out does not restart. */
+  leftOutIsExpelled: false,
+
+  // ── locking ──
+
+  /** The master grants what conflicts with a holder. */
+  compatibleGrants: false,
+  /** A request overtakes conversions and those who wait. */
+  inTurn: false,
+  /** A surrender replaces the lock value block: what an earlier one brought is forgotten. */
+  lvbMerged: false,
+  /** The lock value block of a resource that the master forgets is lost. */
+  forgottenRaiseFloor: false,
+  /** Holders in the way are not told. */
+  holdersTold: false,
+  /** A new master grants before every member has reported what it holds. */
+  allReport: false,
+  /** Vectors of surrenders that were on their way when the view changed are lost. */
+  surrenderedReported: false,
+  /** The master grants while the view changes. */
+  frozenGrantsNothing: false,
+  /** A lock is surrendered under its users. */
+  usersFinish: false,
+  /** Shared locks are not reported to the new master. */
+  heldIsReported: false,
+  /** A lock is used before the image has caught up with what was done under it. */
+  caughtUpBeforeUse: false,
+  /** Cached locks are used after the node's lease is over. */
+  noUseAfterLease: false,
+
+  // ── metadata: journals, checkpoints, caches, space ──
+
   /** Frames of an older incarnation beyond its seal count. */
   seal: false,
   /** A frame is applied without waiting for its dependencies. */
@@ -17,8 +117,57 @@ export const brokenRules = {
   flushOnSurrender: false,
   /** A lock is given up without saying what its next holder must have applied. */
   lvb: false,
+  /** Directories are changed under a shared lock. */
+  rowHasOneLock: false,
+  /** What is cached under a lock outlives it. */
+  cacheGoesWithLock: false,
+  /** A lock is given up with dirty data under it. */
+  dirtyDataGoesFirst: false,
+  /** An extent is mapped before its data is on stable storage. */
+  dataBeforeExtent: false,
+  /** Freed space is used again before the transaction that freed it is durable. */
+  freedIsDurable: false,
+  /** An allocation group is given up while runs taken from it are being written. */
+  groupAtRest: false,
+  /** A change is answered as stable before its frame is durable. */
+  answeredIsDurable: false,
+  /** Journal is overwritten that only one checkpoint holds. */
+  trimBySecond: false,
+  /** Vectors name frames of this node that are not durable yet. */
+  onlyDurableNamed: false,
+  /** A node goes on after a journal write that failed, and may or may not have landed. */
+  failedWriteWithdraws: false,
+  /** A checkpoint overwrites the newest of its own area. */
+  halvesAlternate: false,
+  /** The checkpoint before the newest gives way although the newest has not been found whole. */
+  newestReadBack: false,
+  /** A checkpoint's manifest is written before its image is on stable storage. */
+  imageBeforeManifest: false,
+  /** A frame counts whatever its checksum. */
+  frameChecksum: false,
+  /** A damaged frame in the middle of a journal passes for its end. */
+  damageIsNoEnd: false,
+  /** The last frame of a peer is applied before it is known durable. */
+  tailIsDurable: false,
+  /** An inode that is open at another node is deleted. */
+  openStays: false,
+  /** Two directories move at the same time, and may end up below each other. */
+  oneRenameAtATime: false,
+
+  // ── recovery ──
+
+  /** The coordinator looks for strangers before the members have said on the disk that they are active. */
+  activateBeforeScan: false,
+  /** Locks of nodes outside the view are given away without fencing them. */
+  fenceBeforeRecovery: false,
+  /** A dead incarnation is sealed again. */
+  sealedOnce: false,
+  /** A life on its way into a view is sealed as if it had written: its frames will not count. */
+  newcomerIsUnsealed: false,
   /** After a change of view the locks start without the floor of all journals' ends. */
   floor: false,
+  /** Locks are granted before the journals of the dead have been applied. */
+  journalsReadFirst: false,
 }
 
 export type BrokenRule = keyof typeof brokenRules

@@ -8,6 +8,7 @@
  * Without one: who has a view takes the others in; where nobody has, the lowest slot begins, once all that are known are
  * there or the patience of joining is over.
  */
+import { brokenRules } from '../base/broken-rules.ts'
 import type { Slot, ViewId } from '../base/ids.ts'
 import { bySlot, includesLife, type Life, sameLife, sameLives } from './lives.ts'
 import type { Refuse } from './membership-messages.ts'
@@ -121,15 +122,16 @@ export function objectionTo(
   { peers, installed, promisedNumber, promisedTo }: Promises,
 ): Refuse['why'] | undefined {
   const { number, members, proposer } = proposal
-  if (number <= promisedNumber) return 'stale' // invariant 2
+  if (number <= promisedNumber && !brokenRules.promisesGrow) return 'stale' // invariant 2
   if (!includesLife(members, peers.self) || !includesLife(members, proposer)) return 'busy'
   const isOtherAlive = promisedTo !== undefined && !sameLife(promisedTo, proposer) && peers.up(promisedTo)
-  if (isOtherAlive && !includesLife(members, promisedTo)) return 'busy' // invariant 5
+  if (isOtherAlive && !includesLife(members, promisedTo) && !brokenRules.promiseStands) return 'busy' // invariant 5
   if (installed) {
     const newest = newestView(installed, peers)
     const isOurs = (life: Life) => includesLife(installed.members, life) || includesLife(newest.members, life)
     const isNew = (life: Life) => peers.aliveOf(life)?.view === null
-    if (!isOurs(proposer) || members.some((life) => !isOurs(life) && !isNew(life))) return 'busy' // invariant 6
+    if (!brokenRules.leftOutStaysOut && (!isOurs(proposer) || members.some((life) => !isOurs(life) && !isNew(life))))
+      return 'busy' // invariant 6
   }
   if (members.some((life) => !peers.isSelf(life) && !peers.up(life))) return 'unconnected'
   return undefined

@@ -1,7 +1,9 @@
 /**
  * The rules of membership that need no state: numbers of views, who fits together, and who yields when two views meet.
  */
+
 import { assert } from '../base/assert.ts'
+import { brokenRules } from '../base/broken-rules.ts'
 import type { Slot, ViewId } from '../base/ids.ts'
 import { MAX_SLOTS } from '../base/limits.ts'
 import { bySlot, includesLife, type Life, sameLife } from './lives.ts'
@@ -75,7 +77,8 @@ export function encounter(mine: Standing, theirs: Standing): Verdict {
   if (!mine.view || !theirs.view || mine.view.id === theirs.view.id) return 'none'
   const iHoldThem = includesLife(mine.view.members, theirs.life)
   const theyHoldMe = includesLife(theirs.view.members, mine.life)
-  if (iHoldThem) return !theyHoldMe && theirs.view.id > mine.view.id ? 'expelled' : 'none'
+  if (iHoldThem)
+    return !brokenRules.leftOutIsExpelled && !theyHoldMe && theirs.view.id > mine.view.id ? 'expelled' : 'none'
   if (theyHoldMe || !isWeaker(mine, theirs)) return 'none'
   return mine.served || mine.view.members.length > 1 ? 'expelled' : 'dissolve'
 }

@@ -36,7 +36,9 @@
  * healed, nodes that started apart), `encounter` says who yields: by restarting (`expelled`), or, when it is alone and has
  * served nobody, by joining the other.
  */
+
 import { assert, unreachable } from '../base/assert.ts'
+import { brokenRules } from '../base/broken-rules.ts'
 import type { Slot, ViewId } from '../base/ids.ts'
 import type { Timings } from '../base/timings.ts'
 import { membersToPropose, objectionTo } from './coordination.ts'
@@ -190,7 +192,7 @@ export class Membership {
     peer.since = now
     const { slot } = peer.member
     if (this.#proposal && includesLife(this.#proposal.members, peer.member)) this.#proposal = undefined
-    if (this.#installed?.members.some((member) => member.slot === slot)) this.#endView()
+    if (this.#installed?.members.some((member) => member.slot === slot) && !brokenRules.lossEndsView) this.#endView()
     this.#tellAll(now)
   }
 
@@ -254,7 +256,7 @@ export class Membership {
     const proposal = this.#proposal
     if (proposal?.number !== number) return
     proposal.waiting.delete(peer.member.slot)
-    if (proposal.waiting.size === 0) this.#commit(now, proposal)
+    if (proposal.waiting.size === 0 || brokenRules.allPromise) this.#commit(now, proposal)
   }
 
   #onRefuse(now: number, { number, why, highest }: Refuse): void {

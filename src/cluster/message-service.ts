@@ -10,7 +10,9 @@
  *
  * Messages to oneself take the same path, a turn of the event loop later.
  */
+
 import { assert } from '../base/assert.ts'
+import { brokenRules } from '../base/broken-rules.ts'
 import { FsError, type FsErrorCode, fsErrorMessages, MatrixError, type MatrixErrorCode } from '../base/errors.ts'
 import type { Slot, ViewId } from '../base/ids.ts'
 import { MAX_MESSAGE_BYTES } from '../base/limits.ts'
@@ -127,7 +129,7 @@ export class MessageService implements Mesh {
 
   /** The view is over: nothing more of it is delivered, and whoever waits for an answer is told. */
   block(): void {
-    this.#open = false
+    this.#open = brokenRules.blockedBetweenViews && this.#view !== undefined
     for (const [id, asked] of this.#asked) {
       this.#asked.delete(id)
       asked.timer.cancel()
@@ -154,11 +156,11 @@ export class MessageService implements Mesh {
     try {
       const header = decodeHeader(frame)
       const current = this.#view?.id ?? 0
-      if (header.view > current) {
+      if (header.view > current && !brokenRules.newViewWaits) {
         this.#hold(from, header, frame)
         return
       }
-      if (!this.#open || header.view < current || !this.#isMember(from)) {
+      if (!this.#open || (header.view < current && !brokenRules.oldViewDropped) || !this.#isMember(from)) {
         this.#counters[header.channel].dropped++
         return
       }

@@ -34,7 +34,9 @@
  * each counts its own attempts, and who hears of a higher one joins it: steps 2–5 again, with the floor it was given. That is
  * safe at any moment, since what a member holds never grows without its master: an older report only names too much.
  */
+
 import { assert } from '../base/assert.ts'
+import { brokenRules } from '../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Slot, ViewId } from '../base/ids.ts'
 import { emptyVector, type MutableVector, maximum, raise, type Vector } from '../base/vector.ts'
@@ -185,6 +187,7 @@ export class Dlm {
 
   /** Step 1. What of this epoch is still on its way no longer counts. */
   freeze(): void {
+    if (brokenRules.frozenGrantsNothing) return
     this.#phase = 'frozen'
     this.#master.freeze()
     this.#local = []
@@ -306,8 +309,8 @@ export class Dlm {
   /** Step 5. */
   #ended(from: Slot, surrendered: Vector): void {
     if (!this.#missing.delete(from)) throw new MatrixError('protocol', `slot ${from} ended its report twice`)
-    this.#master.raiseFloor(surrendered)
-    if (this.#missing.size > 0) return
+    if (!brokenRules.surrenderedReported) this.#master.raiseFloor(surrendered)
+    if (this.#missing.size > 0 && !brokenRules.allReport) return
     this.#phase = 'granting'
     this.#carryOut(this.#master.resume(this.#clock.now()))
     this.#rebuild?.resolve()

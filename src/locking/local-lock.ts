@@ -2,6 +2,7 @@
  * One lock as this node's cache keeps it: what the DLM granted, who uses it here, and what is under way. Pure state; what
  * happens to it when is lock-keeper.ts.
  */
+import { brokenRules } from '../base/broken-rules.ts'
 import type { Vector } from '../base/vector.ts'
 import type { Timer } from '../platform/clock.ts'
 import type { CachedLock } from './lock-cache.ts'
@@ -79,7 +80,7 @@ export class LocalLock implements CachedLock {
   }
 
   usable(mode: Mode): boolean {
-    if (!coversMode[this.usableMode]![mode] || !this.#leaseGood()) return false
+    if (!coversMode[this.usableMode]![mode] || !(this.#leaseGood() || brokenRules.noUseAfterLease)) return false
     this.touched = true
     return true
   }

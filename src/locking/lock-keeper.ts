@@ -18,7 +18,9 @@
  * 5. While the lock space is frozen nothing is surrendered and no DOWN is sent; what is cached stays usable (R8).
  * 6. A callout that fails leaves the node with an image it cannot trust: the lock space withdraws.
  */
+
 import { assert } from '../base/assert.ts'
+import { brokenRules } from '../base/broken-rules.ts'
 import { MatrixError } from '../base/errors.ts'
 import { attempt, isPromise } from '../base/maybe-promise.ts'
 import { emptyVector, type Vector } from '../base/vector.ts'
@@ -173,7 +175,7 @@ export class LockKeeper implements LockClient {
       }
     } else if (!lock.leaving || lock.granted === NL) return
     if (lock.open !== to) lock.openTo(to)
-    if (!lock.pinnedAbove(to)) this.surrender(lock, to)
+    if (!lock.pinnedAbove(to) || brokenRules.usersFinish) this.surrender(lock, to)
   }
 
   /**
@@ -243,7 +245,7 @@ export class LockKeeper implements LockClient {
     lock.arrived = undefined
     lock.busy = 'acquiring'
     const done = attempt(() => this.#calloutsOf(lock).acquired(lock.rid, lock.granted, vector))
-    if (!isPromise(done)) {
+    if (!isPromise(done) || brokenRules.caughtUpBeforeUse) {
       this.#finishAcquired(lock)
       return
     }
@@ -367,7 +369,7 @@ export class LockKeeper implements LockClient {
   report(): void {
     for (const writing of [true, false]) {
       for (const lock of this.#locks.values()) {
-        if (lock.granted !== NL && mayWrite[lock.granted] === writing) {
+        if (lock.granted !== NL && mayWrite[lock.granted] === writing && !(brokenRules.heldIsReported && !writing)) {
           this.#dlm.held(lock.rid, lock.grantSeq, lock.granted)
         }
       }

@@ -19,7 +19,9 @@
  *    every unknown resource starts. Vectors handed out are never changed afterwards.
  * 7. Nothing is granted or denied between `freeze` and `resume` (R53); requests queue up.
  */
+
 import { assert, unreachable } from '../base/assert.ts'
+import { brokenRules } from '../base/broken-rules.ts'
 import { MatrixError } from '../base/errors.ts'
 import type { Slot } from '../base/ids.ts'
 import { covers, emptyVector, maximum, type Vector } from '../base/vector.ts'
@@ -188,7 +190,10 @@ export class LockMaster {
 
   /** Would a request that came now be the head of the line? */
   #isNext(resource: Resource, holder: Holder | undefined): boolean {
-    return resource.converting.length === 0 && (holder !== undefined || resource.waiting.length === 0)
+    return (
+      brokenRules.inTurn ||
+      (resource.converting.length === 0 && (holder !== undefined || resource.waiting.length === 0))
+    )
   }
 
   #down(from: Slot, message: LockMessage): readonly Effect[] {
@@ -197,7 +202,7 @@ export class LockMaster {
     const { vector } = message
     const known = resource.lvb ?? this.#floor
     if (vector.size > 0 && !covers(known, vector)) {
-      resource.lvb = covers(vector, known) ? vector : maximum(known, vector)
+      resource.lvb = covers(vector, known) || brokenRules.lvbMerged ? vector : maximum(known, vector)
     }
     const holder = holderOf(resource, from)
     if (!holder) throw senseless(from, message, 'it does not hold this')
@@ -300,7 +305,7 @@ export class LockMaster {
     else this.#forget(resource)
     if (this.#idle.size <= this.#idleMax) return
     const oldest = this.#longestIdle()
-    this.#floor = maximum(this.#floor, oldest.lvb as Vector)
+    if (!brokenRules.forgottenRaiseFloor) this.#floor = maximum(this.#floor, oldest.lvb as Vector)
     this.#forget(oldest)
   }
 
@@ -366,7 +371,8 @@ function waiterOf(resource: Resource, slot: Slot): Waiter | undefined {
 /** Rule 1 would hold with `waiter` granted. */
 function fits(resource: Resource, waiter: Waiter): boolean {
   for (const holder of resource.holders) {
-    if (holder.slot !== waiter.slot && !compatible[holder.mode]![waiter.mode]) return false
+    if (holder.slot !== waiter.slot && !compatible[holder.mode]![waiter.mode] && !brokenRules.compatibleGrants)
+      return false
   }
   return true
 }
@@ -374,7 +380,13 @@ function fits(resource: Resource, waiter: Waiter): boolean {
 /** Rule 3. */
 function tellHolders(resource: Resource, waiter: Waiter, effects: Effect[]): void {
   for (const holder of resource.holders) {
-    if (holder.slot === waiter.slot || holder.told === waiter.mode || compatible[holder.mode]![waiter.mode]) continue
+    if (
+      brokenRules.holdersTold ||
+      holder.slot === waiter.slot ||
+      holder.told === waiter.mode ||
+      compatible[holder.mode]![waiter.mode]
+    )
+      continue
     holder.told = waiter.mode
     effects.push({ to: holder.slot, message: lockMessage(BAST, resource.rid, holder.seq, waiter.mode) })
   }

@@ -69,7 +69,7 @@ export class CatchUp {
       if (found.kind === 'lapped') return 'lapped'
       if (found.kind === 'none') return count
       const end = at + found.frame.length
-      if ((await reader.read(end)).kind === 'none') return count
+      if ((await reader.read(end)).kind === 'none' && !brokenRules.tailIsDurable) return count
       if ((await this.reach(image, new Map([[slot, end]]))) === 'lapped') return 'lapped'
     }
     return limit

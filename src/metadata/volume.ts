@@ -185,7 +185,8 @@ export class Volume implements VolumeApi {
 
   durableVector(): Vector {
     const { vector } = this.image
-    const own = this.#writer?.durable ?? vector.get(this.slot) ?? 0
+    const own =
+      (brokenRules.onlyDurableNamed ? this.#writer?.next : this.#writer?.durable) ?? vector.get(this.slot) ?? 0
     // a thousand locks that go in one turn share one vector
     const last = this.#durableVector
     if (last.get(this.slot) === own && last.size === vector.size && coversBut(this.slot, last, vector)) return last
@@ -284,7 +285,7 @@ export class Volume implements VolumeApi {
       ...{ lun: this.#lun, layout: this.layout, slot: this.slot, incarnation, at: lsn },
       trimmedTo: this.#trimLsn(),
       onDurable: (durable) => this.#group?.durable(durable),
-      onFailure: (error) => this.#fail('the journal could not be written', error),
+      onFailure: (error) => !brokenRules.failedWriteWithdraws && this.#fail('the journal could not be written', error),
     })
     this.#group = new GroupCommit({
       ...{ slot: this.slot, image: this.#image, writer: this.#writer, clock, ringBytes: record.journalBytes },
@@ -522,7 +523,7 @@ export class Volume implements VolumeApi {
 
   /** Journal before it is in the two newest checkpoints (or in the only one there is). */
   #trimLsn(): Lsn {
-    return (this.#published[1] ?? this.#published[0])?.vector.get(this.slot) ?? 0
+    return (this.#published[brokenRules.trimBySecond ? 0 : 1] ?? this.#published[0])?.vector.get(this.slot) ?? 0
   }
 
   #askWhenDue(): void {

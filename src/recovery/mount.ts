@@ -9,7 +9,9 @@
  * 'loaded' has read a checkpoint and journals and changes nothing. The node's own journal is begun only in 'recover', at the
  * seal of the incarnation before it. While 'recovering', cached locks stay usable; new ones wait for 'resume'.
  */
+
 import { assert } from '../base/assert.ts'
+import { brokenRules } from '../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Incarnation, Lsn, Slot } from '../base/ids.ts'
 import type { Prng } from '../base/prng.ts'
@@ -139,7 +141,7 @@ export class Mount {
     this.volume.setSeals(record.seals)
     for (const member of view.members) this.volume.setIncarnation(member.slot, member.incarnation)
     const sealed = endsOfSealed(record)
-    await this.volume.applyTo(sealed)
+    if (!brokenRules.journalsReadFirst) await this.volume.applyTo(sealed)
     if (!this.#writing) {
       this.#writing = true
       this.volume.startWriting(ownStart(record, this.#host.slot, this.#host.incarnation))

@@ -100,12 +100,13 @@ export class Recovery {
 
     let sectors: readonly LeaseSector[] = []
     const { generation } = await step('read database', () => this.#host.readDatabase())
-    await step('import', () => this.#ask(view, { kind: 'import', view: view.id, generation }))
+    if (!brokenRules.activateBeforeScan)
+      await step('import', () => this.#ask(view, { kind: 'import', view: view.id, generation }))
     for (;;) {
       sectors = await step('scan', () => this.#host.scanLeases())
       const strangers = sectors.filter((sector) => sector.state === 'active' && !isMember(view, sector))
       const unfenced = strangers.filter((sector) => !this.#host.fencing.hasFenced(sector))
-      if (unfenced.length === 0) break
+      if (unfenced.length === 0 || brokenRules.fenceBeforeRecovery) break
       await step(`fence ${unfenced.map((sector) => sector.nodeName).join(', ')}`, () =>
         Promise.all(unfenced.map((victim) => this.#host.fencing.fence(victim))),
       )
@@ -187,7 +188,8 @@ export function unsealed(record: FilesystemRecord, view: View, sectors: readonly
     const member = memberIn(view, slot)
     const dead = member?.incarnation === incarnation ? incarnation - 1 : incarnation
     const seals = record.seals.filter((seal) => seal.slot === slot)
-    if (dead > Math.max(0, ...seals.map((seal) => seal.incarnation))) out.push({ slot, incarnation: dead })
+    if (dead > Math.max(0, ...seals.map((seal) => seal.incarnation)) || (dead > 0 && brokenRules.sealedOnce))
+      out.push({ slot, incarnation: dead })
   }
   return out
 }
@@ -197,7 +199,10 @@ function lastWriters(record: FilesystemRecord, view: View, sectors: readonly Lea
   return sectors
     .filter((sector) => sector.slot < record.slots)
     .map((sector) => {
-      const waiting = (sector.state === 'claiming' || sector.state === 'joining') && !isMember(view, sector)
+      const waiting =
+        !brokenRules.newcomerIsUnsealed &&
+        (sector.state === 'claiming' || sector.state === 'joining') &&
+        !isMember(view, sector)
       return { slot: sector.slot, incarnation: waiting ? sector.incarnation - 1 : sector.incarnation }
     })
     .filter(({ incarnation }) => incarnation > 0)

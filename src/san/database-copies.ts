@@ -4,7 +4,9 @@
  * Writing goes to the copy that is not the newest one here, durably. A crash leaves either the old state (the new copy is torn, fails
  * its checksum, and is reported) or the new one; never neither.
  */
+
 import { pack, unpack } from 'msgpackr'
+import { brokenRules } from '../base/broken-rules.ts'
 import { type SealFormat, seal, unseal } from '../base/layout.ts'
 import { SECTOR_SIZE } from '../base/limits.ts'
 import { type MembershipDatabase, parseDatabase } from './database.ts'
@@ -57,7 +59,7 @@ export async function readPartition(lun: Lun): Promise<PartitionRead> {
     if (found.kind === 'ok' && (!best || isNewer(found.database, best.database)))
       best = { database: found.database, place }
   }
-  const next = best?.place === places[0] ? places[1] : places[0]
+  const next = (best?.place === places[0]) !== brokenRules.copiesInTurn ? places[1] : places[0]
   return { lun, database: best?.database, problems, newer, next }
 }
 

@@ -15,7 +15,9 @@
  *
  * Crash: the lease runs out, and observers see its sector stand still.
  */
+
 import { assert } from '../base/assert.ts'
+import { brokenRules } from '../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Incarnation, Slot } from '../base/ids.ts'
 import { MAX_SLOTS, SECTOR_SIZE } from '../base/limits.ts'
@@ -175,14 +177,14 @@ export class DiskLease implements NodeLease {
     this.#mayWrite()
     const issuedAt = this.#options.clock.now()
     await this.#sectors.write(this.#incarnation, this.#state)
-    this.#extend(issuedAt)
+    this.#extend(brokenRules.leaseFromIssue ? this.#options.clock.now() : issuedAt)
   }
 
   #extend(issuedAt: number): void {
     const { clock, timings } = this.#options
     const first = this.#goodUntil === Number.NEGATIVE_INFINITY
     if (this.#end) return
-    if (!first && clock.now() > this.#goodUntil) {
+    if (!first && clock.now() > this.#goodUntil && !brokenRules.leaseNeverReturns) {
       this.#finish({ kind: 'lost', reason: 'a renewal came too late' })
       return
     }
@@ -215,7 +217,7 @@ export class DiskLease implements NodeLease {
   /** Invariant 6. Throws MatrixError 'fenced'. */
   #mayWrite(): void {
     const { clock, timings } = this.#options
-    if (!this.#end && clock.now() >= this.#goodUntil) {
+    if (!this.#end && clock.now() >= this.#goodUntil && !brokenRules.deadlineBeforeRenewal) {
       this.#finish({ kind: 'lost', reason: `no renewal succeeded for ${timings.leaseMs} ms` })
     }
     this.#assertHeld()
@@ -235,7 +237,7 @@ export class DiskLease implements NodeLease {
       return []
     })
     const taker = found.find(({ nonce, incarnation }) => nonce !== owner.nonce && incarnation >= this.#incarnation)
-    if (!taker) {
+    if (!taker || brokenRules.takenSectorEndsLease) {
       if (found[0]?.nonce === owner.nonce) return
       log.warn(
         { slot: owner.slot, found: found[0]?.incarnation },
@@ -267,9 +269,13 @@ export class DiskLease implements NodeLease {
     const { log } = this.#options
     try {
       const request = decodeFenceRequest(slot, sector)
-      if (!request?.victims.some((victim) => sameLife(victim, this.life))) return false
+      if (!request?.victims.some((victim) => sameLife(victim, this.life)) || brokenRules.fenceRequestHeeded)
+        return false
       const by: Life = { slot, incarnation: request.incarnation }
-      if (this.life.slot < slot && this.#victims.some((victim) => sameLife(victim, by))) {
+      if (
+        (this.life.slot < slot || brokenRules.higherSlotYields) &&
+        this.#victims.some((victim) => sameLife(victim, by))
+      ) {
         log.warn({ by }, 'asked to die by a node that this one asked, too; the higher slot yields')
         return false
       }

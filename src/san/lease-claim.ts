@@ -14,6 +14,7 @@
  *
  * Crash: before step 2 nothing has happened; after it the next claim finds a record in state claiming and has to watch.
  */
+import { brokenRules } from '../base/broken-rules.ts'
 import { MatrixError } from '../base/errors.ts'
 import type { Incarnation } from '../base/ids.ts'
 import { MAX_SLOTS, SECTOR_SIZE } from '../base/limits.ts'
@@ -49,15 +50,15 @@ export async function claimSector(sectors: OwnSectors, options: ClaimOptions): P
   await checkNeighbours(options)
   for (let attempt = 1; attempt <= MAX_CLAIM_ATTEMPTS; attempt++) {
     const { former, readAt } = await awaitFormerOwner(sectors, options)
-    const incarnation = (former?.incarnation ?? 0) + 1
+    const incarnation = (former?.incarnation ?? 0) + (former && brokenRules.incarnationGrows ? 0 : 1)
     const issuedAt = clock.now()
     await sectors.write(incarnation, 'claiming')
     const tookMs = clock.now() - readAt
-    if (tookMs > settleMs) {
+    if (tookMs > settleMs && !brokenRules.slowClaimStartsOver) {
       log.warn({ slot: owner.slot, tookMs, attempt }, 'claiming the disk lease took too long to be sure, starting over')
       continue
     }
-    await sleep(clock, settleMs)
+    if (!brokenRules.claimSettles) await sleep(clock, settleMs)
     const settled = await sectors.read()
     const isOurs = (sector: LeaseSector) => sector.nonce === owner.nonce && sector.incarnation === incarnation
     // an older record on a partition that missed our write is nobody's claim
@@ -121,7 +122,8 @@ async function awaitFormerOwner(
   // an earlier lease of this very process may have I/O under way: it is not gone, yet no rival either
   const isOwnProcess = sameIdentity(former.process, owner.process)
   if (state === 'running' && !isOwnProcess) throw inUse(owner, former)
-  if (state === 'gone' && former.state !== 'claiming') return { former, readAt: firstReadAt }
+  if (state === 'gone' && (former.state !== 'claiming' || brokenRules.claimingIsWatched))
+    return { former, readAt: firstReadAt }
   const { hostName, process } = former
   log.info({ slot: owner.slot, host: hostName, pid: process.pid }, 'watching whether the former owner lives')
   for (;;) {

@@ -8,6 +8,7 @@
  * it (base/timings.ts). A watch that has just begun knows nothing. A newer incarnation in the sector, or `clean`, proves the same: a claim is written only after the former life is surely dead, and
  * `clean` only after its I/O has ended.
  */
+import { brokenRules } from '../base/broken-rules.ts'
 import type { Slot } from '../base/ids.ts'
 import { MAX_SLOTS, SECTOR_SIZE } from '../base/limits.ts'
 import type { Timings } from '../base/timings.ts'
@@ -80,7 +81,10 @@ export class LeaseWatch {
   certainlyDead(life: Life): boolean {
     const sector = this.#watched.get(life.slot)?.sector
     if (sector && sector.incarnation !== life.incarnation) return sector.incarnation > life.incarnation
-    return sector?.state === 'clean' || this.stillMs(life) >= this.#options.timings.observedDeadMs
+    return (
+      sector?.state === 'clean' ||
+      this.stillMs(life) >= this.#options.timings[brokenRules.lastWriteIsDead ? 'leaseMs' : 'observedDeadMs']
+    )
   }
 
   /** For how long no sign of `life` was seen while this watch was looking, ms. A slot whose record cannot be read shows none. */
@@ -107,7 +111,7 @@ export class LeaseWatch {
       const former = this.#watched.get(slot)
       const sector = newestRecord(slot, regions, log)
       if (sector && (!former || isChange(former.sector, sector)))
-        this.#watched.set(slot, { sector, changedAt: endedAt })
+        this.#watched.set(slot, { sector, changedAt: !former && brokenRules.watchKnowsNothing ? -Infinity : endedAt })
     }
     this.#readAt = begunAt
     this.onRead()

@@ -11,7 +11,9 @@
  *   2. A partition that has not answered for `ioTimeoutMs` is passed over until it has: it holds up nobody, and does not fill the
  *      process with I/O that hangs. With a single partition there is nothing else to turn to, and everything waits for it.
  */
+
 import { assert } from '../base/assert.ts'
+import { brokenRules } from '../base/broken-rules.ts'
 import { MatrixError } from '../base/errors.ts'
 import type { Timings } from '../base/timings.ts'
 import type { Clock } from '../platform/clock.ts'
@@ -49,7 +51,7 @@ export class Partitions {
 
   /** How many decide. */
   get majority(): number {
-    return Math.floor(this.#partitions.length / 2) + 1
+    return brokenRules.majority ? 1 : Math.floor(this.#partitions.length / 2) + 1
   }
 
   /** The `length` bytes from `offset` as a majority of the partitions has them, one buffer each. Rejects with 'lun-io' or 'timeout'. */
@@ -96,7 +98,10 @@ export class Partitions {
     if (this.#partitions.length === 1) return false
     const { clock, timings } = this.#options
     const longest = clock.now() - timings.ioTimeoutMs
-    return (place !== undefined && writing.has(place)) || [...begun].some(({ at }) => at < longest)
+    return (
+      (place !== undefined && writing.has(place) && !brokenRules.oneWritePerPlace) ||
+      [...begun].some(({ at }) => at < longest)
+    )
   }
 
   async #tracked<T>(partition: Partition, work: (lun: Lun) => Promise<T>, place: number | undefined): Promise<T> {

@@ -10,6 +10,7 @@
  *
  * After a rejection with 'fenced' the device may still read from the buffers handed over: do not use them again before `drained`.
  */
+import { brokenRules } from '../base/broken-rules.ts'
 import { MatrixError } from '../base/errors.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Lun, WriteOptions, WritePurpose } from './lun.ts'
@@ -118,10 +119,10 @@ export class PseudoStorageDriver implements Lun {
 
   #pass(kind: IoKind, offset: number, bytes: number, guardMs: number, run: () => Promise<void>): Promise<void> {
     const { clock, lease } = this.#options
-    if (this.#closedBy !== undefined) return Promise.reject(this.#fenced())
+    if (this.#closedBy !== undefined && !brokenRules.gate) return Promise.reject(this.#fenced())
     const startedAt = clock.now()
     const leftMs = lease.goodUntil() - startedAt
-    if (!(leftMs > guardMs)) return Promise.reject(this.#leaseOver(leftMs))
+    if (!(leftMs > guardMs) && !brokenRules.leaseBeforeIo) return Promise.reject(this.#leaseOver(leftMs))
 
     return new Promise((resolve, reject) => {
       const pending: Pending = { reject }
@@ -130,7 +131,7 @@ export class PseudoStorageDriver implements Lun {
         this.#count(kind, offset, bytes, startedAt, error)
         const leftNow = lease.goodUntil() - clock.now()
         if (error !== undefined) reject(error)
-        else if (!(leftNow > 0)) reject(this.#leaseOver(leftNow))
+        else if (!(leftNow > 0) && !brokenRules.leaseAfterIo) reject(this.#leaseOver(leftNow))
         else resolve()
         if (--this.#underWay === 0) for (const waiter of this.#drainWaiters.splice(0)) waiter()
       }

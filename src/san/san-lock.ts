@@ -24,7 +24,9 @@
  * A crash leaves: a promise (others choose a higher ballot); an accepted owner (the next try of this term decides for it; being dead, it
  * is passed over by the next term); a decision. A damaged sector says nothing: of three partitions another copy counts.
  */
+
 import { assert } from '../base/assert.ts'
+import { brokenRules } from '../base/broken-rules.ts'
 import { MAX_SLOTS, SECTOR_SIZE } from '../base/limits.ts'
 import type { Log } from '../platform/log.ts'
 import { sameLife } from './disk-lease.ts'
@@ -95,7 +97,7 @@ export class SanLock {
     const isOver = !last || last.released || last.term < highestTerm
     if (!isOver) {
       if (sameLife(last.life, life)) return this.#hold(own, last.term)
-      if (!(await isDead(last.life))) return { kind: 'owned', owner: last }
+      if (!brokenRules.ownerSurelyDead && !(await isDead(last.life))) return { kind: 'owned', owner: last }
     }
     const term = last?.term === highestTerm ? highestTerm + 1 : Math.max(highestTerm, 1)
     const kept = own.term === term ? own : { ...unwritten, slot: life.slot, term }
@@ -105,11 +107,11 @@ export class SanLock {
     await this.#write({ ...kept, promised: ballot })
     const first = await this.#readAll()
     if (this.#isBehind(term, ballot, first)) return { kind: 'contended' }
-    const owner = acceptedOwner(term, [...first, kept]) ?? life
+    const owner = (brokenRules.acceptedOwnerStays ? undefined : acceptedOwner(term, [...first, kept])) ?? life
 
     await this.#write({ ...kept, promised: ballot, accepted: ballot, owner })
     const second = await this.#readAll()
-    if (this.#isBehind(term, ballot, second)) return { kind: 'contended' }
+    if (!brokenRules.laterBallotWins && this.#isBehind(term, ballot, second)) return { kind: 'contended' }
     await this.#write({ ...kept, promised: ballot, accepted: ballot, owner, state: 'decided' })
     log.info({ term, owner, ballot }, 'the owner of the SAN locks is decided')
     if (sameLife(owner, life)) return { kind: 'held', term }

@@ -385,11 +385,7 @@ export function sanLock(options: SanLockOptions): Model<SanLockState> {
       for (let n = 0; n < nodeCount; n++) {
         const { read, written, pending } = state.nodes[n]
         const bits = options.tornReads ? (read >> (p * nodeCount)) & ((1 << nodeCount) - 1) : (read >> p) & 1
-        codes.push(
-          state.sectors[p * nodeCount + n].id,
-          pending[p] ? pending[p].id + 1 : 0,
-          bits * 2 + ((written >> p) & 1),
-        )
+        codes.push(state.sectors[p * nodeCount + n].id, (pending[p]?.id ?? -1) + 1, bits * 2 + ((written >> p) & 1))
       }
       columns.push(String.fromCharCode(...codes))
     }

@@ -4,6 +4,7 @@
  * written by another), this moves the rows to their groups, each under `G:<group>` EX, joined with their neighbours.
  */
 
+import { brokenRules } from '../../base/broken-rules.ts'
 import type { Slot } from '../../base/ids.ts'
 import { EX, GROUP_LOCK, type LockCache, resourceId } from '../../locking/index.ts'
 import type { Clock, Log, Timer } from '../../platform/index.ts'
@@ -71,7 +72,7 @@ export class Reclaimer {
       const rows = volume.image.freed(volume.slot, MAX_ROWS_PER_ROUND)
       if (rows.length === 0) return moved
       // Everything that was read is durable after this: only then may anybody write to it.
-      await volume.flush()
+      if (!brokenRules.freedIsDurable) await volume.flush()
       for (const [group, runs] of this.#byGroup(rows)) {
         if (this.#stopped) return moved
         await this.#move(volume.slot, group, runs)

@@ -10,7 +10,9 @@
  * Getting more (`grow`), in this order: groups nobody holds; space this node freed itself; groups of others, one after
  * another (their holders write what they have promised, then give them up). Only then ENOSPC.
  */
+
 import { assert } from '../../base/assert.ts'
+import { brokenRules } from '../../base/broken-rules.ts'
 import { FsError } from '../../base/errors.ts'
 import { MAX_SLOTS } from '../../base/limits.ts'
 import type { Vector } from '../../base/vector.ts'
@@ -244,7 +246,8 @@ export class Space {
       group.leaving = true
       this.#free -= group.available
       while (this.#reserved > this.#free) await this.relieve()
-      while (group.inFlight > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
+      while (group.inFlight > 0 && !brokenRules.groupAtRest)
+        await new Promise<void>((resolve) => this.#idle.push(resolve))
       this.#groups.delete(number)
       if (this.#current === group) this.#current = undefined
     }

@@ -13,6 +13,7 @@
  * crash in between leaves blocks of one write old or new, as in step 2, whatever the times of the file say.
  */
 
+import { brokenRules } from '../../base/broken-rules.ts'
 import { isFsError, isMatrixError } from '../../base/errors.ts'
 import { lunIndexOf } from '../../base/ids.ts'
 import { BLOCK_SIZE } from '../../base/limits.ts'
@@ -209,7 +210,7 @@ export class Cleaner {
         return () => this.#write(inode, piece)
       })
       await inParallel(requests, MAX_REQUESTS)
-      if (luns.size > 0 && !inPlace) await io.flush(luns)
+      if (luns.size > 0 && !inPlace && !brokenRules.dataBeforeExtent) await io.flush(luns)
       await this.#commit(inode, pieces, size)
     } catch (error) {
       this.#restore(inode, pieces)

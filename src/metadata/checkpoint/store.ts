@@ -13,9 +13,11 @@
  * 3. The newest checkpoint stays whole while another is written; when the one before it must give way, the newest has just been
  *    read back and found whole. With journals trimmed by the second newest only, one damaged checkpoint never loses anything.
  */
+
 import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { zstdDecompress, zstdDecompressSync } from 'node:zlib'
+import { brokenRules } from '../../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../../base/errors.ts'
 import type { Slot } from '../../base/ids.ts'
 import { SECTOR_SIZE } from '../../base/limits.ts'
@@ -102,7 +104,7 @@ export class CheckpointStore {
       const chunk = encodeChunk({ fsid, sequence, index }, payload)
       await this.#lun.write(start + index * CHUNK_BYTES, [chunk], { purpose: 'checkpoint' })
     }
-    await this.#lun.flush()
+    if (!brokenRules.imageBeforeManifest) await this.#lun.flush()
     const manifest = encodeManifest({
       ...{ fsid, slot, half, sequence, vector, hash },
       seals: lastPerSlot(seals),
@@ -119,9 +121,10 @@ export class CheckpointStore {
     const own = all.filter((manifest) => manifest.slot === slot)
     if (own.length < 2) return own.length === 0 ? 0 : 1 - (own[0] as Manifest).half
     const older = own[1] as Manifest
+    if (brokenRules.halvesAlternate) return (own[0] as Manifest).half
     if (older !== all[1]) return older.half
     try {
-      await this.#chunks(newest as Manifest)
+      if (!brokenRules.newestReadBack) await this.#chunks(newest as Manifest)
       return older.half
     } catch (error) {
       // own[0] is the newest one here, and it is the damaged one: it gives way

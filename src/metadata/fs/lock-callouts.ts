@@ -63,13 +63,13 @@ function inodeCallouts({ volume, inodes, cleaner, clock, log }: Parts): LockCall
     inodes.purge(resourceNumber(rid))
   }
   const gone = (rid: ResourceId, from: Mode, to: Mode): MaybePromise<Vector> => {
-    if (to === NL) purge(rid)
+    if (to === NL && !brokenRules.cacheGoesWithLock) purge(rid)
     return mayChange(from) ? durable(volume) : volume.durableVector()
   }
   /** `then`, once nothing of the inode is late or on its way: others may have begun cleanings of their own meanwhile, with nothing left to write. */
   const clean = <T>(rid: ResourceId, then: () => MaybePromise<T>): MaybePromise<T> => {
     const inode = inodes.cached(resourceNumber(rid))
-    if (!inode || !(inode.dirty || inode.cleaning)) return then()
+    if (!inode || !(inode.dirty || inode.cleaning) || brokenRules.dirtyDataGoesFirst) return then()
     const again = () => clean(rid, then)
     return cleaner.clean(inode).then(again, (error) => {
       if (!isFsError(error, 'ENOSPC')) throw error

@@ -3,6 +3,7 @@
  * one inode (nothing happens). A directory that moves to another directory takes `R` first: only under it do parents of
  * directories change, so that whoever holds it sees every chain of parents stand still while he looks for a loop.
  */
+import { brokenRules } from '../../base/broken-rules.ts'
 import { FsError } from '../../base/errors.ts'
 import { type Ino, ROOT_INO } from '../../base/ids.ts'
 import { LINK_MAX } from '../../base/limits.ts'
@@ -40,7 +41,7 @@ export function rename(op: Op, caller: Caller, source: Place, target: Place, noR
   const over = op.entry(toDir, target.name)
   if (over && noReplace) throw new FsError('EEXIST')
   const moves = entry.type === DIR && fromDir !== toDir
-  if (moves) op.want(resourceId(RENAME_LOCK, 0), EX)
+  if (moves && !brokenRules.oneRenameAtATime) op.want(resourceId(RENAME_LOCK, 0), EX)
   op.want(inodeLock(entry.ino), EX)
   if (over) op.want(inodeLock(over.ino), EX)
   op.ready()

@@ -8,6 +8,7 @@
  *   'none'    anything else: not written yet, torn, half overwritten, or a ghost. Only a checkpoint (lapped after all?) or
  *             a promise (an LSN known durable: damage) can tell more; `catch-up.ts` asks them.
  */
+import { brokenRules } from '../../base/broken-rules.ts'
 import { MatrixError } from '../../base/errors.ts'
 import type { Lsn, Slot } from '../../base/ids.ts'
 import { JOURNAL_ALIGN } from '../../base/limits.ts'
@@ -88,6 +89,7 @@ export class JournalReader {
    * at `lsn` is damage, not the end. Gives the LSN found.
    */
   async findBeyond(lsn: Lsn): Promise<Lsn | undefined> {
+    if (brokenRules.damageIsNoEnd) return undefined
     // an unfinished frame reaches that far, or there was a pad before it
     for (const from of [lsn, lsn - (lsn % this.#ringBytes) + this.#ringBytes]) {
       const length = Math.min(this.#maxFrameBytes + JOURNAL_ALIGN, this.#ringBytes - (from % this.#ringBytes))

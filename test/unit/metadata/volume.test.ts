@@ -131,6 +131,22 @@ test('concurrent waiters share one frame and one durable write', async () => {
   assert.ok(within, 'nothing is pending: at once')
 })
 
+test('a vector that is handed out names no frame that is still under way', async () => {
+  const lun = await formatted()
+  const a = await mount(lun, 0)
+  a.startWriting(0)
+  let open = () => {}
+  lun.gate = new Promise((resolve) => (open = resolve))
+  a.commit(create(64, 'x', 3))
+  const flushed = a.flush()
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.ok((a.image.vector.get(0) ?? 0) > 0, 'the frame is on its way')
+  assert.is(a.durableVector().get(0) ?? 0, 0)
+  open()
+  await flushed
+  assert.is(a.durableVector().get(0), a.image.vector.get(0))
+})
+
 test('an invalid own transaction is a bug: the volume withdraws, and nothing of it reaches the LUN', async () => {
   for (const ino of [999, -1]) {
     const lun = await formatted()

@@ -1,9 +1,13 @@
-/** Which journals of the dead have to be read and sealed (R58), decided from lease sectors, view and seals alone. */
+/** Which journals of the dead have to be read and sealed (R58), decided from lease sectors, view and seals alone; and the order of a run. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { View } from '../../../src/cluster/index.ts'
-import { endsOfSealed, ownStart, unsealed } from '../../../src/recovery/index.ts'
-import type { FilesystemRecord, LeaseSector, LeaseState } from '../../../src/san/index.ts'
+import { toPairs } from '../../../src/base/vector.ts'
+import type { Mesh, View } from '../../../src/cluster/index.ts'
+import { silentLog } from '../../../src/platform/log.ts'
+import { realClock } from '../../../src/platform/real/clock.ts'
+import { endsOfSealed, ownStart, Recovery, type RecoveryHost, Timeline, unsealed } from '../../../src/recovery/index.ts'
+import { decodeRequest } from '../../../src/recovery/protocol.ts'
+import type { FilesystemRecord, LeaseSector, LeaseState, MembershipDatabase } from '../../../src/san/index.ts'
 
 const sector = (slot: number, incarnation: number, state: LeaseState): LeaseSector => ({
   slot,
@@ -82,6 +86,62 @@ test('a journal begins at the seal of the incarnation before', () => {
       [1, 1024],
     ],
   )
+})
+
+test('a run fences whoever is active outside the view after the members have said that they are, then seals, then hands out the floor', async () => {
+  const members = view([0, 1], [1, 1])
+  const notes: string[] = []
+  let resumed: unknown
+  let database = { generation: 1, filesystems: [record()] } as unknown as MembershipDatabase
+  const fenced = new Set<number>()
+  const host: RecoveryHost = {
+    mesh: {
+      view: members,
+      request: async (to: number, _channel: string, body: unknown) => {
+        const message = decodeRequest(body)
+        notes.push(`${message.kind} ${to}`)
+        if (message.kind === 'resume') resumed = message.floors.map(({ vector }) => toPairs(vector))
+        return message.kind === 'recover' ? { ends: [{ fsid: 1, lsn: 512 * (to + 1) }] } : true
+      },
+    } as unknown as Mesh,
+    clock: realClock,
+    log: silentLog,
+    timeline: new Timeline({ node: 'n1', clock: realClock, log: silentLog, tell: () => {} }),
+    scanLeases: async () => {
+      notes.push('scan')
+      return [sector(0, 1, 'active'), sector(1, 1, 'active'), sector(2, 3, 'active')]
+    },
+    fencing: {
+      hasFenced: ({ slot }) => fenced.has(slot),
+      fence: async ({ slot }) => {
+        notes.push(`fence ${slot}`)
+        fenced.add(slot)
+      },
+    },
+    readDatabase: async () => database,
+    writeDatabase: async (next) => {
+      notes.push('seal')
+      return (database = next)
+    },
+    readJournalsToEnd: async (_record, _writers, dead) => {
+      notes.push(`read ${dead.map(({ slot }) => slot)}`)
+      return dead.map(() => 4096)
+    },
+    adopt: (_record, slots) => notes.push(`adopt ${slots}`),
+  }
+  await new Recovery(host).run(members)
+  assert.equal(notes, [
+    ...['import 0', 'import 1', 'scan', 'fence 2', 'scan', 'read 2', 'seal'],
+    ...['recover 0', 'recover 1', 'resume 0', 'resume 1', 'adopt 2'],
+  ])
+  assert.equal(database.filesystems[0]?.seals, [{ slot: 2, incarnation: 3, lsn: 4096 }])
+  assert.equal(resumed, [
+    [
+      [0, 512],
+      [1, 1024],
+      [2, 4096],
+    ],
+  ])
 })
 
 test.run()

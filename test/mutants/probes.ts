@@ -1,0 +1,103 @@
+/**
+ * What notices each broken rule (src/base/broken-rules.ts): a named test of one file, or a simulation from some seed on. The cheapest that
+ * does; many rules are noticed by several. `seeds` is how far to look: a seed that notices today may not after the next change.
+ */
+import type { BrokenRule } from '../../src/base/broken-rules.ts'
+
+export type Probe =
+  /** Tests of `file` whose name contains `name`. */
+  | { readonly by: 'test'; readonly file: string; readonly name: string }
+  /** Random histories of volumes on one disk (test/sim/volume.test.ts), or whole matrices (test/sim/run.ts). */
+  | { readonly by: 'volumes' | 'matrices'; readonly first: number; readonly seeds: number }
+
+function test(file: string, name: string): Probe {
+  return { by: 'test', file: `test/${file}.test.ts`, name }
+}
+function volumes(first: number, seeds: number): Probe {
+  return { by: 'volumes', first, seeds }
+}
+function matrices(first: number, seeds: number): Probe {
+  return { by: 'matrices', first, seeds }
+}
+
+/** Forty matrices of lock spaces alone, with crashes and rejoins. */
+const lockMatrices = test('sim/locking', 'matrices with crashes and rejoins stay coherent')
+
+/** In the order in which they are run: what is quick comes first. */
+export const probes: Readonly<Record<BrokenRule, Probe>> = {
+  gate: test('unit/san/psd', 'once fenced nothing passes'),
+  leaseBeforeIo: test('unit/san/psd', 'a write needs more than the guard'),
+  leaseAfterIo: test('unit/san/psd', 'what completes after the end of the lease does not count'),
+  oldViewDropped: test('unit/cluster/message-service', 'delivered in its own view only'),
+  newViewWaits: test('unit/cluster/message-service', 'delivered in its own view only'),
+  blockedBetweenViews: test('unit/cluster/message-service', 'when the view ends, whoever waits is told'),
+  promisesGrow: test('unit/cluster/membership', 'a number once promised is never promised again'),
+  promiseStands: test('unit/cluster/membership', 'while the first proposer lives, a second is refused'),
+  leftOutStaysOut: test('unit/cluster/membership', 'a life that our view left out is not taken in again'),
+  allPromise: test('unit/cluster/membership', 'commits when all have accepted'),
+  lossEndsView: test('unit/cluster/membership', 'the same lives, but a new view'),
+  leftOutIsExpelled: test('unit/cluster/membership', 'left out by a later view of the others'),
+  compatibleGrants: lockMatrices,
+  inTurn: test('scenario/lock-master', 'first come first served'),
+  lvbMerged: test('scenario/lock-master', 'convert deadlock pr to ex'),
+  forgottenRaiseFloor: test('scenario/lock-master', 'forgotten resources raise the floor'),
+  holdersTold: lockMatrices,
+  allReport: lockMatrices,
+  surrenderedReported: test('unit/locking/rebuild', 'a DOWN that is lost'),
+  frozenGrantsNothing: test('unit/locking/rebuild', 'nothing is granted between freeze and the last report'),
+  usersFinish: lockMatrices,
+  heldIsReported: lockMatrices,
+  caughtUpBeforeUse: lockMatrices,
+  noUseAfterLease: test('unit/locking/lock-cache', 'nothing is usable once the lease is over'),
+  generation: test('unit/san/membership-store', 'a change to an outdated generation is refused'),
+  copiesInTurn: test('unit/san/membership-store', 'the old or the new database is there'),
+  sealedOnce: test('unit/recovery/recovery', 'what is sealed is not sealed again'),
+  newcomerIsUnsealed: test('unit/recovery/recovery', 'a life on its way into a view is never sealed'),
+  frameChecksum: test('unit/metadata/formats', 'no changed bit of a frame goes unnoticed'),
+  damageIsNoEnd: test('unit/metadata/volume', 'an invalid frame followed by a valid later one is damage'),
+  tailIsDurable: test('unit/metadata/volume', 'the tail applies only what another frame follows'),
+  failedWriteWithdraws: test('unit/metadata/volume', 'a failed journal write withdraws'),
+  leaseFromIssue: test('unit/san/disk-lease', 'a lease ends leaseMs after its last renewal was issued'),
+  leaseNeverReturns: test('unit/san/disk-lease', 'does not bring the lease back'),
+  deadlineBeforeRenewal: test('unit/san/disk-lease', 'between the reads of a renewal and its write'),
+  takenSectorEndsLease: test('unit/san/disk-lease', 'a lease sector that was taken over ends the lease'),
+  incarnationGrows: test('unit/san/disk-lease', 'incarnations only grow'),
+  slowClaimStartsOver: test('unit/san/disk-lease', 'a claim whose write is slow hides another'),
+  claimSettles: test('unit/san/disk-lease', 'a claim whose write is slow hides another'),
+  claimingIsWatched: test('unit/san/disk-lease', 'a claim that was never settled may hide'),
+  fenceRequestHeeded: test('unit/san/fence', 'the living victim finds the request'),
+  higherSlotYields: test('unit/san/fence', 'exactly one lives, whoever asked first'),
+  watchKnowsNothing: test('unit/san/fence', 'a watch that has just begun'),
+  lastWriteIsDead: test('unit/san/fence', 'the observer inequality'),
+  fencedIsCertain: test('unit/san/fence', 'agent kill'),
+  majority: test('unit/san/partitions', 'without two partitions the lease ends'),
+  oneWritePerPlace: test('unit/san/partitions', 'is never followed there by another one'),
+  ownerSurelyDead: test('unit/san/san-lock', 'random lives on 1 partition'),
+  acceptedOwnerStays: test('unit/san/san-lock', 'random lives on 1 partition'),
+  laterBallotWins: test('unit/san/san-lock', 'random lives on 1 partition'),
+  answeredIsDurable: volumes(1, 60),
+  deps: volumes(1, 60),
+  seal: volumes(1, 60),
+  checkpointDurable: volumes(1, 60),
+  halvesAlternate: volumes(1, 60),
+  imageBeforeManifest: volumes(1, 60),
+  lappedReader: volumes(1, 60),
+  reloadCatchesUp: volumes(1, 60),
+  trimBySecond: test('unit/metadata/checkpoint-rules', 'journal that only the newest checkpoint holds stays'),
+  newestReadBack: test('unit/metadata/checkpoint-rules', 'the one before gives way only to a newest that is whole'),
+  cacheGoesWithLock: test('unit/metadata/coherent-io', 'a write answered at one node is read at every other'),
+  dirtyDataGoesFirst: test('unit/metadata/coherent-io', 'a write answered at one node is read at every other'),
+  openStays: test('unit/metadata/posix-fs', 'an unlinked file lives on the whole matrix'),
+  oneRenameAtATime: test('unit/metadata/ordering', 'two directories that move below each other'),
+  dataBeforeExtent: test('unit/metadata/ordering', 'an extent is journaled only after its data'),
+  freedIsDurable: test('unit/metadata/ordering', 'freed blocks are written to only after'),
+  groupAtRest: test('unit/metadata/ordering', 'an allocation group goes to another node only when'),
+  rowHasOneLock: test('unit/metadata/concurrent-fs', 'seed 1:'),
+  flushOnSurrender: test('unit/metadata/posix-fs', 'rename: over nothing, within and across'),
+  lvb: test('unit/metadata/coherent-io', 'a write answered at one node is read at every other'),
+  floor: test('unit/recovery/recovery', 'a run fences whoever is active outside the view'),
+  onlyDurableNamed: test('unit/metadata/volume', 'names no frame that is still under way'),
+  activateBeforeScan: test('unit/recovery/recovery', 'a run fences whoever is active outside the view'),
+  fenceBeforeRecovery: test('unit/recovery/recovery', 'a run fences whoever is active outside the view'),
+  journalsReadFirst: matrices(1, 10),
+}
