@@ -3,10 +3,13 @@
  * It ends by itself, or is fenced; while it hangs in a call it cannot be killed, so its lease is what protects the others.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { defaultTimings } from '../../../../src/base/timings.ts'
 import type { Mode } from '../lun-mount.ts'
 import type { Scenario } from '../scenario.ts'
 import { measureTakeover } from '../takeover.ts'
 
+/** Until the lease of the node is surely over, ms. */
+const CUT_MS = defaultTimings.observedDeadMs + 2000
 /** How long I/O fails after the others have taken over, ms: the node is started again a few times meanwhile, in vain. */
 const FAILING_MS = 4000
 
@@ -24,6 +27,7 @@ export function san(number: number, how: Exclude<Mode, 'pass'>): Scenario {
           sides: [others, [victim]],
           lost: 'second',
           fault: () => matrix.san.set(victim.name, how),
+          lastsMs: CUT_MS,
         })
         await matrix.san.set(victim.name, 'fail')
         await sleep(FAILING_MS)
