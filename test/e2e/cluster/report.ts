@@ -24,7 +24,7 @@ export function tableOf(rows: readonly Row[]): string {
     groups.set(key, [...(groups.get(key) ?? []), row])
   }
   const lines = [...groups.values()].map((group) => {
-    const { nodes, fencing, scenario } = group[0] as Row
+    const { nodes, fencing, scenario, judgedBy } = group[0] as Row
     const cells = columns.map(([kind]) =>
       cell(
         group.flatMap((row) => row[kind]),

@@ -33,6 +33,8 @@ export type Measured = {
 
 export type Result = Measured & {
   readonly scenario: string
+  /** Whose limits count. */
+  readonly judgedBy: Fencing
   readonly operations: number
   readonly violations: string[]
   /** What took longer than it must: on a machine with too few processors for all that runs, this tells of the machine. */
@@ -104,12 +106,14 @@ export async function play(
   await attempt('images', () => imagesEqual(matrix.stateDirs))
   await attempt('fsck', () => matrix.check())
   measured.rejoin.push(...rejoins(matrix, began, scenario.isolates ? healedAt : began))
+  const judgedBy = scenario.byLease ? 'lease' : matrix.fencing
   return {
     ...measured,
     scenario: scenario.name,
     operations: operations.length,
     violations,
-    late: tooLong(measured, scenario.byLease ? 'lease' : matrix.fencing),
+    late: tooLong(measured, judgedBy),
+    judgedBy,
     seconds: (now() - began) / 1000,
   }
 }
