@@ -28,7 +28,7 @@ export function tableOf(rows: readonly Row[]): string {
     const cells = columns.map(([kind]) =>
       cell(
         group.flatMap((row) => row[kind]),
-        limits[kind][fencing],
+        limits[kind][judgedBy],
       ),
     )
     const violations = group.reduce((sum, row) => sum + row.violations.length, 0)
