@@ -1,9 +1,11 @@
 /** `matrix timeline`: every change of membership that the node of this machine has seen, step by step. */
+
+import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
-import { loadConfig } from '../../config/index.ts'
+import * as v from 'valibot'
+import { loadConfig, timelineFile } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
-import { readTimeline, timelineFile } from '../node/timeline-file.ts'
-import type { TimelineEntry } from '../recovery/index.ts'
+import { type TimelineEntry, timelineEntry } from '../recovery/index.ts'
 import { type NodeOptions, withConfig } from './ask-node.ts'
 import { wholeNumber } from './option-values.ts'
 import { say, sayJson } from './table.ts'
@@ -64,4 +66,15 @@ export function describeChange(steps: readonly TimelineEntry[]): string {
     return `  ${what}  ${durationMs.toFixed(0).padStart(6)} ms${outcome === 'done' ? '' : `  ${outcome}`}`
   })
   return [head, ...lines].join('\n')
+}
+
+/** The entries of a timeline file, oldest first; a line that a crash has cut is left out. Throws the error of the file system. */
+export function readTimeline(path: string): TimelineEntry[] {
+  const line = v.pipe(v.string(), v.parseJson(), timelineEntry)
+  return readFileSync(path, 'utf8')
+    .split('\n')
+    .flatMap((text) => {
+      const parsed = v.safeParse(line, text)
+      return parsed.success ? [parsed.output] : []
+    })
 }

@@ -3,17 +3,12 @@
  * the file is large. It is for people (`matrix timeline`): nothing depends on it, and a failure to write is logged once.
  */
 import { appendFileSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import * as v from 'valibot'
+import { timelineFile } from '../../config/index.ts'
 import type { Log } from '../platform/index.ts'
-import { type TimelineEntry, timelineEntry } from '../recovery/index.ts'
+import type { TimelineEntry } from '../recovery/index.ts'
 
 /** The file is cut to its newer half beyond this, bytes. */
 const LARGEST = 1024 * 1024
-
-export function timelineFile(stateDir: string): string {
-  return join(stateDir, 'timeline.jsonl')
-}
 
 export class TimelineFile {
   readonly #path: string
@@ -42,15 +37,4 @@ export class TimelineFile {
     writeFileSync(beside, lines.slice(lines.length / 2).join('\n'))
     renameSync(beside, this.#path)
   }
-}
-
-/** The entries of a timeline file, oldest first; a line that a crash has cut is left out. Throws the error of the file system. */
-export function readTimeline(path: string): TimelineEntry[] {
-  const line = v.pipe(v.string(), v.parseJson(), timelineEntry)
-  return readFileSync(path, 'utf8')
-    .split('\n')
-    .flatMap((text) => {
-      const parsed = v.safeParse(line, text)
-      return parsed.success ? [parsed.output] : []
-    })
 }
