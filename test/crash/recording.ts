@@ -153,7 +153,7 @@ class Victim {
     const { fs } = this.#node.mount
     const step: OpenStep = { began: this.#log.mark(), stable: Infinity }
     const number = this.#steps.push(step)
-    const bytes = this.#bytesOf(operation, number)
+    const bytes = this.#model.bytesOf(operation, number)
     const file = 'path' in operation ? this.#model.resolve(operation.path)?.id : undefined
     const expected = this.#model.run(operation, number)
     this.#snapshots.push(this.#model.snapshot())
@@ -177,11 +177,6 @@ class Victim {
     })
     told.catch(() => {}) // the node was killed first
     if (patient) await this.#world.settle(told)
-  }
-
-  #bytesOf(operation: Operation, step: number): Buffer {
-    if (operation.op !== 'write' || !this.#model.resolve(operation.path)) return Buffer.alloc(0)
-    return this.#model.bytesOf(operation, step).bytes
   }
 }
 
