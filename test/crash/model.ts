@@ -7,7 +7,7 @@
  */
 import { BLOCK_SIZE } from '../../src/base/limits.ts'
 import { CHR, DIR, FIFO, type FileType, LNK, REG } from '../../src/metadata/index.ts'
-import type { Operation } from './operations.ts'
+import type { Operation } from './operation.ts'
 
 export const CHMOD_MODE = 0o640
 export const CHOWN = { uid: 1000, gid: 100 }
