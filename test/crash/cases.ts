@@ -5,8 +5,9 @@
  */
 import { assert } from '../../src/base/assert.ts'
 import type { Prng } from '../../src/base/prng.ts'
-import { describe, type Operation, type Sequence, sequenceOfTwo, sequencesOfOne } from './operations.ts'
+import { describe, type Operation } from './operation.ts'
 import { type Conditions, prngOf } from './recording.ts'
+import { type Sequence, sequenceOfTwo, sequencesOfOne } from './sequences.ts'
 
 export type Case = { readonly number: number; readonly sequence: Sequence; readonly conditions: Conditions }
 

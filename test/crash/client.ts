@@ -3,7 +3,7 @@ import { ROOT_INO } from '../../src/base/ids.ts'
 import { CHR, FIFO, type MatrixFs } from '../../src/metadata/index.ts'
 import { ROOT } from '../sim/calls.ts'
 import { CHMOD_MODE, CHOWN, CREATE_MODE, DEVICE, MKDIR_MODE, UTIMES } from './model.ts'
-import type { Operation } from './operations.ts'
+import type { Operation } from './operation.ts'
 
 /** Operations of files and names; `bytes` are those of a write. Resolves with the verb's answer: it has happened, and may be volatile. */
 export async function perform(fs: MatrixFs, operation: Operation, bytes: Buffer): Promise<void> {

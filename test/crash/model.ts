@@ -7,7 +7,7 @@
  */
 import { BLOCK_SIZE } from '../../src/base/limits.ts'
 import { CHR, DIR, FIFO, type FileType, LNK, REG } from '../../src/metadata/index.ts'
-import type { Operation } from './operations.ts'
+import type { Operation } from './operation.ts'
 
 export const CHMOD_MODE = 0o640
 export const CHOWN = { uid: 1000, gid: 100 }
@@ -81,11 +81,11 @@ export class Model {
     return out
   }
 
-  /** What an operation of this step writes. */
-  bytesOf(operation: Operation & { op: 'write' }, step: number): { offset: number; bytes: Buffer } {
-    const node = this.#file(operation.path)
-    const offset = operation.at === 'end' ? node.size : operation.at
-    return { offset, bytes: stamped(operation.path, step, offset, operation.bytes) }
+  /** What an operation of this step writes; nothing when there is no such file. */
+  bytesOf(operation: Operation, step: number): Buffer {
+    const node = operation.op === 'write' ? this.#find(operation.path) : undefined
+    if (operation.op !== 'write' || node?.type !== REG) return Buffer.alloc(0)
+    return stamped(operation.path, step, offsetOf(operation.at, node), operation.bytes)
   }
 
   #run(operation: Operation, step: number): void {
@@ -128,8 +128,9 @@ export class Model {
       case 'rename':
         return void this.#rename(operation.path, operation.to)
       case 'write': {
-        const { offset, bytes } = this.bytesOf(operation, step)
         const node = this.#file(operation.path)
+        const offset = offsetOf(operation.at, node)
+        const bytes = this.bytesOf(operation, step)
         node.size = Math.max(node.size, offset + bytes.length)
         node.mtime = undefined
         return void this.#note(node, { step, kind: 'write', offset, bytes })
@@ -234,6 +235,10 @@ class Refused extends Error {
     super(code)
     this.code = code
   }
+}
+
+function offsetOf(at: number | 'end', { size }: Node): number {
+  return at === 'end' ? size : at
 }
 
 /** Bytes that say, sector by sector, whose they are: no other operation writes the same, and none is zero. */

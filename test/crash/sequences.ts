@@ -8,25 +8,7 @@
  */
 import type { Prng } from '../../src/base/prng.ts'
 import { Model } from './model.ts'
-
-export type Operation =
-  | {
-      readonly op: 'create' | 'recreate' | 'mkdir' | 'fifo' | 'device' | 'unlink' | 'unlink-open' | 'rmdir'
-      readonly path: string
-    }
-  | { readonly op: 'symlink'; readonly path: string; readonly target: string }
-  | { readonly op: 'link' | 'rename'; readonly path: string; readonly to: string }
-  | {
-      readonly op: 'write'
-      readonly path: string
-      readonly at: number | 'end'
-      readonly bytes: number
-      readonly stable: boolean
-    }
-  | { readonly op: 'truncate'; readonly path: string; readonly size: number }
-  | { readonly op: 'chmod' | 'chown' | 'utimes'; readonly path: string }
-  | { readonly op: 'commit'; readonly path: string }
-  | { readonly op: 'sync' | 'checkpoint' | 'age' }
+import { describe, type Operation } from './operation.ts'
 
 export type Sequence = {
   readonly name: string
@@ -36,7 +18,7 @@ export type Sequence = {
 }
 
 /** What a file holds that an operation needs: two blocks and a part of a third. */
-export const FILE_BYTES = 10_000
+const FILE_BYTES = 10_000
 
 type Choice = {
   readonly operation: Operation
@@ -58,7 +40,7 @@ const WRITES: readonly { at: number | 'end'; bytes: number }[] = [
 const SIZES = [0, 3000, 4096, 10_100, 20_480]
 
 /** Every operation over every choice of its arguments. */
-export function choices(): readonly Choice[] {
+function choices(): readonly Choice[] {
   const out: Choice[] = []
   for (const path of ['foo', 'A/foo', 'A/C/foo']) out.push({ operation: { op: 'create', path } })
   for (const path of ['foo', 'A/foo']) {
@@ -179,14 +161,6 @@ function need(
   add({ op: 'link', path: first, to: alias })
 }
 
-export function parentOf(path: string): string {
+function parentOf(path: string): string {
   return path.slice(0, Math.max(0, path.lastIndexOf('/')))
-}
-
-export function describe(operation: Operation): string {
-  const { op, ...rest } = operation
-  const texts = Object.values(rest).map((value) =>
-    typeof value === 'string' && value.length > 20 ? `${value.slice(0, 3)}…` : String(value),
-  )
-  return [op, ...texts].join(' ')
 }
