@@ -86,7 +86,7 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   trimBySecond: test('unit/metadata/checkpoint-rules', 'journal that only the newest checkpoint holds stays'),
   newestReadBack: test('unit/metadata/checkpoint-rules', 'with the newest one damaged'),
   cacheGoesWithLock: test('unit/metadata/coherent-io', 'random writes, truncations and reads'),
-  dirtyDataGoesFirst: test('unit/metadata/coherent-io', 'a write answered at one node is read at every other'),
+  dirtyDataGoesFirst: test('unit/metadata/coherent-io', 'goes from node to node clean'),
   openStays: test('unit/metadata/ordering', 'a file that is open at one node stays'),
   oneRenameAtATime: test('unit/metadata/ordering', 'two directories that move below each other'),
   dataBeforeExtent: test('unit/metadata/ordering', 'an extent is journaled only after its data'),
