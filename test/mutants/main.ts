@@ -11,7 +11,7 @@ const rules = Object.keys(probes) as BrokenRule[]
 const { values } = parseArgs({
   options: {
     only: { type: 'string' },
-    'seconds-per-rule': { type: 'string', default: '120' },
+    'seconds-per-rule': { type: 'string', default: '300' },
     jobs: { type: 'string', default: '2' },
     help: { type: 'boolean', default: false },
   },
@@ -19,7 +19,7 @@ const { values } = parseArgs({
 if (values.help) {
   console.log(`Breaks each safety rule and shows that it is noticed.
   --only a,b            these rules: ${rules.join(', ')}
-  --seconds-per-rule S  how long a rule's probe may take (120)
+  --seconds-per-rule S  how long a rule's probe may take (300)
   --jobs N              probes at a time (2)`)
   process.exit(0)
 }

@@ -40,12 +40,13 @@ async function put(volume: Volume, change: number): Promise<void> {
   await volume.flush()
 }
 
-/** Flips a bit in the image of the newest checkpoint, which slot 0 has published. */
-function damageNewest(lun: MemoryLun, volume: Volume): void {
+/** Flips a bit in the image of the newest checkpoint, or of the one before; slot 0 has published both. */
+function damage(which: 'newest' | 'older', lun: MemoryLun, volume: Volume): void {
   const { layout } = volume
   const sequenceOf = (half: number) => lun.bytes.readUIntLE(layout.manifestStart(0, half) + 24 + 8, 6)
-  const half = [0, 1].find((h) => sequenceOf(h) === volume.stats().checkpoint)
-  assert.type(half, 'number')
+  const sequence = volume.stats().checkpoint - (which === 'newest' ? 0 : 1)
+  const half = [0, 1].find((h) => sequenceOf(h) === sequence)
+  assert.ok(half !== undefined, 'the two newest are there')
   lun.bytes[layout.checkpointStart(0, half as number) + 300]! ^= 1
 }
 
@@ -61,26 +62,28 @@ test('journal that only the newest checkpoint holds stays: with that one damaged
     if (!isFsError(error, 'ENOSPC')) throw error
   }
   assert.ok(rounds > 20)
-  damageNewest(lun, volume)
+  damage('newest', lun, volume)
   const other = await mount(lun, 1)
   await other.applyTo(volume.durableVector())
   assert.is(other.hash(), volume.hash())
 })
 
-test('the one before gives way only to a newest that is whole: a checkpoint that is not finished costs nothing', async () => {
-  const lun = new MemoryLun()
-  const volume = await written(lun)
-  damageNewest(lun, volume)
-  // the image is written, its manifest is not
-  lun.flush = async () => {
-    lun.failNext = 'checkpoint'
-  }
-  let error: unknown
-  await volume.checkpoint().catch((caught) => (error = caught))
-  assert.ok(isMatrixError(error, 'lun-io'))
-  const other = await mount(lun, 1)
-  await other.applyTo(volume.durableVector())
-  assert.is(other.hash(), volume.hash())
-})
+for (const which of ['newest', 'older'] as const) {
+  test(`a checkpoint that is not finished overwrites nothing that is needed, with the ${which} one damaged`, async () => {
+    const lun = new MemoryLun()
+    const volume = await written(lun)
+    damage(which, lun, volume)
+    // the image is written, its manifest is not
+    lun.flush = async () => {
+      lun.failNext = 'checkpoint'
+    }
+    let error: unknown
+    await volume.checkpoint().catch((caught) => (error = caught))
+    assert.ok(isMatrixError(error, 'lun-io'))
+    const other = await mount(lun, 1)
+    await other.applyTo(volume.durableVector())
+    assert.is(other.hash(), volume.hash())
+  })
+}
 
 test.run()

@@ -109,4 +109,17 @@ test('two directories that move below each other at the same time: one of them h
   await matrix.close()
 })
 
+test('a file that is open at one node stays when another removes its name, until it is closed', async () => {
+  const matrix = await makeLocalMatrix({ nodes: 2 })
+  const [holder, remover] = matrix.nodes as [(typeof matrix.nodes)[0], (typeof matrix.nodes)[0]]
+  const ino = await newFile(holder.fs, 'f')
+  await holder.fs.write(superuser, ino, 0, Buffer.from('still here'), true)
+  await holder.fs.open(ino)
+  await remover.fs.remove(superuser, 1, 'f')
+  assert.equal(remover.volume.image.orphans(remover.slot), [ino])
+  assert.is((await holder.fs.getattr(ino)).nlink, 0)
+  holder.fs.close(ino)
+  await matrix.close()
+})
+
 test.run()
