@@ -16,8 +16,8 @@
  * every partition that was read, to the copy that does not hold that partition's best record; it is stored with a majority. It may
  * land late, never, or as a torn copy, until its writer's I/O is dead.
  *
- * Invariants: at most one administrator with a lease, and it holds the lock; what a new one reads is never below what another had
- * stored for good before, in generation or in changes; who is announced has committed. And a matrix that heals gets an administrator.
+ * Invariants: at most one administrator with a lease, and it holds the lock; what a new one reads is never older than what another had
+ * stored for good before, in term, generation or changes; who is announced has committed. And a matrix that heals gets an administrator.
  */
 import type { Model, Step } from './search.ts'
 
@@ -103,8 +103,8 @@ export type ElectionState = {
   readonly failures: number
   readonly refusals: number
   readonly changes: number
-  /** The highest generation and number of changes that were stored for good. */
-  readonly stored: { readonly generation: number; readonly changes: number }
+  /** The highest term, generation and number of changes that were stored for good. */
+  readonly stored: { readonly term: number; readonly generation: number; readonly changes: number }
   readonly broken: string | undefined
 }
 
@@ -186,6 +186,7 @@ export function election(options: ElectionOptions): Model<ElectionState> {
     const { phase, written, record } = state.nodes[n]
     if ((phase !== 'store' && phase !== 'change') || !enough(written)) return state
     const stored = {
+      term: Math.max(state.stored.term, termOf(record)),
       generation: Math.max(state.stored.generation, generationOf(record)),
       changes: Math.max(state.stored.changes, changesOf(record)),
     }
@@ -202,8 +203,10 @@ export function election(options: ElectionOptions): Model<ElectionState> {
   /** The database has been read from a majority: raise the generation, store. */
   const raise = (state: ElectionState, n: number): ElectionState => {
     const { record } = state.nodes[n]
-    const { generation, changes } = state.stored
+    const { term: storedTerm, generation, changes } = state.stored
     let broken = state.broken
+    if (termOf(record) < storedTerm)
+      broken = `a record of term ${termOf(record)} is read after one of term ${storedTerm} was stored`
     if (generationOf(record) < generation)
       broken = `generation ${generationOf(record)} is read after ${generation} was stored`
     if (changesOf(record) < changes)
@@ -409,7 +412,11 @@ export function election(options: ElectionOptions): Model<ElectionState> {
       codes.push((node.reports * 16 + node.failures) * 16 + node.confirmed, node.announced + 1)
     }
     codes.push(...state.copies, state.term * 8 + state.holder + 1, state.failures * 16 + state.refusals, state.changes)
-    codes.push(state.stored.generation * 16 + state.stored.changes, state.broken ? 1 : 0, ...state.views)
+    codes.push(
+      (state.stored.term * 16 + state.stored.generation) * 16 + state.stored.changes,
+      state.broken ? 1 : 0,
+      ...state.views,
+    )
     return String.fromCharCode(...codes)
   }
 
@@ -444,7 +451,7 @@ export function election(options: ElectionOptions): Model<ElectionState> {
         failures: 0,
         refusals: 0,
         changes: 0,
-        stored: { generation: 1, changes: 0 },
+        stored: { term: 0, generation: 1, changes: 0 },
         broken: undefined,
       },
     ],

@@ -57,7 +57,7 @@ export type SanLockOptions = {
   readonly fault?: 'lost' | 'reset'
   /** A write may fail while its node lives. */
   readonly writeErrors?: boolean
-  /** A partition is read sector by sector, not in one moment. */
+  /** A partition is read sector by sector in any order (the own one with each), not in one moment. */
   readonly tornReads?: boolean
   /**
    * When a node goes on with two of three partitions: as soon as it has any two ('majority'), or only when the third one has failed
@@ -262,7 +262,7 @@ export function sanLock(options: SanLockOptions): Model<SanLockState> {
     const p = options.tornReads ? Math.floor(unit / nodeCount) : unit
     let { seen, seenDecided, mine } = node
     for (let other = 0; other < nodeCount; other++) {
-      if (options.tornReads && unit % nodeCount !== other) continue
+      if (options.tornReads && other !== n && unit % nodeCount !== other) continue
       const sector = state.sectors[p * nodeCount + other]
       if (other === n && rules.forgetPromises) continue
       seen = join(seen, sector)
@@ -272,11 +272,11 @@ export function sanLock(options: SanLockOptions): Model<SanLockState> {
     }
     return withNode(state, n, { seen, seenDecided, mine, read: node.read | (1 << unit) })
   }
-  const haveRead = (read: number): boolean => {
+  const haveRead = (read: number, n: number): boolean => {
     let bits = 0
     const all = (1 << nodeCount) - 1
     for (let p = 0; p < partitions; p++) {
-      const part = options.tornReads ? (read >> (p * nodeCount)) & all : (read >> p) & 1
+      const part = options.tornReads ? ((read >> (p * nodeCount)) & all) | (1 << n) : (read >> p) & 1
       if (part === (options.tornReads ? all : 1)) bits |= 1 << p
     }
     return rules.readOne ? bits !== 0 : enough(bits)
@@ -335,8 +335,9 @@ export function sanLock(options: SanLockOptions): Model<SanLockState> {
     for (let unit = 0; unit < units; unit++) {
       const p = options.tornReads ? Math.floor(unit / nodeCount) : unit
       if (state.nodes[n].read & (1 << unit) || !accessible(state, p)) continue
+      if (options.tornReads && unit % nodeCount === n) continue
       const after = readUnit(state, n, unit)
-      const next = haveRead(after.nodes[n].read) ? afterReading(after, n) : after
+      const next = haveRead(after.nodes[n].read, n) ? afterReading(after, n) : after
       if (next)
         yield {
           action: actions.read,
