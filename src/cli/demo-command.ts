@@ -1,14 +1,8 @@
 /** `matrix demo`: a matrix of several nodes on this machine (demo/demo.ts). */
 import { Command } from 'commander'
 import { formatSize } from '../base/units.ts'
-import {
-  DEFAULT_LUN_BYTES,
-  type DemoOptions,
-  MIN_LUN_BYTES,
-  runDemo,
-  startDemoNode,
-  stopDemoNode,
-} from './demo/demo.ts'
+import { DEFAULT_LUN_BYTES, type DemoOptions, MIN_LUN_BYTES, runDemo } from './demo/demo.ts'
+import { addDemoNode, startDemoNode, stopDemoNode } from './demo/demo-nodes.ts'
 import { MAX_NODES } from './demo/layout.ts'
 import { sizeFrom, wholeNumber } from './option-values.ts'
 
@@ -43,7 +37,8 @@ Examples:
   matrix demo
   matrix demo --mount
   matrix demo --nodes 5 --dir /tmp/demo --base-port 30000 --lun-size 1GiB
-  matrix demo start-node n2 --dir /tmp/demo`,
+  matrix demo start-node n2 --dir /tmp/demo
+  matrix demo add-node --dir /tmp/demo`,
     )
     .action(({ lunSize, ...options }: Omit<DemoOptions, 'lunBytes'> & { readonly lunSize?: number }) =>
       runDemo({ ...options, lunBytes: lunSize }),
@@ -56,6 +51,11 @@ Examples:
       .option('--dir <dir>', `folder of the demo (default: "${DEFAULT_DIR}")`)
       .action((name: string, { dir }: NodeOptions) => run(dir ?? command.opts<DemoOptions>().dir, name))
   }
+  command
+    .command('add-node')
+    .description('add a node to a running demo, the next after those it has; returns once it serves')
+    .option('--dir <dir>', `folder of the demo (default: "${DEFAULT_DIR}")`)
+    .action(({ dir }: NodeOptions) => addDemoNode(dir ?? command.opts<DemoOptions>().dir))
   nodeCommand('start-node', 'start a node of a running demo again; returns once it serves', startDemoNode)
   nodeCommand('stop-node', 'stop a node of a running demo cleanly', stopDemoNode)
   return command

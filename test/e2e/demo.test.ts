@@ -14,7 +14,7 @@ const cli = join(new URL('../..', import.meta.url).pathname, 'src/cli/main.ts')
 const UP_LIMIT_MS = 15_000
 
 const dir = mkdtempSync(join(tmpdir(), 'matrixfs-e2e-demo-'))
-const options: DemoOptions = { dir, nodes: 3, lunSize: '256MiB', basePort: await freeBasePort(3) }
+const options: DemoOptions = { dir, nodes: 3, lunSize: '256MiB', basePort: await freeBasePort(4) }
 let demo = new Demo(options)
 
 function matrix(...args: string[]): SpawnSyncReturns<string> {
@@ -113,6 +113,19 @@ test('status and fs check read the LUNs while nodes serve', () => {
   assert.is(create.status, 1)
 })
 
+test('R111: add-node adds a node that no other was told of; it serves, and stop-node takes it away', async () => {
+  const added = matrix('demo', 'add-node', '--dir', dir)
+  assert.is(added.status, 0, added.stderr)
+  await told(/n4 serves again/)
+  assert.is(await get('n4', 'while-n2-was-dead'), 'kept')
+  await put('n4', 'from-n4', 'new here')
+  assert.is(await get('n1', 'from-n4'), 'new here')
+  assert.match(matrix('status', '--dir', dir).stdout, /n4 +3 +running/)
+  assert.is(matrix('demo', 'stop-node', 'n4', '--dir', dir).status, 0)
+  await told(/n4 has stopped/)
+  assert.is(await get('n2', 'from-n4'), 'new here')
+})
+
 test('Ctrl-C stops every node, also one that start-node started, and the data is there at the next start', async () => {
   const pids = demo.matrix.nodes.map(({ pid }) => pid)
   await demo.stop()
@@ -122,7 +135,7 @@ test('Ctrl-C stops every node, also one that start-node started, and the data is
   assert.not.match(demo.output, /had to be killed/)
   assert.match(matrix('demo', 'start-node', 'n1', '--dir', dir).stderr, /no demo runs in/)
   assert.match(matrix('demo', '--dir', dir, '--lun-size', '512MiB').stderr, /LUNs of 256 MiB; leave --lun-size out/)
-  assert.match(demo.check(), /filesystem home is sound: 3 inodes/)
+  assert.match(demo.check(), /filesystem home is sound: 4 inodes/)
   demo = new Demo(options)
   await demo.start()
   assert.is(await get('n3', 'greeting'), 'changed at n3')

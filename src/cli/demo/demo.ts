@@ -5,7 +5,7 @@
  *  2. The LUNs are there, labelled, and bear the filesystem; else they are made. demo.json says when that is done: a start that was
  *     interrupted before begins it again.
  *  3. Every node is started. When all serve, matrix.json is written and `matrix ready` printed.
- *  4. Nodes come and go, by kill and by `start-node`; each is told of in a line. One that has halted by itself is started again.
+ *  4. Nodes come and go, by kill, `start-node`, `stop-node` and `add-node` (demo-nodes.ts); each is told of in a line. One that has halted by itself is started again.
  *  5. Ctrl-C or SIGTERM stops all nodes cleanly, also those that `start-node` started. A later one kills them.
  */
 import { randomBytes } from 'node:crypto'
@@ -18,7 +18,7 @@ import { formatSize, GiB, MiB } from '../../base/units.ts'
 import { clearStaleMount } from '../../gateway-fuse/index.ts'
 import { createFilesystem, formatMatrix } from '../provision.ts'
 import { formatTable, say } from '../table.ts'
-import { lockFolder, runningDemo } from './demo-lock.ts'
+import { lockFolder } from './demo-lock.ts'
 import {
   DemoLayout,
   type DemoSettings,
@@ -74,7 +74,7 @@ export async function runDemo(options: DemoOptions): Promise<void> {
       if (!stopping.asked) {
         writeMatrixFile(layout, settings)
         announce(layout, settings)
-        await watch(nodes, layout, settings, stopping)
+        await watch(nodes, layout, stopping)
       }
     } finally {
       lock.stopping()
@@ -248,16 +248,13 @@ export function mountLine(port: number): string {
   return `mount -t nfs -o vers=3,tcp,nolock,port=${port},mountport=${port},mountproto=tcp ${HOST}:/${FILESYSTEM} /mnt`
 }
 
-/** Tells of nodes that come and go, and starts again what has halted, until a signal. */
-async function watch(
-  nodes: readonly NodeProcess[],
-  layout: DemoLayout,
-  settings: DemoSettings,
-  stopping: StopRequest,
-): Promise<void> {
+/** Tells of nodes that come and go, takes in those that `add-node` adds, and starts again what has halted, until a signal. */
+async function watch(nodes: NodeProcess[], layout: DemoLayout, stopping: StopRequest): Promise<void> {
   const serving = new Set(nodes)
   const halts = new Map<NodeProcess, number>()
   while (!stopping.asked) {
+    const settings = layout.readSettings() as DemoSettings
+    for (const name of nodeNames(settings.nodes).slice(nodes.length)) nodes.push(new NodeProcess(layout, name))
     for (const node of nodes) {
       const run = node.running()
       if (node.hasHalted && (halts.get(node) ?? 0) < HALTS_MAX) {
@@ -284,42 +281,4 @@ async function stopAll(nodes: readonly NodeProcess[], stopping: StopRequest): Pr
     if (down[index] === 'killed') say(`${node.name} had to be killed`)
   })
   say('all nodes have stopped')
-}
-
-/** `matrix demo start-node`. Rejects with MatrixError when no demo runs there, the node is unknown or runs already. */
-export async function startDemoNode(dir: string, name: string): Promise<void> {
-  const { layout, settings } = openDemo(dir, name)
-  const node = new NodeProcess(layout, name)
-  const run = node.running()
-  if (run) throw new MatrixError('in-use', `${name} is running already (pid ${run.process.pid})`)
-  const pid = node.start()
-  say(`starting ${name} (pid ${pid})`)
-  await node.ready()
-  if (runningDemo(layout)?.state !== 'ready') {
-    await node.stop()
-    throw new MatrixError('not-found', `the demo in ${layout.dir} has ended meanwhile; ${name} was stopped again`)
-  }
-  node.release()
-  const { nodes } = writeMatrixFile(layout, settings)
-  say(`${name} serves: ${nodes.find((each) => each.name === name)?.http.url}`)
-}
-
-/** `matrix demo stop-node`. Rejects with MatrixError when no demo runs there, the node is unknown or does not run. */
-export async function stopDemoNode(dir: string, name: string): Promise<void> {
-  const { layout } = openDemo(dir, name)
-  const how = await new NodeProcess(layout, name).stop()
-  if (how === 'not running') throw new MatrixError('not-found', `${name} is not running`)
-  say(how === 'stopped' ? `${name} has stopped` : `${name} did not stop in time and was killed`)
-}
-
-function openDemo(dir: string, name: string): { layout: DemoLayout; settings: DemoSettings } {
-  const layout = new DemoLayout(dir)
-  const settings = layout.readSettings()
-  if (!settings || runningDemo(layout)?.state !== 'ready') {
-    throw new MatrixError('not-found', `no demo runs in ${layout.dir}; start it with: matrix demo --dir ${layout.dir}`)
-  }
-  const names = nodeNames(settings.nodes)
-  if (!names.includes(name))
-    throw new MatrixError('not-found', `there is no node ${name}; this demo has ${names.join(', ')}`)
-  return { layout, settings }
 }

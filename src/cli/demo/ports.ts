@@ -3,11 +3,12 @@ import { createServer } from 'node:net'
 import { MatrixError } from '../../base/errors.ts'
 import { type DemoSettings, HOST, nodeNames, portsOf } from './layout.ts'
 
-/** Rejects with MatrixError 'in-use' that names every port which cannot be listened on, and the option that helps. */
-export async function checkPorts(settings: DemoSettings): Promise<void> {
-  const wanted = nodeNames(settings.nodes).flatMap((name, index) =>
-    Object.entries(portsOf(settings.basePort, index + 1)).map(([service, port]) => ({ name, service, port })),
-  )
+/** Ports of all nodes, or of those from number `first` on. Rejects with MatrixError 'in-use' that names every port which cannot be listened on, and the option that helps. */
+export async function checkPorts(settings: DemoSettings, first = 1): Promise<void> {
+  const wanted = nodeNames(settings.nodes)
+    .map((name, index) => ({ name, ports: portsOf(settings.basePort, index + 1) }))
+    .slice(first - 1)
+    .flatMap(({ name, ports }) => Object.entries(ports).map(([service, port]) => ({ name, service, port })))
   const taken: string[] = []
   for (const { name, service, port } of wanted) {
     const code = await tryListen(port)
