@@ -19,11 +19,14 @@ import {
   MembershipStore,
   Partitions,
 } from '../../src/san/index.ts'
+import type { Coverage } from './coverage.ts'
+import { FlakyAgent } from './flaky-agent.ts'
+import { LockOracle } from './lock-oracle.ts'
 import { SimDisk, SimLun } from './lun.ts'
 import { SimNetwork } from './network.ts'
 import { SimProcessTable } from './processes.ts'
 import { ThreadLease } from './thread-lease.ts'
-import { SimHost, type SimWorld } from './world.ts'
+import { type MachineClock, SimHost, type SimWorld } from './world.ts'
 import { WriteOracle } from './write-oracle.ts'
 
 const LUN_BYTES = 64 * MiB
@@ -33,7 +36,7 @@ const IO_TIMEOUT_MS = 400
 export type SimMatrixOptions = {
   readonly nodes: number
   /** Agents in order; without 'kill' a dead node is waited for by its lease alone. */
-  readonly fencing: readonly ('kill' | 'lease')[]
+  readonly fencing: readonly ('script' | 'kill' | 'lease')[]
   /** Small ones make readers fall behind, and checkpoints frequent. */
   readonly journalBytes: number
   /** Membership partitions: 1 (the default) or 3, each on a disk of its own. */
@@ -41,7 +44,11 @@ export type SimMatrixOptions = {
   /** The first so many nodes are in the configuration of each of them, and those beyond in none. Default: all are. */
   readonly listed?: number
   readonly log?: (node: string) => Log
+  readonly coverage: Coverage
 }
+
+/** The monotonic clocks of machines run at most so much too fast or too slow, parts per million: ten times what a bad quartz does. */
+const MAX_DRIFT_PPM = 500
 
 /** One machine: its present life, if it has one. */
 export class SimNode {
@@ -50,10 +57,13 @@ export class SimNode {
   host: SimHost | undefined
   core: NodeCore | undefined
   booting = false
+  readonly machine: MachineClock
 
-  constructor(slot: number) {
+  constructor(slot: number, prng: Prng) {
     this.slot = slot
     this.name = `n${slot + 1}`
+    const rate = 1 + prng.pick([0, MAX_DRIFT_PPM, -MAX_DRIFT_PPM, MAX_DRIFT_PPM * (2 * prng.float() - 1)]) / 1e6
+    this.machine = { rate, startMs: prng.below(100_000), wallErrorMs: 0 }
   }
 
   /** The filesystem, once this life serves it. */
@@ -70,6 +80,7 @@ export class SimMatrix {
   readonly network: SimNetwork
   readonly nodes: readonly SimNode[]
   readonly writes: WriteOracle
+  readonly locks: LockOracle
   readonly #processes = new SimProcessTable()
   #record: FilesystemRecord | undefined
 
@@ -79,9 +90,14 @@ export class SimMatrix {
     const disk = (name: string) => new SimDisk(world, LUN_BYTES, { name, ioLifeMs: this.timings.ioLifeMs })
     this.disks = Array.from({ length: this.partitions === 3 ? 3 : 2 }, (_, i) => disk(`lun${i + 1}`))
     this.writes = new WriteOracle(world, this.timings)
-    for (const each of this.disks) this.writes.watch(each)
+    const { coverage } = options
+    this.locks = new LockOracle(world, coverage, (host) => this.writes.life(host).over())
+    for (const each of this.disks) {
+      this.writes.watch(each)
+      each.onOddity = (what) => coverage.count(`fault ${what}`)
+    }
     this.network = new SimNetwork(world, { breakAfterMs: 4 * IO_TIMEOUT_MS, connectTimeoutMs: IO_TIMEOUT_MS })
-    this.nodes = Array.from({ length: options.nodes }, (_, slot) => new SimNode(slot))
+    this.nodes = Array.from({ length: options.nodes }, (_, slot) => new SimNode(slot, world.prng.fork()))
   }
 
   get partitions(): 1 | 3 {
@@ -154,12 +170,12 @@ export class SimMatrix {
 
   /** Starts the next life of a machine that has none. Resolves once it serves; rejects when the start failed. */
   async boot(node: SimNode): Promise<void> {
-    const host = new SimHost(this.world, node.name)
+    const host = new SimHost(this.world, node.name, node.machine)
     node.host = host
     node.core = undefined
     const processes = this.#processes.add(host, 'host')
     const { timings } = this
-    const log = this.options.log?.(node.name) ?? silentLog
+    const log = this.options.coverage.log(this.options.log?.(node.name) ?? silentLog)
     const prng = this.world.prng.fork()
     const address = (slot: number) => ({ host: `n${slot + 1}`, port: 7000 })
     const listed = this.nodes.slice(0, this.options.listed)
@@ -199,17 +215,20 @@ export class SimMatrix {
           .map((name) =>
             name === 'kill'
               ? new KillAgent(processes)
-              : new LeaseAgent({
-                  clock: host.clock,
-                  watch,
-                  lease,
-                  pollMs: timings.renewMs,
-                  limitMs: 4 * timings.observedDeadMs,
-                }),
+              : name === 'script'
+                ? new FlakyAgent(prng.fork(), host.clock, timings.ioTimeoutMs, this.options.coverage)
+                : new LeaseAgent({
+                    clock: host.clock,
+                    watch,
+                    lease,
+                    pollMs: timings.renewMs,
+                    limitMs: 4 * timings.observedDeadMs,
+                  }),
           )
           .map((agent) => this.writes.witness(agent)),
       newImageFile: () => ':memory:',
       dataCacheBytes: 4 * MiB,
+      onMounted: (mount) => this.locks.watch(host, mount),
       onHalt: (reason) => {
         this.world.trace(`${node.name} halts: ${reason}`)
         host.crash()

@@ -15,7 +15,7 @@ import type { SimHost, SimWorld } from './world.ts'
 class Watched implements AtLife {
   readonly name: string
   readonly lease: NodeLease
-  /** Its lease was once known to be good until then, ms. */
+  /** Its lease was once known to be good until then, ms of the world. */
   goodUntil: number
   fenced: { readonly by: string; readonly at: number } | undefined
   readonly #world: SimWorld
@@ -26,7 +26,12 @@ class Watched implements AtLife {
     this.#main = main
     this.lease = lease
     this.name = `${main.name}@${lease.life.incarnation}`
-    this.goodUntil = lease.goodUntil()
+    this.goodUntil = main.worldTime(lease.goodUntil())
+  }
+
+  /** It is known to be good until then now, ms of the world. */
+  get goodNow(): number {
+    return this.#main.worldTime(this.lease.goodUntil())
   }
 
   /** Its process has ended, and its last system call with it. */
@@ -39,7 +44,7 @@ class Watched implements AtLife {
   }
 
   over(): boolean {
-    return !this.#main.alive || this.lease.goodUntil() <= this.#world.now
+    return !this.#main.alive || this.goodNow <= this.#world.now
   }
 
   get endedAt(): number | undefined {
@@ -64,7 +69,7 @@ export class WriteOracle {
     disk.onIssued = (io, by) => {
       const life = this.#hosts.get(by)
       if (!life) return
-      const goodUntil = life.lease.goodUntil()
+      const goodUntil = life.goodNow
       life.goodUntil = Math.max(life.goodUntil, goodUntil)
       if (io.op !== 'write' || io.purpose === 'lease') return
       const leftMs = goodUntil - this.#world.now

@@ -1,0 +1,27 @@
+/**
+ * What kind of run a seed is: how long, how busy, and how often something goes wrong. Most of the work is in dense runs, where every
+ * fault falls into the middle of something; most of the virtual time in calm ones, where what takes long comes to its end: leases that
+ * age, locks that idle, checkpoints, a matrix that has long forgotten who died.
+ */
+import type { Prng } from '../../src/base/prng.ts'
+
+export type Mix = {
+  readonly name: 'dense' | 'steady' | 'calm'
+  /** Virtual length of the phase with faults, ms. */
+  readonly faultyMs: number
+  /** A client rests up to so long between two verbs, ms. */
+  readonly thinkMs: number
+  /** Faults come so many times as seldom as in a dense run. */
+  readonly pace: number
+}
+
+const mixes: readonly Mix[] = [
+  { name: 'dense', faultyMs: 12_000, thinkMs: 8, pace: 1 },
+  { name: 'steady', faultyMs: 60_000, thinkMs: 200, pace: 6 },
+  { name: 'calm', faultyMs: 300_000, thinkMs: 4000, pace: 30 },
+]
+
+export function drawMix(prng: Prng): Mix {
+  const k = prng.float()
+  return mixes[k < 0.5 ? 0 : k < 0.75 ? 1 : 2] as Mix
+}
