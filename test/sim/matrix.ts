@@ -30,9 +30,6 @@ import { type MachineClock, SimHost, type SimWorld } from './world.ts'
 import { WriteOracle } from './write-oracle.ts'
 
 const LUN_BYTES = 64 * MiB
-/** One I/O takes at most this long; leases and time-outs follow from it, ms. */
-const IO_TIMEOUT_MS = 400
-
 export type SimMatrixOptions = {
   readonly nodes: number
   /** Agents in order; without 'kill' a dead node is waited for by its lease alone. */
@@ -44,6 +41,8 @@ export type SimMatrixOptions = {
   /** The first so many nodes are in the configuration of each of them, and those beyond in none. Default: all are. */
   readonly listed?: number
   readonly log?: (node: string) => Log
+  /** One I/O takes at most this long; leases and time-outs follow from it, ms. */
+  readonly ioTimeoutMs: number
   readonly coverage: Coverage
 }
 
@@ -75,7 +74,7 @@ export class SimNode {
 export class SimMatrix {
   readonly world: SimWorld
   readonly options: SimMatrixOptions
-  readonly timings: Timings = timingsFrom(IO_TIMEOUT_MS)
+  readonly timings: Timings
   readonly disks: readonly SimDisk[]
   readonly network: SimNetwork
   readonly nodes: readonly SimNode[]
@@ -87,6 +86,8 @@ export class SimMatrix {
   constructor(world: SimWorld, options: SimMatrixOptions) {
     this.world = world
     this.options = options
+    this.timings = timingsFrom(options.ioTimeoutMs)
+    const { ioTimeoutMs } = options
     const disk = (name: string) => new SimDisk(world, LUN_BYTES, { name, ioLifeMs: this.timings.ioLifeMs })
     this.disks = Array.from({ length: this.partitions === 3 ? 3 : 2 }, (_, i) => disk(`lun${i + 1}`))
     this.writes = new WriteOracle(world, this.timings)
@@ -96,7 +97,7 @@ export class SimMatrix {
       this.writes.watch(each)
       each.onOddity = (what) => coverage.count(`fault ${what}`)
     }
-    this.network = new SimNetwork(world, { breakAfterMs: 4 * IO_TIMEOUT_MS, connectTimeoutMs: IO_TIMEOUT_MS })
+    this.network = new SimNetwork(world, { breakAfterMs: 4 * ioTimeoutMs, connectTimeoutMs: ioTimeoutMs })
     this.nodes = Array.from({ length: options.nodes }, (_, slot) => new SimNode(slot, world.prng.fork()))
   }
 

@@ -13,12 +13,14 @@ export type Mix = {
   readonly thinkMs: number
   /** Faults come so many times as seldom as in a dense run. */
   readonly pace: number
+  /** The base of all timings, ms; 2000 is what a matrix has unless it is told otherwise. */
+  readonly ioTimeoutMs: number
 }
 
 const mixes: readonly Mix[] = [
-  { name: 'dense', faultyMs: 12_000, thinkMs: 8, pace: 1 },
-  { name: 'steady', faultyMs: 60_000, thinkMs: 200, pace: 6 },
-  { name: 'calm', faultyMs: 300_000, thinkMs: 4000, pace: 30 },
+  { name: 'dense', faultyMs: 12_000, thinkMs: 8, pace: 1, ioTimeoutMs: 400 },
+  { name: 'steady', faultyMs: 60_000, thinkMs: 200, pace: 6, ioTimeoutMs: 800 },
+  { name: 'calm', faultyMs: 600_000, thinkMs: 4000, pace: 40, ioTimeoutMs: 2000 },
 ]
 
 export function drawMix(prng: Prng): Mix {

@@ -50,10 +50,10 @@ export type SimOptions = {
   readonly log?: (node: string) => Log
 }
 
-/** Everybody serves again within this long after healing, ms (virtual). */
-const HEAL_LIMIT_MS = 60_000
-/** What broke while the faults were on is noticed within this long, ms (virtual). */
-const AFTERMATH_MS = 2500
+/** Everybody serves again so long after healing, in I/O time-outs: some twenty leases, or ten of the longest waits for one. */
+const HEAL_LIMIT = 150
+/** What broke while the faults were on is noticed within so long, in I/O time-outs: the network gives a connection up after four. */
+const AFTERMATH = 6
 /** Everything is at rest this long after the last verb, ms (virtual): the reaper asks again after 30 s at the latest. */
 const REST_LIMIT_MS = 70_000
 
@@ -101,7 +101,7 @@ class Run {
     const partitions = this.#prng.pick([1, 3] as const)
     const journalBytes = this.#prng.pick([64 * KiB, 64 * KiB, 256 * KiB])
     this.matrix = new SimMatrix(world, {
-      ...{ nodes, fencing, journalBytes, partitions },
+      ...{ nodes, fencing, journalBytes, partitions, ioTimeoutMs: this.#mix.ioTimeoutMs },
       ...{ log: options.log, coverage: this.#coverage },
     })
     this.#faults = new Faults(this.matrix, world.prng.fork(), this.#outside.clock, this.#coverage, this.#mix.pace)
@@ -128,14 +128,15 @@ class Run {
     this.#faulty = false
     this.#faults.heal()
     // a connection that lost something while the faults were on breaks some time after, and may cost its node a life
-    const healedBy = world.now + HEAL_LIMIT_MS
-    for (let since = world.now; world.now < since + AFTERMATH_MS; ) {
+    const { ioTimeoutMs } = this.#mix
+    const healedBy = world.now + HEAL_LIMIT * ioTimeoutMs
+    for (let since = world.now; world.now < since + AFTERMATH * ioTimeoutMs; ) {
       if (!matrix.whole) since = world.now
       if (since >= healedBy) {
         const states = matrix.nodes.map(
           ({ name, mount, core }) => `${name} ${mount?.state} in view ${core?.cluster.mesh.view?.id}`,
         )
-        throw new Error(`not everybody serves ${HEAL_LIMIT_MS} ms after healing: ${states.join(', ')}`)
+        throw new Error(`not everybody serves ${HEAL_LIMIT * ioTimeoutMs} ms after healing: ${states.join(', ')}`)
       }
       await world.run(world.now + 50)
     }
