@@ -44,7 +44,7 @@ export async function runSeeds(
 function runChild(next: () => number | undefined, done: (outcome: Outcome) => void, verify: boolean): Promise<void> {
   return new Promise((resolve, reject) => {
     const child: ChildProcess = fork(fileURLToPath(import.meta.url), verify ? ['--verify'] : [], {
-      execArgv: ['--max-semi-space-size=64'], // most of what is allocated lives for an event
+      execArgv: [...process.execArgv, '--max-semi-space-size=64'], // most of what is allocated lives for an event
     })
     let seed: number | undefined
     const give = () => {
