@@ -57,7 +57,7 @@ const detail: Readonly<Record<string, (fields: LogFields) => string | undefined>
 }
 
 function wayOut(outcome: string): string {
-  if (outcome === 'done') return outcome
+  if (outcome === 'done' || /^\w+, term /.test(outcome)) return 'done'
   return /view/.test(outcome) ? 'the view ended' : 'failed'
 }
 
@@ -73,10 +73,17 @@ function plain(text: string): string {
 /** What a run wants to see: one name per kind of fault, per lock mode that is used, and per step of recovery. */
 const wanted: readonly string[] = [
   ...['NL→PR', 'NL→EX', 'PR→EX', 'EX→PR', 'EX→NL', 'PR→NL'].map((change) => `lock ${change}`),
-  ...['activate', 'scan', 'fence', 'read database', 'read journals', 'seal', 'recover', 'resume'].flatMap((step) => [
-    `recovery ${step}: done`,
-    `recovery ${step}: the view ended`,
-  ]),
+  ...[
+    'administrator',
+    'read database',
+    'import',
+    'scan',
+    'fence',
+    'read journals',
+    'seal',
+    'recover',
+    'resume',
+  ].flatMap((step) => [`recovery ${step}: done`, `recovery ${step}: the view ended`]),
   ...['kill: fenced', 'kill: error', 'lease: fenced', 'lease: unable'].map((outcome) => `fence by ${outcome}`),
   ...['lost', 'fenced', 'released'].map((end) => `lease ${end}`),
   ...['joining', 'blocked', 'member'].map((phase) => `phase ${phase}`),

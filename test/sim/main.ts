@@ -6,8 +6,9 @@ import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { brokenRules } from '../../src/base/broken-rules.ts'
 import { createLog } from '../../src/platform/real/log.ts'
+import { mixNames } from './mix.ts'
 import { Report } from './report.ts'
-import { ruleNames } from './run.ts'
+import { mixOf, ruleNames } from './run.ts'
 import { runSeeds } from './seed-pool.ts'
 
 const { values } = parseArgs({
@@ -16,6 +17,7 @@ const { values } = parseArgs({
     minutes: { type: 'string' },
     'first-seed': { type: 'string' },
     jobs: { type: 'string' },
+    mix: { type: 'string' },
     'verify-hash': { type: 'boolean', default: false },
     save: { type: 'boolean', default: false },
     break: { type: 'string' },
@@ -30,6 +32,7 @@ if (values.help) {
   --seeds N        how many (100)
   --minutes M      instead: until so many minutes are over
   --first-seed N   the first one (1; with --minutes another one every time)
+  --mix NAME       only seeds of this kind: ${mixNames.join(', ')}
   --jobs N         processes (one per core)
   --verify-hash    run every seed twice: it must give the same run
   --save           write what was reached to bench/results
@@ -47,6 +50,10 @@ if (values.break !== undefined && !rule) {
   console.error(`--break ${values.break}: the rules are ${ruleNames.join(', ')}`)
   process.exit(2)
 }
+if (values.mix !== undefined && !mixNames.includes(values.mix)) {
+  console.error(`--mix ${values.mix}: the kinds are ${mixNames.join(', ')}`)
+  process.exit(2)
+}
 if (rule) brokenRules[rule] = true
 
 // what is printed or broken is printed and broken here
@@ -55,9 +62,16 @@ const jobs = here ? 1 : Math.max(1, wholeNumber('jobs', values.jobs ?? `${Math.m
 const report = new Report(first)
 const over = () => minutes !== undefined && report.seconds >= minutes * 60
 let seed = first
+let given = 0
+function next(): number | undefined {
+  if (given >= seeds || over() || (rule && report.failures.length > 0)) return undefined
+  while (values.mix !== undefined && mixOf(seed) !== values.mix) seed++
+  given++
+  return seed++
+}
 await runSeeds(
   jobs,
-  () => (seed < first + seeds && !over() && !(rule && report.failures.length > 0) ? seed++ : undefined),
+  next,
   (outcome) => {
     console.log(report.add(outcome))
     if (report.seeds % 50 === 0) console.log(report.summary())

@@ -169,6 +169,14 @@ export class SimMatrix {
     this.#record = record
   }
 
+  /** Why the filesystem is out of service, as the membership database has it; undefined when it is not, or nobody can tell. */
+  async readError(): Promise<string | undefined> {
+    const host = new SimHost(this.world, 'operator')
+    const store = new MembershipStore(this.#partitions(host), silentLog)
+    const database = await store.read().catch(() => undefined)
+    return database?.filesystems[0]?.error
+  }
+
   /** Starts the next life of a machine that has none. Resolves once it serves; rejects when the start failed. */
   async boot(node: SimNode): Promise<void> {
     const host = new SimHost(this.world, node.name, node.machine)

@@ -18,6 +18,7 @@ export class Report {
   held = 0
   #lockPairs = 0
   #fences = 0
+  #terms = 0
   #events = 0
 
   constructor(first: number) {
@@ -38,7 +39,8 @@ export class Report {
       this.failures.push(outcome)
       return outcome.failure
     }
-    const { seed, mix, hash, virtualMs, operations, grants, lockPairs, fences, events, coverage } = outcome.result
+    const { seed, mix, hash, virtualMs, operations, grants, lockPairs, fences, terms, events, coverage } =
+      outcome.result
     this.held++
     this.#coverage.add(coverage)
     const sum = this.#mixes.get(mix) ?? { seeds: 0, virtualMs: 0, operations: 0, grants: 0 }
@@ -50,6 +52,7 @@ export class Report {
     })
     this.#lockPairs += lockPairs
     this.#fences += fences
+    this.#terms += terms
     this.#events += events
     const faults = Object.entries(coverage).filter(([name]) => name.startsWith('fault ') && !/write|frame/.test(name))
     const happened = faults.reduce((total, [, times]) => total + times, 0)
@@ -69,7 +72,7 @@ export class Report {
   summary(): string {
     const { virtualMs, operations, grants } = this.#sums
     const took = this.seconds
-    return `${this.seeds} seeds: ${this.held} held, ${this.failures.length} failed; ${hours(virtualMs)} virtual hours in ${took.toFixed(0)} s (${(virtualMs / 1000 / took).toFixed(0)} times real time), ${operations} operations, ${grants} grants held against ${this.#lockPairs} nodes, ${this.#fences} fences, ${this.#events} events`
+    return `${this.seeds} seeds: ${this.held} held, ${this.failures.length} failed; ${hours(virtualMs)} virtual hours in ${took.toFixed(0)} s (${(virtualMs / 1000 / took).toFixed(0)} times real time), ${operations} operations, ${grants} grants held against ${this.#lockPairs} nodes, ${this.#fences} fences, ${this.#terms} administrators, ${this.#events} events`
   }
 
   /** What was reached how often, and what never. */
@@ -101,7 +104,7 @@ export class Report {
       },
       ...{ firstSeed: this.first, seeds: this.seeds, held: this.held, failures: this.failures },
       ...{ seconds: Math.round(this.seconds), virtualHours: Number(hours(this.#sums.virtualMs)), ...this.#sums },
-      ...{ lockPairs: this.#lockPairs, fences: this.#fences, events: this.#events },
+      ...{ lockPairs: this.#lockPairs, fences: this.#fences, administrators: this.#terms, events: this.#events },
       ...{ mixes: Object.fromEntries(this.#mixes), coverage: this.#coverage.counts, neverReached: this.neverReached },
     }
     mkdirSync(join(ROOT, 'bench', 'results'), { recursive: true })

@@ -8,6 +8,9 @@
  *              is there; fsck finds nothing; after healing everybody serves again; at rest no lock is pinned by nobody, and no
  *              inode without a name and no freed space is left
  *
+ *   damage     where the only copy of something is destroyed, the filesystem may end up marked in error; then nobody serves it any more,
+ *              and until then nothing wrong was served. Or it goes on, and then all of the above holds
+ *
  * A failure carries its seed; `npm run sim -- --first-seed N --seeds 1 --verbose` repeats it event by event.
  */
 
@@ -23,7 +26,7 @@ import { type Counts, Coverage } from './coverage.ts'
 import { Faults } from './faults/faults.ts'
 import { Litter } from './litter.ts'
 import { SimMatrix, type SimNode } from './matrix.ts'
-import { drawMix, type Mix } from './mix.ts'
+import { destroys, drawMix, type Mix } from './mix.ts'
 import { Observer } from './observer.ts'
 import { Oracle } from './oracle.ts'
 import { Client, prepare } from './workload.ts'
@@ -40,6 +43,8 @@ export type SimResult = {
   readonly grants: number
   readonly lockPairs: number
   readonly fences: number
+  /** Administrators that there have been, one after another. */
+  readonly terms: number
   readonly coverage: Counts
 }
 
@@ -122,7 +127,7 @@ class Run {
     const observer = new Observer(matrix, this.#coverage)
     observer.begin(this.#outside.clock)
     void this.#reviving()
-    this.#faults.begin()
+    this.#faults.begin(destroys(this.#mix))
     await world.run(world.now + (this.#options.faultyMs ?? this.#mix.faultyMs))
 
     this.#faulty = false
@@ -132,6 +137,7 @@ class Run {
     const healedBy = world.now + HEAL_LIMIT * ioTimeoutMs
     for (let since = world.now; world.now < since + AFTERMATH * ioTimeoutMs; ) {
       if (!matrix.whole) since = world.now
+      if (await this.#isolated()) return this.#result()
       if (since >= healedBy) {
         const states = matrix.nodes.map(
           ({ name, mount, core }) => `${name} ${mount?.state} in view ${core?.cluster.mesh.view?.id}`,
@@ -146,6 +152,11 @@ class Run {
     const busy = this.#atRest()
     if (busy.length > 0) throw new Error(`${REST_LIMIT_MS} ms after the last verb: ${busy.join('; ')}`)
     await world.settle(this.#judge())
+    return this.#result()
+  }
+
+  #result(): SimResult {
+    const { world, matrix } = this
     if (matrix.network.framesLost > 0) this.#coverage.count('fault lost frame', matrix.network.framesLost)
     return {
       seed: world.seed,
@@ -157,8 +168,24 @@ class Run {
       grants: matrix.locks.grants,
       lockPairs: matrix.locks.pairs,
       fences: matrix.writes.fences,
+      terms: matrix.writes.administrators.terms,
       coverage: this.#coverage.counts,
     }
+  }
+
+  /** Damage has put the filesystem out of service, as it should: for all nodes, and with right answers until then. */
+  async #isolated(): Promise<boolean> {
+    const { world, matrix } = this
+    if (!destroys(this.#mix) || matrix.whole) return false
+    const found = await world.settle(matrix.readError())
+    if (found === undefined) return false
+    world.trace(`the filesystem is in error: ${found}`)
+    await world.run(world.now + AFTERMATH * this.#mix.ioTimeoutMs)
+    const serving = matrix.nodes.filter(({ mount }) => mount?.state === 'serving').map(({ name }) => name)
+    if (serving.length > 0) throw new Error(`the filesystem is in error (${found}), and ${serving} serve it`)
+    this.#litter.judge()
+    this.#coverage.count('damage: filesystem in error')
+    return true
   }
 
   /** Starts a machine's next life, again and again until one serves. */
@@ -256,6 +283,11 @@ class Run {
     if (findings.length)
       throw new Error(`fsck: ${findings.map(({ check, detail }) => `${check}: ${detail}`).join('; ')}`)
   }
+}
+
+/** What kind of run a seed is. */
+export function mixOf(seed: number): string {
+  return drawMix(new SimWorld(seed).prng.fork()).name
 }
 
 /** Names of the rules that a mutant run may break (src/base/broken-rules.ts). */

@@ -8,6 +8,7 @@
  */
 import type { Timings } from '../../src/base/timings.ts'
 import type { FenceAgent, Life, NodeLease } from '../../src/san/index.ts'
+import { AdministratorOracle } from './administrator-oracle.ts'
 import type { Landed, SimDisk } from './lun.ts'
 import type { AtLife } from './oracle.ts'
 import type { SimHost, SimWorld } from './world.ts'
@@ -57,11 +58,13 @@ export class WriteOracle {
   readonly #timings: Timings
   readonly #lives = new Map<string, Watched>()
   readonly #hosts = new Map<SimHost, Watched>()
+  readonly administrators: AdministratorOracle
   fences = 0
 
   constructor(world: SimWorld, timings: Timings) {
     this.#world = world
     this.#timings = timings
+    this.administrators = new AdministratorOracle(world)
   }
 
   watch(disk: SimDisk): void {
@@ -96,6 +99,15 @@ export class WriteOracle {
   witness(agent: FenceAgent): FenceAgent {
     return {
       name: agent.name,
+      ...(agent.isGone && {
+        isGone: (victim) => {
+          const gone = agent.isGone?.(victim) === true
+          const life = this.#lives.get(nameOf(victim))
+          if (gone && life && !life.gone)
+            this.#world.fail(new Error(`agent ${agent.name} says that ${life.name} is gone`))
+          return gone
+        },
+      }),
       fence: async (victim, abort) => {
         const outcome = await agent.fence(victim, abort)
         const life = this.#lives.get(nameOf(victim))
@@ -117,7 +129,9 @@ export class WriteOracle {
     )
   }
 
-  #landed(disk: SimDisk, { by, host, purpose, offset, issuedAt }: Landed): void {
+  #landed(disk: SimDisk, landed: Landed): void {
+    const { by, host, purpose, offset, issuedAt } = landed
+    if (purpose === 'membership') this.administrators.landed(landed)
     const fenced = this.#hosts.get(by)?.fenced
     if (!fenced) return
     const what = `${purpose} at ${offset}, issued at ${issuedAt}`

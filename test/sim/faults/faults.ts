@@ -13,6 +13,7 @@ import { connections } from './connections.ts'
 import { partitions, swizzling } from './cuts.ts'
 import { damage } from './damage.ts'
 import { deaths, deathsAtCheckpoints } from './deaths.ts'
+import { destruction } from './destruction.ts'
 import { Fate } from './fate.ts'
 import { lunErrors } from './lun-errors.ts'
 import { pauses, slowNodes } from './pauses.ts'
@@ -50,6 +51,12 @@ const kinds: readonly Kind[] = [
   { begin: damage, chance: 0.3, counts: ['damaged label', 'damaged lease sector', 'damaged membership partition'] },
 ]
 
+/** Of what destroys the only copy of something; in seeds of its own. */
+const destructions: readonly string[] = [
+  'misdirected write',
+  ...['journal', 'checkpoint', 'manifest', 'database'].map((what) => `bit rot: ${what}`),
+]
+
 /** Names under which faults are counted. */
 export const faultNames: readonly string[] = [
   ...kinds.flatMap(({ counts }) => counts),
@@ -58,6 +65,7 @@ export const faultNames: readonly string[] = [
   'unflushed write at power loss',
   'unflushed write torn by power loss',
   'lost frame',
+  ...destructions,
 ]
 
 export class Faults {
@@ -72,9 +80,15 @@ export class Faults {
     this.#fate = new Fate(matrix, prng, clock, coverage, pace)
   }
 
-  begin(): void {
+  /** `destroys`: nothing goes wrong but that nodes die, and that the only copy of something is destroyed. */
+  begin(destroys: boolean): void {
     const { network } = this.#matrix
     const prng = this.#prng
+    if (destroys) {
+      deaths(this.#fate)
+      destruction(this.#fate)
+      return
+    }
     network.loss = prng.pick([0, 0, 0.0002, 0.001])
     network.maxDelayMs = prng.pick([1, 3, 20])
     for (const { begin, chance } of kinds) if (prng.chance(chance)) begin(this.#fate)
