@@ -2,16 +2,15 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Prng } from '../../src/base/prng.ts'
-import { timingsFrom } from '../../src/base/timings.ts'
 import { Coverage, neverReached, sentences } from './coverage.ts'
-import { drawMix } from './mix.ts'
+import { drawMix, mixNames } from './mix.ts'
 import { runSeed } from './seed-pool.ts'
 import { SimHost, SimWorld } from './world.ts'
 
 const SRC = new URL('../../src', import.meta.url).pathname
 
 /** A seed of each mix, with a short phase of faults. */
-const SEEDS = [2, 3, 4]
+const SEEDS = [2, 3, 4, 28]
 
 test('some seeds of whole matrices hold, and each is the same run every time', async () => {
   const mixes = new Set<string>()
@@ -23,7 +22,7 @@ test('some seeds of whole matrices hold, and each is the same run every time', a
     assert.ok(result.operations > 0 && result.grants > 0 && result.lockPairs > result.grants, JSON.stringify(result))
     assert.ok((result.coverage['log view installed'] ?? 0) > 0)
   }
-  assert.equal([...mixes].sort(), ['calm', 'dense', 'steady'])
+  assert.equal([...mixes].sort(), ['calm', 'damaged', 'dense', 'steady'])
 })
 
 test('coverage names what was never reached, every sentence of the source among it', () => {
@@ -69,20 +68,13 @@ test('a slow machine does one thing after another, in order, and catches up when
   assert.is(done[20]?.[1], done[19]?.[1], 'what came later waited, too, but took no time')
 })
 
-test('the timings leave room for clocks that drift a hundred times as much as in the simulator', () => {
-  const drift = 0.05
-  const { leaseMs, ioLifeMs, observedDeadMs } = timingsFrom(2000)
-  // the owner's clock is slow, its observer's fast; the life of an I/O is the device's
-  assert.ok(leaseMs / (1 - drift) + ioLifeMs < observedDeadMs / (1 + drift))
-})
-
 test('mixes are drawn by seed, all of them', () => {
   const drawn = new Map<string, number>()
   for (let seed = 0; seed < 200; seed++) {
     const { name } = drawMix(new Prng(seed))
     drawn.set(name, (drawn.get(name) ?? 0) + 1)
   }
-  for (const name of ['dense', 'steady', 'calm']) assert.ok((drawn.get(name) ?? 0) > 20, name)
+  for (const name of mixNames) assert.ok((drawn.get(name) ?? 0) > 5, name)
 })
 
 test.run()

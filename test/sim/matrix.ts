@@ -19,7 +19,7 @@ import {
   MembershipStore,
   Partitions,
 } from '../../src/san/index.ts'
-import type { Coverage } from './coverage.ts'
+import { Coverage } from './coverage.ts'
 import { FlakyAgent } from './flaky-agent.ts'
 import { LockOracle } from './lock-oracle.ts'
 import { SimDisk, SimLun } from './lun.ts'
@@ -42,9 +42,12 @@ export type SimMatrixOptions = {
   readonly listed?: number
   readonly log?: (node: string) => Log
   /** One I/O takes at most this long; leases and time-outs follow from it, ms. */
-  readonly ioTimeoutMs: number
-  readonly coverage: Coverage
+  readonly ioTimeoutMs?: number
+  readonly coverage?: Coverage
 }
+
+/** Of dense runs. */
+const IO_TIMEOUT_MS = 400
 
 /** The monotonic clocks of machines run at most so much too fast or too slow, parts per million: ten times what a bad quartz does. */
 const MAX_DRIFT_PPM = 500
@@ -80,18 +83,19 @@ export class SimMatrix {
   readonly nodes: readonly SimNode[]
   readonly writes: WriteOracle
   readonly locks: LockOracle
+  readonly #coverage: Coverage
   readonly #processes = new SimProcessTable()
   #record: FilesystemRecord | undefined
 
   constructor(world: SimWorld, options: SimMatrixOptions) {
     this.world = world
     this.options = options
-    this.timings = timingsFrom(options.ioTimeoutMs)
-    const { ioTimeoutMs } = options
+    const { ioTimeoutMs = IO_TIMEOUT_MS, coverage = new Coverage() } = options
+    this.#coverage = coverage
+    this.timings = timingsFrom(ioTimeoutMs)
     const disk = (name: string) => new SimDisk(world, LUN_BYTES, { name, ioLifeMs: this.timings.ioLifeMs })
     this.disks = Array.from({ length: this.partitions === 3 ? 3 : 2 }, (_, i) => disk(`lun${i + 1}`))
     this.writes = new WriteOracle(world, this.timings)
-    const { coverage } = options
     this.locks = new LockOracle(world, coverage, (host) => this.writes.life(host).over())
     for (const each of this.disks) {
       this.writes.watch(each)
@@ -184,7 +188,7 @@ export class SimMatrix {
     node.core = undefined
     const processes = this.#processes.add(host, 'host')
     const { timings } = this
-    const log = this.options.coverage.log(this.options.log?.(node.name) ?? silentLog)
+    const log = this.#coverage.log(this.options.log?.(node.name) ?? silentLog)
     const prng = this.world.prng.fork()
     const address = (slot: number) => ({ host: `n${slot + 1}`, port: 7000 })
     const listed = this.nodes.slice(0, this.options.listed)
@@ -225,7 +229,7 @@ export class SimMatrix {
             name === 'kill'
               ? new KillAgent(processes)
               : name === 'script'
-                ? new FlakyAgent(prng.fork(), host.clock, timings.ioTimeoutMs, this.options.coverage)
+                ? new FlakyAgent(prng.fork(), host.clock, timings.ioTimeoutMs, this.#coverage)
                 : new LeaseAgent({
                     clock: host.clock,
                     watch,
