@@ -40,6 +40,8 @@ export type SimMatrixOptions = {
   readonly partitions?: 1 | 3
   /** The first so many nodes are in the configuration of each of them, and those beyond in none. Default: all are. */
   readonly listed?: number
+  /** Networks between the nodes; 1 is the default. */
+  readonly networks?: number
   readonly log?: (node: string) => Log
   /** One I/O takes at most this long; leases and time-outs follow from it, ms. */
   readonly ioTimeoutMs?: number
@@ -107,6 +109,10 @@ export class SimMatrix {
 
   get partitions(): 1 | 3 {
     return this.options.partitions ?? 1
+  }
+
+  get networks(): number {
+    return this.options.networks ?? 1
   }
 
   #partitions(host: SimHost): Partitions {
@@ -190,13 +196,16 @@ export class SimMatrix {
     const { timings } = this
     const log = this.#coverage.log(this.options.log?.(node.name) ?? silentLog)
     const prng = this.world.prng.fork()
-    const address = (slot: number) => ({ host: `n${slot + 1}`, port: 7000 })
+    const peer = ({ name, slot }: SimNode) => ({
+      ...{ name, slot, address: { host: name, port: 7000 } },
+      otherAddresses: Array.from({ length: this.networks - 1 }, (_, i) => ({ host: `${name}/${i + 1}`, port: 7000 })),
+    })
     const listed = this.nodes.slice(0, this.options.listed)
     this.world.trace(`${node.name} boots`)
     const core = await NodeCore.start({
       matrixName: 'sim',
-      self: { name: node.name, slot: node.slot, address: address(node.slot) },
-      nodes: listed.includes(node) ? listed.map(({ name, slot }) => ({ name, slot, address: address(slot) })) : [],
+      self: peer(node),
+      nodes: listed.includes(node) ? listed.map(peer) : [],
       clock: host.clock,
       transport: this.network.transport(host),
       prng,
@@ -215,7 +224,7 @@ export class SimMatrix {
             slot: node.slot,
             nodeName: node.name,
             hostName: 'host',
-            address: address(node.slot),
+            address: peer(node).address,
             process: processes.self(),
             nonce: prng.uuid(),
           },

@@ -104,9 +104,10 @@ class Run {
       ...(this.#prng.chance(0.7) ? (['kill', 'lease'] as const) : (['lease'] as const)),
     ]
     const partitions = this.#prng.pick([1, 3] as const)
+    const networks = this.#prng.pick([1, 1, 2])
     const journalBytes = this.#prng.pick([64 * KiB, 64 * KiB, 256 * KiB])
     this.matrix = new SimMatrix(world, {
-      ...{ nodes, fencing, journalBytes, partitions, ioTimeoutMs: this.#mix.ioTimeoutMs },
+      ...{ nodes, fencing, journalBytes, partitions, networks, ioTimeoutMs: this.#mix.ioTimeoutMs },
       ...{ log: options.log, coverage: this.#coverage },
     })
     this.#faults = new Faults(this.matrix, world.prng.fork(), this.#outside.clock, this.#coverage, this.#mix.pace)

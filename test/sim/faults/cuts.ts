@@ -1,6 +1,8 @@
 /**
  * The network between the nodes is cut, and the LUNs stay in reach: that is the dangerous half of a partition.
  *
+ * Where the nodes have two networks, most cuts are of one of them.
+ *
  *   partitions  groups of nodes cannot talk; one hears nobody, or is heard by nobody; two lack their connection in one direction or both
  *   swizzling   the links of a random set of nodes stop one by one, and go on one by one in another order: every state in between is
  *               somebody's view of who is there (FoundationDB's swizzle-clogging)
@@ -17,10 +19,11 @@ export function partitions(fate: Fate): void {
     const others = names.filter((name) => name !== one)
     const kind = prng.pick(['groups', 'groups', 'deaf', 'mute', 'pair', 'one way'] as const)
     const cuts = cutsOf(kind, names, one, others, fate)
-    fate.count(`partition, ${kind}`)
-    for (const [from, to] of cuts) matrix.network.cutOneWay(from, to)
+    const network = matrix.networks > 1 && prng.chance(0.6) ? prng.below(matrix.networks) : undefined
+    fate.count(network === undefined ? `partition, ${kind}` : 'partition of one network')
+    for (const [from, to] of cuts) matrix.network.cutOneWay(from, to, network)
     fate.during(prng.pick([prng.between(20, 600), prng.between(600, 3000), prng.between(3000, 7000)]), () => {
-      for (const [from, to] of cuts) matrix.network.healOneWay(from, to)
+      for (const [from, to] of cuts) matrix.network.healOneWay(from, to, network)
     })
   })
 }

@@ -27,7 +27,10 @@ const kinds: readonly Kind[] = [
   {
     begin: partitions,
     chance: 0.5,
-    counts: ['groups', 'deaf', 'mute', 'pair', 'one way'].map((how) => `partition, ${how}`),
+    counts: [
+      ...['groups', 'deaf', 'mute', 'pair', 'one way'].map((how) => `partition, ${how}`),
+      'partition of one network',
+    ],
   },
   { begin: swizzling, chance: 0.25, counts: ['swizzled links'] },
   { begin: connections, chance: 0.4, counts: ['lost connection', 'late old connection', 'dial without answer'] },
