@@ -19,6 +19,7 @@ export class Report {
   #lockPairs = 0
   #fences = 0
   #terms = 0
+  #cpuMs = 0
   #events = 0
 
   constructor(first: number) {
@@ -53,6 +54,7 @@ export class Report {
     this.#lockPairs += lockPairs
     this.#fences += fences
     this.#terms += terms
+    this.#cpuMs += outcome.cpuMs
     this.#events += events
     const faults = Object.entries(coverage).filter(([name]) => name.startsWith('fault ') && !/write|frame/.test(name))
     const happened = faults.reduce((total, [, times]) => total + times, 0)
@@ -72,7 +74,7 @@ export class Report {
   summary(): string {
     const { virtualMs, operations, grants } = this.#sums
     const took = this.seconds
-    return `${this.seeds} seeds: ${this.held} held, ${this.failures.length} failed; ${hours(virtualMs)} virtual hours in ${took.toFixed(0)} s (${(virtualMs / 1000 / took).toFixed(0)} times real time), ${operations} operations, ${grants} grants held against ${this.#lockPairs} nodes, ${this.#fences} fences, ${this.#terms} administrators, ${this.#events} events`
+    return `${this.seeds} seeds: ${this.held} held, ${this.failures.length} failed; ${hours(virtualMs)} virtual hours in ${took.toFixed(0)} s (${(virtualMs / 1000 / took).toFixed(0)} times real time; ${(this.#cpuMs / 1000).toFixed(0)} s of a core, ${(virtualMs / this.#cpuMs).toFixed(0)} times), ${operations} operations, ${grants} grants held against ${this.#lockPairs} nodes, ${this.#fences} fences, ${this.#terms} administrators, ${this.#events} events`
   }
 
   /** What was reached how often, and what never. */
@@ -103,7 +105,12 @@ export class Report {
         node: process.version,
       },
       ...{ firstSeed: this.first, seeds: this.seeds, held: this.held, failures: this.failures },
-      ...{ seconds: Math.round(this.seconds), virtualHours: Number(hours(this.#sums.virtualMs)), ...this.#sums },
+      ...{
+        seconds: Math.round(this.seconds),
+        cpuSeconds: Math.round(this.#cpuMs / 1000),
+        virtualHours: Number(hours(this.#sums.virtualMs)),
+        ...this.#sums,
+      },
       ...{ lockPairs: this.#lockPairs, fences: this.#fences, administrators: this.#terms, events: this.#events },
       ...{ mixes: Object.fromEntries(this.#mixes), coverage: this.#coverage.counts, neverReached: this.neverReached },
     }

@@ -6,22 +6,25 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { type SimOptions, type SimResult, simulate } from './run.ts'
 
-export type Outcome = { readonly seed: number } & (
-  | { readonly result: SimResult }
+export type Outcome = { readonly seed: number } & /** `cpuMs`: what the run took of a processor. */
+(
+  | { readonly result: SimResult; readonly cpuMs: number }
   /** What broke, for people. */
   | { readonly failure: string }
 )
 
 /** Runs one seed; with `verify` a second time, which must be the same run. */
 export async function runSeed(seed: number, options: SimOptions, verify: boolean): Promise<Outcome> {
+  const began = process.cpuUsage()
   try {
     const result = await simulate(seed, options)
+    const { user, system } = process.cpuUsage(began)
     if (verify) {
       const again = await simulate(seed, options)
       if (again.hash !== result.hash)
         return { seed, failure: `seed ${seed}: two runs differ: hash ${result.hash}, then ${again.hash}` }
     }
-    return { seed, result }
+    return { seed, result, cpuMs: (user + system) / 1000 }
   } catch (error) {
     return { seed, failure: error instanceof Error ? error.message : String(error) }
   }
