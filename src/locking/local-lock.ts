@@ -89,9 +89,14 @@ export class LocalLock implements CachedLock {
   }
 
   usable(mode: Mode): boolean {
-    if (!coversMode[this.usableMode]![mode] || !(this.#owner.leaseGood() || brokenRules.noUseAfterLease)) return false
+    if (!this.allows(mode)) return false
     this.touched = true
     return true
+  }
+
+  /** What `usable` answers, for an onlooker. */
+  allows(mode: Mode): boolean {
+    return coversMode[this.usableMode]![mode] === true && (this.#owner.leaseGood() || brokenRules.noUseAfterLease)
   }
 
   pin(mode: Mode, processScope: boolean): void {

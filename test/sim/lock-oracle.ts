@@ -72,13 +72,14 @@ export class LockOracle {
         held.delete(other)
         continue
       }
-      if (this.#powerless(other.host)) continue
-      const theirs = held.get(other)?.usableMode ?? NL
+      const lock = held.get(other)
+      const theirs = lock?.allows(lock.usableMode) ? lock.usableMode : NL
       this.pairs++
       if (!compatible[theirs]?.[mode])
         this.#fail(
           `${resourceName(rid)}: ${host.name} holds it in ${modeNames[mode]}, ${other.host.name} in ${modeNames[theirs]}`,
         )
+      if (this.#powerless(other.host)) continue
       if (resourceType(rid) === INODE_LOCK && other.mount.fs.isDirty(resourceNumber(rid)))
         this.#fail(`${other.host.name} has dirty data under ${resourceName(rid)}, which ${host.name} holds`)
     }

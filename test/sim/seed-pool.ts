@@ -6,8 +6,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { type SimOptions, type SimResult, simulate } from './run.ts'
 
-export type Outcome = { readonly seed: number } & /** `cpuMs`: what the run took of a processor. */
-(
+export type Outcome = { readonly seed: number } /** `cpuMs`: what the run took of a processor. */ & (
   | { readonly result: SimResult; readonly cpuMs: number }
   /** What broke, for people. */
   | { readonly failure: string }
