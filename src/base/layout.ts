@@ -206,7 +206,7 @@ export function seal(format: SealFormat, body: Uint8Array, padTo = 1): Buffer {
 /** Judges `block` without trusting any of it; the body is a view. Leaves the block as it was. */
 export function unseal(format: SealFormat, block: Buffer): Unsealed {
   if (block.length < sealHeader.size || block.toString('latin1', 0, 8) !== format.magic) {
-    return { kind: block.every((byte) => byte === 0) ? 'blank' : 'other' }
+    return { kind: isZero(block) ? 'blank' : 'other' }
   }
   const { version, length, crc } = sealHeader.decode(block)
   if (length < sealHeader.size || length > block.length) return { kind: 'damaged', why: `impossible length ${length}` }
@@ -218,4 +218,14 @@ export function unseal(format: SealFormat, block: Buffer): Unsealed {
   if (version === 0) return { kind: 'damaged', why: 'version zero' }
   if (version > format.version) return { kind: 'newer', version }
   return { kind: 'ok', version, body: block.subarray(sealHeader.size, length) }
+}
+
+const ZEROES = Buffer.alloc(4096)
+
+function isZero(block: Buffer): boolean {
+  for (let at = 0; at < block.length; at += ZEROES.length) {
+    const part = block.subarray(at, at + ZEROES.length)
+    if (part.compare(ZEROES, 0, part.length) !== 0) return false
+  }
+  return true
 }

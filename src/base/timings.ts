@@ -9,8 +9,13 @@
  *     leaseMs + ioLifeMs + slackMs after *its own* last-seen change of the sector, an observer may act
  *
  * Safety needs  guardMs >= one write's hand-over, and observedDeadMs > leaseMs + ioLifeMs whatever phase the observer
- * watched in; test/unit/base/timings.test.ts holds the inequality. Carried on the membership partition: a mismatch is refused.
+ * watched in. No clock is ever compared with another's, only their speeds matter: the slack of one I/O time-out covers monotonic clocks
+ * that run up to MAX_CLOCK_DRIFT too fast or too slow. test/unit/base/timings.test.ts holds the inequalities. Carried on the membership partition: a mismatch is refused.
  */
+
+/** A part of one: 5 %, a thousand times what a quartz does. */
+export const MAX_CLOCK_DRIFT = 0.05
+
 export type Timings = {
   /** The base: longest time a healthy device takes for one I/O, ms. */
   readonly ioTimeoutMs: number

@@ -164,6 +164,10 @@ export class ClusterNode {
     await this.#links.stop()
   }
 
+  get phase(): ClusterStatus['phase'] {
+    return this.#membership.phase
+  }
+
   status(): ClusterStatus {
     const peers = [...this.#peers.values()].map(({ slot, name }) => {
       const linked = this.#links.linked(slot)
@@ -172,7 +176,7 @@ export class ClusterNode {
     })
     return {
       self: this.self,
-      phase: this.#membership.phase,
+      phase: this.phase,
       view: this.#membership.view,
       peers,
       channels: this.#messages.counters(),

@@ -6,6 +6,7 @@
 export type { DlmCounters } from './dlm.ts'
 export type { HandoverStep, HandoverSteps } from './handover-steps.ts'
 export type { LclCounters } from './lcl.ts'
+export type { UsableObserver } from './local-lock.ts'
 export { CACHED_LOCKS_MAX } from './lock-ageing.ts'
 export * from './lock-cache.ts'
 export type { ResourceStatus } from './lock-master.ts'

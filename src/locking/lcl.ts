@@ -10,7 +10,7 @@ import type { Timings } from '../base/timings.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Dlm } from './dlm.ts'
 import type { HandoverSteps } from './handover-steps.ts'
-import type { LocalLock } from './local-lock.ts'
+import type { LocalLock, UsableObserver } from './local-lock.ts'
 import { CACHED_LOCKS_MAX, LockAgeing } from './lock-ageing.ts'
 import type { AcquireOptions, CachedLock, Hold, LockCache, LockCallouts } from './lock-cache.ts'
 import { LockKeeper } from './lock-keeper.ts'
@@ -82,6 +82,10 @@ export class Lcl implements LockCache {
       const { rid, usableMode: mode } = lock
       if (mode !== NL && lock.usable(mode)) yield { rid, mode }
     }
+  }
+
+  observe(changed: UsableObserver): void {
+    this.#keeper.observe(changed)
   }
 
   *pinnedLocks(): IterableIterator<{ readonly rid: ResourceId; readonly pins: number }> {

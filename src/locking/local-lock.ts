@@ -28,9 +28,18 @@ export type Surrendered = { readonly to: Mode; readonly vector: Vector }
 
 const nobody: readonly LockWaiter[] = []
 
+/** What all locks of a cache share. */
+export type LockOwner = {
+  leaseGood(): boolean
+  /** What users here may use of `lock` has changed from `before`. */
+  usableChanged: UsableObserver | undefined
+}
+
+export type UsableObserver = (lock: LocalLock, before: Mode) => void
+
 export class LocalLock implements CachedLock {
   readonly rid: ResourceId
-  readonly #leaseGood: () => boolean
+  readonly #owner: LockOwner
 
   /** What the DLM granted, by which request. */
   granted: Mode = NL
@@ -74,15 +83,20 @@ export class LocalLock implements CachedLock {
   #pins: number[] | undefined
   #processPins: number[] | undefined
 
-  constructor(rid: ResourceId, leaseGood: () => boolean) {
+  constructor(rid: ResourceId, owner: LockOwner) {
     this.rid = rid
-    this.#leaseGood = leaseGood
+    this.#owner = owner
   }
 
   usable(mode: Mode): boolean {
-    if (!coversMode[this.usableMode]![mode] || !(this.#leaseGood() || brokenRules.noUseAfterLease)) return false
+    if (!this.allows(mode)) return false
     this.touched = true
     return true
+  }
+
+  /** What `usable` answers, for an onlooker. */
+  allows(mode: Mode): boolean {
+    return coversMode[this.usableMode]![mode] === true && (this.#owner.leaseGood() || brokenRules.noUseAfterLease)
   }
 
   pin(mode: Mode, processScope: boolean): void {
@@ -116,7 +130,9 @@ export class LocalLock implements CachedLock {
         if ((this.#pins[mode] as number) > 0) usable = joinModes[usable]![mode] as Mode
       }
     }
+    const before = this.usableMode
     this.usableMode = usable
+    if (usable !== before) this.#owner.usableChanged?.(this, before)
   }
 
   /** Somebody here uses more than `mode`. */

@@ -27,7 +27,7 @@ import { emptyVector, type Vector } from '../base/vector.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Dlm, LockClient } from './dlm.ts'
 import { StepTimer } from './handover-steps.ts'
-import { LocalLock, type PendingRequest } from './local-lock.ts'
+import { LocalLock, type LockOwner, type PendingRequest, type UsableObserver } from './local-lock.ts'
 import type { LockCallouts } from './lock-cache.ts'
 import { LockHold } from './lock-hold.ts'
 import { compatible, coversMode, joinModes, type Mode, mayWrite, NL, yieldMode } from './modes.ts'
@@ -52,7 +52,7 @@ export class LockKeeper implements LockClient {
   readonly #dlm: Dlm
   readonly #clock: Clock
   readonly #minHoldMs: number
-  readonly #leaseGood: () => boolean
+  readonly #owner: LockOwner
   readonly #onFatal: (error: Error) => void
   readonly #callouts: LockCallouts[] = lockTypes.map(() => noCallouts)
   readonly #locks = new Map<ResourceId, LocalLock>()
@@ -73,7 +73,7 @@ export class LockKeeper implements LockClient {
     this.#dlm = options.dlm
     this.#clock = options.clock
     this.#minHoldMs = options.minHoldMs
-    this.#leaseGood = () => options.leaseGood()
+    this.#owner = { leaseGood: () => options.leaseGood(), usableChanged: undefined }
     this.#onFatal = options.onFatal
     this.#dlm.attach(this)
   }
@@ -81,6 +81,11 @@ export class LockKeeper implements LockClient {
   registerCallouts(type: number, callouts: LockCallouts): void {
     assert(this.#callouts[type] === noCallouts, `callouts of lock type ${lockTypes[type]} are registered once`)
     this.#callouts[type] = callouts
+  }
+
+  /** `changed` is told, from now on, of every change of what users here may use. */
+  observe(changed: UsableObserver): void {
+    this.#owner.usableChanged = changed
   }
 
   get size(): number {
@@ -100,7 +105,7 @@ export class LockKeeper implements LockClient {
   }
 
   add(rid: ResourceId): LocalLock {
-    const lock = new LocalLock(rid, this.#leaseGood)
+    const lock = new LocalLock(rid, this.#owner)
     this.#locks.set(rid, lock)
     return lock
   }
@@ -108,7 +113,7 @@ export class LockKeeper implements LockClient {
   /** Why nothing can be acquired, if so. */
   refusal(): MatrixError | undefined {
     if (this.#withdrawn) return new MatrixError('withdrawn', 'this node has withdrawn from the filesystem')
-    if (!this.#leaseGood()) return new MatrixError('fenced', "this node's disk lease is over")
+    if (!this.#owner.leaseGood()) return new MatrixError('fenced', "this node's disk lease is over")
     return undefined
   }
 

@@ -10,6 +10,7 @@ import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { Dlm, type DlmCounters } from './dlm.ts'
 import { Lcl, type LclCounters } from './lcl.ts'
+import type { UsableObserver } from './local-lock.ts'
 import type { LockCache } from './lock-cache.ts'
 import type { ResourceStatus } from './lock-master.ts'
 import type { Mode } from './modes.ts'
@@ -112,6 +113,11 @@ export class LockSpace {
     if (!this.#withdrawn) yield* this.#lcl.usableLocks()
   }
 
+  /** Tells an oracle of every change of what this node may use, as it happens; of a withdrawal's only by its end. */
+  observe(changed: UsableObserver): void {
+    this.#lcl.observe(changed)
+  }
+
   /** What users here pin right now: at rest, only what is pinned for the mount's whole life. */
   *pinnedLocks(): IterableIterator<{ readonly rid: ResourceId; readonly pins: number }> {
     if (!this.#withdrawn) yield* this.#lcl.pinnedLocks()
@@ -121,9 +127,13 @@ export class LockSpace {
     return { ...this.#dlm.counters(), ...this.#lcl.counters() }
   }
 
+  get phase(): LockSpaceStatus['phase'] {
+    return this.#withdrawn ? 'withdrawn' : this.#dlm.phase
+  }
+
   status(): LockSpaceStatus {
     return {
-      phase: this.#withdrawn ? 'withdrawn' : this.#dlm.phase,
+      phase: this.phase,
       view: this.#dlm.view,
       resources: this.#dlm.resources(STATUS_RESOURCES_MAX),
       counters: this.counters(),

@@ -58,6 +58,8 @@ export type NodeCoreOptions = {
   readonly dataCacheBytes: number
   /** A step of a change of membership, here or told by another node. */
   readonly onTimeline?: (entry: TimelineEntry) => void
+  /** For observers: a filesystem was opened, and holds no lock yet. */
+  readonly onMounted?: (mount: Mount) => void
   /** The node has halted and must be started again to serve. Called once, and not after `stop`. */
   readonly onHalt: (reason: string) => void
 }
@@ -260,15 +262,15 @@ export class NodeCore {
     return gate
   }
 
-  #openMount(record: FilesystemRecord): Promise<Mount> {
-    const { self, clock, prng, log, timings, dataCacheBytes, newImageFile, threads } = this.#options
+  async #openMount(record: FilesystemRecord): Promise<Mount> {
+    const { self, clock, prng, log, timings, dataCacheBytes, newImageFile, threads, onMounted } = this.#options
     if (self.slot >= record.slots) {
       throw new MatrixError(
         'config',
         `filesystem ${record.name} has ${record.slots} slots; this node has slot ${self.slot}`,
       )
     }
-    return Mount.open(
+    const mount = await Mount.open(
       {
         slot: self.slot,
         incarnation: this.#lease.life.incarnation,
@@ -286,6 +288,8 @@ export class NodeCore {
       },
       record,
     )
+    onMounted?.(mount)
+    return mount
   }
 
   /** Fig 10: a node that sees another database than the administrator, or not every LUN, is not imported (R80). */

@@ -57,7 +57,7 @@ export class Partitions {
   /** The `length` bytes from `offset` as a majority of the partitions has them, one buffer each. Rejects with 'lun-io' or 'timeout'. */
   read(offset: number, length: number): Promise<readonly Buffer[]> {
     return this.most(async (lun) => {
-      const buffer = Buffer.alloc(length)
+      const buffer = Buffer.allocUnsafe(length) // the read fills it, or rejects
       await lun.read(offset, buffer)
       return buffer
     })

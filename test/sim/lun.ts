@@ -12,7 +12,7 @@
  *   hangs in a system call when it is killed.
  * - A paused host's writes land all the same; it hears of it when it goes on.
  * - `faults` may make any I/O fail or slow. A failed write has landed wholly, in part or not at all. A slow one still keeps to
- *   `ioLifeMs` unless the fault says otherwise.
+ *   `ioLifeMs` unless the fault says otherwise. Or a write lands somewhere else than it should, and is answered as done.
  *
  * `onIssued` tells an oracle of every I/O, `onLanded` of every change of the medium, in order.
  */
@@ -47,8 +47,14 @@ export type SimIo = {
   readonly bytes: number
 }
 
-/** What a fault does to an I/O: fail it, or make it take this much longer (beyond `ioLifeMs` only when `beyondLife`). */
-export type SimFault = 'error' | { readonly slowMs: number; readonly beyondLife?: boolean }
+/**
+ * What a fault does to an I/O: fail it; make it take this much longer (beyond `ioLifeMs` only when `beyondLife`), and then perhaps fail;
+ * or let a write land at another offset.
+ */
+export type SimFault =
+  | 'error'
+  | { readonly slowMs: number; readonly beyondLife?: boolean; readonly fails?: boolean }
+  | { readonly landsAt: number }
 
 /** Asked for every I/O when it is issued. */
 export type FaultHook = (io: SimIo) => SimFault | undefined
@@ -89,6 +95,8 @@ export class SimDisk {
   readonly faults = new Set<FaultHook>()
   onLanded: ((landed: Landed) => void) | undefined
   onIssued: ((io: SimIo, by: SimHost) => void) | undefined
+  /** Told what the device does that nobody asked it to, by name. */
+  onOddity: (what: string) => void = () => {}
   /** I/Os so far, by host: R47's counters at the LUN. */
   readonly counts = new Map<string, { reads: number; writes: number; flushes: number }>()
   #seen = new SparseBytes()
@@ -165,6 +173,7 @@ export class SimDisk {
     this.powerCycle++
     const torn = this.prng.below(this.#volatile.length || 1)
     this.#volatile.forEach((write, i) => {
+      this.onOddity(i === torn ? 'unflushed write torn by power loss' : 'unflushed write at power loss')
       if (i === torn) for (const part of tear(write, this.prng)) this.#stable.write(part.offset, part.bytes)
       else if (this.prng.chance(0.5)) this.#stable.write(write.offset, write.bytes)
     })
@@ -224,8 +233,8 @@ export class SimLun implements Lun {
       return Promise.reject(this.#failed('write', offset, `${bytes.length} bytes are not whole sectors`))
     }
     const issuedAt = this.#disk.world.now
-    const write: Landed = { host: this.#host.name, by: this.#host, offset, bytes, purpose, issuedAt }
-    return this.#io({ op: 'write', purpose, offset, bytes: bytes.length }, (tookMs, cycle, answer, fails) => {
+    return this.#io({ op: 'write', purpose, offset, bytes: bytes.length }, (tookMs, cycle, answer, fails, landsAt) => {
+      const write: Landed = { host: this.#host.name, by: this.#host, offset: landsAt, bytes, purpose, issuedAt }
       this.#host.writesUnderWay++
       const decided = (): void => {
         if (cycle === this.#disk.powerCycle) this.#host.writesUnderWay--
@@ -267,6 +276,7 @@ export class SimLun implements Lun {
   /** A write whose host died: now, later, never or torn; never beyond the life of an I/O. */
   #undecided(write: Landed, land: (parts: readonly Landed[]) => void, decided: () => void): void {
     const fate = this.#prng.pick(['now', 'later', 'never', 'torn'] as const)
+    this.#disk.onOddity(`write of the dead: ${fate}`)
     const parts = fate === 'never' ? [] : fate === 'torn' ? tear(write, this.#prng) : [write]
     const end = (): void => {
       land(parts)
@@ -280,7 +290,13 @@ export class SimLun implements Lun {
   /** Draws the time and the fault of an I/O, counts it, and answers on its host. */
   #io(
     what: Omit<SimIo, 'host'>,
-    run: (tookMs: number, cycle: number, answer: (error?: MatrixError) => void, fails: boolean) => void,
+    run: (
+      tookMs: number,
+      cycle: number,
+      answer: (error?: MatrixError) => void,
+      fails: boolean,
+      landsAt: number,
+    ) => void,
   ): Promise<void> {
     const io: SimIo = { ...what, host: this.#host.name }
     const { options, faults, counts, powerCycle } = this.#disk
@@ -296,18 +312,20 @@ export class SimLun implements Lun {
     for (const hook of faults) if ((fault = hook(io))) break
     const [least, most] = options.latencyMs
     let tookMs = least + (most - least) * this.#prng.float()
-    if (typeof fault === 'object') {
+    let fails = fault === 'error'
+    if (typeof fault === 'object' && 'slowMs' in fault) {
+      fails = fault.fails === true
       tookMs += fault.slowMs
       if (!fault.beyondLife) tookMs = Math.min(tookMs, options.ioLifeMs)
     }
-    const fails = fault === 'error'
+    const landsAt = typeof fault === 'object' && 'landsAt' in fault ? fault.landsAt : io.offset
     return new Promise((resolve, reject) => {
       const answer = (error?: MatrixError): void =>
         this.#host.enter(() => {
           if (error || fails) reject(error ?? this.#failed(io.op, io.offset, 'injected fault'))
           else resolve()
         })
-      run(tookMs, powerCycle, answer, fails)
+      run(tookMs, powerCycle, answer, fails, landsAt)
     })
   }
 

@@ -1,17 +1,25 @@
 /**
- * `npm run sim -- [--seeds 100] [--first-seed 1] [--break RULE] [--verbose] [--log]`: seeded simulations of whole matrices. Exits with 0 when all held
- * (with --break: when some seed caught the broken rule); the last line has the counts.
+ * `npm run sim`: seeded simulations of whole matrices, as many as asked for or as fit into some minutes. Exits with 0 when all held (with
+ * --break: when some seed caught the broken rule); what was reached, and what never, is printed at the end.
  */
+import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { brokenRules } from '../../src/base/broken-rules.ts'
 import { createLog } from '../../src/platform/real/log.ts'
-import type { FaultCounts } from './faults.ts'
-import { ruleNames, simulate } from './run.ts'
+import { mixNames } from './mix.ts'
+import { Report } from './report.ts'
+import { mixOf, ruleNames } from './run.ts'
+import { runSeeds } from './seed-pool.ts'
 
 const { values } = parseArgs({
   options: {
-    seeds: { type: 'string', default: '100' },
-    'first-seed': { type: 'string', default: '1' },
+    seeds: { type: 'string' },
+    minutes: { type: 'string' },
+    'first-seed': { type: 'string' },
+    jobs: { type: 'string' },
+    mix: { type: 'string' },
+    'verify-hash': { type: 'boolean', default: false },
+    save: { type: 'boolean', default: false },
     break: { type: 'string' },
     verbose: { type: 'boolean', default: false },
     log: { type: 'boolean', default: false },
@@ -22,67 +30,78 @@ const { values } = parseArgs({
 if (values.help) {
   console.log(`Simulates whole matrices in virtual time, one per seed.
   --seeds N        how many (100)
-  --first-seed N   the first one (1)
+  --minutes M      instead: until so many minutes are over
+  --first-seed N   the first one (1; with --minutes another one every time)
+  --mix NAME       only seeds of this kind: ${mixNames.join(', ')}
+  --jobs N         processes (one per core)
+  --verify-hash    run every seed twice: it must give the same run
+  --save           write what was reached to bench/results
   --break RULE     break a rule of the design; some seed must catch it: ${ruleNames.join(', ')}
   --verbose        print every event (to repeat a failed seed: --first-seed N --seeds 1 --verbose)
   --log            print what the nodes log`)
   process.exit(0)
 }
 
-const seeds = wholeNumber('seeds', values.seeds)
-const first = wholeNumber('first-seed', values['first-seed'])
+const minutes = values.minutes === undefined ? undefined : number('minutes', values.minutes)
+const seeds = minutes === undefined ? wholeNumber('seeds', values.seeds ?? '100') : Number.POSITIVE_INFINITY
+const first = wholeNumber('first-seed', values['first-seed'] ?? (minutes === undefined ? '1' : `${Date.now() % 1e9}`))
 const rule = ruleNames.find((name) => name === values.break)
 if (values.break !== undefined && !rule) {
   console.error(`--break ${values.break}: the rules are ${ruleNames.join(', ')}`)
   process.exit(2)
 }
+if (values.mix !== undefined && !mixNames.includes(values.mix)) {
+  console.error(`--mix ${values.mix}: the kinds are ${mixNames.join(', ')}`)
+  process.exit(2)
+}
 if (rule) brokenRules[rule] = true
 
-let held = 0
-let failed = 0
-const totals = {
-  operations: 0,
-  crashes: 0,
-  powerLosses: 0,
-  partitions: 0,
-  pauses: 0,
-  slowness: 0,
-  fences: 0,
-  locksChecked: 0,
-  virtualMs: 0,
+// what is printed or broken is printed and broken here
+const here = rule !== undefined || values.verbose || values.log
+const jobs = here ? 1 : Math.max(1, wholeNumber('jobs', values.jobs ?? `${Math.min(availableParallelism(), seeds)}`))
+const report = new Report(first)
+const over = () => minutes !== undefined && report.seconds >= minutes * 60
+let seed = first
+let given = 0
+function next(): number | undefined {
+  if (given >= seeds || over() || (rule && report.failures.length > 0)) return undefined
+  while (values.mix !== undefined && mixOf(seed) !== values.mix) seed++
+  given++
+  return seed++
 }
-const began = performance.now()
-for (let seed = first; seed < first + seeds; seed++) {
-  try {
-    const log = values.log ? (node: string) => createLog({ level: 'debug' }).child({ node }) : undefined
-    const result = await simulate(seed, { verbose: values.verbose, log })
-    held++
-    for (const key of Object.keys(totals) as (keyof typeof totals)[]) totals[key] += result[key]
-    console.log(
-      `seed ${seed} held, hash ${result.hash}: ${result.operations} operations, ${describeFaults(result)}, ${result.events} events`,
-    )
-  } catch (error) {
-    failed++
-    console.log(error instanceof Error ? error.message : String(error))
-    if (rule) break
-  }
-}
-const seconds = ((performance.now() - began) / 1000).toFixed(0)
-console.log(
-  `${held + failed} seeds${rule ? ` with rule '${rule}' broken` : ''}: ${held} held, ${failed} failed; ${(totals.virtualMs / 3_600_000).toFixed(2)} virtual hours, ${totals.operations} operations, ${describeFaults(totals)}, ${totals.locksChecked} lock pairs checked, ${seconds} s`,
+await runSeeds(
+  jobs,
+  next,
+  (outcome) => {
+    console.log(report.add(outcome))
+    if (report.seeds % 50 === 0) console.log(report.summary())
+  },
+  {
+    verify: values['verify-hash'],
+    verbose: values.verbose,
+    ...(values.log && { log: (node: string) => createLog({ level: 'debug' }).child({ node }) }),
+  },
 )
-process.exit((rule ? failed > 0 : failed === 0 && held > 0) ? 0 : 1)
+console.log(report.table())
+for (const { failure } of report.failures) console.log(failure)
+console.log(`${rule ? `with rule '${rule}' broken: ` : ''}${report.summary()}`)
+if (values.save) console.log(report.save())
+process.exit((rule ? report.failures.length > 0 : report.failures.length === 0 && report.seeds > 0) ? 0 : 1)
 
 function wholeNumber(name: string, text: string): number {
-  const value = Number(text)
-  if (!Number.isSafeInteger(value) || value < 0) {
+  const value = number(name, text)
+  if (!Number.isSafeInteger(value)) {
     console.error(`--${name} takes a whole number, not ${text}`)
     process.exit(2)
   }
   return value
 }
 
-function describeFaults(counts: FaultCounts & { readonly fences: number }): string {
-  const { crashes, powerLosses, partitions, pauses, slowness, fences } = counts
-  return `${crashes} crashes, ${powerLosses} power losses, ${partitions} partitions, ${pauses} pauses, ${slowness} slow LUNs, ${fences} fences`
+function number(name: string, text: string): number {
+  const value = Number(text)
+  if (!(value >= 0 && value < Number.POSITIVE_INFINITY)) {
+    console.error(`--${name} takes a number, not ${text}`)
+    process.exit(2)
+  }
+  return value
 }

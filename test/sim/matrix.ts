@@ -19,29 +19,40 @@ import {
   MembershipStore,
   Partitions,
 } from '../../src/san/index.ts'
+import { Coverage } from './coverage.ts'
+import { FlakyAgent } from './flaky-agent.ts'
+import { LockOracle } from './lock-oracle.ts'
 import { SimDisk, SimLun } from './lun.ts'
 import { SimNetwork } from './network.ts'
 import { SimProcessTable } from './processes.ts'
 import { ThreadLease } from './thread-lease.ts'
-import { SimHost, type SimWorld } from './world.ts'
+import { type MachineClock, SimHost, type SimWorld } from './world.ts'
 import { WriteOracle } from './write-oracle.ts'
 
 const LUN_BYTES = 64 * MiB
-/** One I/O takes at most this long; leases and time-outs follow from it, ms. */
-const IO_TIMEOUT_MS = 400
-
 export type SimMatrixOptions = {
   readonly nodes: number
   /** Agents in order; without 'kill' a dead node is waited for by its lease alone. */
-  readonly fencing: readonly ('kill' | 'lease')[]
+  readonly fencing: readonly ('script' | 'kill' | 'lease')[]
   /** Small ones make readers fall behind, and checkpoints frequent. */
   readonly journalBytes: number
   /** Membership partitions: 1 (the default) or 3, each on a disk of its own. */
   readonly partitions?: 1 | 3
   /** The first so many nodes are in the configuration of each of them, and those beyond in none. Default: all are. */
   readonly listed?: number
+  /** Networks between the nodes; 1 is the default. */
+  readonly networks?: number
   readonly log?: (node: string) => Log
+  /** One I/O takes at most this long; leases and time-outs follow from it, ms. */
+  readonly ioTimeoutMs?: number
+  readonly coverage?: Coverage
 }
+
+/** Of dense runs. */
+const IO_TIMEOUT_MS = 400
+
+/** The monotonic clocks of machines run at most so much too fast or too slow, parts per million: ten times what a bad quartz does. */
+const MAX_DRIFT_PPM = 500
 
 /** One machine: its present life, if it has one. */
 export class SimNode {
@@ -50,10 +61,13 @@ export class SimNode {
   host: SimHost | undefined
   core: NodeCore | undefined
   booting = false
+  readonly machine: MachineClock
 
-  constructor(slot: number) {
+  constructor(slot: number, prng: Prng) {
     this.slot = slot
     this.name = `n${slot + 1}`
+    const rate = 1 + prng.pick([0, MAX_DRIFT_PPM, -MAX_DRIFT_PPM, MAX_DRIFT_PPM * (2 * prng.float() - 1)]) / 1e6
+    this.machine = { rate, startMs: prng.below(100_000), wallErrorMs: 0 }
   }
 
   /** The filesystem, once this life serves it. */
@@ -65,27 +79,40 @@ export class SimNode {
 export class SimMatrix {
   readonly world: SimWorld
   readonly options: SimMatrixOptions
-  readonly timings: Timings = timingsFrom(IO_TIMEOUT_MS)
+  readonly timings: Timings
   readonly disks: readonly SimDisk[]
   readonly network: SimNetwork
   readonly nodes: readonly SimNode[]
   readonly writes: WriteOracle
+  readonly locks: LockOracle
+  readonly #coverage: Coverage
   readonly #processes = new SimProcessTable()
   #record: FilesystemRecord | undefined
 
   constructor(world: SimWorld, options: SimMatrixOptions) {
     this.world = world
     this.options = options
+    const { ioTimeoutMs = IO_TIMEOUT_MS, coverage = new Coverage() } = options
+    this.#coverage = coverage
+    this.timings = timingsFrom(ioTimeoutMs)
     const disk = (name: string) => new SimDisk(world, LUN_BYTES, { name, ioLifeMs: this.timings.ioLifeMs })
     this.disks = Array.from({ length: this.partitions === 3 ? 3 : 2 }, (_, i) => disk(`lun${i + 1}`))
     this.writes = new WriteOracle(world, this.timings)
-    for (const each of this.disks) this.writes.watch(each)
-    this.network = new SimNetwork(world, { breakAfterMs: 4 * IO_TIMEOUT_MS, connectTimeoutMs: IO_TIMEOUT_MS })
-    this.nodes = Array.from({ length: options.nodes }, (_, slot) => new SimNode(slot))
+    this.locks = new LockOracle(world, coverage, (host) => this.writes.life(host).over())
+    for (const each of this.disks) {
+      this.writes.watch(each)
+      each.onOddity = (what) => coverage.count(`fault ${what}`)
+    }
+    this.network = new SimNetwork(world, { breakAfterMs: 4 * ioTimeoutMs, connectTimeoutMs: ioTimeoutMs })
+    this.nodes = Array.from({ length: options.nodes }, (_, slot) => new SimNode(slot, world.prng.fork()))
   }
 
   get partitions(): 1 | 3 {
     return this.options.partitions ?? 1
+  }
+
+  get networks(): number {
+    return this.options.networks ?? 1
   }
 
   #partitions(host: SimHost): Partitions {
@@ -152,22 +179,33 @@ export class SimMatrix {
     this.#record = record
   }
 
+  /** Why the filesystem is out of service, as the membership database has it; undefined when it is not, or nobody can tell. */
+  async readError(): Promise<string | undefined> {
+    const host = new SimHost(this.world, 'operator')
+    const store = new MembershipStore(this.#partitions(host), silentLog)
+    const database = await store.read().catch(() => undefined)
+    return database?.filesystems[0]?.error
+  }
+
   /** Starts the next life of a machine that has none. Resolves once it serves; rejects when the start failed. */
   async boot(node: SimNode): Promise<void> {
-    const host = new SimHost(this.world, node.name)
+    const host = new SimHost(this.world, node.name, node.machine)
     node.host = host
     node.core = undefined
     const processes = this.#processes.add(host, 'host')
     const { timings } = this
-    const log = this.options.log?.(node.name) ?? silentLog
+    const log = this.#coverage.log(this.options.log?.(node.name) ?? silentLog)
     const prng = this.world.prng.fork()
-    const address = (slot: number) => ({ host: `n${slot + 1}`, port: 7000 })
+    const peer = ({ name, slot }: SimNode) => ({
+      ...{ name, slot, address: { host: name, port: 7000 } },
+      otherAddresses: Array.from({ length: this.networks - 1 }, (_, i) => ({ host: `${name}/${i + 1}`, port: 7000 })),
+    })
     const listed = this.nodes.slice(0, this.options.listed)
     this.world.trace(`${node.name} boots`)
     const core = await NodeCore.start({
       matrixName: 'sim',
-      self: { name: node.name, slot: node.slot, address: address(node.slot) },
-      nodes: listed.includes(node) ? listed.map(({ name, slot }) => ({ name, slot, address: address(slot) })) : [],
+      self: peer(node),
+      nodes: listed.includes(node) ? listed.map(peer) : [],
       clock: host.clock,
       transport: this.network.transport(host),
       prng,
@@ -186,7 +224,7 @@ export class SimMatrix {
             slot: node.slot,
             nodeName: node.name,
             hostName: 'host',
-            address: address(node.slot),
+            address: peer(node).address,
             process: processes.self(),
             nonce: prng.uuid(),
           },
@@ -199,17 +237,20 @@ export class SimMatrix {
           .map((name) =>
             name === 'kill'
               ? new KillAgent(processes)
-              : new LeaseAgent({
-                  clock: host.clock,
-                  watch,
-                  lease,
-                  pollMs: timings.renewMs,
-                  limitMs: 4 * timings.observedDeadMs,
-                }),
+              : name === 'script'
+                ? new FlakyAgent(prng.fork(), host.clock, timings.ioTimeoutMs, this.#coverage)
+                : new LeaseAgent({
+                    clock: host.clock,
+                    watch,
+                    lease,
+                    pollMs: timings.renewMs,
+                    limitMs: 4 * timings.observedDeadMs,
+                  }),
           )
           .map((agent) => this.writes.witness(agent)),
       newImageFile: () => ':memory:',
       dataCacheBytes: 4 * MiB,
+      onMounted: (mount) => this.locks.watch(host, mount),
       onHalt: (reason) => {
         this.world.trace(`${node.name} halts: ${reason}`)
         host.crash()

@@ -14,10 +14,13 @@
  * - A process that dies (`crash(host, 'process')`) has its sockets closed by its system: peers are told after a delay, and new
  *   connections are refused. A machine that dies (`crash(host, 'machine')`, or `host.crash()` by itself) says nothing: its
  *   peers' connections stay open and silent until they break, and opening one times out.
+ * - A connection may break in a way that its ends learn of at different times, with what was under way in it late
+ *   (`loseConnection`); and an acceptor may have a connection whose dialer was never answered (`unanswered`).
  * - A paused machine takes frames when it goes on, in order; what it sent before is delivered.
  * - Who is on the network is authenticated: garbage and wrong secrets belong to the tests of the real transport.
  */
 import { MatrixError } from '../../src/base/errors.ts'
+import type { Prng } from '../../src/base/prng.ts'
 import type { Connection, Listener, PeerAddress, Transport } from '../../src/platform/transport.ts'
 import type { SimHost, SimWorld } from './world.ts'
 
@@ -47,6 +50,9 @@ export class SimNetwork {
   /** `source>target` of machines by name, followed by `/network` when it is cut on this one alone. */
   readonly #cuts = new Set<string>()
   #nextPort = 40_000
+  /** Probability that the dialer of a connection is not told of it. */
+  unanswered = 0
+  unansweredDials = 0
   framesDelivered = 0
   framesLost = 0
 
@@ -144,10 +150,32 @@ export class SimNetwork {
         this.#wires.add(wire)
         const answerMs = this.delay()
         wire.ends[1].holdUntil(this.world.now + answerMs) // nothing overtakes the answer
-        this.world.at(answerMs, () => from.enter(() => resolve(wire.ends[0])))
+        if (this.unanswered > 0 && this.world.prng.chance(this.unanswered)) {
+          this.unansweredDials++
+          wire.breakLater()
+          fail('timeout', this.#connectTimeoutMs)
+        } else this.world.at(answerMs, () => from.enter(() => resolve(wire.ends[0])))
         to.enter(() => accept(wire.ends[1]))
       })
     })
+  }
+
+  /**
+   * Some connection: what is sent in it from now on is `lateMs` late; one end loses it soon, the other `toldMs` later. False when there
+   * is none.
+   */
+  loseConnection(prng: Prng, lateMs: number, toldMs: number): boolean {
+    const wires = [...this.#wires].filter(({ ends }) => ends.every(({ host }) => host.alive))
+    if (wires.length === 0) return false
+    const { ends } = prng.pick(wires)
+    this.world.trace(`a connection of ${ends.map(({ host }) => host.name).join(' and ')} is lost`)
+    for (const end of ends) end.holdUntil(this.world.now + lateMs)
+    const first = prng.below(2)
+    const soonMs = Math.min(lateMs, prng.between(1, 30))
+    ends.forEach((end, i) =>
+      this.world.at(soonMs + (i === first ? 0 : toldMs), () => end.host.enter(() => end.closed('broken'))),
+    )
+    return true
   }
 
   delay(): number {
@@ -228,7 +256,7 @@ class End implements Connection {
   }
 
   holdUntil(time: number): void {
-    this.#lastArrival = time
+    this.#lastArrival = Math.max(this.#lastArrival, time)
   }
 
   send(frame: Uint8Array): void {

@@ -48,7 +48,7 @@ class Scene {
   /** A client at `node`; the function that is returned ends it, and resolves when its last verb is answered. */
   work(node: SimNode): () => Promise<Client> {
     const id = this.#clients.length
-    const client = new Client(id, this.#oracle, this.#litter, this.world.prng.fork(), (line) => {
+    const client = new Client(id, this.#oracle, this.#litter, this.world.prng.fork(), 8, (line) => {
       const error = /^client \d+: (.*)$/.exec(line)?.[1]
       if (error !== undefined && !ANSWERS.has(error)) this.errors.push(`${node.name}: ${error}`)
     })

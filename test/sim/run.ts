@@ -1,13 +1,15 @@
 /**
  * One simulated run from one seed: a matrix of 3–5 nodes under load and faults (safety phase), then healed (liveness phase), then judged.
  *
- *   faults     faults.ts: processes die and come back, all at once with a power loss of the LUNs now and then (unflushed writes lost
- *              or torn, writes of the dead landing late); messages are delayed, and lost with their connection; nodes are cut off
- *              from each other, stand still, and wait for slow LUNs
- *   invariants every read is explained by one order of the writes, every answer about directories by one order of all that was asked; two nodes never hold conflicting locks; nobody writes without a lease
+ *   mix        mix.ts: how long and how busy the run is, and how much goes wrong
+ *   faults     faults/: the table in faults/faults.ts
+ *   invariants every read is explained by one order of the writes, every answer about directories by one order of all that was asked; two nodes never hold conflicting locks (lock-oracle.ts); nobody writes without a lease
  *              or after being fenced (write-oracle.ts); images are equal row for row at one vector; what was acknowledged as stable
  *              is there; fsck finds nothing; after healing everybody serves again; at rest no lock is pinned by nobody, and no
  *              inode without a name and no freed space is left
+ *
+ *   damage     where the only copy of something is destroyed, the filesystem may end up marked in error; then nobody serves it any more,
+ *              and until then nothing wrong was served. Or it goes on, and then all of the above holds
  *
  * A failure carries its seed; `npm run sim -- --first-seed N --seeds 1 --verbose` repeats it event by event.
  */
@@ -15,42 +17,48 @@
 import { brokenRules } from '../../src/base/broken-rules.ts'
 import type { Prng } from '../../src/base/prng.ts'
 import { KiB } from '../../src/base/units.ts'
-import { compatible, resourceName, resourceType, SLOT_LOCK } from '../../src/locking/index.ts'
+import { resourceName, resourceType, SLOT_LOCK } from '../../src/locking/index.ts'
 import type { MatrixFs } from '../../src/metadata/index.ts'
 import type { Log } from '../../src/platform/index.ts'
 import { sleep } from '../../src/platform/index.ts'
 import { callsTo } from './calls.ts'
-import { type FaultCounts, Faults } from './faults.ts'
+import { type Counts, Coverage } from './coverage.ts'
+import { Faults } from './faults/faults.ts'
 import { Litter } from './litter.ts'
 import { SimMatrix, type SimNode } from './matrix.ts'
+import { destroys, drawMix, type Mix } from './mix.ts'
+import { Observer } from './observer.ts'
 import { Oracle } from './oracle.ts'
 import { Client, prepare } from './workload.ts'
 import { SimHost, SimWorld } from './world.ts'
 
 export type SimResult = {
   readonly seed: number
+  readonly mix: string
   readonly hash: string
   readonly events: number
   readonly virtualMs: number
   readonly operations: number
-  readonly locksChecked: number
+  /** Grants that were held against all other nodes. */
+  readonly grants: number
+  readonly lockPairs: number
   readonly fences: number
-} & Readonly<FaultCounts>
+  /** Administrators that there have been, one after another. */
+  readonly terms: number
+  readonly coverage: Counts
+}
 
 export type SimOptions = {
-  /** Virtual length of the phase with faults, ms. */
+  /** Virtual length of the phase with faults, ms; instead of what the seed draws. */
   readonly faultyMs?: number
   readonly verbose?: boolean
   readonly log?: (node: string) => Log
 }
 
-const FAULTY_MS = 12_000
-/** Everybody serves again within this long after healing, ms (virtual). */
-const HEAL_LIMIT_MS = 60_000
-/** What broke while the faults were on is noticed within this long, ms (virtual). */
-const AFTERMATH_MS = 2500
-/** Locks of all nodes are held against each other this often, ms (virtual). */
-const LOCK_CHECK_MS = 7
+/** Everybody serves again so long after healing, in I/O time-outs: some twenty leases, or ten of the longest waits for one. */
+const HEAL_LIMIT = 150
+/** What broke while the faults were on is noticed within so long, in I/O time-outs: the network gives a connection up after four. */
+const AFTERMATH = 6
 /** Everything is at rest this long after the last verb, ms (virtual): the reaper asks again after 30 s at the latest. */
 const REST_LIMIT_MS = 70_000
 
@@ -79,25 +87,35 @@ class Run {
   /** Clients and the hand of fate live on a machine that never dies. */
   readonly #outside: SimHost
   readonly #faults: Faults
+  readonly #coverage = new Coverage()
+  readonly #mix: Mix
   #faulty = true
   #working = true
-  #locksChecked = 0
 
   constructor(world: SimWorld, options: SimOptions) {
     this.world = world
     this.#options = options
     this.#prng = world.prng.fork()
     this.#outside = new SimHost(world, 'outside')
+    this.#mix = drawMix(this.#prng)
     const nodes = this.#prng.between(3, 5)
-    const fencing = this.#prng.chance(0.7) ? (['kill', 'lease'] as const) : (['lease'] as const)
+    const fencing = [
+      ...(this.#prng.chance(0.2) ? (['script'] as const) : []),
+      ...(this.#prng.chance(0.7) ? (['kill', 'lease'] as const) : (['lease'] as const)),
+    ]
+    const partitions = this.#prng.pick([1, 3] as const)
+    const networks = this.#prng.pick([1, 1, 2])
     const journalBytes = this.#prng.pick([64 * KiB, 64 * KiB, 256 * KiB])
-    const partitions = this.#prng.pick([1, 1, 3] as const)
-    this.matrix = new SimMatrix(world, { nodes, fencing, journalBytes, partitions, log: options.log })
-    this.#faults = new Faults(this.matrix, world.prng.fork(), this.#outside.clock)
+    this.matrix = new SimMatrix(world, {
+      ...{ nodes, fencing, journalBytes, partitions, networks, ioTimeoutMs: this.#mix.ioTimeoutMs },
+      ...{ log: options.log, coverage: this.#coverage },
+    })
+    this.#faults = new Faults(this.matrix, world.prng.fork(), this.#outside.clock, this.#coverage, this.#mix.pace)
     this.#litter = new Litter(world)
     this.#clients = Array.from(
       { length: nodes + 1 },
-      (_, id) => new Client(id, this.#oracle, this.#litter, world.prng.fork(), (line) => world.trace(line)),
+      (_, id) =>
+        new Client(id, this.#oracle, this.#litter, world.prng.fork(), this.#mix.thinkMs, (line) => world.trace(line)),
     )
   }
 
@@ -107,22 +125,25 @@ class Run {
     await world.settle(Promise.all(matrix.nodes.map((node) => this.#boot(node))))
     await world.settle(prepare(() => this.#anyFs() as MatrixFs, this.#clients.length))
     const work = this.#clients.map((client) => this.#keepWorking(client))
-    this.#outside.clock.every(LOCK_CHECK_MS, () => this.#checkLocks())
+    const observer = new Observer(matrix, this.#coverage)
+    observer.begin(this.#outside.clock)
     void this.#reviving()
-    this.#faults.begin()
-    await world.run(world.now + (this.#options.faultyMs ?? FAULTY_MS))
+    this.#faults.begin(destroys(this.#mix))
+    await world.run(world.now + (this.#options.faultyMs ?? this.#mix.faultyMs))
 
     this.#faulty = false
     this.#faults.heal()
     // a connection that lost something while the faults were on breaks some time after, and may cost its node a life
-    const healedBy = world.now + HEAL_LIMIT_MS
-    for (let since = world.now; world.now < since + AFTERMATH_MS; ) {
+    const { ioTimeoutMs } = this.#mix
+    const healedBy = world.now + HEAL_LIMIT * ioTimeoutMs
+    for (let since = world.now; world.now < since + AFTERMATH * ioTimeoutMs; ) {
       if (!matrix.whole) since = world.now
+      if (await this.#isolated()) return this.#result()
       if (since >= healedBy) {
         const states = matrix.nodes.map(
           ({ name, mount, core }) => `${name} ${mount?.state} in view ${core?.cluster.mesh.view?.id}`,
         )
-        throw new Error(`not everybody serves ${HEAL_LIMIT_MS} ms after healing: ${states.join(', ')}`)
+        throw new Error(`not everybody serves ${HEAL_LIMIT * ioTimeoutMs} ms after healing: ${states.join(', ')}`)
       }
       await world.run(world.now + 50)
     }
@@ -132,16 +153,40 @@ class Run {
     const busy = this.#atRest()
     if (busy.length > 0) throw new Error(`${REST_LIMIT_MS} ms after the last verb: ${busy.join('; ')}`)
     await world.settle(this.#judge())
+    return this.#result()
+  }
+
+  #result(): SimResult {
+    const { world, matrix } = this
+    if (matrix.network.framesLost > 0) this.#coverage.count('fault lost frame', matrix.network.framesLost)
     return {
       seed: world.seed,
       hash: world.hash,
       events: world.events,
       virtualMs: world.now,
       operations: this.#clients.reduce((sum, client) => sum + client.operations, 0),
-      locksChecked: this.#locksChecked,
+      mix: this.#mix.name,
+      grants: matrix.locks.grants,
+      lockPairs: matrix.locks.pairs,
       fences: matrix.writes.fences,
-      ...this.#faults.counts,
+      terms: matrix.writes.administrators.terms,
+      coverage: this.#coverage.counts,
     }
+  }
+
+  /** Damage has put the filesystem out of service, as it should: for all nodes, and with right answers until then. */
+  async #isolated(): Promise<boolean> {
+    const { world, matrix } = this
+    if (!destroys(this.#mix) || matrix.whole) return false
+    const found = await world.settle(matrix.readError())
+    if (found === undefined) return false
+    world.trace(`the filesystem is in error: ${found}`)
+    await world.run(world.now + AFTERMATH * this.#mix.ioTimeoutMs)
+    const serving = matrix.nodes.filter(({ mount }) => mount?.state === 'serving').map(({ name }) => name)
+    if (serving.length > 0) throw new Error(`the filesystem is in error (${found}), and ${serving} serve it`)
+    this.#litter.judge()
+    this.#coverage.count('damage: filesystem in error')
+    return true
   }
 
   /** Starts a machine's next life, again and again until one serves. */
@@ -207,26 +252,6 @@ class Run {
     }
   }
 
-  /** Two nodes never hold conflicting locks (the lock oracle). */
-  #checkLocks(): void {
-    const held = new Map<number, { node: string; mode: number }[]>()
-    for (const node of this.matrix.nodes) {
-      for (const { rid, mode } of node.mount?.locks.usableLocks() ?? []) {
-        const others = held.get(rid) ?? []
-        for (const other of others) {
-          this.#locksChecked++
-          if (!compatible[other.mode]?.[mode]) {
-            this.world.fail(
-              new Error(`resource ${rid}: ${node.name} holds mode ${mode}, ${other.node} mode ${other.mode}`),
-            )
-          }
-        }
-        others.push({ node: node.name, mode })
-        held.set(rid, others)
-      }
-    }
-  }
-
   /** What still goes on although no client works: locks pinned for nobody, inodes to reap, space to give back. */
   #atRest(): string[] {
     const busy: string[] = []
@@ -259,6 +284,11 @@ class Run {
     if (findings.length)
       throw new Error(`fsck: ${findings.map(({ check, detail }) => `${check}: ${detail}`).join('; ')}`)
   }
+}
+
+/** What kind of run a seed is. */
+export function mixOf(seed: number): string {
+  return drawMix(new SimWorld(seed).prng.fork()).name
 }
 
 /** Names of the rules that a mutant run may break (src/base/broken-rules.ts). */

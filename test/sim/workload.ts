@@ -50,13 +50,16 @@ export class Client {
   #serial = 0
   /** Names of its own directory: what each was acknowledged to be, or undefined while that is open. */
   readonly own = new Map<string, 'there' | 'absent' | 'open'>()
+  readonly #thinkMs: number
   readonly #trace: (line: string) => void
 
-  constructor(id: number, oracle: Oracle, litter: Litter, prng: Prng, trace: (line: string) => void) {
+  /** Rests up to `thinkMs` between two verbs. */
+  constructor(id: number, oracle: Oracle, litter: Litter, prng: Prng, thinkMs: number, trace: (line: string) => void) {
     this.id = id
     this.#oracle = oracle
     this.#litter = litter
     this.#prng = prng
+    this.#thinkMs = thinkMs
     this.#trace = trace
   }
 
@@ -75,7 +78,7 @@ export class Client {
         if (error.code === 'EIO' || error.code === 'EDOUBT') return
         this.#trace(`client ${this.id}: ${error.code}`)
       }
-      await sleep(clock, this.#prng.below(8))
+      await sleep(clock, this.#prng.below(this.#thinkMs))
     }
   }
 

@@ -4,8 +4,9 @@
  * a run is a function of its seed: `trace` lines are hashed, and a repeated seed must give the same hash.
  *
  * A `SimHost` is a machine with one process: its clock's timers die with it (`crash`), and stand still while it is paused. A
- * `thread` of it dies with it, and stands still only when the whole process does. Nothing below the gateways sees real time, so
- * hours of a matrix run in seconds.
+ * `thread` of it dies with it, and stands still only when the whole process does. A slow host (`slowDown`) does one thing after another,
+ * each for some time. Its clocks are its machine's (`MachineClock`): the monotonic one runs fast or slow by some parts per million, the
+ * other may step. Nothing below the gateways sees real time, so hours of a matrix run in seconds.
  */
 import { crc32c } from '../../src/base/crc32c.ts'
 import { Prng } from '../../src/base/prng.ts'
@@ -13,7 +14,12 @@ import type { Clock, Timer } from '../../src/platform/clock.ts'
 
 type Event = { readonly at: number; readonly order: number; readonly run: () => void; cancelled: boolean }
 
-const drainMicrotasks = () => new Promise<void>((resolve) => setImmediate(resolve))
+/** Everything here is promises and virtual time, so a turn of the process's own loop is needed only for what is outside: its parent, a timer. */
+const EVENTS_PER_TURN = 5000
+
+/** Resolves when no promise is left to settle: what `nextTick` queues runs once the queue of microtasks is empty. */
+const drainMicrotasks = () => new Promise<void>((resolve) => process.nextTick(resolve))
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
 export class SimWorld {
   readonly prng: Prng
@@ -69,6 +75,7 @@ export class SimWorld {
       this.events++
       event.run()
       await drainMicrotasks()
+      if (this.events % EVENTS_PER_TURN === 0) await turn()
     }
     this.now = Math.max(this.now, untilMs)
     if (this.#failure) throw this.#failure
@@ -121,6 +128,18 @@ function before(a: Event, b: Event): boolean {
   return a.at < b.at || (a.at === b.at && a.order < b.order)
 }
 
+/** The clocks of a machine, whatever runs on it. */
+export type MachineClock = {
+  /** Its monotonic clock's speed; 1 is right. */
+  readonly rate: number
+  /** What it showed when the world began, ms. */
+  readonly startMs: number
+  /** Its wall clock is wrong by this much, ms. */
+  wallErrorMs: number
+}
+
+export const rightClock = (): MachineClock => ({ rate: 1, startMs: 0, wallErrorMs: 0 })
+
 /** One simulated machine (one life of one node): gives its programs a clock, and takes it away. */
 export class SimHost {
   readonly world: SimWorld
@@ -133,19 +152,29 @@ export class SimHost {
   writesUnderWay = 0
   #held: (() => void)[] = []
   #threads: SimHost[] = []
+  readonly machine: MachineClock
+  /** What one thing takes while the host is slow, at most, ms; 0: nothing takes time. */
+  #slowMs = 0
+  #busyUntil = 0
 
-  constructor(world: SimWorld, name: string) {
+  constructor(world: SimWorld, name: string, machine: MachineClock = rightClock()) {
     this.world = world
     this.name = name
+    this.machine = machine
+  }
+
+  /** World time at which this machine's monotonic clock shows `ms`. */
+  worldTime(ms: number): number {
+    return (ms - this.machine.startMs) / this.machine.rate
   }
 
   readonly clock: Clock = {
-    now: () => this.world.now,
-    wall: () => 1_700_000_000_000 + this.world.now,
+    now: () => this.machine.startMs + this.world.now * this.machine.rate,
+    wall: () => 1_700_000_000_000 + this.world.now + this.machine.wallErrorMs,
     after: (delayMs, run) => {
       // what comes due while the host stands still runs late, unless something that runs before it cancels it
       let cancelled = false
-      const timer = this.world.at(delayMs, () => this.enter(() => cancelled || run()))
+      const timer = this.world.at(delayMs / this.machine.rate, () => this.enter(() => cancelled || run()))
       return {
         cancel: () => {
           cancelled = true
@@ -169,9 +198,23 @@ export class SimHost {
 
   /** Runs `run` on this host: not at all when it is dead, later when it is paused. Networks and disks deliver through this. */
   enter(run: () => void): void {
+    const { now, prng } = this.world
+    if (this.alive && (this.#slowMs > 0 || this.#busyUntil > now)) {
+      this.#busyUntil = Math.max(this.#busyUntil, now) + this.#slowMs * prng.float()
+      this.world.at(this.#busyUntil - now, () => this.#turn(run))
+    } else this.#turn(run)
+  }
+
+  #turn(run: () => void): void {
     if (!this.alive) return
     if (this.paused) this.#held.push(run)
     else run()
+  }
+
+  /** From now on everything that its main thread does takes up to `ms`; 0: nothing does, once it has done what waits. */
+  slowDown(ms: number): void {
+    this.#slowMs = ms
+    this.world.trace(`${this.name} takes ${ms} ms for everything`)
   }
 
   /** It has ended, and so has its last system call. */
@@ -187,7 +230,7 @@ export class SimHost {
 
   /** A thread beside the main one, with a clock of its own. */
   thread(): SimHost {
-    const thread = new SimHost(this.world, this.name)
+    const thread = new SimHost(this.world, this.name, this.machine)
     this.#threads.push(thread)
     return thread
   }

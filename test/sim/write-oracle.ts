@@ -8,6 +8,7 @@
  */
 import type { Timings } from '../../src/base/timings.ts'
 import type { FenceAgent, Life, NodeLease } from '../../src/san/index.ts'
+import { AdministratorOracle } from './administrator-oracle.ts'
 import type { Landed, SimDisk } from './lun.ts'
 import type { AtLife } from './oracle.ts'
 import type { SimHost, SimWorld } from './world.ts'
@@ -15,7 +16,7 @@ import type { SimHost, SimWorld } from './world.ts'
 class Watched implements AtLife {
   readonly name: string
   readonly lease: NodeLease
-  /** Its lease was once known to be good until then, ms. */
+  /** Its lease was once known to be good until then, ms of the world. */
   goodUntil: number
   fenced: { readonly by: string; readonly at: number } | undefined
   readonly #world: SimWorld
@@ -26,7 +27,12 @@ class Watched implements AtLife {
     this.#main = main
     this.lease = lease
     this.name = `${main.name}@${lease.life.incarnation}`
-    this.goodUntil = lease.goodUntil()
+    this.goodUntil = main.worldTime(lease.goodUntil())
+  }
+
+  /** It is known to be good until then now, ms of the world. */
+  get goodNow(): number {
+    return this.#main.worldTime(this.lease.goodUntil())
   }
 
   /** Its process has ended, and its last system call with it. */
@@ -39,7 +45,7 @@ class Watched implements AtLife {
   }
 
   over(): boolean {
-    return !this.#main.alive || this.lease.goodUntil() <= this.#world.now
+    return !this.#main.alive || this.goodNow <= this.#world.now
   }
 
   get endedAt(): number | undefined {
@@ -52,11 +58,13 @@ export class WriteOracle {
   readonly #timings: Timings
   readonly #lives = new Map<string, Watched>()
   readonly #hosts = new Map<SimHost, Watched>()
+  readonly administrators: AdministratorOracle
   fences = 0
 
   constructor(world: SimWorld, timings: Timings) {
     this.#world = world
     this.#timings = timings
+    this.administrators = new AdministratorOracle(world)
   }
 
   watch(disk: SimDisk): void {
@@ -64,7 +72,7 @@ export class WriteOracle {
     disk.onIssued = (io, by) => {
       const life = this.#hosts.get(by)
       if (!life) return
-      const goodUntil = life.lease.goodUntil()
+      const goodUntil = life.goodNow
       life.goodUntil = Math.max(life.goodUntil, goodUntil)
       if (io.op !== 'write' || io.purpose === 'lease') return
       const leftMs = goodUntil - this.#world.now
@@ -91,6 +99,15 @@ export class WriteOracle {
   witness(agent: FenceAgent): FenceAgent {
     return {
       name: agent.name,
+      ...(agent.isGone && {
+        isGone: (victim) => {
+          const gone = agent.isGone?.(victim) === true
+          const life = this.#lives.get(nameOf(victim))
+          if (gone && life && !life.gone)
+            this.#world.fail(new Error(`agent ${agent.name} says that ${life.name} is gone`))
+          return gone
+        },
+      }),
       fence: async (victim, abort) => {
         const outcome = await agent.fence(victim, abort)
         const life = this.#lives.get(nameOf(victim))
@@ -112,7 +129,9 @@ export class WriteOracle {
     )
   }
 
-  #landed(disk: SimDisk, { by, host, purpose, offset, issuedAt }: Landed): void {
+  #landed(disk: SimDisk, landed: Landed): void {
+    const { by, host, purpose, offset, issuedAt } = landed
+    if (purpose === 'membership') this.administrators.landed(landed)
     const fenced = this.#hosts.get(by)?.fenced
     if (!fenced) return
     const what = `${purpose} at ${offset}, issued at ${issuedAt}`

@@ -166,6 +166,11 @@ export class MatrixFilesystem implements MatrixFs {
     await adoptSlot(this.#mount, slot)
   }
 
+  /** Something of the inode is newer here than on the LUNs or in the journal. */
+  isDirty(ino: Ino): boolean {
+    return this.#mount.inodes.cached(ino)?.dirty === true
+  }
+
   stats() {
     const { inodes, data, cleaner, space, open: opened } = this.#mount
     return {
