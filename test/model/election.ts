@@ -222,9 +222,7 @@ export function election(options: ElectionOptions): Model<ElectionState> {
     const inView = (m: number) => state.nodes[m].view === node.view && state.nodes[m].mode === 'up'
     const where = `node ${n}`
     const { candidate, committing, failed, reports, failures, confirmed } = node
-    const administrator = state.nodes.some(
-      ({ phase }, m) => inView(m) && (phase === 'administrator' || phase === 'change'),
-    )
+    const administrator = state.nodes.some(({ phase }, m) => inView(m) && isAdministrator(phase))
     if (candidate < 0 && !administrator && state.term < options.terms) {
       const open = members & ~failed ? members & ~failed : members
       const picked = 31 - Math.clz32(open & -open)
@@ -269,7 +267,7 @@ export function election(options: ElectionOptions): Model<ElectionState> {
 
   const announce = (state: ElectionState, from: number, administrator: number): ElectionState => {
     const { phase, mode } = state.nodes[administrator]
-    const committed = mode !== 'up' || phase === 'administrator' || phase === 'change'
+    const committed = mode !== 'up' || isAdministrator(phase)
     const { view } = state.nodes[from]
     return {
       ...state,
@@ -334,14 +332,13 @@ export function election(options: ElectionOptions): Model<ElectionState> {
   function* nodeSteps(state: ElectionState, n: number): Iterable<Step<ElectionState>> {
     const { mode, pending, record, written } = state.nodes[n]
     const where = `node ${n}`
-    const over = (late: readonly number[]): Partial<Node> => ({ pending: late })
     for (let p = 0; p < partitions; p++) {
       const write = pending[p]
       if (write === 0) continue
       const at = 2 * p + (write & 1)
       const late = replaced(pending, p, 0)
       const place = `${where}, partition ${p}`
-      const landed = { ...withNode(state, n, over(late)), copies: replaced(state.copies, at, write >> 1) }
+      const landed = { ...withNode(state, n, { pending: late }), copies: replaced(state.copies, at, write >> 1) }
       if (mode === 'up') {
         const acknowledged = write >> 1 === record ? written | (1 << p) : written
         yield { action: actions.land, where: place, state: settle(withNode(landed, n, { written: acknowledged }), n) }
@@ -372,9 +369,13 @@ export function election(options: ElectionOptions): Model<ElectionState> {
   /** The nodes of `members` go over to a new view; who was about to become administrator gives up. */
   const install = (state: ElectionState, members: number): ElectionState => {
     const view = state.views.length
+    // they tell each other what they are
+    const announced = state.nodes.findIndex(
+      ({ phase, mode }, n) => members & (1 << n) && mode === 'up' && isAdministrator(phase),
+    )
     const nodes = state.nodes.map((node, n) => {
       if (!(members & (1 << n))) return node
-      const moved = { ...node, ...noMessages, view, announced: -1 }
+      const moved = { ...node, ...noMessages, view, announced }
       const trying = node.phase === 'read' || node.phase === 'store' || node.phase === 'reported'
       return trying && !rules.keepCandidate ? { ...moved, ...noWork, phase: 'drop' as const } : moved
     })
@@ -396,7 +397,7 @@ export function election(options: ElectionOptions): Model<ElectionState> {
 
   const violation = (state: ElectionState): string | undefined => {
     const administrators = state.nodes.flatMap(({ mode, phase }, n) =>
-      mode === 'up' && (phase === 'administrator' || phase === 'change') ? [n] : [],
+      mode === 'up' && isAdministrator(phase) ? [n] : [],
     )
     if (administrators.length > 1) return 'two administrators'
     if (administrators.some((n) => state.holder !== n)) return 'an administrator without the lock'
@@ -459,14 +460,19 @@ export function election(options: ElectionOptions): Model<ElectionState> {
     encode,
     violation,
     final: () => true,
-    /** There is an administrator, or no term is left, or nobody runs. */
-    goal: ({ nodes, term }) =>
-      term >= options.terms ||
-      nodes.some(({ mode, phase }) => mode === 'up' && phase === 'administrator') ||
-      nodes.every(({ mode }) => mode !== 'up'),
+    /** There is an administrator, and all of its view know it; or no term is left, or nobody runs. */
+    goal: ({ nodes, term }) => {
+      const knownToAll = ({ phase, view }: Node, n: number) =>
+        phase === 'administrator' &&
+        nodes.every((other) => other.mode !== 'up' || other.view !== view || other.announced === n)
+      const up = nodes.map((node) => node.mode === 'up')
+      return term >= options.terms || nodes.some((node, n) => up[n] && knownToAll(node, n)) || !up.includes(true)
+    },
     describe,
   }
 }
+
+const isAdministrator = (phase: Phase): boolean => phase === 'administrator' || phase === 'change'
 
 const names = (members: number): string => [0, 1, 2, 3].filter((n) => members & (1 << n)).join(' ')
 

@@ -321,9 +321,14 @@ export function sanLock(options: SanLockOptions): Model<SanLockState> {
     }
     if (mode !== 'up') return
     yield { action: actions.end, where, state: withNode(state, n, { ...forgotten, ...lateNode(node.pending) }) }
-    // the release of the last term would serve nobody
+    // the release of the last term would serve nobody; the value it owns may not be the one it last wrote, if another life decided
     if (phase === OWNER && node.mine.term < terms) {
-      const next = issue(state, n, rec({ ...node.mine, decided: true, released: true, bal: node.mine.bal }), IDLE)
+      const next = issue(
+        state,
+        n,
+        rec({ ...node.mine, value: lifeOf(n, node.life), decided: true, released: true }),
+        IDLE,
+      )
       if (next) yield { action: actions.release, where, state: next }
     } else if (waits(phase)) {
       yield { action: actions.giveUp, where, state: withNode(state, n, { phase: IDLE, ...notRead, written: 0 }) }

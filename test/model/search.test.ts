@@ -61,14 +61,13 @@ test('a search that cannot end is refused, as is a key for two states', () => {
 test("the models' keys tell their states apart", () => {
   const options = { checkKeys: true }
   const name = 'keys'
-  search(sanLock({ name, nodes: 2, partitions: 1, terms: 2, rounds: 1, lives: 2, restarts: 1 }), options)
-  search(
-    sanLock({ name, nodes: 3, partitions: 1, terms: 1, rounds: 1, lives: 1, restarts: 0, tornReads: true }),
-    options,
-  )
-  search(election({ name, nodes: 3, partitions: 1, terms: 2, changes: 1, views: 0, failures: 1, refusals: 1 }), options)
-  search(election({ name, nodes: 2, partitions: 1, terms: 2, changes: 0, views: 1, failures: 0, refusals: 0 }), options)
-  search(lunChange({ name, nodes: 2, requests: 2, failures: 1, restarts: 1 }), options)
+  const lock = { name, nodes: 2, partitions: 1, terms: 1, rounds: 1, lives: 1, restarts: 0 } as const
+  search(sanLock({ ...lock, lives: 2, restarts: 1 }), options)
+  search(sanLock({ ...lock, terms: 2, tornReads: true }), options)
+  const vote = { name, nodes: 2, partitions: 1, terms: 2, changes: 1, views: 0, failures: 1, refusals: 1 } as const
+  search(election(vote), options)
+  search(election({ ...vote, changes: 0, views: 1, failures: 0, refusals: 0 }), options)
+  search(lunChange({ name, nodes: 2, requests: 1, failures: 2, restarts: 1 }), options)
 })
 
 test.run()
