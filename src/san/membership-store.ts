@@ -29,12 +29,12 @@ export class MembershipStore {
    * 'lun-io'.
    */
   async read(): Promise<MembershipDatabase> {
-    return this.#newest(await this.#partitions.most(readPartition))
+    return this.#newest(await this.#partitions.readMost(readPartition))
   }
 
   /** Writes the first database, generation 1, of freshly formatted LUNs. Rejects with 'exists' when there is one, intact or not. */
   async create(database: Omit<MembershipDatabase, 'generation' | 'term'>): Promise<MembershipDatabase> {
-    const read = await this.#partitions.most(readPartition)
+    const read = await this.#partitions.readMost(readPartition)
     if (read.some(({ database, problems, newer }) => database || problems.length > 0 || newer !== undefined)) {
       throw new MatrixError('exists', `${this.#partitions.identity} already bears a membership database`)
     }

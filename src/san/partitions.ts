@@ -2,7 +2,8 @@
  * The membership partitions of a matrix as one store: a single one, or three, of which any one may be lost (a majority decides).
  *
  * Whatever lies on them is a block with one writer, the same at the same place on each. A write counts once a majority has it durably;
- * a read looks at a majority at least, so it meets every write that counted before it began. A write that reached fewer may be met or not:
+ * a read looks at a majority at least, so it meets every write that counted before it began. It waits a while for the third, too: should one
+ * of the first two have come back with old content, the write may be met on that one alone. A write that reached fewer may be met or not:
  * readers take the newest copy they meet, and each kind of block says how copies of it compare.
  *
  * Invariants
@@ -16,7 +17,7 @@ import { assert } from '../base/assert.ts'
 import { brokenRules } from '../base/broken-rules.ts'
 import { MatrixError } from '../base/errors.ts'
 import type { Timings } from '../base/timings.ts'
-import type { Clock } from '../platform/clock.ts'
+import type { Clock, Timer } from '../platform/clock.ts'
 import type { Lun, WriteOptions } from './lun.ts'
 
 export type PartitionsOptions = { readonly clock: Clock; readonly timings: Pick<Timings, 'ioTimeoutMs'> }
@@ -56,11 +57,16 @@ export class Partitions {
 
   /** The `length` bytes from `offset` as a majority of the partitions has them, one buffer each. Rejects with 'lun-io' or 'timeout'. */
   read(offset: number, length: number): Promise<readonly Buffer[]> {
-    return this.most(async (lun) => {
+    return this.readMost(async (lun) => {
       const buffer = Buffer.allocUnsafe(length) // the read fills it, or rejects
       await lun.read(offset, buffer)
       return buffer
     })
+  }
+
+  /** As `most`, for what only reads: waits for those that are not needed, too, `ioTimeoutMs` at most. */
+  readMost<T>(work: (lun: Lun) => Promise<T>): Promise<readonly T[]> {
+    return this.#ask(work, undefined, this.#options.timings.ioTimeoutMs)
   }
 
   /** Durable on a majority when it resolves. Rejects with 'lun-io', 'timeout' or 'fenced'; then it may have landed anywhere. */
@@ -72,14 +78,29 @@ export class Partitions {
    * Does `work` on every partition that can be asked; resolves with the results once a majority has succeeded, rejects with the
    * first error once that cannot be. `place`: for what writes there (invariant 1).
    */
-  most<T>(work: (lun: Lun) => Promise<T>, place?: number): Promise<readonly T[]> {
+  most<T>(work: (lun: Lun) => Promise<T>, place: number): Promise<readonly T[]> {
+    return this.#ask(work, place, 0)
+  }
+
+  #ask<T>(work: (lun: Lun) => Promise<T>, place: number | undefined, patienceMs: number): Promise<readonly T[]> {
     const { majority } = this
     return new Promise((resolve, reject) => {
       const results: T[] = []
       const errors: unknown[] = []
+      let patience: Timer | undefined
+      const answer = (): void => {
+        patience?.cancel()
+        resolve([...results])
+      }
+      const settled = (): void => {
+        const open = this.#partitions.length - errors.length - results.length
+        if (results.length + open < majority) reject(errors[0])
+        else if (results.length >= majority && (open === 0 || patienceMs === 0)) answer()
+        else if (results.length >= majority) patience ??= this.#options.clock.after(patienceMs, answer)
+      }
       const failed = (error: unknown): void => {
         errors.push(error)
-        if (this.#partitions.length - errors.length < majority) reject(errors[0])
+        settled()
       }
       for (const partition of this.#partitions) {
         if (this.#isPassedOver(partition, place)) {
@@ -88,7 +109,7 @@ export class Partitions {
         }
         this.#tracked(partition, work, place).then((value) => {
           results.push(value)
-          if (results.length === majority) resolve([...results])
+          settled()
         }, failed)
       }
     })
@@ -100,7 +121,7 @@ export class Partitions {
     const longest = clock.now() - timings.ioTimeoutMs
     return (
       (place !== undefined && writing.has(place) && !brokenRules.oneWritePerPlace) ||
-      [...begun].some(({ at }) => at < longest)
+      [...begun].some(({ at }) => at <= longest)
     )
   }
 

@@ -115,6 +115,26 @@ test('what two partitions hold counts, whatever an old copy on the third says', 
   }
 })
 
+test('a partition that comes back with old content hides nothing while the two others answer', async () => {
+  const w = new ThreePartitions(80)
+  const partitions = w.partitions(new SimHost(w.world, 'writer'))
+  await w.world.settle(partitions.write(MiB, Buffer.alloc(4096, 1), 'lease'))
+  await w.world.settle(pause(w, timings.ioTimeoutMs))
+  const old = w.disks[1]?.peek(MiB, 4096) as Buffer
+  const heal = w.cut(2, 'error')
+  await w.world.settle(partitions.write(MiB, Buffer.alloc(4096, 2), 'lease'))
+  heal()
+  w.disks[1]?.poke(MiB, old)
+  w.disks[0]?.faults.add(() => ({ slowMs: timings.ioTimeoutMs / 2 }))
+  for (let i = 0; i < 5; i++) {
+    const copies = await w.world.settle(partitions.read(MiB, 4096))
+    assert.ok(
+      copies.some((copy) => copy[0] === 2),
+      'the write is met',
+    )
+  }
+})
+
 const prng = new Prng(5)
 const database = {
   matrixUuid: prng.uuid(),
