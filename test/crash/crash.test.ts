@@ -1,7 +1,7 @@
-/** A slice of `npm run crash`, and what must make it fail: devices that lie, and a rule of the design that is broken. */
+/** A slice of `npm run crash`, and what must make it fail: devices that lie, and rules of the design that are broken. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { brokenRules } from '../../src/base/broken-rules.ts'
+import { type BrokenRule, brokenRules } from '../../src/base/broken-rules.ts'
 import { CASES_OF_ONE, casesNamed } from './cases.ts'
 import type { Lie } from './lun-log.ts'
 import { CrashRun, summary } from './run.ts'
@@ -47,14 +47,21 @@ test('a device that does nothing at a flush is noticed', async () => {
   assert.match(failure ?? 'nothing noticed', /is of no version that may be there|it should have/)
 })
 
-test('frames beyond a seal that count are noticed', async () => {
-  brokenRules.seal = true
-  try {
-    const hasty = Array.from({ length: CASES_OF_ONE / 2 }, (_, i) => CASES_OF_ONE / 2 + i)
-    assert.ok(await firstFailure(hasty), 'no case noticed')
-  } finally {
-    brokenRules.seal = false
-  }
-})
+const hasty = Array.from({ length: CASES_OF_ONE / 2 }, (_, i) => CASES_OF_ONE / 2 + i)
+const broken: [BrokenRule, readonly number[]][] = [
+  ['answeredIsDurable', casesNamed('mkdir B')],
+  ['dataBeforeExtent', casesNamed('write foo end 5000 true')],
+  ['seal', hasty],
+]
+
+for (const [rule, cases] of broken)
+  test(`breaking the rule '${rule}' is noticed`, async () => {
+    brokenRules[rule] = true
+    try {
+      assert.ok(await firstFailure(cases), 'no case noticed')
+    } finally {
+      brokenRules[rule] = false
+    }
+  })
 
 test.run()
