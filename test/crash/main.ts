@@ -3,7 +3,7 @@
  * flush. Exits with 0 when a peer could always take over what was promised; the last line has the counts.
  */
 import { parseArgs } from 'node:util'
-import { CASES_OF_ONE } from './cases.ts'
+import { FIXED_CASES } from './cases.ts'
 import { CrashRun, summary } from './run.ts'
 
 const { values } = parseArgs({
@@ -21,7 +21,7 @@ if (values.help) {
   console.log(`Crashes at every write and flush of sequences of operations; a peer takes over, checks everything, goes on.
   --seed N      draws samples of two operations, what survives, and where the peer crashes (1)
   --points N    go on with sequences of two operations until there were so many crash points (3000);
-                the ${CASES_OF_ONE} cases of one operation are always run
+                the ${FIXED_CASES} others, of one operation mostly, are always run
   --case N      only this case
   --moment N    only this crash point of the case
   --verbose     a line for every case`)

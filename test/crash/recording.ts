@@ -38,12 +38,15 @@ export const DEAD: Life = { slot: 0, incarnation: 1 }
 
 /** Blocks that a nearly full filesystem has left: what is freed is soon used again. */
 const BLOCKS_LEFT = 44
+/** Blocks that a full one has left: enough for a peer and its heir to go on. */
+const LAST_BLOCKS = 2
 
 export type Conditions = {
   readonly pacing: 'patient' | 'hasty'
   /** 'late': the journal is about to wrap, and a checkpoint to be due. */
   readonly journal: 'fresh' | 'late'
-  readonly space: 'empty' | 'scarce'
+  /** 'full': what is written next needs the space that was just freed. */
+  readonly space: 'empty' | 'scarce' | 'full'
   readonly lie?: Lie | undefined
 }
 
@@ -86,12 +89,9 @@ export async function record(
   })
   const node = await world.settle(starting)
   const victim = new Victim(world, node, log)
-  if (space === 'scarce') {
-    const free = crashLayout.dataBlocks - BLOCKS_LEFT
-    await victim.do({ op: 'create', path: 'ballast' }, true)
-    await victim.do({ op: 'write', path: 'ballast', at: 0, bytes: free * BLOCK_SIZE, stable: true }, true)
-  }
+  if (space === 'scarce') await victim.fillSpace(BLOCKS_LEFT)
   for (const operation of sequence.setup) await victim.do(operation, true)
+  if (space === 'full') await victim.fillSpace(LAST_BLOCKS)
   if (journal === 'late') await victim.fillJournal(prng.between(500, 3500))
   await world.settle(node.mount.fs.sync())
   await world.run(world.now + 100)
@@ -147,6 +147,14 @@ class Victim {
       await this.do({ op: 'create', path: 'spare' }, true)
       await this.do({ op: 'unlink', path: 'spare' }, true)
     }
+  }
+
+  /** Leaves so many blocks of data free. */
+  async fillSpace(blocks: number): Promise<void> {
+    const { freeBytes } = await this.#node.mount.fs.statfs()
+    await this.do({ op: 'create', path: 'ballast' }, true)
+    const bytes = freeBytes - blocks * BLOCK_SIZE
+    await this.do({ op: 'write', path: 'ballast', at: 0, bytes, stable: true }, true)
   }
 
   /** `patient`: resolves once it is answered as stable. */

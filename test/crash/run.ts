@@ -1,5 +1,5 @@
 /** Runs numbered cases one after another: what `npm run crash` and the slice in `npm test` share. */
-import { CASES_OF_ONE, type Case, caseOf } from './cases.ts'
+import { type Case, caseOf, FIXED_CASES } from './cases.ts'
 import type { CrashImage, Lie } from './lun-log.ts'
 import { formatted, prngOf, record } from './recording.ts'
 import { type Counts, crashPoints, replay } from './replay.ts'
@@ -25,9 +25,9 @@ export class CrashRun {
     this.#options = options
   }
 
-  /** Every case of one operation, then of two, until there were `points` crash points. */
+  /** Every fixed case, then samples of two operations, until there were `points` crash points. */
   async all(points: number): Promise<void> {
-    for (let number = 0; number < CASES_OF_ONE || this.totals.points < points; number++) await this.one(number)
+    for (let number = 0; number < FIXED_CASES || this.totals.points < points; number++) await this.one(number)
   }
 
   /** One case, at all its crash points or at one. The first failure ends it. */

@@ -99,6 +99,23 @@ export function sequencesOfOne(): readonly Sequence[] {
   return choices().map((choice) => sequence([choice]))
 }
 
+/** Space is freed, and needed at once: for a full filesystem. */
+export function sequencesOfReuse(): readonly Sequence[] {
+  const files = ['foo', 'bar']
+  // more blocks than a full filesystem has left, not more than the three of a file
+  const reuse: Choice = {
+    operation: { op: 'write', path: 'bar', at: 8192, bytes: 16_000, stable: false },
+    files: ['bar'],
+  }
+  const again: Choice = { operation: { op: 'write', path: 'foo', at: 0, bytes: 12_288, stable: true }, files: ['foo'] }
+  return [
+    sequence([{ operation: { op: 'unlink', path: 'foo' }, files }, reuse]),
+    sequence([{ operation: { op: 'truncate', path: 'foo', size: 0 }, files }, reuse]),
+    sequence([{ operation: { op: 'recreate', path: 'foo' }, files }, again]),
+    sequence([{ operation: { op: 'rename', path: 'A/foo', to: 'foo' }, files: ['A/foo', ...files] }, reuse]),
+  ]
+}
+
 /** One of the sequences of two operations. */
 export function sequenceOfTwo(prng: Prng): Sequence {
   const all = choices()
