@@ -59,7 +59,7 @@ if (rule) brokenRules[rule] = true
 // what is printed or broken is printed and broken here
 const here = rule !== undefined || values.verbose || values.log
 const jobs = here ? 1 : Math.max(1, wholeNumber('jobs', values.jobs ?? `${Math.min(availableParallelism(), seeds)}`))
-const report = new Report(first)
+const report = new Report(first, values.save)
 const over = () => minutes !== undefined && report.seconds >= minutes * 60
 let seed = first
 let given = 0

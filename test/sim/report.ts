@@ -22,8 +22,13 @@ export class Report {
   #cpuMs = 0
   #events = 0
 
-  constructor(first: number) {
+  /** The code that runs, whatever becomes of its folder meanwhile. */
+  readonly #code: { readonly commit: string; readonly changed: boolean } | undefined
+
+  /** `saves`: the report is to be saved. */
+  constructor(first: number, saves: boolean) {
     this.first = first
+    this.#code = saves ? code() : undefined
   }
 
   get seeds(): number {
@@ -91,9 +96,7 @@ export class Report {
 
   /** Writes bench/results/sim-DATE-COMMIT.{md,json}; gives the path. */
   save(): string {
-    const git = (...args: string[]) => execFileSync('git', args, { cwd: ROOT, encoding: 'utf8' }).trim()
-    const commit = git('rev-parse', '--short=7', 'HEAD')
-    const changed = git('status', '--porcelain', '--untracked-files=no', '--', 'src', 'test') !== ''
+    const { commit, changed } = this.#code ?? code()
     const date = new Date().toISOString().slice(0, 10)
     const path = join('bench', 'results', `sim-${date}-${commit}`)
     const record = {
@@ -143,6 +146,14 @@ ${this.failures.length === 0 ? 'No seed failed.' : this.failures.map(({ failure 
 ${this.table()}
 \`\`\`
 `
+  }
+}
+
+function code(): { readonly commit: string; readonly changed: boolean } {
+  const git = (...args: string[]) => execFileSync('git', args, { cwd: ROOT, encoding: 'utf8' }).trim()
+  return {
+    commit: git('rev-parse', '--short=7', 'HEAD'),
+    changed: git('status', '--porcelain', '--untracked-files=no', '--', 'src', 'test') !== '',
   }
 }
 
