@@ -46,7 +46,7 @@ export class Coverage {
 
 /** Finer names for sentences with several meanings. */
 const detail: Readonly<Record<string, (fields: LogFields) => string | undefined>> = {
-  'recovery step': ({ step, outcome }) =>
+  'membership step': ({ step, outcome }) =>
     `recovery ${String(step)
       .split(' ', 2)
       .join(' ')
@@ -55,6 +55,9 @@ const detail: Readonly<Record<string, (fields: LogFields) => string | undefined>
   'the disk lease is over': ({ kind, reason }) => `lease ${kind}${reason ? `: ${plain(String(reason))}` : ''}`,
   'the node halts': ({ reason }) => `halt ${plain(String(reason))}`,
 }
+
+/** Sentences that are told apart. */
+export const detailed: readonly string[] = Object.keys(detail)
 
 function wayOut(outcome: string): string {
   if (outcome === 'done' || /^\w+, term /.test(outcome)) return 'done'

@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Prng } from '../../src/base/prng.ts'
-import { Coverage, neverReached, sentences } from './coverage.ts'
+import { Coverage, detailed, neverReached, sentences } from './coverage.ts'
 import { drawMix, mixNames } from './mix.ts'
 import { runSeed } from './seed-pool.ts'
 import { SimHost, SimWorld } from './world.ts'
@@ -27,6 +27,7 @@ test('some seeds of whole matrices hold, and each is the same run every time', a
 
 test('coverage names what was never reached, every sentence of the source among it', () => {
   const said = sentences(SRC)
+  for (const sentence of detailed) assert.ok(said.includes(sentence), sentence)
   assert.ok(said.includes('view installed') && said.includes('fence agent has answered') && said.length > 40)
   const coverage = new Coverage()
   const all = neverReached(coverage.counts, ['power loss'], SRC)
