@@ -230,7 +230,8 @@ export class Volume implements VolumeApi {
 
   /**
    * Recovery: applies the journal of a dead (or cleanly left) incarnation to its end, makes sure that it is on stable storage,
-   * and gives the end. When that incarnation is sealed already, the end is its seal.
+   * and gives the end. When that incarnation is sealed already, the end is its seal. Damage is for the caller to judge: it rejects with
+   * 'journal-damaged' or 'checkpoint-damaged', and the volume stays as it is.
    */
   findEnd(slot: Slot, incarnation: Incarnation): Promise<Lsn> {
     return this.#serial(async () => {
@@ -254,7 +255,7 @@ export class Volume implements VolumeApi {
         'journal-damaged',
         `journal of slot ${slot}: its end was not found in ${MAX_RELOADS} attempts`,
       )
-    })
+    }, 'judged')
   }
 
   /** How far the journal of a slot is known to reach: the own durable end, what is applied of peers. */
@@ -439,15 +440,16 @@ export class Volume implements VolumeApi {
     return reader
   }
 
-  /** One after another; damage ends the volume, an I/O error only this call. */
-  #serial<T>(run: () => Promise<T>): Promise<T> {
+  /** One after another; damage ends the volume unless it is `judged` by the caller, an I/O error only this call. */
+  #serial<T>(run: () => Promise<T>, damage: 'fatal' | 'judged' = 'fatal'): Promise<T> {
     const result = this.#tail.then(async () => {
       this.#check()
       try {
         return await run()
       } catch (error) {
         this.#check()
-        if (!isMatrixError(error, 'lun-io', 'fenced')) this.#fail('a journal could not be applied', error)
+        const isJudged = damage === 'judged' && isMatrixError(error, 'journal-damaged', 'checkpoint-damaged')
+        if (!isJudged && !isMatrixError(error, 'lun-io', 'fenced')) this.#fail('a journal could not be applied', error)
         throw error
       }
     })

@@ -85,7 +85,17 @@ export class Members implements ViewListener {
       }),
     )
     this.#mustBe(viewId)
+    this.#isolateAllBut(filesystems)
     return { ends }
+  }
+
+  /** The administrator recovers what is sound; what else is mounted here is in error. */
+  #isolateAllBut(filesystems: readonly FilesystemRecord[]): void {
+    for (const [fsid, mount] of this.#mounts) {
+      if (filesystems.some((record) => record.fsid === fsid)) continue
+      mount.isolate()
+      this.#mounts.delete(fsid)
+    }
   }
 
   async #resume(viewId: ViewId, floors: readonly Floor[]): Promise<void> {

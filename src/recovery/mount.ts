@@ -238,14 +238,25 @@ export class Mount {
     }
   }
 
-  /** This node no longer trusts its state of the filesystem: nothing of it is used from now on. */
+  /** This node no longer trusts its state of the filesystem: nothing of it is used from now on, and the node has to come back. */
   withdraw(error: Error): void {
-    if (this.#state === 'withdrawn') return
+    if (this.#end(error)) this.#host.onFatal(this.#record, error)
+  }
+
+  /** The filesystem is in error, for all nodes: nothing of it is used from now on, and the node goes on without it (R61, R62). */
+  isolate(): void {
+    const error = new MatrixError('withdrawn', `filesystem ${this.#record.name} is in error and out of service`)
+    if (this.#end(error)) this.#host.log.error({ filesystem: this.#record.name }, 'filesystem is in error: isolated')
+  }
+
+  /** False when it has ended before. */
+  #end(error: Error): boolean {
+    if (this.#state === 'withdrawn') return false
     this.#state = 'withdrawn'
     this.#timer?.cancel()
     this.locks.withdraw()
     this.volume.withdraw(error.message)
-    this.#host.onFatal(this.#record, error)
+    return true
   }
 
   /** Clean leave: everything written, locks given back, the journal ended. */

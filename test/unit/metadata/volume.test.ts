@@ -287,7 +287,12 @@ test('an invalid frame followed by a valid later one is damage, not the end', as
   let error: unknown
   await b.findEnd(0, incarnations(0)).catch((e) => (error = e))
   assert.ok(isMatrixError(error, 'journal-damaged'), String(error))
-  assert.ok(b.fatal, 'the node does not go on with this filesystem')
+  assert.not.ok(b.fatal, 'recovery judges it: the filesystem is in error, the node is not')
+  assert.is(b.image.vector.get(0) ?? 0, 0, 'nothing from there on was applied')
+  error = undefined
+  await b.applyTo(a.durableVector()).catch((e) => (error = e))
+  assert.ok(isMatrixError(error, 'journal-damaged', 'withdrawn'), String(error))
+  assert.ok(b.fatal, 'who has to have it does not go on with this filesystem')
 })
 
 test('a failed journal write withdraws: waiters get the error, the image is gone', async () => {
