@@ -1,8 +1,11 @@
 /**
  * What makes a node administrator in the SAN: the SAN locks, and a SAN generation that it has raised under them (Fig 11B, R91–R94). And
  * what it may do with them: write the membership database.
+ *
+ * Invariant: the SAN locks are given back only when no write of the database is under way. It would land on top of the next
+ * administrator's. After one whose outcome is unknown they are kept: this node may try again, or they end with its life.
  */
-import { MatrixError } from '../base/errors.ts'
+import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Seat } from '../cluster/index.ts'
 import type { MembershipDatabase, MembershipStore, SanLock } from '../san/index.ts'
 import type { Fencing } from './fencing.ts'
@@ -34,19 +37,25 @@ export class SanSeat {
       throw new MatrixError('in-use', `slot ${life.slot} owns the SAN locks (term ${term}) and is alive`)
     }
     const { term } = outcome
+    let wrote = false
     try {
-      const { generation } = await store.write({ ...(await store.read()), term })
+      const database = await store.read()
+      wrote = true
+      const { generation } = await store.write({ ...database, term })
       this.#seat = { term, generation }
       return this.#seat
     } catch (error) {
-      await lock.release(term).catch(() => {}) // they end with this life's lease at the latest
+      const isUnknown = wrote && !isMatrixError(error, 'view-changed')
+      if (!isUnknown) await lock.release(term).catch(() => {}) // they end with this life's lease at the latest
       throw error
     }
   }
 
   async leave({ term }: Seat): Promise<void> {
+    const { store, lock } = this.#options
     this.#seat = undefined
-    await this.#options.lock.release(term)
+    await store.settled()
+    await lock.release(term)
   }
 
   /** Replaces the database that `next` was derived from. Rejects as `MembershipStore.write`, and with 'view-changed' without a seat. */

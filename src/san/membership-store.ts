@@ -56,6 +56,11 @@ export class MembershipStore {
     return this.#write({ ...database, generation: current.generation + 1 })
   }
 
+  /** Resolves once every write of this process has landed, or never will. */
+  settled(): Promise<void> {
+    return this.#partitions.settled(DATABASE_A_OFFSET)
+  }
+
   async #write(database: MembershipDatabase): Promise<MembershipDatabase> {
     const problem = parseDatabase(database)
     assert(typeof problem !== 'string', `membership database: ${problem}`)

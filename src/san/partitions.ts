@@ -26,8 +26,8 @@ type Partition = {
   readonly lun: Lun
   /** When each I/O under way was begun, own clock, ms. */
   readonly begun: Set<{ readonly at: number }>
-  /** Places with a write under way. */
-  readonly writing: Set<number>
+  /** Writes under way, by place. */
+  readonly writing: Map<number, Promise<unknown>>
 }
 
 export class Partitions {
@@ -37,7 +37,7 @@ export class Partitions {
   /** `luns`: one or three. */
   constructor(luns: readonly Lun[], options: PartitionsOptions) {
     assert(luns.length === 1 || luns.length === 3, `${luns.length} membership partitions`)
-    this.#partitions = luns.map((lun) => ({ lun, begun: new Set(), writing: new Set() }))
+    this.#partitions = luns.map((lun) => ({ lun, begun: new Set(), writing: new Map() }))
     this.#options = options
   }
 
@@ -80,6 +80,12 @@ export class Partitions {
    */
   most<T>(work: (lun: Lun) => Promise<T>, place: number): Promise<readonly T[]> {
     return this.#ask(work, place, 0)
+  }
+
+  /** Resolves once no write of this process to `place` is under way anywhere: none can land any more. */
+  async settled(place: number): Promise<void> {
+    const underWay = this.#partitions.flatMap(({ writing }) => writing.get(place) ?? [])
+    await Promise.allSettled(underWay)
   }
 
   #ask<T>(work: (lun: Lun) => Promise<T>, place: number | undefined, patienceMs: number): Promise<readonly T[]> {
@@ -128,9 +134,10 @@ export class Partitions {
   async #tracked<T>(partition: Partition, work: (lun: Lun) => Promise<T>, place: number | undefined): Promise<T> {
     const io = { at: this.#options.clock.now() }
     partition.begun.add(io)
-    if (place !== undefined) partition.writing.add(place)
     try {
-      return await work(partition.lun)
+      const done = work(partition.lun)
+      if (place !== undefined) partition.writing.set(place, done)
+      return await done
     } finally {
       partition.begun.delete(io)
       if (place !== undefined) partition.writing.delete(place)
