@@ -118,15 +118,14 @@ export class Report {
       ...{ mixes: Object.fromEntries(this.#mixes), coverage: this.#coverage.counts, neverReached: this.neverReached },
     }
     mkdirSync(join(ROOT, 'bench', 'results'), { recursive: true })
-    writeFileSync(join(ROOT, `${path}.json`), `${JSON.stringify(record, undefined, 1)}\n`)
+    writeFileSync(join(ROOT, `${path}.json`), `${JSON.stringify(record, undefined, 2)}\n`)
     writeFileSync(join(ROOT, `${path}.md`), this.#page(record))
     return `written to ${path}.md and .json`
   }
 
   #page(record: { date: string; commit: string; changed: boolean; machine: string; node: string }): string {
-    const mixes = [...this.#mixes].map(
-      ([name, { seeds, virtualMs, operations, grants }]) =>
-        `| ${name} | ${seeds} | ${hours(virtualMs)} | ${operations} | ${grants} |`,
+    const rows = [...this.#mixes].map(([name, { seeds, virtualMs, operations, grants }]) =>
+      [name, seeds, hours(virtualMs), operations, grants].map(String),
     )
     return `# Simulation of ${record.date}
 
@@ -134,9 +133,7 @@ Commit ${record.commit}${record.changed ? ' with changes' : ''}, Node ${record.n
 
 ${this.summary()}.
 
-| runs | seeds | virtual hours | operations | grants checked |
-|---|---|---|---|---|
-${mixes.join('\n')}
+${markdownTable(['runs', 'seeds', 'virtual hours', 'operations', 'grants checked'], rows)}
 
 ${this.failures.length === 0 ? 'No seed failed.' : this.failures.map(({ failure }) => `- ${failure.split('\n')[0]}`).join('\n')}
 
@@ -155,6 +152,13 @@ function code(): { readonly commit: string; readonly changed: boolean } {
     commit: git('rev-parse', '--short=7', 'HEAD'),
     changed: git('status', '--porcelain', '--untracked-files=no', '--', 'src', 'test') !== '',
   }
+}
+
+function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((cell, i) => Math.max(cell.length, ...rows.map((row) => row[i]?.length ?? 0)))
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, i) => cell.padEnd(widths[i] as number)).join(' | ')} |`
+  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n')
 }
 
 function hours(ms: number): string {
