@@ -100,9 +100,9 @@ const PATIENCE = 3
 
 /** The membership partitions on some LUNs of a matrix. Throws MatrixError 'config' when they are no majority. */
 export function toolPartitions(luns: readonly OpenLun[]): Partitions {
-  const bearing = membershipLuns(luns)
+  const { bearing, expected } = membershipLuns(luns)
   const there = bearing.map(({ lun }) => lun)
-  return openPartitions(there, (bearing[0] as OpenLun).label.partitions, { clock: realClock, timings: defaultTimings })
+  return openPartitions(there, expected, { clock: realClock, timings: defaultTimings })
 }
 
 /** As the method `nodes`, for membership partitions by themselves. */

@@ -1,7 +1,7 @@
 /** What the coordinator of a view and its members say to each other about the administrator: requests on the mesh channel 'admin', in msgpack. */
 import * as v from 'valibot'
-import { MatrixError } from '../base/errors.ts'
 import type { Incarnation, Slot, ViewId } from '../base/ids.ts'
+import { parseBody } from './membership-messages.ts'
 
 /** A seat: a term of the SAN locks, and the SAN generation that its owner wrote when it took them. */
 export type Seat = { readonly term: number; readonly generation: number }
@@ -31,20 +31,14 @@ const request = v.variant('kind', [
   }),
 ])
 
-function parse<T>(schema: v.GenericSchema<unknown, T>, body: unknown): T {
-  const result = v.safeParse(schema, body)
-  if (!result.success) throw new MatrixError('protocol', `malformed election message: ${v.summarize(result.issues)}`)
-  return result.output
-}
-
 export function decodeElectionRequest(body: unknown): ElectionRequest {
-  return parse(request, body)
+  return parseBody(request, body, 'election message')
 }
 
 export function decodeSeat(body: unknown): Seat {
-  return parse(seat, body)
+  return parseBody(seat, body, 'election message')
 }
 
 export function decodeStanding(body: unknown): Seat | null {
-  return parse(v.nullable(seat), body)
+  return parseBody(v.nullable(seat), body, 'election message')
 }

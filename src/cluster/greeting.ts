@@ -15,8 +15,8 @@ import type { Timings } from '../base/timings.ts'
 import type { Clock, Timer } from '../platform/clock.ts'
 import type { Connection } from '../platform/transport.ts'
 import { encodeControl, frameKinds } from './frames.ts'
-import { type Hello, helloSchema, parse, refuseSchema, type Use, useSchema } from './hello.ts'
-import { decodeBody, encodeBody } from './membership-messages.ts'
+import { type Hello, helloSchema, refuseSchema, type Use, useSchema } from './hello.ts'
+import { decodeBody, encodeBody, parseBody } from './membership-messages.ts'
 
 /** What decides about a greeting. */
 export interface GreetingHost {
@@ -108,16 +108,16 @@ export class Greeting {
       const body = decodeBody(frame.subarray(1))
       switch (frame[0]) {
         case frameKinds.hello:
-          this.#takeHello(parse(helloSchema, body))
+          this.#takeHello(parseBody(helloSchema, body, 'frame'))
           return
         case frameKinds.use: {
-          const use = parse(useSchema, body)
+          const use = parseBody(useSchema, body, 'frame')
           if (!this.#theirs) throw new MatrixError('protocol', 'use without hello')
           this.#host.used(this, this.#theirs, use)
           return
         }
         case frameKinds.refuse:
-          this.#end(parse(refuseSchema, body).reason, 'peer')
+          this.#end(parseBody(refuseSchema, body, 'frame').reason, 'peer')
           return
         default:
           throw new MatrixError('protocol', `frame of kind ${frame[0]} before the hello`)

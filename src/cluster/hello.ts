@@ -3,10 +3,9 @@
  * frame kinds 1 to 3. Order and deadlines are for greeting.ts.
  */
 import * as v from 'valibot'
-import { MatrixError } from '../base/errors.ts'
 import type { Incarnation } from '../base/ids.ts'
 import type { Timings } from '../base/timings.ts'
-import { decodeBody, memberSchema } from './membership-messages.ts'
+import { decodeBody, memberSchema, parseBody } from './membership-messages.ts'
 import type { Member } from './view.ts'
 
 /** Raised when the meaning of anything on the mesh changes; nodes of different versions do not talk. */
@@ -70,12 +69,5 @@ export function objectionTo(
 
 /** Frames that the other end has taken, from an ack. Throws MatrixError 'protocol'. */
 export function decodeAck(frame: Buffer): number {
-  return parse(ackSchema, decodeBody(frame.subarray(1))).received
-}
-
-/** Throws MatrixError 'protocol' when `body` is something else. */
-export function parse<Schema extends v.GenericSchema>(schema: Schema, body: unknown): v.InferOutput<Schema> {
-  const result = v.safeParse(schema, body)
-  if (!result.success) throw new MatrixError('protocol', `malformed frame: ${v.summarize(result.issues)}`)
-  return result.output
+  return parseBody(ackSchema, decodeBody(frame.subarray(1)), 'frame').received
 }

@@ -104,7 +104,12 @@ export function decodeBody(bytes: Uint8Array): unknown {
 
 /** Throws MatrixError 'protocol' when `bytes` are not a message of this protocol. */
 export function decodeMembershipMessage(bytes: Uint8Array): MembershipMessage {
-  const result = v.safeParse(messageSchema, decodeBody(bytes))
-  if (!result.success) throw new MatrixError('protocol', `malformed membership message: ${v.summarize(result.issues)}`)
+  return parseBody(messageSchema, decodeBody(bytes), 'membership message')
+}
+
+/** `body`, judged. Throws MatrixError 'protocol' when it is something else than `schema` says; `what` names it. */
+export function parseBody<T>(schema: v.GenericSchema<unknown, T>, body: unknown, what: string): T {
+  const result = v.safeParse(schema, body)
+  if (!result.success) throw new MatrixError('protocol', `malformed ${what}: ${v.summarize(result.issues)}`)
   return result.output
 }

@@ -81,9 +81,9 @@ export class NodeCore {
   /** Rejects with a MatrixError that says what is wrong: LUNs, labels, lease ('node-in-use'), network ('in-use'). */
   static async start(options: NodeCoreOptions): Promise<NodeCore> {
     const luns = await labelledLuns(options)
-    const membership = membershipLuns(luns)
-    const there = membership.map(({ lun }) => lun)
-    const partitions = openPartitions(there, (membership[0] as LabelledLun).label.partitions, options)
+    const { bearing, expected } = membershipLuns(luns)
+    const there = bearing.map(({ lun }) => lun)
+    const partitions = openPartitions(there, expected, options)
     const watch = new LeaseWatch({ ...options, partitions })
     watch.start()
     let core: NodeCore | undefined
@@ -93,7 +93,7 @@ export class NodeCore {
         early = end
         core?.leaseEnded(end)
       })
-      core = new NodeCore(options, luns, membership, lease, watch)
+      core = new NodeCore(options, luns, lease, watch)
       if (early) throw new MatrixError('fenced', describeEnd(early))
       await core.#open()
       return core
@@ -104,13 +104,7 @@ export class NodeCore {
     }
   }
 
-  private constructor(
-    options: NodeCoreOptions,
-    luns: readonly LabelledLun[],
-    membership: readonly LabelledLun[],
-    lease: NodeLease,
-    watch: LeaseWatch,
-  ) {
+  private constructor(options: NodeCoreOptions, luns: readonly LabelledLun[], lease: NodeLease, watch: LeaseWatch) {
     const { clock, log, timings, self } = options
     this.#options = options
     this.#luns = luns
@@ -129,8 +123,9 @@ export class NodeCore {
       knowsAllPeers: options.nodes.some((node) => node.slot === self.slot),
       matrixUuid: (luns[0] as LabelledLun).label.matrixUuid,
     })
-    const gated = membership.map(({ label }) => this.#gate(label.lunUuid))
-    const partitions = openPartitions(gated, (membership[0] as LabelledLun).label.partitions, options)
+    const { bearing, expected } = membershipLuns(luns)
+    const gated = bearing.map(({ label }) => this.#gate(label.lunUuid))
+    const partitions = openPartitions(gated, expected, options)
     const store = new MembershipStore(partitions, log)
     this.#database = store
     const { mesh } = this.#cluster

@@ -11,6 +11,13 @@ export interface Thread {
   stop(): void
 }
 
+/** The module `name` (a `.ts` file) beside the one at `url`, as the entry of a thread. The build turns `.ts` into `.js`, here as in every import. */
+export function moduleBeside(url: string, name: string): URL {
+  const entry = new URL(name, url)
+  if (url.endsWith('.js')) entry.pathname = entry.pathname.replace(/\.ts$/, '.js')
+  return entry
+}
+
 export interface Threads {
   /** Runs the module at `entry` in a thread of its own; `data` is what it finds at its start. */
   start(entry: URL, data: unknown): Thread

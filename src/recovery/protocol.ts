@@ -3,9 +3,9 @@
  * msgpack. The view number travels in the body too, so that a member never acts on a request of a view it has left.
  */
 import * as v from 'valibot'
-import { MatrixError } from '../base/errors.ts'
 import type { Lsn, Slot, ViewId } from '../base/ids.ts'
 import { fromPairs, toPairs, type Vector } from '../base/vector.ts'
+import { parseBody } from '../cluster/index.ts'
 import type { FilesystemRecord } from '../san/index.ts'
 
 export type RecoveryRequest =
@@ -48,19 +48,13 @@ const request = v.variant('kind', [
 ])
 const answer = v.strictObject({ ends: v.array(v.strictObject({ fsid: count, lsn: count })) })
 
-function parse<T>(schema: v.GenericSchema<unknown, T>, body: unknown): T {
-  const result = v.safeParse(schema, body)
-  if (!result.success) throw new MatrixError('protocol', `malformed recovery message: ${v.summarize(result.issues)}`)
-  return result.output
-}
-
 export function encodeRequest(message: RecoveryRequest): unknown {
   if (message.kind !== 'resume') return message
   return { ...message, floors: message.floors.map(({ fsid, vector }) => ({ fsid, vector: toPairs(vector) })) }
 }
 
 export function decodeRequest(body: unknown): RecoveryRequest {
-  const message = parse(request, body)
+  const message = parseBody(request, body, 'recovery message')
   if (message.kind !== 'resume') return message
   return {
     ...message,
@@ -69,5 +63,5 @@ export function decodeRequest(body: unknown): RecoveryRequest {
 }
 
 export function decodeAnswer(body: unknown): RecoverAnswer {
-  return parse(answer, body)
+  return parseBody(answer, body, 'recovery message')
 }

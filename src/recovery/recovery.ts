@@ -99,7 +99,8 @@ export class Recovery {
     }
 
     let sectors: readonly LeaseSector[] = []
-    const { generation } = await step('read database', () => this.#host.readDatabase())
+    const database = await step('read database', () => this.#host.readDatabase())
+    const { generation } = database
     if (!brokenRules.activateBeforeScan)
       await step('import', () => this.#ask(view, { kind: 'import', view: view.id, generation }))
     for (;;) {
@@ -112,7 +113,6 @@ export class Recovery {
       )
     }
 
-    const database = await this.#host.readDatabase()
     const filesystems = await step('read journals', () => this.#readJournals(view, database, sectors))
     if (filesystems.some((record, i) => record !== database.filesystems[i])) {
       await step('seal', () => this.#host.writeDatabase({ ...database, filesystems }))

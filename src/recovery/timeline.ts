@@ -4,13 +4,12 @@
  * that wants it for longer takes `onEntry`.
  */
 import * as v from 'valibot'
-import { MatrixError } from '../base/errors.ts'
 import type { ViewId } from '../base/ids.ts'
-import { sameLife, type View, type ViewListener } from '../cluster/index.ts'
+import { parseBody, sameLife, type View, type ViewListener } from '../cluster/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
 
 const count = v.pipe(v.number(), v.minValue(0))
-export const timelineEntry = v.strictObject({
+const timelineEntry = v.strictObject({
   view: v.pipe(count, v.safeInteger()),
   /** Who did it. */
   node: v.string(),
@@ -22,6 +21,8 @@ export const timelineEntry = v.strictObject({
   /** 'done', more about it, or what went wrong. */
   outcome: v.string(),
 })
+/** An entry as a line of JSON. */
+export const timelineLine = v.pipe(v.string(), v.parseJson(), timelineEntry)
 export type TimelineEntry = v.InferOutput<typeof timelineEntry>
 
 /** Entries kept in memory: some tens of changes. */
@@ -71,9 +72,7 @@ export class Timeline implements ViewListener {
 
   /** What another node has told. Throws MatrixError 'protocol'. */
   told(payload: Buffer): void {
-    const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), timelineEntry), payload.toString())
-    if (!parsed.success) throw new MatrixError('protocol', `malformed timeline entry: ${v.summarize(parsed.issues)}`)
-    this.#add(parsed.output)
+    this.#add(parseBody(timelineLine, payload.toString(), 'timeline entry'))
   }
 
   #add(entry: TimelineEntry): void {

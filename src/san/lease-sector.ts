@@ -96,6 +96,9 @@ export function decodeLease(slot: Slot, sector: Buffer): LeaseSector | undefined
   return { ...rest, state, process: { bootId, pid, startTime }, address: { host, port } }
 }
 
+/** Which life wrote a record, and its how many-th it is. */
+type Written = { readonly incarnation: Incarnation; readonly counter: number }
+
 /** The records in several copies of one sector. Rejects with the first copy's fault when none holds a record and one is damaged; 'format-version' in any. */
 export function decodeCopies<T>(copies: readonly Buffer[], decode: (copy: Buffer) => T | undefined): T[] {
   const records: T[] = []
@@ -113,8 +116,8 @@ export function decodeCopies<T>(copies: readonly Buffer[], decode: (copy: Buffer
   return records
 }
 
-/** Order of copies of one slot's record. */
-export function newestFirst(a: LeaseSector, b: LeaseSector): number {
+/** Order of copies of one slot's record, of whatever kind. */
+export function newestFirst(a: Written, b: Written): number {
   return b.incarnation - a.incarnation || b.counter - a.counter
 }
 
@@ -161,7 +164,8 @@ export function decodeFenceRequest(slot: Slot, sector: Buffer): FenceRequest | u
   return { slot, incarnation: head.incarnation, victims }
 }
 
-function openSector(format: SealFormat, least: number, sector: Buffer, what: string): Buffer | undefined {
+/** The body of a sealed sector of at least `least` bytes; undefined when it was never written. Throws MatrixError 'lun-damaged', 'format-version'; `what` names it. */
+export function openSector(format: SealFormat, least: number, sector: Buffer, what: string): Buffer | undefined {
   const found = unseal(format, sector)
   switch (found.kind) {
     case 'ok':

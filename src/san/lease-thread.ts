@@ -7,7 +7,7 @@
 import { MatrixError, type MatrixErrorCode } from '../base/errors.ts'
 import type { Timings } from '../base/timings.ts'
 import type { Log } from '../platform/log.ts'
-import type { Thread, Threads } from '../platform/threads.ts'
+import { moduleBeside, type Thread, type Threads } from '../platform/threads.ts'
 import { describeEnd, type LeaseEnd, type NodeLease } from './disk-lease.ts'
 import type { FromLeaseThread, LeaseCommand, LeaseThreadData, ToLeaseThread } from './lease-messages.ts'
 import type { Life } from './lease-sector.ts'
@@ -59,7 +59,7 @@ class LeaseThread implements NodeLease {
       this.#claimWaiting = { resolve, reject }
     })
     const data: LeaseThreadData = { lunUrls, partitions, owner, timings, deadline: shared }
-    this.#thread = threads.start(workerEntry(), data)
+    this.#thread = threads.start(moduleBeside(import.meta.url, './lease-worker.ts'), data)
     this.#thread.onMessage = (message) => this.#receive(message as FromLeaseThread)
     this.#thread.onExit = (reason) => this.#exited(reason)
   }
@@ -146,13 +146,6 @@ class LeaseThread implements NodeLease {
     this.#end = { kind: 'lost', reason: error.message }
     this.#options.onEnd(this.#end)
   }
-}
-
-/** The build turns `.ts` into `.js`, here as in every import. */
-function workerEntry(): URL {
-  const entry = new URL('./lease-worker.ts', import.meta.url)
-  if (import.meta.url.endsWith('.js')) entry.pathname = entry.pathname.replace(/\.ts$/, '.js')
-  return entry
 }
 
 function toError({ code, text }: { readonly code: MatrixErrorCode; readonly text: string }): MatrixError {

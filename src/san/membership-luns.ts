@@ -9,8 +9,8 @@ import { Partitions, type PartitionsOptions } from './partitions.ts'
 
 type Labelled = { readonly label: Label; readonly lun: Lun }
 
-/** Those of `luns` that bear a partition. Rejects with MatrixError 'config' when they are no majority, or not of one set. */
-export function membershipLuns<T extends Labelled>(luns: readonly T[]): readonly T[] {
+/** Those of `luns` that bear a partition, and how many the matrix has. Throws MatrixError 'config' when they are no majority, or not of one set. */
+export function membershipLuns<T extends Labelled>(luns: readonly T[]): { bearing: readonly T[]; expected: number } {
   const bearing = luns.filter(({ label }) => label.partitions > 0)
   const names = bearing.map(({ label }) => label.lunName).join(', ')
   const expected = bearing[0]?.label.partitions
@@ -29,7 +29,7 @@ export function membershipLuns<T extends Labelled>(luns: readonly T[]): readonly
       'config',
       `of three membership partitions only the one on ${names} is there; two are needed: name their LUNs, too`,
     )
-  return bearing
+  return { bearing, expected }
 }
 
 /** The partitions of a matrix that has `expected`, on the LUNs that are there; one that is missing fails every I/O. */

@@ -4,9 +4,9 @@
  */
 import { MatrixError } from '../base/errors.ts'
 import type { Incarnation, Slot } from '../base/ids.ts'
-import { defineLayout, type SealFormat, seal, unseal } from '../base/layout.ts'
+import { defineLayout, type SealFormat, seal } from '../base/layout.ts'
 import { SECTOR_SIZE } from '../base/limits.ts'
-import type { Life } from './lease-sector.ts'
+import { type Life, openSector } from './lease-sector.ts'
 
 export const sanLockFormat: SealFormat = { magic: 'MxfsSlck', version: 1 }
 
@@ -50,22 +50,16 @@ export function encodeSanLock({ owner, state, ...rest }: SanLockRecord): Buffer 
 
 /** Undefined when it was never written. Throws MatrixError 'lun-damaged' or 'format-version'. */
 export function decodeSanLock(slot: Slot, sector: Buffer): SanLockRecord | undefined {
-  const found = unseal(sanLockFormat, sector)
-  if (found.kind === 'blank') return undefined
-  if (found.kind === 'newer')
-    throw new MatrixError(
-      'format-version',
-      `the SAN lock sector of slot ${slot} was written by a newer matrixfs (version ${found.version}); upgrade this node`,
-    )
-  if (found.kind !== 'ok' || found.body.length < sanLockLayout.size) throw damaged(slot)
-  const { ownerSlot, ownerIncarnation, state, ...rest } = sanLockLayout.decode(found.body)
+  const body = openSector(sanLockFormat, sanLockLayout.size, sector, `the SAN lock sector of slot ${slot}`)
+  if (!body) return undefined
+  const { ownerSlot, ownerIncarnation, state, ...rest } = sanLockLayout.decode(body)
   const name = states[state]
-  if (rest.slot !== slot || name === undefined || rest.incarnation < 1) throw damaged(slot)
+  if (rest.slot !== slot || name === undefined || rest.incarnation < 1) throw impossible(slot)
   const owner = ownerIncarnation === 0 ? undefined : { slot: ownerSlot, incarnation: ownerIncarnation }
-  if ((owner === undefined) !== (rest.accepted === 0) || (name !== 'undecided' && !owner)) throw damaged(slot)
+  if ((owner === undefined) !== (rest.accepted === 0) || (name !== 'undecided' && !owner)) throw impossible(slot)
   return { ...rest, owner, state: name }
 }
 
-function damaged(slot: Slot): MatrixError {
-  return new MatrixError('lun-damaged', `the SAN lock sector of slot ${slot} is damaged`)
+function impossible(slot: Slot): MatrixError {
+  return new MatrixError('lun-damaged', `the SAN lock sector of slot ${slot} holds an impossible record`)
 }

@@ -30,7 +30,7 @@ import { brokenRules } from '../base/broken-rules.ts'
 import { MAX_SLOTS, SECTOR_SIZE } from '../base/limits.ts'
 import type { Log } from '../platform/log.ts'
 import { sameLife } from './disk-lease.ts'
-import { decodeCopies, type Life, sectorOf } from './lease-sector.ts'
+import { decodeCopies, type Life, newestFirst, sectorOf } from './lease-sector.ts'
 import { SAN_LOCK_OFFSET, sanLockOffset } from './lun-layout.ts'
 import type { Partitions } from './partitions.ts'
 import { decodeSanLock, encodeSanLock, type SanLockRecord } from './san-lock-sector.ts'
@@ -80,7 +80,7 @@ export class SanLock {
   /** Gives up `term`, which this life owns. Nothing may be done as its owner from the call on. Rejects as `acquire`. */
   release(term: number): Promise<void> {
     return this.#enqueue(async () => {
-      const own = await this.#ownRecord()
+      const own = this.#own
       const { life } = this.#options
       assert(own?.term === term && own.owner && sameLife(own.owner, life), `released term ${term} without owning it`)
       await this.#write({ ...own, state: 'released' })
@@ -89,8 +89,11 @@ export class SanLock {
 
   async #acquire(isDead: (owner: Life) => Promise<boolean>): Promise<SanLockOutcome> {
     const { life, log } = this.#options
-    const own = (await this.#ownRecord()) ?? { ...unwritten, slot: life.slot }
-    const before = [own, ...(await this.#readAll())]
+    const seen = await this.#readAll()
+    // what this slot has promised: read once per life, then known
+    this.#own ??= seen.find((record) => record.slot === life.slot)
+    const own = this.#own ?? { ...unwritten, slot: life.slot }
+    const before = [own, ...seen]
     const highestTerm = Math.max(...before.map((record) => record.term))
     const last = latestOwner(before)
     // a later term has begun already: whoever began it was sure that this owner is no more
@@ -142,14 +145,6 @@ export class SanLock {
     }).filter((record) => record !== undefined)
   }
 
-  /** What this slot has promised: read once per life, then known. */
-  async #ownRecord(): Promise<SanLockRecord | undefined> {
-    if (this.#own) return this.#own
-    const { life } = this.#options
-    this.#own = (await this.#readAll()).find((record) => record.slot === life.slot)
-    return this.#own
-  }
-
   async #write(next: SanLockRecord): Promise<void> {
     const { life, partitions } = this.#options
     const counter = this.#own?.incarnation === life.incarnation ? this.#own.counter + 1 : 1
@@ -197,8 +192,4 @@ function acceptedOwner(term: number, records: readonly SanLockRecord[]): Life | 
 function nextBallot(highest: number, slot: number): number {
   const round = Math.floor(highest / MAX_SLOTS) + 1
   return round * MAX_SLOTS + slot
-}
-
-function newestFirst(a: SanLockRecord, b: SanLockRecord): number {
-  return b.incarnation - a.incarnation || b.counter - a.counter
 }

@@ -11,7 +11,7 @@ import { MatrixError, type MatrixErrorCode } from '../../base/errors.ts'
 import type { Lsn, Slot } from '../../base/ids.ts'
 import { MiB } from '../../base/units.ts'
 import type { Vector } from '../../base/vector.ts'
-import type { Threads } from '../../platform/threads.ts'
+import { moduleBeside, type Threads } from '../../platform/threads.ts'
 import { faultInImage, type Image, snapshotOf } from '../image/image.ts'
 
 /** An image that equals `vector` in every row; `hash` is the SHA-256 of its `imageBytes` bytes, `stored` is their compressed form. */
@@ -51,7 +51,7 @@ export function packFile(file: string): PackedImage {
 export async function packAside(image: Image, threads: Threads | undefined): Promise<PackedImage> {
   if (!threads || image.file === ':memory:' || image.bytes < THREAD_BYTES) return packImage(image)
   return new Promise((resolve, reject) => {
-    const thread = threads.start(workerEntry(), image.file)
+    const thread = threads.start(moduleBeside(import.meta.url, './pack-worker.ts'), image.file)
     let answered = false
     thread.onMessage = (message) => {
       answered = true
@@ -75,10 +75,4 @@ function packed(vector: Vector, image: Buffer): PackedImage {
 /** Without a copy. */
 function toBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-}
-
-function workerEntry(): URL {
-  const entry = new URL('./pack-worker.ts', import.meta.url)
-  if (import.meta.url.endsWith('.js')) entry.pathname = entry.pathname.replace(/\.ts$/, '.js')
-  return entry
 }
