@@ -36,6 +36,8 @@ export const brokenRules = {
   watchKnowsNothing: false,
   /** A node is declared dead when its lease is over: its last write may still land. */
   lastWriteIsDead: false,
+  /** A node that halts gives its lease back while I/O of it is under way. */
+  drainedBeforeGivenBack: false,
   /** The kill agent vouches for a victim whose process it has not seen gone. */
   fencedIsCertain: false,
   /** One of three membership partitions decides. */

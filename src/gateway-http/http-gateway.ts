@@ -102,6 +102,13 @@ export class HttpGateway {
     })
   }
 
+  /** Nothing is answered from now on: connections end without a word. */
+  abandon(): void {
+    this.#closing = true
+    this.#server.close()
+    this.#server.closeAllConnections()
+  }
+
   stats(): HttpStatistics {
     return { requests: this.#requests, failures: this.#failures, underWay: this.#underWay }
   }

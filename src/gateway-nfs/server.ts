@@ -86,6 +86,14 @@ export class NfsServer {
     await closed
   }
 
+  /** Nothing is answered from now on: connections end without a word, and clients look for another node. */
+  abandon(): void {
+    this.#sweep?.cancel()
+    this.#server?.close()
+    this.#server = undefined
+    for (const connection of this.#connections) connection.destroy()
+  }
+
   stats(): NfsStatistics {
     let inFlight = 0
     for (const connection of this.#connections) inFlight += connection.inFlight

@@ -5,8 +5,10 @@
  *   labels ─▶ membership database ─▶ claim the lease ─▶ load images ─▶ join a view ─▶ recovery ─▶ serving
  *
  * The end of a node has two forms. `stop`: everything written and given back, the lease released as clean. `halt`: at once; the gate
- * in front of every LUN closes first, so nothing of this node reaches the storage any more, whatever else is under way.
+ * in front of every LUN closes first, so nothing of this node reaches the storage any more, whatever else is under way. When that is over,
+ * the lease is released, too: then nobody has to wait until it has run out.
  */
+import { brokenRules } from '../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Slot } from '../base/ids.ts'
 import type { Prng } from '../base/prng.ts'
@@ -60,8 +62,11 @@ export type NodeCoreOptions = {
   readonly onTimeline?: (entry: TimelineEntry) => void
   /** For observers: a filesystem was opened, and holds no lock yet. */
   readonly onMounted?: (mount: Mount) => void
-  /** The node has halted and must be started again to serve. Called once, and not after `stop`. */
-  readonly onHalt: (reason: string) => void
+  /**
+   * The node has halted: nothing may be answered any more, and it must be started again to serve. The process ends once `ended` resolves.
+   * Called once, and not after `stop`.
+   */
+  readonly onHalt: (reason: string, ended: Promise<void>) => void
 }
 
 type LabelledLun = { readonly label: Label; readonly lun: Lun }
@@ -77,6 +82,7 @@ export class NodeCore {
   readonly timeline: Timeline
   #serving = false
   #ended = false
+  #givenBack: Promise<void> | undefined
 
   /** Rejects with a MatrixError that says what is wrong: LUNs, labels, lease ('node-in-use'), network ('in-use'). */
   static async start(options: NodeCoreOptions): Promise<NodeCore> {
@@ -99,7 +105,10 @@ export class NodeCore {
       return core
     } catch (error) {
       watch.stop()
-      if (core) core.#close(`start failed: ${String(error)}`)
+      if (core) {
+        core.#close(`start failed: ${String(error)}`)
+        await core.#giveBack()
+      }
       throw error
     }
   }
@@ -241,7 +250,10 @@ export class NodeCore {
   async ready(): Promise<void> {
     const { clock } = this.#options
     for (;;) {
-      if (this.#ended) throw new MatrixError('withdrawn', 'the node has halted')
+      if (this.#ended) {
+        await this.#givenBack
+        throw new MatrixError('withdrawn', 'the node has halted')
+      }
       const mounts = this.#members.mounts
       if (this.#serving && mounts.every((mount) => mount.state === 'serving')) {
         await Promise.all(mounts.map((mount) => mount.started()))
@@ -349,7 +361,34 @@ export class NodeCore {
     if (this.#ended) return
     this.#options.log.error({ reason }, 'the node halts')
     this.#close(reason)
-    this.#options.onHalt(reason)
+    this.#givenBack = this.#giveBack()
+    this.#options.onHalt(reason, this.#givenBack)
+  }
+
+  /**
+   * After the gates have closed: once nothing of this life is under way any more, its lease sector says so, which spares the others the wait
+   * until they know. Never rejects; it gives up when I/O hangs, and then they wait.
+   */
+  #giveBack(): Promise<void> {
+    const { clock, log, timings } = this.#options
+    const release = async (): Promise<void> => {
+      if (!brokenRules.drainedBeforeGivenBack) await this.#drained()
+      await this.#lease.release()
+    }
+    return new Promise((resolve) => {
+      const timer = clock.after(timings.ioTimeoutMs, resolve)
+      release()
+        .catch((error) => log.warn({ error: String(error) }, 'the lease could not be given back'))
+        .finally(() => {
+          timer.cancel()
+          resolve()
+        })
+    })
+  }
+
+  /** Nothing that passed a gate is under way any more. */
+  async #drained(): Promise<void> {
+    await Promise.all([...this.#gates.values()].map((gate) => gate.drained()))
   }
 
   #close(reason: string): void {
@@ -366,7 +405,7 @@ export class NodeCore {
     await Promise.all(this.#members.mounts.map((mount) => mount.close()))
     this.#ended = true
     for (const gate of this.#gates.values()) gate.fence('the node has stopped')
-    await Promise.all([...this.#gates.values()].map((gate) => gate.drained()))
+    await this.#drained()
     await this.#lease.release()
     await this.#cluster.leave()
     this.#watch.stop()

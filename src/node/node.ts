@@ -90,9 +90,9 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
     newImageFile: (record) => newImageFile(config.stateDir, record.name),
     dataCacheBytes: config.cache.dataBytes,
     onTimeline: (entry) => timeline.add(entry),
-    onHalt: (reason) => {
+    onHalt: (reason, ended) => {
       gateways?.abandon()
-      hooks.onStopped(reason)
+      void ended.then(() => hooks.onStopped(reason))
     },
   })
   gateways = new Gateways(config, core, log)
@@ -197,6 +197,8 @@ class Gateways {
   /** The node has halted: nothing of it may be answered any more. */
   abandon(): void {
     this.#mounts.abandon()
+    this.#nfs?.abandon()
+    this.#http?.abandon()
   }
 
   async close(): Promise<void> {

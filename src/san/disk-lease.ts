@@ -129,8 +129,21 @@ export class DiskLease implements NodeLease {
       // until then nobody else can have claimed the slot, so this write, even a late one, hides no claim
       if (this.#released || this.#options.clock.now() > this.#lastDeadline) return
       this.#released = true
+      await this.#settled()
       await this.#checkOwner()
       if (this.#options.clock.now() <= this.#lastDeadline) await this.#sectors.write(this.#incarnation, 'clean')
+    })
+  }
+
+  /** A renewal that a slow partition has yet to write would outlive the word that all is over. Waits no longer than that may be said. */
+  #settled(): Promise<void> {
+    const { clock } = this.#options
+    return new Promise((resolve) => {
+      const timer = clock.after(Math.max(0, this.#lastDeadline - clock.now()) + 1, resolve)
+      void this.#sectors.settled().then(() => {
+        timer.cancel()
+        resolve()
+      })
     })
   }
 

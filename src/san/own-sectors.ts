@@ -62,6 +62,11 @@ export class OwnSectors {
     await this.#partitions.write(leaseOffset(slot), encodeLease(record), 'lease')
   }
 
+  /** Resolves once every earlier write of the lease record has landed, or never will. */
+  settled(): Promise<void> {
+    return this.#partitions.settled(leaseOffset(this.#owner.slot))
+  }
+
   /** Replaces the standing fence request; durable when it resolves. */
   async writeFenceRequest(incarnation: Incarnation, victims: readonly Life[]): Promise<void> {
     const { slot } = this.#owner

@@ -59,7 +59,8 @@ export class LockOracle {
       return
     }
     this.grants++
-    this.#check(holder, rid, mode, held)
+    // who goes on after its lease was over may still change what it can no longer use
+    if (lock.allows(mode)) this.#check(holder, rid, mode, held)
     held.set(holder, lock)
     this.#held.set(rid, held)
   }

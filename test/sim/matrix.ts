@@ -251,9 +251,9 @@ export class SimMatrix {
       newImageFile: () => ':memory:',
       dataCacheBytes: 4 * MiB,
       onMounted: (mount) => this.locks.watch(host, mount),
-      onHalt: (reason) => {
+      onHalt: (reason, ended) => {
         this.world.trace(`${node.name} halts: ${reason}`)
-        host.crash()
+        void ended.then(() => host.crash())
       },
     })
     node.core = core

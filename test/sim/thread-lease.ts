@@ -9,6 +9,7 @@ export class ThreadLease implements NodeLease {
   readonly #main: SimHost
   readonly #thread: SimHost
   readonly #lease: DiskLease
+  #givenBack = false
 
   static claim(
     main: SimHost,
@@ -46,7 +47,15 @@ export class ThreadLease implements NodeLease {
   }
 
   release(): Promise<void> {
-    return this.#ask(() => this.#lease.release())
+    return this.#ask(() => {
+      this.#givenBack = true
+      return this.#lease.release()
+    })
+  }
+
+  /** The node has said that nothing of it is under way any more: for the oracle that holds it to that. */
+  get givenBack(): boolean {
+    return this.#givenBack
   }
 
   #ask(run: () => Promise<void>): Promise<void> {

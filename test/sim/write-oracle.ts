@@ -2,27 +2,29 @@
  * Watches every write to the LUNs: a node whose lease is over issues none, and after a fence agent has vouched for a node's
  * powerlessness nothing of that life changes a LUN.
  *
- *   lease  nothing of it lands any more: its last write was issued before the lease was over, and its life is over, too
+ *   lease  nothing of it lands any more: its last write was issued before the lease was over, and its life is over, too; or it has
+ *          given the lease back, when nothing of it was under way
  *   kill   nothing of it lands any more: the process was gone, and what it had under way decided. The same holds when the lease
  *          agent found the slot claimed by the next life: the process before it was gone.
  */
 import type { Timings } from '../../src/base/timings.ts'
-import type { FenceAgent, Life, NodeLease } from '../../src/san/index.ts'
+import type { FenceAgent, Life } from '../../src/san/index.ts'
 import { AdministratorOracle } from './administrator-oracle.ts'
 import type { Landed, SimDisk } from './lun.ts'
 import type { AtLife } from './oracle.ts'
+import type { ThreadLease } from './thread-lease.ts'
 import type { SimHost, SimWorld } from './world.ts'
 
 class Watched implements AtLife {
   readonly name: string
-  readonly lease: NodeLease
+  readonly lease: ThreadLease
   /** Its lease was once known to be good until then, ms of the world. */
   goodUntil: number
   fenced: { readonly by: string; readonly at: number } | undefined
   readonly #world: SimWorld
   readonly #main: SimHost
 
-  constructor(world: SimWorld, lease: NodeLease, main: SimHost) {
+  constructor(world: SimWorld, lease: ThreadLease, main: SimHost) {
     this.#world = world
     this.#main = main
     this.lease = lease
@@ -82,7 +84,7 @@ export class WriteOracle {
   }
 
   /** A life of a node has claimed its lease; its I/O comes from these threads of it. */
-  begins(lease: NodeLease, threads: readonly SimHost[]): void {
+  begins(lease: ThreadLease, threads: readonly SimHost[]): void {
     const life = new Watched(this.#world, lease, threads[0] as SimHost)
     this.#lives.set(nameOf(lease.life), life)
     for (const thread of threads) this.#hosts.set(thread, life)
@@ -123,7 +125,8 @@ export class WriteOracle {
 
   #doubt({ name }: FenceAgent, life: Watched): void {
     const { now } = this.#world
-    if (life.gone || (name === 'lease' && now >= life.goodUntil + this.#timings.ioLifeMs)) return
+    const isOver = life.lease.givenBack || now >= life.goodUntil + this.#timings.ioLifeMs
+    if (life.gone || (name === 'lease' && isOver)) return
     this.#world.fail(
       new Error(`agent ${name} vouches for a node at ${now} whose lease was good until ${life.goodUntil}`),
     )
@@ -132,8 +135,10 @@ export class WriteOracle {
   #landed(disk: SimDisk, landed: Landed): void {
     const { by, host, purpose, offset, issuedAt } = landed
     if (purpose === 'membership') this.administrators.landed(landed)
-    const fenced = this.#hosts.get(by)?.fenced
-    if (!fenced) return
+    const life = this.#hosts.get(by)
+    // the word itself that it is given back may reach the slowest of three partitions after it was read on the others
+    if (!life?.fenced || (purpose === 'lease' && life.lease.givenBack)) return
+    const { fenced } = life
     const what = `${purpose} at ${offset}, issued at ${issuedAt}`
     this.#fail(disk, `a write of ${host} (${what}) lands, which agent ${fenced.by} fenced at ${fenced.at}`)
   }
