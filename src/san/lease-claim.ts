@@ -22,10 +22,11 @@ import type { Timings } from '../base/timings.ts'
 import { type Clock, sleep } from '../platform/clock.ts'
 import type { Processes, ProcessIdentity } from '../platform/files.ts'
 import type { Log } from '../platform/log.ts'
-import { type LeaseSector, newestRecord } from './lease-sector.ts'
+import { type LeaseSector, recordsOf } from './lease-sector.ts'
 import { LEASE_OFFSET } from './lun-layout.ts'
 import type { LeaseOwner, OwnSectors } from './own-sectors.ts'
 import type { Partitions } from './partitions.ts'
+import { Sightings } from './sightings.ts'
 
 /** Attempts of a claim whose I/O was too slow to be sure, before it is given up. */
 const MAX_CLAIM_ATTEMPTS = 5
@@ -86,7 +87,7 @@ function checkOwner({ nodeName, address }: LeaseOwner): void {
 async function checkNeighbours({ partitions, timings, owner, log }: ClaimOptions): Promise<void> {
   const regions = await partitions.read(LEASE_OFFSET, MAX_SLOTS * SECTOR_SIZE)
   for (let slot = 0; slot < MAX_SLOTS; slot++) {
-    const sector = newestRecord(slot, regions, log)
+    const [sector] = recordsOf(slot, regions, log)
     if (!sector) continue
     if (slot !== owner.slot && sector.nodeName === owner.nodeName) {
       throw new MatrixError(
@@ -108,8 +109,10 @@ async function awaitFormerOwner(
   { clock, timings, processes, owner, log }: ClaimOptions,
 ): Promise<{ former: LeaseSector | undefined; readAt: number }> {
   const firstReadAt = clock.now()
-  const [former] = await sectors.read()
-  const seenAt = clock.now()
+  const found = await sectors.read()
+  let seenAt = clock.now()
+  const sightings = new Sightings()
+  const former = sightings.meet(found)
   if (!former) return { former, readAt: firstReadAt }
   if (former.nodeName !== owner.nodeName) {
     throw new MatrixError(
@@ -118,19 +121,29 @@ async function awaitFormerOwner(
     )
   }
   if (former.state === 'clean') return { former, readAt: firstReadAt }
-  const state = processes.state(former.process)
-  // an earlier lease of this very process may have I/O under way: it is not gone, yet no rival either
-  const isOwnProcess = sameIdentity(former.process, owner.process)
-  if (state === 'running' && !isOwnProcess) throw inUse(owner, former)
-  if (state === 'gone' && (former.state !== 'claiming' || brokenRules.claimingIsWatched))
-    return { former, readAt: firstReadAt }
+  // claims that failed side by side may each have left their record on another partition: none is newer
+  const rivals = found.filter((each) => each.incarnation === former.incarnation && each.counter === former.counter)
+  for (const rival of rivals) {
+    // an earlier lease of this very process may have I/O under way: it is not gone, yet no rival either
+    const isOwnProcess = sameIdentity(rival.process, owner.process)
+    if (processes.state(rival.process) === 'running' && !isOwnProcess) throw inUse(owner, rival)
+  }
+  const isGone = (rival: LeaseSector) =>
+    processes.state(rival.process) === 'gone' && (rival.state !== 'claiming' || brokenRules.claimingIsWatched)
+  if (rivals.every(isGone)) return { former, readAt: firstReadAt }
   const { hostName, process } = former
   log.info({ slot: owner.slot, host: hostName, pid: process.pid }, 'watching whether the former owner lives')
+  const writers = new Set(found.map(({ nonce }) => nonce))
   for (;;) {
     await sleep(clock, timings.renewMs)
     const readAt = clock.now()
-    if (!sameWriting(former, (await sectors.read())[0])) throw inUse(owner, former)
-    if (readAt - seenAt >= timings.observedDeadMs) return { former, readAt }
+    const shown = sightings.meet(await sectors.read())
+    if (shown && writers.has(shown.nonce)) throw inUse(owner, shown)
+    if (shown) {
+      // met for the first time, on a partition that was not among the first: from now on it is watched, too
+      writers.add(shown.nonce)
+      seenAt = clock.now()
+    } else if (readAt - seenAt >= timings.observedDeadMs) return { former: sightings.newest, readAt }
   }
 }
 
@@ -141,8 +154,4 @@ function inUse(owner: LeaseOwner, sector: LeaseSector | undefined): MatrixError 
 
 function sameIdentity(a: ProcessIdentity, b: ProcessIdentity): boolean {
   return a.bootId === b.bootId && a.pid === b.pid && a.startTime === b.startTime
-}
-
-function sameWriting(a: LeaseSector, b: LeaseSector | undefined): boolean {
-  return a.incarnation === b?.incarnation && a.counter === b.counter && a.nonce === b.nonce
 }

@@ -121,9 +121,9 @@ export function newestFirst(a: Written, b: Written): number {
   return b.incarnation - a.incarnation || b.counter - a.counter
 }
 
-/** Slot's newest record in copies of the region of all lease sectors; damaged copies are logged, and count as none. */
-export function newestRecord(slot: Slot, regions: readonly Buffer[], log: Log): LeaseSector | undefined {
-  return regions.flatMap((region) => tryDecodeLease(slot, sectorOf(slot, region), log) ?? []).sort(newestFirst)[0]
+/** Slot's records in copies of the region of all lease sectors, the newest first; damaged copies are logged, and count as none. */
+export function recordsOf(slot: Slot, regions: readonly Buffer[], log: Log): LeaseSector[] {
+  return regions.flatMap((region) => tryDecodeLease(slot, sectorOf(slot, region), log) ?? []).sort(newestFirst)
 }
 
 /** Slot's part of a region with a sector per slot. */

@@ -14,9 +14,10 @@ import { MAX_SLOTS, SECTOR_SIZE } from '../base/limits.ts'
 import type { Timings } from '../base/timings.ts'
 import type { Clock, Timer } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
-import { type LeaseSector, type Life, newestFirst, newestRecord } from './lease-sector.ts'
+import { type LeaseSector, type Life, recordsOf } from './lease-sector.ts'
 import { LEASE_OFFSET } from './lun-layout.ts'
 import type { Partitions } from './partitions.ts'
+import { Sightings } from './sightings.ts'
 
 export type LeaseWatchOptions = {
   readonly partitions: Partitions
@@ -26,10 +27,11 @@ export type LeaseWatchOptions = {
 }
 
 type Watched = {
-  /** The newest record that could be read: older copies of it, and damage, tell nothing. */
-  readonly sector: LeaseSector
-  /** End of the read that saw the last change, own clock, ms. */
-  readonly changedAt: number
+  readonly sightings: Sightings
+  /** The last record that showed life: older copies, and damage, tell nothing. */
+  sector: LeaseSector
+  /** End of the read that met it, own clock, ms. */
+  changedAt: number
 }
 
 export class LeaseWatch {
@@ -108,18 +110,17 @@ export class LeaseWatch {
     const endedAt = clock.now()
     this.#firstReadEnd = Math.min(this.#firstReadEnd, endedAt)
     for (let slot = 0; slot < MAX_SLOTS; slot++) {
-      const former = this.#watched.get(slot)
-      const sector = newestRecord(slot, regions, log)
-      if (sector && (!former || isChange(former.sector, sector)))
-        this.#watched.set(slot, { sector, changedAt: !former && brokenRules.watchKnowsNothing ? -Infinity : endedAt })
+      const watched = this.#watched.get(slot)
+      const sightings = watched?.sightings ?? new Sightings()
+      const sector = sightings.meet(recordsOf(slot, regions, log))
+      if (!sector) continue
+      if (watched) Object.assign(watched, { sector, changedAt: endedAt })
+      else {
+        const changedAt = brokenRules.watchKnowsNothing ? Number.NEGATIVE_INFINITY : endedAt
+        this.#watched.set(slot, { sightings, sector, changedAt })
+      }
     }
     this.#readAt = begunAt
     this.onRead()
   }
-}
-
-/** Rivals for a slot write records of one incarnation: every one of them is a sign of life. */
-function isChange(former: LeaseSector, found: LeaseSector): boolean {
-  const isRival = former.incarnation === found.incarnation && former.nonce !== found.nonce
-  return isRival || newestFirst(former, found) > 0
 }

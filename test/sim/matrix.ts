@@ -266,7 +266,7 @@ export class SimMatrix {
     const { host, core } = node
     await core?.stop()
     if (host?.alive) this.network.crash(host, 'process')
-    node.core = undefined
+    if (node.host === host) node.core = undefined
   }
 
   /** The process dies: SIGKILL. */

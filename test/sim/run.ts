@@ -108,6 +108,8 @@ class Run {
     const journalBytes = this.#prng.pick([64 * KiB, 64 * KiB, 256 * KiB])
     this.matrix = new SimMatrix(world, {
       ...{ nodes, fencing, journalBytes, partitions, networks, ioTimeoutMs: this.#mix.ioTimeoutMs },
+      // others are found by their lease sectors
+      listed: this.#prng.chance(0.25) ? this.#prng.between(1, nodes) : nodes,
       ...{ log: options.log, coverage: this.#coverage },
     })
     this.#faults = new Faults(this.matrix, world.prng.fork(), this.#outside.clock, this.#coverage, this.#mix.pace)

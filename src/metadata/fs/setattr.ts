@@ -1,4 +1,8 @@
-/** SETATTR: mode, owner, group, size, times, in one transaction (XSH chmod, chown, truncate, utimensat). */
+/**
+ * SETATTR: mode, owner, group, size, times (XSH chmod, chown, truncate, utimensat), in one transaction. Two exceptions, which a crash
+ * may divide: a size that grows late follows the rest behind its data, and is waited for; explicit times follow a new size. SETATTR need
+ * not be atomic (RFC 1813 3.3.2).
+ */
 import { FsError } from '../../base/errors.ts'
 import type { Ino } from '../../base/ids.ts'
 import { EX } from '../../locking/index.ts'

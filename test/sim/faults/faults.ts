@@ -15,6 +15,7 @@ import { damage } from './damage.ts'
 import { deaths, deathsAtCheckpoints } from './deaths.ts'
 import { destruction } from './destruction.ts'
 import { Fate } from './fate.ts'
+import { leaves } from './leaves.ts'
 import { lunErrors } from './lun-errors.ts'
 import { pauses, slowNodes } from './pauses.ts'
 import { slowLuns } from './slow-luns.ts'
@@ -23,6 +24,7 @@ type Kind = { readonly begin: (fate: Fate) => void; readonly chance: number; rea
 
 const kinds: readonly Kind[] = [
   { begin: deaths, chance: 1, counts: ['death of a node', 'power loss'] },
+  { begin: leaves, chance: 0.3, counts: ['clean leave'] },
   { begin: deathsAtCheckpoints, chance: 0.4, counts: ['death at a checkpoint'] },
   {
     begin: partitions,

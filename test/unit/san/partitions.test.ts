@@ -14,6 +14,7 @@ import {
   MembershipStore,
   Partitions,
 } from '../../../src/san/index.ts'
+import { encodeLease } from '../../../src/san/lease-sector.ts'
 import { SimDisk, SimLun } from '../../sim/lun.ts'
 import { SimHost } from '../../sim/world.ts'
 import { LeaseWorld, timings } from './lease-world.ts'
@@ -113,6 +114,28 @@ test('what two partitions hold counts, whatever an old copy on the third says', 
     const [sector] = await w.world.settle(watch.scan())
     assert.is(sector?.incarnation, second.life.incarnation)
   }
+})
+
+test('two claims that failed side by side, each with its record on another partition, do not keep a slot for ever', async () => {
+  const w = new ThreePartitions(60)
+  for (const reached of [0, 1]) {
+    const { host, options } = w.node(0)
+    const { ioTimeoutMs } = timings
+    const record = { ...options.owner, incarnation: 1, counter: 1, state: 'claiming' as const, ioTimeoutMs }
+    w.disks[reached]?.poke(leaseOffset(0), encodeLease(record))
+    host.crash()
+  }
+  const observer = new SimHost(w.world, 'observer')
+  const watch = new LeaseWatch({ partitions: w.partitions(observer), clock: observer.clock, timings, log: silentLog })
+  watch.start()
+  const prng = new Prng(60)
+  // which partitions answer first changes all the time
+  for (const disk of w.disks) disk.faults.add(() => ({ slowMs: prng.below(timings.ioTimeoutMs) }))
+  await w.world.settle(pause(w, 2 * timings.observedDeadMs))
+  assert.ok(watch.certainlyDead({ slot: 0, incarnation: 1 }), 'neither shows life')
+  for (const disk of w.disks) disk.faults.clear()
+  const { life } = await w.world.settle(w.claim(0).claimed)
+  assert.is(life.incarnation, 2)
 })
 
 test('a partition that comes back with old content hides nothing while the two others answer', async () => {
