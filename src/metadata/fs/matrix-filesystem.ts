@@ -98,6 +98,7 @@ export class MatrixFilesystem implements MatrixFs {
   readonly #reaper: Reaper
   readonly #io: LunIo
   #ownSlot: Hold | undefined
+  #stopped = false
 
   constructor(options: MatrixFilesystemOptions) {
     const { volume, locks, clock, log, limits } = options
@@ -149,6 +150,7 @@ export class MatrixFilesystem implements MatrixFs {
     await this.sync()
     for (const { hold } of opened.values()) hold.release()
     opened.clear()
+    this.#stopped = true
     this.#ownSlot?.release()
     this.#ownSlot = undefined
     await locks.surrenderAll()
@@ -324,7 +326,7 @@ export class MatrixFilesystem implements MatrixFs {
   }
 
   close(ino: Ino): void {
-    close(this.#mount, ino)
+    if (!this.#stopped) close(this.#mount, ino) // else it was closed with all others
   }
 
   afterDurable(done: (error?: Error) => void): void {
