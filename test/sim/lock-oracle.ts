@@ -59,6 +59,7 @@ export class LockOracle {
       return
     }
     this.grants++
+    if (holder.mount.locks.phase === 'reopened') this.#coverage.count('lock granted before the fence')
     this.#check(holder, rid, mode, held)
     held.set(holder, lock)
     this.#held.set(rid, held)
