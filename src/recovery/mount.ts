@@ -135,7 +135,12 @@ export class Mount {
 
   /** 'serving' only once the filesystem's start-up is over: a verb before that would number its new inodes anew. */
   get state(): MountState {
-    return (this.#state === 'serving' || this.#state === 'reopened') && !this.#hasStarted ? 'recovering' : this.#state
+    return this.#grants && !this.#hasStarted ? 'recovering' : this.#state
+  }
+
+  /** Locks are granted, all or most of them. */
+  get #grants(): boolean {
+    return this.#state === 'serving' || this.#state === 'reopened'
   }
 
   /** Resolves once the filesystem serves verbs (the first 'resume' done and its start-up finished). */
@@ -170,7 +175,7 @@ export class Mount {
 
   #stopGranting(): void {
     this.#reopening?.cancel()
-    if (this.#state === 'serving' || this.#state === 'reopened') this.#state = 'recovering'
+    if (this.#grants) this.#state = 'recovering'
     this.locks.freeze()
   }
 
@@ -272,8 +277,7 @@ export class Mount {
     if (this.#readingAhead) return
     this.#readingAhead = true
     try {
-      while ((this.#state === 'serving' || this.#state === 'reopened') && !this.volume.hasApplied(this.#ahead))
-        await this.volume.applyTo(new Map(this.#ahead))
+      while (this.#grants && !this.volume.hasApplied(this.#ahead)) await this.volume.applyTo(new Map(this.#ahead))
     } catch (error) {
       if (!isMatrixError(error, 'withdrawn'))
         this.#host.log.warn({ error: String(error) }, 'reading ahead in peers’ journals failed')
