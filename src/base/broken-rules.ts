@@ -94,6 +94,18 @@ export const brokenRules = {
   surrenderedReported: false,
   /** The master grants while the view changes. */
   frozenGrantsNothing: false,
+  /** Locks that a node outside the view may still hold are given away before it is fenced. */
+  absentHoldersCount: false,
+  /** What a member had not reported yet when the view changed again is forgotten. */
+  silentHoldersCount: false,
+  /** Resources whose master left the view are granted before all have reported to the new one. */
+  closedStaysClosed: false,
+  /** Masters go on granting although a member does not know the epoch whose tables they go by. */
+  lastCompleteAgreed: false,
+  /** Lock value blocks that a master keeps miss what lost surrenders should have brought. */
+  keptVectorsRise: false,
+  /** A member joins the full rebuild of a peer by itself, without the floor. */
+  fullRebuildNeedsFloor: false,
   /** A lock is surrendered under its users. */
   usersFinish: false,
   /** Shared locks are not reported to the new master. */
@@ -151,6 +163,8 @@ export const brokenRules = {
   damageIsNoEnd: false,
   /** The last frame of a peer is applied before it is known durable. */
   tailIsDurable: false,
+  /** What is found of a dead node's journal is applied before it is on stable storage. */
+  foundIsDurable: false,
   /** An inode that is open at another node is deleted. */
   openStays: false,
   /** Two directories move at the same time, and may end up below each other. */

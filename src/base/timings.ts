@@ -35,6 +35,8 @@ export type Timings = {
   readonly suspectMs: number
   /** One step of agreeing on a view may take this long before those who did not answer are left out, ms. */
   readonly viewStepMs: number
+  /** After a change of view its administrator has so long to recover before members serve without it what they can, ms. */
+  readonly reopenAfterMs: number
   /** A starting node looks for peers this long before it forms a view of its own, ms. */
   readonly joinPatienceMs: number
   /** A lock just granted and in use is kept this long against ping-pong, ms; one that rests goes at once. */
@@ -58,6 +60,7 @@ export function timingsFrom(ioTimeoutMs: number): Timings {
     heartbeatMs: ioTimeoutMs / 4,
     suspectMs: 1.25 * ioTimeoutMs,
     viewStepMs: ioTimeoutMs,
+    reopenAfterMs: ioTimeoutMs / 8,
     joinPatienceMs: ioTimeoutMs,
     minHoldMs: 5,
     lockIdleMs: 60_000,

@@ -7,8 +7,10 @@
  * request that this node masters and nobody contests is granted within the call.
  *
  *     frozen ──rebuild(epoch)──▶ rebuilding ──END of every member──▶ granting
- *        ▲                           │ freeze                          │ freeze
- *        └───────────────────────────┴─────────────────────────────────┘
+ *        │  ▲                        │ freeze                          │ freeze
+ *        │  └────────────────────────┴─────────────────────────────────┤
+ *        │                           │ freeze                          │ freeze
+ *        └──reopen(epoch)──▶ rebuilding ──ENDs that agree──▶ reopened ─┘
  *
  * The steps of a rebuild, at every member by itself:
  *  1. `freeze`: what is under way in the old epoch is lost, here and everywhere. Masters grant nothing.
@@ -33,6 +35,22 @@
  * Recovery may also repeat the rebuild within one view, and not every member need have been reached by the first attempt. So
  * each counts its own attempts, and who hears of a higher one joins it: steps 2–5 again, with the floor it was given. That is
  * safe at any moment, since what a member holds never grows without its master: an older report only names too much.
+ *
+ * *Reopening* is a rebuild that waits for no administrator and no fence, so that only what concerns a dead node waits for its fence.
+ * Each resource had one master in the last *complete* epoch: the last full rebuild that came to granting. If that master is
+ * a member still, it is again the resource's master (mastering.ts), and goes on by its table, in which the nodes that left the view
+ * still hold what they held (lock-master.ts, rules 8 and 9); other resources are closed. So it is right on both sides of a split,
+ * and even when nobody is dead: no resource has two masters, and none is taken from a node that may use it. In detail:
+ *  - A full rebuild takes over the tables of all its members, when it begins: from then until it grants, this node has no complete
+ *    epoch and opens nothing. So a table that is gone by is never believed: who was granting in a later epoch than this node was in one without it,
+ *    after it was fenced.
+ *  - Each END says which view the sender's last complete epoch was of. A master opens only when all say the same as its own. So all members lived
+ *    in that epoch: a node that was restarted since has none, and what its life before held is not given away.
+ *    (One view has one such epoch: a second attempt ends the first at all members before anybody grants in it.)
+ *  - Vectors: what surrenders brought is in the table, and what was on its way is in the END, as above. The journal of the dead has no end yet; it
+ *    need not: what it wrote under a lock that it gave up is named by that lock's LVB, and under others nobody looks.
+ *  - A reopening that is overtaken by another change of view leaves the tables as true as before. A full rebuild in the same view has a higher
+ *    epoch; who hears of one waits for its own `rebuild`, since it has no floor yet.
  */
 
 import { assert } from '../base/assert.ts'
@@ -41,9 +59,10 @@ import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Slot, ViewId } from '../base/ids.ts'
 import { emptyVector, type MutableVector, maximum, raise, type Vector } from '../base/vector.ts'
 import type { Clock } from '../platform/clock.ts'
+import { EarlyBatches } from './early-batches.ts'
 import { LockBatches } from './lock-batches.ts'
 import { decodeBatch, epochOf } from './lock-codec.ts'
-import { type Effect, LockMaster, type ResourceStatus } from './lock-master.ts'
+import { type Effect, LockMaster } from './lock-master.ts'
 import {
   BAST,
   CANCEL,
@@ -59,15 +78,15 @@ import {
   lockMessageNames,
   REQUEST,
 } from './lock-message.ts'
+import type { ResourceStatus } from './mastered.ts'
 import { Mastering } from './mastering.ts'
 import type { Mode } from './modes.ts'
 import type { ResourceId } from './resource.ts'
 
-/** Batches of a later epoch that wait for it, bytes in all: every member's report of a full lock cache fits. */
-export const EARLY_BYTES_MAX = 256 * 2 ** 20
-
 /** Epochs of one view: the first is `view × EPOCHS_PER_VIEW`. */
 const EPOCHS_PER_VIEW = 2 ** 20
+/** The first of a view's epochs that is a full rebuild; those before it are reopenings. */
+const FIRST_FULL = EPOCHS_PER_VIEW / 2
 
 /** The lock cache above. Called only from within calls into the Dlm; may call back. */
 export interface LockClient {
@@ -97,10 +116,12 @@ export type DlmCounters = {
   readonly messagesReceived: number
   /** Messages to this node's own master and back: no traffic. */
   readonly messagesLocal: number
+  /** Full ones, and reopenings. */
   readonly rebuilds: number
+  readonly reopenings: number
 }
 
-type Phase = 'frozen' | 'rebuilding' | 'granting'
+export type Phase = 'frozen' | 'rebuilding' | 'reopened' | 'granting'
 type Rebuild = { readonly resolve: () => void; readonly reject: (error: Error) => void }
 
 export class Dlm {
@@ -115,12 +136,15 @@ export class Dlm {
   #epoch = -1
   #floor: Vector = emptyVector
   #mastering: Mastering | undefined
+  /** The last complete epoch: its view, and who was master of what in it. */
+  #complete: { readonly view: ViewId; readonly mastering: Mastering } | undefined
   /** Members whose report is not complete. */
   #missing = new Set<Slot>()
+  /** All who have reported mean the same complete epoch. */
+  #agreed = true
   /** Who waits for the rebuild under way. */
   #rebuild: Rebuild | undefined
-  #early: { readonly from: Slot; readonly epoch: number; readonly payload: Buffer }[] = []
-  #earlyBytes = 0
+  readonly #early = new EarlyBatches()
   /** Messages of this node to itself, in order; handled by the outermost call. */
   #local: LockMessage[] = []
   #localHandled = 0
@@ -133,6 +157,7 @@ export class Dlm {
   #messagesReceived = 0
   #messagesLocal = 0
   #rebuilds = 0
+  #reopenings = 0
 
   constructor(options: DlmOptions) {
     this.self = options.self
@@ -156,6 +181,11 @@ export class Dlm {
 
   get view(): ViewId | undefined {
     return this.#epoch < 0 ? undefined : viewOf(this.#epoch)
+  }
+
+  /** Not everything is served here: some of it waits for the next full rebuild. */
+  get isReopening(): boolean {
+    return isReopening(this.#epoch)
   }
 
   nextSequence(): number {
@@ -198,40 +228,72 @@ export class Dlm {
 
   /** Steps 2–5. Resolves when this node's master grants again; rejects with MatrixError 'view-changed' when frozen before. */
   rebuild(members: readonly Slot[], floor: Vector, view: ViewId): Promise<void> {
+    this.#floor = floor
+    return this.#start(members, view, view * EPOCHS_PER_VIEW + FIRST_FULL)
+  }
+
+  /**
+   * Steps 2–5 without a floor, and without having read the journals of those who left: serves what concerns only members of the last complete
+   * epoch that are members still. Not after a `rebuild` in the same view. Resolves when this node's master grants some resources again; rejects with MatrixError
+   * 'view-changed' when frozen before, which happens at the latest for the full rebuild.
+   */
+  reopen(members: readonly Slot[], view: ViewId): Promise<void> {
+    assert(isReopening(this.#epoch) || view > viewOf(this.#epoch), `locks of view ${view} are being rebuilt in full`)
+    return this.#start(members, view, view * EPOCHS_PER_VIEW)
+  }
+
+  #start(members: readonly Slot[], view: ViewId, first: number): Promise<void> {
     assert(!this.#stopped, 'a withdrawn lock space is not rebuilt')
     assert(this.#epoch < 0 || view >= viewOf(this.#epoch), `view ${view} follows that of epoch ${this.#epoch}`)
-    assert(Number.isSafeInteger((view + 1) * EPOCHS_PER_VIEW), `view ${view} has epochs`)
+    assert(view > 0 && Number.isSafeInteger((view + 1) * EPOCHS_PER_VIEW), `view ${view} has epochs`)
     assert(members.includes(this.self), `slot ${this.self} is a member of view ${view}`)
     this.freeze()
     this.#mastering = new Mastering(members)
-    this.#floor = floor
     const done = new Promise<void>((resolve, reject) => {
       this.#rebuild = { resolve, reject }
     })
     done.catch(() => {}) // who froze knows; a caller that waits is told all the same
-    const heardOf = this.#early.filter((batch) => viewOf(batch.epoch) === view).map((batch) => batch.epoch)
-    this.#begin(Math.max(view * EPOCHS_PER_VIEW, this.#epoch + 1, ...heardOf))
+    const heardOf = isSameKind(this.#early.epoch, first) ? this.#early.epoch : first
+    this.#begin(Math.max(first, this.#epoch + 1, heardOf))
     return done
   }
 
-  /** Takes part in `epoch`, with the members and the floor of the last call of `rebuild`. */
+  /** Takes part in `epoch`, with the members and the floor of the last call of `rebuild` or `reopen`. */
   #begin(epoch: number): void {
     const { members } = this.#mastering as Mastering
     this.#epoch = epoch
-    this.#rebuilds++
     this.#local = []
     this.#localHandled = 0
     this.#missing = new Set(members)
+    this.#agreed = true
     this.#batches.begin(epoch)
-    this.#master.reset(this.#floor)
+    if (isReopening(epoch)) this.#keepTables()
+    else this.#forgetTables()
+    const complete = this.#complete?.view ?? 0
     this.#phase = 'rebuilding'
     this.#together(() => {
       this.#client?.report()
       const surrendered = maximum(this.#surrendered)
-      for (const slot of members) this.#send(slot, lockMessage(END, 0, 0, 0, surrendered))
+      for (const slot of members) this.#send(slot, lockMessage(END, 0, complete, 0, surrendered))
       this.#client?.resumed()
     })
-    this.#receiveEarly()
+    for (const { from, payload } of this.#early.take(epoch)) this.receive(from, payload)
+  }
+
+  #forgetTables(): void {
+    this.#rebuilds++
+    this.#complete = undefined
+    this.#master.reset(this.#floor)
+  }
+
+  #keepTables(): void {
+    this.#reopenings++
+    const now = this.#mastering as Mastering
+    const before = this.#complete?.mastering
+    this.#master.reopen(
+      (slot) => now.has(slot),
+      (rid) => before?.masterOf(rid) === this.self,
+    )
   }
 
   #abandonRebuild(): void {
@@ -248,28 +310,16 @@ export class Dlm {
     try {
       const epoch = epochOf(payload)
       if (epoch > this.#epoch) {
-        this.#keepEarly(from, epoch, Buffer.from(payload))
-        if (!this.frozen && viewOf(epoch) === this.view) this.#begin(epoch)
+        this.#early.add(from, epoch, payload)
+        // to the full rebuild of its view, a node that has only reopened brings no floor: `rebuild` will
+        const joins =
+          isSameKind(epoch, this.#epoch) || (brokenRules.fullRebuildNeedsFloor && viewOf(epoch) === this.view)
+        if (joins && !this.frozen) this.#begin(epoch)
       } else if (epoch === this.#epoch && !this.frozen) this.#handleBatch(from, payload)
     } catch (error) {
       if (!isMatrixError(error, 'protocol')) throw error
       this.#onFatal(error)
     }
-  }
-
-  #keepEarly(from: Slot, epoch: number, payload: Buffer): void {
-    this.#earlyBytes += payload.length
-    if (this.#earlyBytes > EARLY_BYTES_MAX) {
-      throw new MatrixError('protocol', `slot ${from} sent more than ${EARLY_BYTES_MAX} bytes ahead of epoch ${epoch}`)
-    }
-    this.#early.push({ from, epoch, payload })
-  }
-
-  #receiveEarly(): void {
-    const early = this.#early
-    this.#early = early.filter((batch) => batch.epoch > this.#epoch)
-    this.#earlyBytes = this.#early.reduce((sum, batch) => sum + batch.payload.length, 0)
-    for (const { from, epoch, payload } of early) if (epoch === this.#epoch) this.receive(from, payload)
   }
 
   #handleBatch(from: Slot, payload: Buffer): void {
@@ -286,7 +336,7 @@ export class Dlm {
   }
 
   #handle(from: Slot, message: LockMessage): void {
-    if (message.type === END) this.#ended(from, message.vector)
+    if (message.type === END) this.#ended(from, message)
     else if (isForMaster(message.type)) {
       if (this.#masterOf(message.rid) !== this.self) {
         throw new MatrixError('protocol', `slot ${from} sent a ${lockMessageNames[message.type]} to the wrong master`)
@@ -307,11 +357,17 @@ export class Dlm {
   }
 
   /** Step 5. */
-  #ended(from: Slot, surrendered: Vector): void {
+  #ended(from: Slot, { seq: complete, vector: surrendered }: LockMessage): void {
     if (!this.#missing.delete(from)) throw new MatrixError('protocol', `slot ${from} ended its report twice`)
     if (!brokenRules.surrenderedReported) this.#master.raiseFloor(surrendered)
+    if (this.isReopening && complete !== this.#complete?.view) this.#agreed = false
     if (this.#missing.size > 0 && !brokenRules.allReport) return
-    this.#phase = 'granting'
+    if (!this.#agreed && !brokenRules.lastCompleteAgreed) return
+    if (this.isReopening) this.#phase = 'reopened'
+    else {
+      this.#phase = 'granting'
+      this.#complete = { view: viewOf(this.#epoch), mastering: this.#mastering as Mastering }
+    }
     this.#carryOut(this.#master.resume(this.#clock.now()))
     this.#rebuild?.resolve()
     this.#rebuild = undefined
@@ -366,7 +422,7 @@ export class Dlm {
   stop(): void {
     this.freeze()
     this.#stopped = true
-    this.#early = []
+    this.#early.clear()
   }
 
   /** Resources mastered here, contended ones first. */
@@ -381,10 +437,20 @@ export class Dlm {
       messagesReceived: this.#messagesReceived,
       messagesLocal: this.#messagesLocal,
       rebuilds: this.#rebuilds,
+      reopenings: this.#reopenings,
     }
   }
 }
 
 function viewOf(epoch: number): ViewId {
   return Math.floor(epoch / EPOCHS_PER_VIEW)
+}
+
+function isReopening(epoch: number): boolean {
+  return epoch >= 0 && epoch % EPOCHS_PER_VIEW < FIRST_FULL
+}
+
+/** Attempts at the same thing in the same view: whoever is in the lower one goes on to the higher. */
+function isSameKind(a: number, b: number): boolean {
+  return viewOf(a) === viewOf(b) && isReopening(a) === isReopening(b)
 }

@@ -9,6 +9,7 @@ import { isPromise, type MaybePromise } from '../base/maybe-promise.ts'
 import type { Timings } from '../base/timings.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Dlm } from './dlm.ts'
+import { Gathering } from './gathering.ts'
 import type { HandoverSteps } from './handover-steps.ts'
 import type { LocalLock, UsableObserver } from './local-lock.ts'
 import { CACHED_LOCKS_MAX, LockAgeing } from './lock-ageing.ts'
@@ -131,30 +132,33 @@ export class Lcl implements LockCache {
     // All requests leave together. Then the locks are pinned one after another: who waits for one pins only smaller ones,
     // so no circle of waiting nodes can close.
     if (order.length > 1) for (const [rid, mode] of order) this.askAhead(rid, mode)
-    const holds: Hold[] = []
-    for (const [rid, mode] of order) {
-      const hold = this.acquire(rid, mode)
-      if (isPromise(hold)) return this.#acquireRest(order, holds, hold)
-      holds.push(hold)
-    }
-    return holds
+    const gathering = new Gathering(order)
+    const missing = this.#gather(gathering)
+    return missing ? this.#gatherRest(gathering, missing) : gathering.holds
   }
 
-  async #acquireRest(
-    order: readonly (readonly [ResourceId, Mode])[],
-    holds: Hold[],
-    first: Promise<Hold>,
-  ): Promise<readonly Hold[]> {
+  /** Pins what is there, in order; gives what has to be waited for. */
+  #gather({ order, holds }: Gathering): Promise<Hold> | undefined {
+    while (holds.length < order.length) {
+      const [rid, mode] = order[holds.length] as readonly [ResourceId, Mode]
+      const hold = this.acquire(rid, mode)
+      if (isPromise(hold)) return hold
+      holds.push(hold)
+    }
+    return undefined
+  }
+
+  async #gatherRest(gathering: Gathering, first: Promise<Hold>): Promise<readonly Hold[]> {
+    this.#keeper.gatherings.add(gathering)
     try {
-      holds.push(await first)
-      for (const [rid, mode] of order.slice(holds.length)) {
-        const hold = this.acquire(rid, mode)
-        holds.push(isPromise(hold) ? await hold : hold)
-      }
-      return holds
+      for (let missing: Promise<Hold> | undefined = first; missing; missing = this.#gather(gathering))
+        gathering.add(await missing)
+      return gathering.holds
     } catch (error) {
-      for (const hold of holds) hold.release()
+      gathering.giveBack()
       throw error
+    } finally {
+      this.#keeper.gatherings.delete(gathering)
     }
   }
 

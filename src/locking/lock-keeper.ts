@@ -16,6 +16,8 @@
  * 4. While one request is under way no other is sent. A request may be under way while the lock it wants to raise goes
  *    down: that is how two nodes that both convert PR to EX get past each other (lock-master.ts, rule 4).
  * 5. While the lock space is frozen nothing is surrendered and no DOWN is sent; what is cached stays usable (R8).
+ *    While it is only reopened (dlm.ts), some locks are granted and others wait for a fence: whoever waits for one and pins others gives
+ *    these back when another node wants one of them, and starts over. Else the few that have to wait would make many wait.
  * 6. A callout that fails leaves the node with an image it cannot trust: the lock space withdraws.
  */
 
@@ -26,6 +28,7 @@ import { attempt, isPromise } from '../base/maybe-promise.ts'
 import { emptyVector, type Vector } from '../base/vector.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Dlm, LockClient } from './dlm.ts'
+import type { Gathering } from './gathering.ts'
 import { StepTimer } from './handover-steps.ts'
 import { LocalLock, type LockOwner, type PendingRequest, type UsableObserver } from './local-lock.ts'
 import type { LockCallouts } from './lock-cache.ts'
@@ -57,6 +60,8 @@ export class LockKeeper implements LockClient {
   readonly #callouts: LockCallouts[] = lockTypes.map(() => noCallouts)
   readonly #locks = new Map<ResourceId, LocalLock>()
   readonly #leaving = new Set<LocalLock>()
+  /** Users that wait for one lock and pin others. */
+  readonly gatherings = new Set<Gathering>()
   #whenLeft: { resolve(): void; reject(error: Error): void }[] = []
   #withdrawn = false
   requests = 0
@@ -362,6 +367,7 @@ export class LockKeeper implements LockClient {
     this.basts++
     if (lock.bast === NL) lock.bastAt = this.#clock.now()
     lock.bast = wanted
+    if (this.#dlm.isReopening) for (const gathering of this.gatherings) if (gathering.has(rid)) gathering.giveBack()
     this.advance(lock)
   }
 

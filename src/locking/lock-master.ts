@@ -18,9 +18,20 @@
  *    wants is remembered for its LVB, up to a limit; the LVBs of the forgotten are merged into the *floor*, with which
  *    every unknown resource starts. Vectors handed out are never changed afterwards.
  * 7. Nothing is granted or denied between `freeze` and `resume` (R53); requests queue up.
+ *
+ * There are two ways from `freeze` to `resume`. `reset` forgets everything, and the nodes say what they hold. `reopen` is for the time
+ * between the death of a node and its fence, when nobody knows what that node still does:
+ *
+ * 8. Of the resources that this master was already answerable for (*open*), it keeps its table, which is the truth: nobody else
+ *    can have granted them. Holders in the view are silent until they report; what a node did not report by the end of its report it
+ *    no longer has, and it reports nothing that the table does not know. Until then the old entry counts: the node may leave the
+ *    view in the middle of it. LVBs and floor are kept, and rise with all the ENDs. Of other resources (*closed*) nothing is known.
+ * 9. A holder that is not in the view is *absent*. It is not reachable and gives up nothing before the next `reset`. A request that it is
+ *    in the way of, or for a closed resource, is *parked* until then: it does not stand in the line, so others pass it, and
+ *    nobody gives up a lock for it. Without queueing it is denied.
  */
 
-import { assert, unreachable } from '../base/assert.ts'
+import { assert, InvariantError, unreachable } from '../base/assert.ts'
 import { brokenRules } from '../base/broken-rules.ts'
 import { MatrixError } from '../base/errors.ts'
 import type { Slot } from '../base/ids.ts'
@@ -39,6 +50,23 @@ import {
   lockMessageNames,
   REQUEST,
 } from './lock-message.ts'
+import {
+  describe,
+  dropWaiter,
+  type Holder,
+  headOf,
+  holderOf,
+  inTheWay,
+  isWanted,
+  type Mastered,
+  newHolder,
+  newMastered,
+  nobody,
+  type ResourceStatus,
+  type Waiter,
+  waiterOf,
+  without,
+} from './mastered.ts'
 import { compatible, coversMode, type Mode, modeNames, NL } from './modes.ts'
 import { type ResourceId, resourceName } from './resource.ts'
 
@@ -47,50 +75,19 @@ export const IDLE_RESOURCES_MAX = 65_536
 
 export type Effect = { readonly to: Slot; readonly message: LockMessage }
 
-type Holder = { readonly slot: Slot; mode: Mode; seq: number; told: Mode }
-type Waiter = {
-  readonly slot: Slot
-  readonly mode: Mode
-  readonly seq: number
-  readonly order: number
-  readonly since: number
-}
-
-/** Its lists are replaced when they change: nearly all have one holder and nobody who waits, and there may be a million. */
-type Resource = {
-  readonly rid: ResourceId
-  holders: readonly Holder[]
-  converting: readonly Waiter[]
-  waiting: readonly Waiter[]
-  /** Undefined while no surrender brought more than the floor. */
-  lvb: Vector | undefined
-}
-
-/** One resource as status shows it; ages in milliseconds. */
-export type ResourceStatus = {
-  readonly rid: ResourceId
-  readonly name: string
-  readonly holders: readonly { readonly slot: Slot; readonly mode: string }[]
-  readonly waiters: readonly {
-    readonly slot: Slot
-    readonly mode: string
-    readonly converting: boolean
-    readonly ageMs: number
-  }[]
-}
-
 const nothing: readonly Effect[] = []
-const nobody: readonly never[] = []
 
 export class LockMaster {
-  #resources = new Map<ResourceId, Resource>()
+  #resources = new Map<ResourceId, Mastered>()
   /** Of those, the ones without holders and waiters, longest idle first. */
-  readonly #idle = new Set<Resource>()
+  readonly #idle = new Set<Mastered>()
   #idleHand = this.#idle.values()
   /** No-queue requests that came while nothing may be granted. */
   #undecided: { readonly from: Slot; readonly message: LockMessage }[] = []
   #floor: Vector = emptyVector
   #granting = false
+  /** Which resources are open, since `reopen`; undefined since `reset`: all. */
+  #isOpen: ((rid: ResourceId) => boolean) | undefined
   #arrivals = 0
   readonly #idleMax: number
 
@@ -112,7 +109,35 @@ export class LockMaster {
     this.#resources.clear()
     this.#idle.clear()
     this.#undecided = []
+    this.#isOpen = undefined
     this.#floor = maximum(floor)
+  }
+
+  /** Goes on with what it knows of the open resources (rule 8); holders that are members report next, then `resume`. */
+  reopen(isMember: (slot: Slot) => boolean, isOpen: (rid: ResourceId) => boolean): void {
+    this.#granting = false
+    this.#undecided = []
+    this.#isOpen = isOpen
+    for (const resource of this.#resources.values()) {
+      resource.converting = nobody
+      resource.waiting = nobody
+      resource.parked = nobody
+      if (!isOpen(resource.rid)) {
+        this.#forget(resource)
+        continue
+      }
+      for (const holder of resource.holders) {
+        if (isMember(holder.slot)) {
+          if (holder.standing === 'silent' && brokenRules.silentHoldersCount) this.#dropHolder(resource, holder)
+          holder.standing = 'silent'
+        } else {
+          if (brokenRules.absentHoldersCount) this.#dropHolder(resource, holder)
+          holder.standing = 'absent'
+        }
+        holder.told = NL
+      }
+      this.#settle(resource)
+    }
   }
 
   /** Before `resume`: no resource starts below `vector` either. */
@@ -126,7 +151,9 @@ export class LockMaster {
     const effects: Effect[] = []
     this.#granting = true
     for (const resource of this.#resources.values()) {
-      if (resource.lvb) resource.lvb = maximum(resource.lvb, this.#floor)
+      for (const holder of resource.holders) if (holder.standing === 'silent') this.#dropHolder(resource, holder)
+      if (resource.lvb && !brokenRules.keptVectorsRise && !covers(resource.lvb, this.#floor))
+        resource.lvb = maximum(resource.lvb, this.#floor)
       this.#serve(resource, effects)
       this.#settle(resource)
     }
@@ -166,14 +193,17 @@ export class LockMaster {
       return nothing
     }
     const resource = this.#resource(rid)
-    const holder = holderOf(resource, from)
+    const holder = this.#reported(resource, from)
     if (waiterOf(resource, from)) throw senseless(from, message, 'a request of this node is queued already')
     if (holder && (holder.mode === mode || !coversMode[mode]![holder.mode])) {
       throw senseless(from, message, `not a raise of ${modeNames[holder.mode]}`)
     }
     const effects: Effect[] = []
     const waiter: Waiter = { slot: from, mode, seq, order: this.#arrivals++, since: now }
-    if (this.#granting && this.#isNext(resource, holder) && fits(resource, waiter)) {
+    if (this.#isParked(resource, mode)) {
+      if (message.noQueue) effects.push({ to: from, message: lockMessage(DENIED, rid, seq) })
+      else resource.parked = [...resource.parked, waiter]
+    } else if (this.#granting && this.#isNext(resource, holder) && fits(resource, waiter)) {
       this.#grant(resource, waiter, effects)
       this.#serve(resource, effects) // a raised lock may be in the way of those who wait, where it was not before
     } else if (message.noQueue) {
@@ -188,8 +218,23 @@ export class LockMaster {
     return effects
   }
 
+  /** What `slot` holds. It reports all that before it says anything else: an entry that is silent still is out of date (rule 8). */
+  #reported(resource: Mastered, slot: Slot): Holder | undefined {
+    const holder = holderOf(resource, slot)
+    if (holder?.standing !== 'silent') return holder
+    this.#dropHolder(resource, holder)
+    return undefined
+  }
+
+  /** Rule 9. */
+  #isParked(resource: Mastered, mode: Mode): boolean {
+    if (!this.#isOpen) return false
+    if (!this.#isOpen(resource.rid) && !brokenRules.closedStaysClosed) return true
+    return resource.holders.some((holder) => holder.standing === 'absent' && !compatible[holder.mode]![mode])
+  }
+
   /** Would a request that came now be the head of the line? */
-  #isNext(resource: Resource, holder: Holder | undefined): boolean {
+  #isNext(resource: Mastered, holder: Holder | undefined): boolean {
     return (
       brokenRules.inTurn ||
       (resource.converting.length === 0 && (holder !== undefined || resource.waiting.length === 0))
@@ -204,7 +249,7 @@ export class LockMaster {
     if (vector.size > 0 && !covers(known, vector)) {
       resource.lvb = covers(vector, known) || brokenRules.lvbMerged ? vector : maximum(known, vector)
     }
-    const holder = holderOf(resource, from)
+    const holder = this.#reported(resource, from)
     if (!holder) throw senseless(from, message, 'it does not hold this')
     if (holder.seq === message.seq) {
       if (!coversMode[holder.mode]![message.mode]) throw senseless(from, message, `above ${modeNames[holder.mode]}`)
@@ -217,7 +262,7 @@ export class LockMaster {
   }
 
   /** A converting request of a node that now holds nothing waits with the others, at the place of its arrival. */
-  #dropHolder(resource: Resource, holder: Holder): void {
+  #dropHolder(resource: Mastered, holder: Holder): void {
     resource.holders = without(resource.holders, holder)
     const waiter = resource.converting.find((other) => other.slot === holder.slot)
     if (!waiter) return
@@ -235,8 +280,7 @@ export class LockMaster {
       this.#undecided.splice(undecided, 1)
       effects.push({ to: from, message: lockMessage(CANCELLED, rid, seq) })
     } else if (waiter?.seq === seq) {
-      resource.converting = without(resource.converting, waiter)
-      resource.waiting = without(resource.waiting, waiter)
+      dropWaiter(resource, waiter)
       effects.push({ to: from, message: lockMessage(CANCELLED, rid, seq) })
       if (this.#granting) this.#serve(resource, effects)
     } // else it crossed with the grant or the denial, which is the answer
@@ -248,19 +292,28 @@ export class LockMaster {
     const { rid, seq, mode } = message
     if (this.#granting) throw senseless(from, message, 'nothing is being rebuilt')
     const resource = this.#resource(rid)
-    if (mode === NL || holderOf(resource, from)) throw senseless(from, message, 'held twice, or not at all')
-    for (const other of resource.holders) {
-      assert(
-        compatible[other.mode]![mode],
-        `rule 1: ${resourceName(rid)} is held ${modeNames[other.mode]} at ${other.slot} and ${modeNames[mode]} at ${from}`,
-      )
+    const known = holderOf(resource, from)
+    if (mode === NL || (known && known.standing !== 'silent'))
+      throw senseless(from, message, 'held twice, or not at all')
+    const other = inTheWay(resource, from, mode)
+    if (other) {
+      const both = `${modeNames[other.mode]} at ${other.slot} and ${modeNames[mode]} at ${from}`
+      throw new InvariantError(`rule 1: ${resourceName(rid)} is held ${both}`)
     }
-    resource.holders = [...resource.holders, { slot: from, mode, seq, told: NL }]
+    if (this.#isOpen?.(rid)) {
+      if (!known || !coversMode[known.mode]![mode]) {
+        const both = `${modeNames[mode]} at ${from}, as far as known ${modeNames[known?.mode ?? NL]}`
+        throw new InvariantError(`rule 8: ${resourceName(rid)} is held ${both}`)
+      }
+      known.mode = mode
+      known.seq = seq
+      known.standing = 'member'
+    } else resource.holders = [...resource.holders, newHolder(from, mode, seq)]
     return nothing
   }
 
   /** Grants from the head of the line as far as it goes. */
-  #serve(resource: Resource, effects: Effect[]): void {
+  #serve(resource: Mastered, effects: Effect[]): void {
     for (let head = headOf(resource); head; head = headOf(resource)) {
       if (!fits(resource, head)) {
         tellHolders(resource, head, effects)
@@ -272,7 +325,7 @@ export class LockMaster {
     }
   }
 
-  #grant(resource: Resource, waiter: Waiter, effects: Effect[]): void {
+  #grant(resource: Mastered, waiter: Waiter, effects: Effect[]): void {
     const { slot, mode, seq } = waiter
     const holder = holderOf(resource, slot)
     if (holder) {
@@ -280,24 +333,24 @@ export class LockMaster {
       holder.seq = seq
       holder.told = NL
     } else {
-      const fresh: Holder = { slot, mode, seq, told: NL }
+      const fresh = newHolder(slot, mode, seq)
       resource.holders = resource.holders.length === 0 ? [fresh] : [...resource.holders, fresh]
     }
     effects.push({ to: slot, message: lockMessage(GRANT, resource.rid, seq, mode, resource.lvb ?? this.#floor) })
   }
 
-  #resource(rid: ResourceId): Resource {
+  #resource(rid: ResourceId): Mastered {
     let resource = this.#resources.get(rid)
     if (!resource) {
-      resource = { rid, holders: nobody, converting: nobody, waiting: nobody, lvb: undefined }
+      resource = newMastered(rid)
       this.#resources.set(rid, resource)
     }
     return resource
   }
 
   /** Files a resource as idle or busy, and forgets the longest idle beyond the limit. */
-  #settle(resource: Resource): void {
-    if (resource.holders.length > 0 || headOf(resource)) {
+  #settle(resource: Mastered): void {
+    if (resource.holders.length > 0 || isWanted(resource)) {
       this.#idle.delete(resource)
       return
     }
@@ -310,7 +363,7 @@ export class LockMaster {
   }
 
   /** The iterator is kept: a new one would first pass over everything that was deleted at the set's beginning. */
-  #longestIdle(): Resource {
+  #longestIdle(): Mastered {
     let next = this.#idleHand.next()
     if (next.done) {
       this.#idleHand = this.#idle.values()
@@ -320,7 +373,7 @@ export class LockMaster {
     return next.value
   }
 
-  #forget(resource: Resource): void {
+  #forget(resource: Mastered): void {
     this.#idle.delete(resource)
     this.#resources.delete(resource.rid)
   }
@@ -328,8 +381,8 @@ export class LockMaster {
   /** Resources held or waited for; at most `limit`, those somebody waits for first. */
   status(now: number, limit: number): ResourceStatus[] {
     const all = [...this.#resources.values()].filter((resource) => !this.#idle.has(resource))
-    const contended = all.filter((resource) => headOf(resource))
-    const quiet = all.filter((resource) => !headOf(resource))
+    const contended = all.filter(isWanted)
+    const quiet = all.filter((resource) => !isWanted(resource))
     return [...contended, ...quiet].slice(0, limit).map((resource) => describe(resource, now))
   }
 
@@ -338,47 +391,13 @@ export class LockMaster {
   }
 }
 
-function describe(resource: Resource, now: number): ResourceStatus {
-  const waiter = (converting: boolean) => (entry: Waiter) => ({
-    slot: entry.slot,
-    mode: modeNames[entry.mode],
-    converting,
-    ageMs: now - entry.since,
-  })
-  return {
-    rid: resource.rid,
-    name: resourceName(resource.rid),
-    holders: resource.holders.map(({ slot, mode }) => ({ slot, mode: modeNames[mode] })),
-    waiters: [...resource.converting.map(waiter(true)), ...resource.waiting.map(waiter(false))],
-  }
-}
-
-function headOf(resource: Resource): Waiter | undefined {
-  return resource.converting[0] ?? resource.waiting[0]
-}
-
-function holderOf(resource: Resource, slot: Slot): Holder | undefined {
-  for (const holder of resource.holders) if (holder.slot === slot) return holder
-  return undefined
-}
-
-function waiterOf(resource: Resource, slot: Slot): Waiter | undefined {
-  for (const waiter of resource.converting) if (waiter.slot === slot) return waiter
-  for (const waiter of resource.waiting) if (waiter.slot === slot) return waiter
-  return undefined
-}
-
 /** Rule 1 would hold with `waiter` granted. */
-function fits(resource: Resource, waiter: Waiter): boolean {
-  for (const holder of resource.holders) {
-    if (holder.slot !== waiter.slot && !compatible[holder.mode]![waiter.mode] && !brokenRules.compatibleGrants)
-      return false
-  }
-  return true
+function fits(resource: Mastered, { slot, mode }: Waiter): boolean {
+  return brokenRules.compatibleGrants || !inTheWay(resource, slot, mode)
 }
 
 /** Rule 3. */
-function tellHolders(resource: Resource, waiter: Waiter, effects: Effect[]): void {
+function tellHolders(resource: Mastered, waiter: Waiter, effects: Effect[]): void {
   for (const holder of resource.holders) {
     if (
       brokenRules.holdersTold ||
@@ -390,11 +409,6 @@ function tellHolders(resource: Resource, waiter: Waiter, effects: Effect[]): voi
     holder.told = waiter.mode
     effects.push({ to: holder.slot, message: lockMessage(BAST, resource.rid, holder.seq, waiter.mode) })
   }
-}
-
-function without<T>(list: readonly T[], item: T): readonly T[] {
-  const rest = list.filter((other) => other !== item)
-  return rest.length === 0 ? nobody : rest
 }
 
 function senseless(from: Slot, message: LockMessage, why: string): MatrixError {

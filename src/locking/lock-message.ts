@@ -8,7 +8,7 @@
  * | DOWN      | client → master | of the grant it gives up  | kept (NL: nothing)     | what the next must apply    |
  * | CANCEL    | client → master | of the request            |                        |                             |
  * | HELD      | client → master | of the grant              | held (rebuild only)    |                             |
- * | END       | client → master |                           |                        | all it ever surrendered     |
+ * | END       | client → master | view of the last complete epoch (dlm.ts; 0: none) | | all it ever surrendered |
  * | GRANT     | master → client | of the request            | granted                | the lock value block        |
  * | DENIED    | master → client | of the request (no-queue) |                        |                             |
  * | BAST      | master → client | of the grant in the way   | wanted by another      |                             |

@@ -8,11 +8,11 @@ import type { Timings } from '../base/timings.ts'
 import type { Vector } from '../base/vector.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
-import { Dlm, type DlmCounters } from './dlm.ts'
+import { Dlm, type DlmCounters, type Phase } from './dlm.ts'
 import { Lcl, type LclCounters } from './lcl.ts'
 import type { UsableObserver } from './local-lock.ts'
 import type { LockCache } from './lock-cache.ts'
-import type { ResourceStatus } from './lock-master.ts'
+import type { ResourceStatus } from './mastered.ts'
 import type { Mode } from './modes.ts'
 import type { ResourceId } from './resource.ts'
 
@@ -34,7 +34,7 @@ export type LockSpaceOptions = {
 }
 
 export type LockSpaceStatus = {
-  readonly phase: 'frozen' | 'rebuilding' | 'granting' | 'withdrawn'
+  readonly phase: Phase | 'withdrawn'
   /** Of the last rebuild. */
   readonly view: ViewId | undefined
   /** Mastered here, contended first. */
@@ -91,6 +91,17 @@ export class LockSpace {
     this.#log.debug({ view: viewId, members }, 'locks are being rebuilt')
     await start
     this.#log.info({ view: viewId, members, resources: this.#dlm.resources(0).length }, 'locks are granted again')
+  }
+
+  /**
+   * Rebuilds lock service among `members` for view `viewId` as far as that can be done before the nodes that left are fenced and their
+   * journals read: for resources that these neither hold nor mastered. The rest waits for `rebuild`. Once per view at most, before its
+   * `rebuild`. Resolves when this node, as a master, grants such resources, which is never when a member was not in the last complete epoch; rejects as `rebuild` does.
+   */
+  async reopen(members: readonly Slot[], viewId: ViewId): Promise<void> {
+    if (this.#withdrawn) throw new MatrixError('withdrawn', `locks are not reopened for view ${viewId}: withdrawn`)
+    await this.#dlm.reopen(members, viewId)
+    this.#log.info({ view: viewId, members }, 'locks that no absent node holds or mastered are granted again')
   }
 
   /** Stops for good, at once and without a word to anybody: peers notice through the view. */

@@ -75,14 +75,13 @@ export class CatchUp {
     return limit
   }
 
-  /** Applies a dead incarnation's journal to its end and gives that; throws MatrixError 'journal-damaged'. */
+  /** Reads a dead incarnation's journal to its end and gives that; applies nothing. Throws MatrixError 'journal-damaged'. */
   async findEnd(image: Image, slot: Slot): Promise<Lsn | 'lapped'> {
     const reader = this.#options.reader(slot)
-    for (;;) {
-      const at = image.vector.get(slot) ?? 0
+    for (let at = image.vector.get(slot) ?? 0; ; ) {
       const found = await reader.read(at, at + 1e6)
       if (found.kind === 'frame') {
-        if ((await this.reach(image, new Map([[slot, at + found.frame.length]]))) === 'lapped') return 'lapped'
+        at += found.frame.length
         continue
       }
       if (found.kind === 'lapped' || (await this.#isLapped(slot, at))) return 'lapped'

@@ -229,8 +229,8 @@ export class Volume implements VolumeApi {
   }
 
   /**
-   * Recovery: applies the journal of a dead (or cleanly left) incarnation to its end, makes sure that it is on stable storage,
-   * and gives the end. When that incarnation is sealed already, the end is its seal. Damage is for the caller to judge: it rejects with
+   * Recovery: finds the end of the journal of a dead (or cleanly left) incarnation, makes sure that it is on stable storage up to there,
+   * applies it, and gives the end. Own changes may go on meanwhile. When that incarnation is sealed already, the end is its seal. Damage is for the caller to judge: it rejects with
    * 'journal-damaged' or 'checkpoint-damaged', and the volume stays as it is.
    */
   findEnd(slot: Slot, incarnation: Incarnation): Promise<Lsn> {
@@ -244,12 +244,15 @@ export class Volume implements VolumeApi {
       for (let attempt = 0; attempt < MAX_RELOADS; attempt++) {
         const end = await this.#catchUp.findEnd(this.#image, slot)
         this.#check()
-        if (end === 'lapped') {
-          await this.#reload()
-          continue
+        // own frames may depend on these as soon as they are applied: the dead node may not have waited for the last one
+        if (end !== 'lapped' && !brokenRules.foundIsDurable) await this.#lun.flush()
+        if (end !== 'lapped' && (await this.#catchUp.reach(this.#image, new Map([[slot, end]]))) === 'done') {
+          this.#check()
+          if (brokenRules.foundIsDurable) await this.#lun.flush()
+          return end
         }
-        await this.#lun.flush()
-        return end
+        this.#check()
+        await this.#reload()
       }
       throw new MatrixError(
         'journal-damaged',

@@ -57,7 +57,9 @@ export class Members implements ViewListener {
     for (const mount of this.#mounts.values()) mount.freeze()
   }
 
-  installed(): void {}
+  installed(view: View): void {
+    for (const mount of this.#mounts.values()) mount.installed(view)
+  }
 
   async #answer(from: Slot, body: unknown): Promise<unknown> {
     const message = decodeRequest(body)

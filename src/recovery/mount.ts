@@ -2,12 +2,25 @@
  * One filesystem as mounted on this node: its journaled image, its lock space, the Matrix Filesystem on top, and the chores that
  * belong to the three together (tailing peers' journals, publishing checkpoints).
  *
- *   loading ──open──▶ loaded ──recover──▶ recovering ──resume──▶ serving
- *                                            ▲                     │ view blocked
- *                                            └──────recover────────┘          any ──withdraw──▶ withdrawn
+ *   loading ──open──▶ loaded ──recover──▶ recovering ───────────resume──────────▶ serving
+ *                                          ▲ ▲   │ nobody recovers                 │ view blocked, or recover
+ *                                          │ │   ▼                                 │
+ *                                          │ └─ reopened                           │
+ *                                          └───────────────────────────────────────┘        any ──withdraw──▶ withdrawn
  *
  * 'loaded' has read a checkpoint and journals and changes nothing. The node's own journal is begun only in 'recover', at the
  * seal of the incarnation before it. While 'recovering', cached locks stay usable; new ones wait for 'resume'.
+ *
+ * That may take long: a node that left the view has to be fenced first. So a mount that has served all members of the view before goes on by itself
+ * after a moment without a 'recover' (locking/dlm.ts, reopening): 'reopened', it is granted all locks but those that a node outside the view
+ * holds or mastered. For what is above and below, that is service as usual beside a silent node:
+ *  - Verbs, announcements, reading ahead and checkpoints go on; what they need from the absent waits (the checkpoint lock included).
+ *  - Lock value blocks and dependencies may name frames of an absent node's journal that has no seal yet. They are durable, and are of its last known
+ *    incarnation; the seal, when it comes, lies behind them. What it wrote beyond is read by nobody before 'recover', but by the administrator.
+ *  - The administrator reads that journal to its end meanwhile (`readJournalsToEnd`), into the image that its verbs use. What it finds there are
+ *    changes under locks that the dead node held to its end: nobody here looks at those rows before 'resume'. It is on stable storage before it is
+ *    applied (volume.ts), since frames that this node writes from then on depend on it.
+ * 'recover' stops granting again, at all members before any resumes.
  */
 
 import { assert } from '../base/assert.ts'
@@ -17,7 +30,7 @@ import type { Incarnation, Lsn, Slot } from '../base/ids.ts'
 import type { Prng } from '../base/prng.ts'
 import type { Timings } from '../base/timings.ts'
 import { fromPairs, type MutableVector, maximum, toPairs, type Vector } from '../base/vector.ts'
-import type { Mesh, View } from '../cluster/index.ts'
+import { type Mesh, sameLife, type View } from '../cluster/index.ts'
 import { CHECKPOINT_LOCK, EX, LockSpace, resourceId } from '../locking/index.ts'
 import { MatrixFilesystem, Volume } from '../metadata/index.ts'
 import type { Clock, Log, Threads } from '../platform/index.ts'
@@ -25,6 +38,8 @@ import type { FilesystemRecord, Life, Lun } from '../san/index.ts'
 
 /** How often a node tells its peers where its journal durably ends, so that they read it before they must, ms. */
 const ANNOUNCE_PERIOD_MS = 200
+
+export type MountState = 'loaded' | 'recovering' | 'reopened' | 'serving' | 'withdrawn'
 
 export type MountHost = {
   readonly slot: Slot
@@ -51,7 +66,10 @@ export class Mount {
   readonly locks: LockSpace
   readonly fs: MatrixFilesystem
   #host: MountHost
-  #state: 'loaded' | 'recovering' | 'serving' | 'withdrawn' = 'loaded'
+  #state: MountState = 'loaded'
+  /** The view that this mount last served in full. */
+  #served: View | undefined
+  #reopening: { cancel(): void } | undefined
   #writing = false
   #started: Promise<void> | undefined
   #hasStarted = false
@@ -116,8 +134,13 @@ export class Mount {
   }
 
   /** 'serving' only once the filesystem's start-up is over: a verb before that would number its new inodes anew. */
-  get state(): 'loaded' | 'recovering' | 'serving' | 'withdrawn' {
-    return this.#state === 'serving' && !this.#hasStarted ? 'recovering' : this.#state
+  get state(): MountState {
+    return this.#grants && !this.#hasStarted ? 'recovering' : this.#state
+  }
+
+  /** Locks are granted, all or most of them. */
+  get #grants(): boolean {
+    return this.#state === 'serving' || this.#state === 'reopened'
   }
 
   /** Resolves once the filesystem serves verbs (the first 'resume' done and its start-up finished). */
@@ -127,7 +150,32 @@ export class Mount {
 
   /** The view is about to change: no lock is granted from now on. */
   freeze(): void {
-    if (this.#state === 'serving') this.#state = 'recovering'
+    this.#stopGranting()
+  }
+
+  /** `view` is installed. Unless the administrator begins to recover soon, what concerns only its members is served again. */
+  installed(view: View): void {
+    const before = this.#served?.members ?? []
+    const known = view.members.every((member) => before.some((other) => sameLife(member, other)))
+    if (this.#state !== 'recovering' || !known) return
+    this.#reopening = this.#host.clock.after(this.#host.timings.reopenAfterMs, () => void this.#reopen(view))
+  }
+
+  async #reopen(view: View): Promise<void> {
+    const slots = view.members.map((member) => member.slot)
+    try {
+      await this.locks.reopen(slots, view.id)
+      if (this.locks.phase !== 'reopened') return
+      this.#state = 'reopened'
+      void this.#readAhead()
+    } catch (error) {
+      if (!isMatrixError(error, 'view-changed', 'withdrawn')) this.withdraw(error as Error)
+    }
+  }
+
+  #stopGranting(): void {
+    this.#reopening?.cancel()
+    if (this.#grants) this.#state = 'recovering'
     this.locks.freeze()
   }
 
@@ -136,8 +184,8 @@ export class Mount {
     assert(record.fsid === this.#record.fsid, `recover: ${record.name} is another filesystem`)
     this.#mustLive()
     this.#record = record
+    this.#stopGranting()
     this.#state = 'recovering'
-    this.locks.freeze()
     this.volume.setSeals(record.seals)
     for (const member of view.members) this.volume.setIncarnation(member.slot, member.incarnation)
     const sealed = endsOfSealed(record)
@@ -154,7 +202,8 @@ export class Mount {
     this.#mustLive()
     const slots = view.members.map((member) => member.slot)
     await this.locks.rebuild(slots, floor, view.id)
-    if (this.#state === 'recovering') this.#state = 'serving'
+    this.#served = view
+    if (this.#state === 'recovering' && this.locks.phase === 'granting') this.#state = 'serving'
     this.#started ??= this.#start()
     this.#started.catch((error) => this.withdraw(error))
   }
@@ -228,8 +277,7 @@ export class Mount {
     if (this.#readingAhead) return
     this.#readingAhead = true
     try {
-      while (this.#state === 'serving' && !this.volume.hasApplied(this.#ahead))
-        await this.volume.applyTo(new Map(this.#ahead))
+      while (this.#grants && !this.volume.hasApplied(this.#ahead)) await this.volume.applyTo(new Map(this.#ahead))
     } catch (error) {
       if (!isMatrixError(error, 'withdrawn'))
         this.#host.log.warn({ error: String(error) }, 'reading ahead in peers’ journals failed')
@@ -254,6 +302,7 @@ export class Mount {
     if (this.#state === 'withdrawn') return false
     this.#state = 'withdrawn'
     this.#timer?.cancel()
+    this.#reopening?.cancel()
     this.locks.withdraw()
     this.volume.withdraw(error.message)
     return true

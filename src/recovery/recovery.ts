@@ -3,23 +3,25 @@
  * went, and again from the top when it is interrupted: every step may be repeated.
  *
  *   0  stop granting         (members did, when the view before this one was blocked); the view has an administrator (election.ts)
+ *                            Until 5, members may have begun to grant again what concerns nobody outside the view (mount.ts, reopened)
  *   1  import                every member sees the database that the administrator sees, and its lease sector says 'active', before
  *                            anything is served under this view; one that cannot is refused, with the reason
  *   2  fence                 whoever is 'active' on disk and not in the view is fenced; repeated until a scan finds nobody
  *   3  read journals         per filesystem, per slot with an unsealed dead incarnation: read its journal to its end
  *   4  seal                  where those journals end is written to the membership database, before any lock is granted
- *   5  recover               every member takes the seals, applies the dead's journals up to them, says where its own ends
+ *   5  recover               every member stops granting (again), takes the seals, applies the dead's journals up to them, says where its own ends
  *   6  resume                every member rebuilds its lock spaces above the floor (all those ends), then grants again
  *   7  adopt                 orphans and freed space of slots that have no node are taken over, in the background
  *
  * Invariants
- *   1. Nothing is sealed, and no lock granted, before step 2 found no active node outside the view. Of two parts that cannot
- *      talk only the one with the SAN locks comes here, so only one fences the other.
+ *   1. Nothing is sealed, and no lock granted that a node outside the view may hold, before step 2 found no active node outside the view. Of
+ *      two parts that cannot talk only the one with the SAN locks comes here, so only one fences the other.
  *   2. A seal is written once per incarnation and never moves.
  *   3. A filesystem whose recovery fails is marked in error in the database and left out; the others go on (R61, R62).
  *
  * A crash of the administrator at any step leaves: seals not yet written (the next one reads to the same ends, since
- * the dead write no more), or written (it finds them); members still frozen (the next view starts them over).
+ * the dead write no more), or written (it finds them); members still frozen (the next view starts them over), or reopened until the
+ * next one comes to step 5, however long that takes.
  */
 
 import { brokenRules } from '../base/broken-rules.ts'

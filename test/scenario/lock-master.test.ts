@@ -1,7 +1,7 @@
 /**
  * Transcripts of the lock master: every command of `lock-master/*.txt` with the complete expected output below it. A line
  * `2 request I:5 EX #1` is a message of slot 2; `no-queue` and a vector `{1:512}` may follow. Other commands: `reset {…}`,
- * `floor {…}`, `resume`, `freeze`. Expected lines begin with `→`; `! text` is a refusal. `#` begins a comment.
+ * `floor {…}`, `resume`, `freeze`, `reopen 1 2 of I:5 I:6` (the members, and which resources are open). Expected lines begin with `→`; `! text` is a refusal. `#` begins a comment.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'uvu'
@@ -42,7 +42,15 @@ function run(master: LockMaster, command: string): readonly Effect[] {
   if (first === 'reset') master.reset(vector)
   else if (first === 'floor') master.raiseFloor(vector)
   else if (first === 'freeze') master.freeze()
-  else if (first === 'resume') return master.resume(0)
+  else if (first === 'reopen') {
+    const words = [verb, name, ...rest]
+    const open = words.slice(words.indexOf('of') + 1).map((word) => parseResource(word as string))
+    const members = words.slice(0, words.indexOf('of')).map(Number)
+    master.reopen(
+      (slot) => members.includes(slot),
+      (rid) => open.includes(rid),
+    )
+  } else if (first === 'resume') return master.resume(0)
   else {
     const type = lockMessageNames.indexOf(verb as 'request') as LockMessageType
     assert.ok(type > 0 && name, `not a command: ${command}`)

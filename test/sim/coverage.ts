@@ -90,7 +90,8 @@ const wanted: readonly string[] = [
   ...['kill: fenced', 'kill: error', 'lease: fenced', 'lease: unable'].map((outcome) => `fence by ${outcome}`),
   ...['lost', 'fenced', 'released'].map((end) => `lease ${end}`),
   ...['joining', 'blocked', 'member'].map((phase) => `phase ${phase}`),
-  ...['frozen', 'rebuilding', 'granting'].map((phase) => `locks ${phase}`),
+  ...['frozen', 'rebuilding', 'reopened', 'granting'].map((phase) => `locks ${phase}`),
+  'lock granted before the fence',
   ...['first', 'somebody came', 'somebody went', 'another life', 'the same again'].map((what) => `view ${what}`),
   ...['wrapped', 'reloaded'].map((what) => `journal ${what}`),
 ]

@@ -1,7 +1,8 @@
 /**
  * Several lock spaces in one simulated world, with as little else as their promises need: a mesh (per-peer order, views,
  * everything of an old view dropped), a journal per slot reduced to one durable LSN, and images reduced to one applied
- * vector. Faults: messages delayed, nodes crash and come back, views change in the middle of a view change.
+ * vector. Faults: messages delayed, nodes crash and come back, views change in the middle of a view change, nodes are cut off and
+ * go on by themselves until they are fenced, which takes a while: meanwhile every side reopens.
  *
  * Oracles, checked after every event or at every use of a lock; each breaks the run:
  *  - no two live nodes hold incompatible modes, and no master knows a node twice in one resource (R16)
@@ -57,9 +58,16 @@ export class LockMatrix {
   readonly #writes = new Map<ResourceId, Write[]>()
   readonly #lastDelivery = new Map<string, number>()
   view = 0
+  /** That of the side which recovers, and will fence the others. */
+  #winning = 0
+  /** Alive, and not with that side. */
+  readonly #cutOff = new Set<LockNode>()
   messages = 0
   crashes = 0
+  cuts = 0
   repeats = 0
+  /** Grants while the node that got them had only reopened. */
+  grantedEarly = 0
 
   constructor(options: MatrixOptions) {
     this.world = options.world
@@ -73,21 +81,53 @@ export class LockMatrix {
     return this.nodes.filter((node) => node.host.alive)
   }
 
-  /** Agrees on a view of all live nodes, each blocking and installing at its own pace. */
+  get inside(): LockNode[] {
+    return this.live.filter((node) => !this.#cutOff.has(node))
+  }
+
+  /** Agrees on a view of all live nodes that are not cut off; these are fenced after a while, then all is rebuilt. */
   changeView(): void {
+    const nodes = this.inside
+    const view = this.#agree(nodes)
+    this.#winning = view
+    const members = nodes.map((node) => node.slot)
+    const fenceMs = this.world.prng.chance(0.5) ? 60 : 60 + this.world.prng.float() * 700
+    this.world.at(fenceMs, () => this.#recover(view, members, 1))
+  }
+
+  /** A view of `nodes`, each blocking, installing and reopening at its own pace. */
+  #agree(nodes: readonly LockNode[]): number {
     const view = ++this.view
-    const members = this.live.map((node) => node.slot)
+    const { prng } = this.world
+    const members = nodes.map((node) => node.slot)
     this.world.trace(`view ${view} ${members}`)
-    for (const node of this.live) {
-      this.world.at(this.world.prng.float() * 20, () => node.host.enter(() => node.block(view)))
-      this.world.at(21 + this.world.prng.float() * 30, () => node.host.enter(() => node.install(view)))
+    for (const node of nodes) {
+      this.world.at(prng.float() * 20, () => node.host.enter(() => node.block(view)))
+      this.world.at(21 + prng.float() * 30, () => node.host.enter(() => node.install(view)))
+      if (prng.chance(0.1)) continue
+      this.world.at(52 + prng.float() * 30, () => node.host.enter(() => node.reopen(view, members)))
     }
-    this.world.at(60, () => this.#recover(view, members, 1))
+    return view
+  }
+
+  /** Nobody else hears of `nodes`, nor they of anybody else. */
+  cutOff(nodes: readonly LockNode[]): void {
+    this.cuts++
+    for (const node of nodes) this.#cutOff.add(node)
+    this.#agree(nodes)
+    this.changeView()
+  }
+
+  #fence(): void {
+    const victims = [...this.#cutOff]
+    this.#cutOff.clear()
+    for (const node of victims) if (node.host.alive) this.#kill(node)
   }
 
   /** All members stop granting, then all rebuild; some are not reached by an attempt, and then all repeat it. */
   #recover(view: number, members: readonly number[], attempt: number): void {
-    if (view !== this.view) return
+    if (view !== this.#winning) return
+    this.#fence()
     let failed = false
     for (const node of this.live) {
       this.world.at(this.world.prng.float() * 10, () => node.host.enter(() => node.stopGranting(view)))
@@ -103,6 +143,11 @@ export class LockMatrix {
 
   crash(node: LockNode): void {
     this.crashes++
+    this.#kill(node)
+    if (!this.#cutOff.delete(node)) this.changeView()
+  }
+
+  #kill(node: LockNode): void {
     node.host.crash()
     const end = this.durable.get(node.slot) ?? 0
     for (const writes of this.#writes.values()) {
@@ -112,7 +157,6 @@ export class LockMatrix {
         this.fail('somebody built on a write that was never durable')
       writes.length = lost
     }
-    this.changeView()
   }
 
   rejoin(slot: number): void {
@@ -165,7 +209,9 @@ export class LockMatrix {
   checkMasters(): void {
     for (const node of this.live) {
       for (const { name, holders, waiters } of node.space.status().resources) {
-        const slots = [...holders, ...waiters.filter((waiter) => !waiter.converting)].map(({ slot }) => slot)
+        const slots = [...holders, ...waiters.filter(({ converting, parked }) => !converting && !parked)].map(
+          ({ slot }) => slot,
+        )
         if (new Set(slots).size !== slots.length) this.fail(`R16: a node is twice in ${name} at ${node.slot}`)
       }
     }
@@ -186,6 +232,8 @@ export class LockNode {
   view = 0
   #newest = 0
   #blocked = false
+  /** The last view for whose full rebuild this node has been asked to stop. */
+  #recovering = 0
   #early: Envelope[] = []
   /** Volatile end of the own journal. */
   #lsn: number
@@ -234,7 +282,7 @@ export class LockNode {
   }
 
   install(view: number): void {
-    if (view !== this.#newest || view !== this.matrix.view) return
+    if (view !== this.#newest) return
     this.view = view
     this.#blocked = false
     const early = this.#early
@@ -243,7 +291,17 @@ export class LockNode {
   }
 
   stopGranting(view: number): void {
-    if (this.#newest === view && this.view === view) this.space.freeze()
+    if (this.#newest !== view || this.view !== view) return
+    this.#recovering = view
+    this.space.freeze()
+  }
+
+  reopen(view: number, members: readonly number[]): void {
+    if (this.#newest !== view || this.view !== view || this.#recovering === view) return
+    this.space.reopen(members, view).then(
+      () => this.matrix.world.trace(`n${this.slot} has reopened in view ${view}`),
+      () => {}, // the full rebuild follows, or the view changed again
+    )
   }
 
   rebuild(view: number, members: readonly number[]): void {
@@ -271,6 +329,7 @@ export class LockNode {
     const from = this.#modes.get(rid) ?? NL
     if (!coversMode[mode]![from])
       this.matrix.fail(`${resourceName(rid)} acquired ${modeNames[mode]} after ${modeNames[from]}`)
+    if (this.space.phase === 'reopened') this.matrix.grantedEarly++
     for (const [slot, lsn] of vector) {
       if (lsn > (this.matrix.durable.get(slot) ?? 0))
         this.matrix.fail(`a vector names ${slot}:${lsn}, which is not durable`)

@@ -58,11 +58,13 @@ export class LockOracle {
       if (held.size === 0) this.#held.delete(rid)
       return
     }
-    this.grants++
-    // who goes on after its lease was over may still change what it can no longer use
-    if (lock.allows(mode)) this.#check(holder, rid, mode, held)
     held.set(holder, lock)
     this.#held.set(rid, held)
+    // a process that stood still gives up what it had before it hears that its lease is over: it may use none of it
+    if (!lock.allows(mode)) return
+    this.grants++
+    if (holder.mount.locks.phase === 'reopened') this.#coverage.count('lock granted before the fence')
+    this.#check(holder, rid, mode, held)
   }
 
   #check({ host }: Holder, rid: number, mode: Mode, held: Map<Holder, Lock>): void {

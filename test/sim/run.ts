@@ -233,7 +233,7 @@ class Run {
   async #keepWorking(client: Client): Promise<void> {
     const { clock } = this.#outside
     while (this.#working) {
-      const serving = this.matrix.nodes.filter((node) => node.mount?.state === 'serving')
+      const serving = this.matrix.nodes.filter(({ mount }) => mount?.state === 'serving' || mount?.state === 'reopened')
       const node = serving.length ? this.#prng.pick(serving) : undefined
       const { host } = node ?? {}
       if (!node?.mount || !host) {

@@ -8,6 +8,7 @@ const columns: readonly (readonly [keyof Measured, string])[] = [
   ['takeover', 'held by the lost'],
   ['cached', 'cached'],
   ['untouched', 'untouched'],
+  ['orphaned', 'made at the lost'],
   ['rejoin', 'rejoin'],
 ]
 

@@ -4,7 +4,7 @@
  *
  *   held-K   node K writes it all the time: it holds its lock exclusively when something happens to it
  *   own-K    only node K has ever had it, and has its lock cached
- *   pool-I   nobody has its lock: made, and then every node was restarted. Each is used once in a while
+ *   pool-I   nobody has its lock: made at some node, and then every node was restarted. Each is used once in a while
  */
 import { NfsClient } from '../../helpers/nfs-client.ts'
 import type { RealMatrix } from './real-matrix.ts'
@@ -15,7 +15,8 @@ const AT_ONCE = 50
 export class Resources {
   readonly #held = new Map<string, Buffer>()
   readonly #own = new Map<string, Buffer>()
-  readonly #pool: Buffer[] = []
+  /** By the node where they were made. */
+  readonly #pool = new Map<string, Buffer[]>()
   #next = 0
 
   /** Makes them, `pool` of the last kind, for which all nodes are restarted. */
@@ -33,9 +34,11 @@ export class Resources {
       }
       resources.#held.set(node.name, await make('held'))
       resources.#own.set(node.name, await make('own'))
+      const pooled: Buffer[] = []
+      if (pool > 0) resources.#pool.set(node.name, pooled)
       for (let made = 0; made < pool / matrix.nodes.length; made += AT_ONCE) {
         const names = Array.from({ length: AT_ONCE }, (_, i) => `pool-${made + i}`)
-        resources.#pool.push(...(await Promise.all(names.map(make))))
+        pooled.push(...(await Promise.all(names.map(make))))
       }
       await client.close()
     }
@@ -54,13 +57,14 @@ export class Resources {
     return this.#own.get(node) as Buffer
   }
 
-  /** There is a pool. */
-  get hasUntouched(): boolean {
-    return this.#pool.length > 0
+  /** The nodes where a pool was made. */
+  get makers(): readonly string[] {
+    return [...this.#pool.keys()]
   }
 
   /** Another one every time, in turn. */
-  untouched(): Buffer {
-    return this.#pool[this.#next++ % this.#pool.length] as Buffer
+  untouched(maker: string): Buffer {
+    const pool = this.#pool.get(maker) as Buffer[]
+    return pool[this.#next++ % pool.length] as Buffer
   }
 }

@@ -25,8 +25,10 @@ export type Measured = {
   takeover: number[]
   /** Longest wait at a survivor for a file that it had cached. */
   cached: number[]
-  /** Longest wait at a survivor for a file that nobody had cached. */
+  /** Longest wait at a survivor for a file that nobody had cached, made at a survivor. */
   untouched: number[]
+  /** The same for a file that was made at the lost node: only that one knew who uses it. */
+  orphaned: number[]
   /** From the start of a process that came back until it served. */
   rejoin: number[]
 }
@@ -59,6 +61,7 @@ export const limits = {
   takeover: { kill: 10_000, lease: 30_000 },
   cached: { kill: 2_000, lease: 2_000 },
   untouched: { kill: 2_000, lease: 2_000 },
+  orphaned: { kill: 10_000, lease: 30_000 },
   rejoin: { kill: 15_000, lease: 15_000 },
 } as const
 const BEFORE_MS = 1000
@@ -72,7 +75,7 @@ export async function play(
   { matrix, resources, say, seed }: Omit<Scene, 'workload'>,
 ): Promise<Result> {
   const began = now()
-  const measured: Measured = { takeover: [], cached: [], untouched: [], rejoin: [] }
+  const measured: Measured = { takeover: [], cached: [], untouched: [], orphaned: [], rejoin: [] }
   const violations: string[] = []
   const attempt = async (what: string, work: () => unknown): Promise<void> => {
     try {

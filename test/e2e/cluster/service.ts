@@ -70,42 +70,51 @@ export class PersistentClient {
   }
 }
 
+export type WorstKind = 'cached' | 'untouched' | 'orphaned'
+
 /** A service that was asked for at `at` and took `ms`. */
 type Asked = { readonly at: number; readonly ms: number }
 
-/** Asks one node all the time, for what it has cached and, where there is a pool of it, for what nobody has. */
+/** Asks one node all the time, for what it has cached and, where there is a pool of it, for what nobody has, by the node where that was made. */
 export class ServiceWatch {
   readonly node: string
   readonly #cached: Asked[] = []
-  readonly #untouched: Asked[] = []
-  readonly #hasUntouched: boolean
+  readonly #untouched: ReadonlyMap<string, Asked[]>
   readonly #clients: readonly PersistentClient[]
 
   constructor(node: DemoNode, resources: Resources) {
     this.node = node.name
-    const [one, other] = [new PersistentClient(node), new PersistentClient(node)]
-    this.#clients = [one, other]
-    this.#hasUntouched = resources.hasUntouched
+    const one = new PersistentClient(node)
+    this.#untouched = new Map(resources.makers.map((maker) => [maker, []]))
+    const others = [...this.#untouched].map(([maker, asked]) => {
+      const client = new PersistentClient(node)
+      void ask(client, asked, UNTOUCHED_EVERY_MS, (nfs) => nfs.read(resources.untouched(maker)))
+      return client
+    })
+    this.#clients = [one, ...others]
     const own = resources.own(node.name)
     void ask(one, this.#cached, CACHED_EVERY_MS, async (client) => {
       await client.write(own, 0, Buffer.from(`${now()}`))
       await client.read(own)
     })
-    if (this.#hasUntouched)
-      void ask(other, this.#untouched, UNTOUCHED_EVERY_MS, (client) => client.read(resources.untouched()))
   }
 
-  /** Resolves once both kinds have been served since `since`. */
+  /** Resolves once all kinds have been served since `since`. */
   async served(since: number): Promise<void> {
     const has = (asked: readonly Asked[]) => asked.some(({ at }) => at >= since)
-    while (!(has(this.#cached) && (has(this.#untouched) || !this.#hasUntouched))) await sleep(RETRY_MS)
+    while (![this.#cached, ...this.#untouched.values()].every(has)) await sleep(RETRY_MS)
   }
 
-  /** The longest that each kind of call took that ended between the times, ms. Calls that have not ended do not count. */
-  worst(from: number, to: number): { readonly cached: number; readonly untouched: number } {
+  /**
+   * The longest that each kind of call took that ended between the times, ms. Calls that have not ended do not count. `orphaned`: of what
+   * nobody has cached, the files that were made at one of the `lost`.
+   */
+  worst(from: number, to: number, lost: readonly string[]): Readonly<Record<WorstKind, number>> {
     const longest = (asked: readonly Asked[]) =>
       Math.max(0, ...asked.filter(({ at, ms }) => at + ms >= from && at <= to).map(({ ms }) => ms))
-    return { cached: longest(this.#cached), untouched: longest(this.#untouched) }
+    const made = (byLost: boolean) =>
+      [...this.#untouched].filter(([maker]) => lost.includes(maker) === byLost).flatMap(([, asked]) => asked)
+    return { cached: longest(this.#cached), untouched: longest(made(false)), orphaned: longest(made(true)) }
   }
 
   close(): void {

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { now } from '../checker/clock.ts'
 import type { RealNode } from './real-node.ts'
 import { type Measured, type Scene, seconds } from './scenario.ts'
-import { Holder, ServiceWatch, untilTakenOver } from './service.ts'
+import { Holder, ServiceWatch, untilTakenOver, type WorstKind } from './service.ts'
 
 const BEFORE_MS = 1000
 /** Between calls of a survivor that asks again, ms. */
@@ -65,13 +65,14 @@ export async function measureTakeover(
     const survivors = (sides[winner] as readonly RealNode[]).filter((node) => node.life === lives.get(node))
     const watched = watches.filter(({ node }) => survivors.some(({ name }) => name === node))
     await Promise.race([Promise.all(watched.map((watch) => watch.served(to))), sleep(SIDE_LIMIT_MS)])
-    const worst = watched.map((watch) => watch.worst(from, now()))
-    measured.cached.push(...worst.map(({ cached }) => cached))
-    measured.untouched.push(...worst.map(({ untouched }) => untouched))
-    const longest = (kind: 'cached' | 'untouched') => seconds(Math.max(0, ...worst.map((each) => each[kind])))
+    const lostNodes = (sides[1 - winner] as readonly RealNode[]).map(({ name }) => name)
+    const worst = watched.map((watch) => watch.worst(from, now(), lostNodes))
+    for (const kind of ['cached', 'untouched', 'orphaned'] as const)
+      measured[kind].push(...worst.map((each) => each[kind]))
+    const longest = (kind: WorstKind) => seconds(Math.max(0, ...worst.map((each) => each[kind])))
     const names = (sides[winner] as readonly RealNode[]).map(({ name }) => name).join(', ')
     scene.say(
-      `  taken over by ${names} after ${took.map(seconds).join(', ')}; longest wait for cached files ${longest('cached')}, for untouched ones ${longest('untouched')}`,
+      `  taken over by ${names} after ${took.map(seconds).join(', ')}; longest wait for cached files ${longest('cached')}, for untouched ones ${longest('untouched')}, made at the lost ${longest('orphaned')}`,
     )
     return { from, to, winner }
   } catch (error) {

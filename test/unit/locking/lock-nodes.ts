@@ -28,12 +28,17 @@ export class LockNodes {
   readonly surrender: (() => Vector | Promise<Vector>)[] = []
   readonly acquired: ((vector: Vector) => void | Promise<void>)[] = []
   cut = false
+  /** Which nodes hear each other; all of them at first. */
+  sides: readonly (readonly number[])[] = []
+
+  readonly #cachedLocksMax: number | undefined
 
   constructor(count: number, options: { cachedLocksMax?: number } = {}) {
-    this.spaces = Array.from({ length: count }, (_, self) => this.#space(self, options.cachedLocksMax))
+    this.#cachedLocksMax = options.cachedLocksMax
+    this.spaces = Array.from({ length: count }, (_, self) => this.#space(self))
   }
 
-  #space(self: number, cachedLocksMax: number | undefined): LockSpace {
+  #space(self: number): LockSpace {
     this.leaseGood[self] = true
     const space = new LockSpace({
       self,
@@ -41,13 +46,13 @@ export class LockNodes {
       timings: { ...timingsFrom(2000), minHoldMs: 5, lockIdleMs: 1000 },
       log: silentLog,
       send: (to, payload) => {
-        if (this.cut) return
+        if (this.cut || this.sides.some((side) => side.includes(self) !== side.includes(to))) return
         this.wire.push(`${self}>${to}`)
         this.world.at(WIRE_MS, () => (this.spaces[to] as LockSpace).receive(self, payload))
       },
       leaseGood: () => this.leaseGood[self] === true,
       onFatal: (error) => void (this.fatal[self] = error),
-      cachedLocksMax,
+      cachedLocksMax: this.#cachedLocksMax,
     })
     for (const type of lockTypes.keys()) {
       space.cache.registerCallouts(type, {
@@ -69,6 +74,20 @@ export class LockNodes {
     for (const space of this.spaces) space.freeze()
     const members = [...this.spaces.keys()]
     await this.settle(Promise.all(this.spaces.map((space) => space.rebuild(members, floor, id))))
+  }
+
+  /** The next life of a node: it holds and knows nothing. */
+  restart(slot: number): void {
+    this.spaces[slot]!.withdraw()
+    this.spaces[slot] = this.#space(slot)
+  }
+
+  /** The view falls apart: each side freezes and reopens by itself. */
+  async split(id: number, ...sides: readonly (readonly number[])[]): Promise<void> {
+    this.sides = sides
+    for (const space of this.spaces) space.freeze()
+    const reopening = sides.flatMap((side) => side.map((slot) => this.spaces[slot]!.reopen(side, id)))
+    await this.settle(Promise.all(reopening))
   }
 
   acquire(slot: number, rid: ResourceId, mode: Mode): Promise<Hold> {

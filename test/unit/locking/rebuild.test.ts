@@ -26,7 +26,7 @@ test('R8: cached locks stay usable while frozen, and survive the rebuild', async
   assert.ok(matrix.spaces[0]!.cache.holds(at1, EX))
   assert.equal(
     matrix.spaces[1]!.status().resources.map(({ name, holders }) => ({ name, holders })),
-    [{ name: 'I:65', holders: [{ slot: 0, mode: 'EX' }] }],
+    [{ name: 'I:65', holders: [{ slot: 0, mode: 'EX', absent: false }] }],
   )
 })
 

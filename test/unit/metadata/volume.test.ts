@@ -275,6 +275,27 @@ test('a dead node’s journal is read to its end; a torn last frame does not cou
   assert.is(b.hash(), again.hash())
 })
 
+test('what is found of a dead node’s journal is on stable storage before anything here depends on it', async () => {
+  const lun = await formatted()
+  const [a, b] = [await mount(lun, 0), await mount(lun, 1)]
+  a.startWriting(0)
+  b.startWriting(0)
+  for (let i = 0; i < 3; i++) {
+    a.commit(create(64 + i, `f${i}`, 3 + i))
+    await a.flush()
+  }
+  a.withdraw()
+  const appliedAtFlush: number[] = []
+  lun.flush = async () => {
+    appliedAtFlush.push(b.endOf(0))
+    b.commit(create(128, 'meanwhile', 9))
+  }
+  const end = await b.findEnd(0, incarnations(0))
+  assert.equal(appliedAtFlush, [0])
+  assert.is(b.endOf(0), end)
+  assert.ok(b.image.dirent(1, 'f2') && b.image.dirent(1, 'meanwhile'))
+})
+
 test('an invalid frame followed by a valid later one is damage, not the end', async () => {
   const lun = await formatted()
   const [a, b] = [await mount(lun, 0), await mount(lun, 1)]
