@@ -38,6 +38,8 @@ export const brokenRules = {
   lastWriteIsDead: false,
   /** The kill agent vouches for a victim whose process it has not seen gone. */
   fencedIsCertain: false,
+  /** A fence script is believed: nobody looks whether the lease of its victim is over. */
+  scriptIsDoubted: false,
   /** One of three membership partitions decides. */
   majority: false,
   /** A write to a partition does not wait for the one before to the same place: the older may land last. */

@@ -27,6 +27,8 @@ export type Timings = {
   readonly guardMs: number
   /** Longest life of an I/O handed to the device, ms. */
   readonly ioLifeMs: number
+  /** An observer that saw no change of a lease sector for this long knows that the lease is over; a last write may still be under way, ms. */
+  readonly leaseOverMs: number
   /** An observer that saw no change of a lease sector for this long knows its owner can no longer write, ms. */
   readonly observedDeadMs: number
   /** Heartbeat period of the mesh, ms. */
@@ -54,6 +56,7 @@ export function timingsFrom(ioTimeoutMs: number): Timings {
     leaseMs,
     guardMs: ioTimeoutMs,
     ioLifeMs,
+    leaseOverMs: leaseMs * ((1 + MAX_CLOCK_DRIFT) / (1 - MAX_CLOCK_DRIFT)),
     observedDeadMs: leaseMs + ioLifeMs + ioTimeoutMs,
     heartbeatMs: ioTimeoutMs / 4,
     suspectMs: 1.25 * ioTimeoutMs,

@@ -70,6 +70,7 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   watchKnowsNothing: test('unit/san/fence', 'a watch that has just begun'),
   lastWriteIsDead: test('unit/san/fence', 'the observer inequality'),
   fencedIsCertain: test('unit/san/fence', 'agent kill'),
+  scriptIsDoubted: test('unit/san/script-agent', 'a script that has done nothing'),
   majority: test('unit/san/partitions', 'without two partitions the lease ends'),
   oneWritePerPlace: test('unit/san/partitions', 'is never followed there by another one'),
   ownerSurelyDead: test('unit/san/san-lock', 'random lives on 1 partition'),

@@ -3,6 +3,8 @@
  * powerlessness nothing of that life changes a LUN.
  *
  *   lease  nothing of it lands any more: its last write was issued before the lease was over, and its life is over, too
+ *   script nothing of it lands any more: its lease was over, and what was under way is what the script's word is taken for. Lease
+ *          sectors aside: a renewal may be issued until the very end of a lease, and nobody but its slot reads anything into it.
  *   kill   nothing of it lands any more: the process was gone, and what it had under way decided. The same holds when the lease
  *          agent found the slot claimed by the next life: the process before it was gone.
  */
@@ -20,10 +22,14 @@ class Watched implements AtLife {
   goodUntil: number
   fenced: { readonly by: string; readonly at: number } | undefined
   readonly #world: SimWorld
+  /** The main one first. */
+  readonly threads: readonly SimHost[]
   readonly #main: SimHost
 
-  constructor(world: SimWorld, lease: NodeLease, main: SimHost) {
+  constructor(world: SimWorld, lease: NodeLease, threads: readonly SimHost[]) {
+    const main = threads[0] as SimHost
     this.#world = world
+    this.threads = threads
     this.#main = main
     this.lease = lease
     this.name = `${main.name}@${lease.life.incarnation}`
@@ -83,9 +89,14 @@ export class WriteOracle {
 
   /** A life of a node has claimed its lease; its I/O comes from these threads of it. */
   begins(lease: NodeLease, threads: readonly SimHost[]): void {
-    const life = new Watched(this.#world, lease, threads[0] as SimHost)
+    const life = new Watched(this.#world, lease, threads)
     this.#lives.set(nameOf(lease.life), life)
     for (const thread of threads) this.#hosts.set(thread, life)
+  }
+
+  /** Of a life: none when it has no lease yet. */
+  threadsOf(life: Life): readonly SimHost[] {
+    return this.#lives.get(nameOf(life))?.threads ?? []
   }
 
   /** A life that has a lease, or had one. */
@@ -124,6 +135,7 @@ export class WriteOracle {
   #doubt({ name }: FenceAgent, life: Watched): void {
     const { now } = this.#world
     if (life.gone || (name === 'lease' && now >= life.goodUntil + this.#timings.ioLifeMs)) return
+    if (name === 'script' && now >= life.goodUntil) return
     this.#world.fail(
       new Error(`agent ${name} vouches for a node at ${now} whose lease was good until ${life.goodUntil}`),
     )
@@ -133,7 +145,7 @@ export class WriteOracle {
     const { by, host, purpose, offset, issuedAt } = landed
     if (purpose === 'membership') this.administrators.landed(landed)
     const fenced = this.#hosts.get(by)?.fenced
-    if (!fenced) return
+    if (!fenced || (fenced.by === 'script' && purpose === 'lease')) return
     const what = `${purpose} at ${offset}, issued at ${issuedAt}`
     this.#fail(disk, `a write of ${host} (${what}) lands, which agent ${fenced.by} fenced at ${fenced.at}`)
   }
