@@ -54,6 +54,10 @@ export const brokenRules = {
   acceptedOwnerStays: false,
   /** A try for the SAN locks decides although another has promised a higher ballot meanwhile. */
   laterBallotWins: false,
+  /** A device that shows the label of another LUN is used on. */
+  foreignLunIsLeft: false,
+  /** A LUN that hangs is probed again and again. */
+  oneProbeAtATime: false,
 
   // ── cluster: agreed views ──
 

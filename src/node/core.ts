@@ -16,6 +16,7 @@ import type { Clock, Log, Threads, Transport } from '../platform/index.ts'
 import { Fencing, Members, Mount, Recovery, SanSeat, Timeline, type TimelineEntry } from '../recovery/index.ts'
 import {
   alwaysGoodLease,
+  DiskProbe,
   describeEnd,
   type FenceAgent,
   type FilesystemRecord,
@@ -179,6 +180,12 @@ export class NodeCore {
     this.#cluster.addListener(timeline)
     this.#cluster.addListener(this.#members)
     this.#cluster.addListener(this.#election)
+    this.#probe = new DiskProbe({
+      ...{ clock, log, timings, life: lease.life },
+      luns: () => this.#luns.map(({ label }) => ({ label, lun: this.#gate(label.lunUuid) })),
+      onTransition: (lun, { from, to, reason }) => timeline.noteLun(lun, `${from} → ${to}: ${reason}`),
+      onForeign: (reason) => this.halt(reason),
+    })
     watch.onRead = () => this.#followSectors()
     this.#followSectors()
     this.#cluster.onExpelled = (reason) => this.halt(`expelled: ${reason}`)
@@ -194,6 +201,7 @@ export class NodeCore {
     }
   }
 
+  readonly #probe: DiskProbe
   readonly #database: MembershipStore
   readonly #election: Election
   #active: Promise<void> | undefined
@@ -234,6 +242,7 @@ export class NodeCore {
           .mount(record)
           .catch((error) => log.error({ filesystem: record.name, error: String(error) }, 'image could not be loaded'))
     }
+    this.#probe.start()
     await this.#cluster.start()
   }
 
@@ -356,6 +365,7 @@ export class NodeCore {
     this.#ended = true
     for (const gate of this.#gates.values()) gate.fence(reason)
     this.#watch.stop()
+    this.#probe.stop()
     for (const mount of this.#members.mounts) mount.withdraw(new MatrixError('withdrawn', reason))
     void this.#cluster.stop()
   }
@@ -365,6 +375,7 @@ export class NodeCore {
     if (this.#ended) return
     await Promise.all(this.#members.mounts.map((mount) => mount.close()))
     this.#ended = true
+    this.#probe.stop()
     for (const gate of this.#gates.values()) gate.fence('the node has stopped')
     await Promise.all([...this.#gates.values()].map((gate) => gate.drained()))
     await this.#lease.release()
@@ -373,7 +384,7 @@ export class NodeCore {
   }
 
   /** What is counted since the start, by filesystem and by LUN; for people and programs to look at. */
-  counters(): Record<'membership' | 'filesystems' | 'luns', Record<string, unknown>> {
+  counters(): Record<'membership' | 'filesystems' | 'luns' | 'lunStates', Record<string, unknown>> {
     const filesystems = this.#members.mounts.map(({ record, locks, volume, fs }) => [
       record.name,
       { locks: locks.counters(), journal: volume.stats(), cache: fs.stats() },
@@ -384,7 +395,12 @@ export class NodeCore {
     ])
     const { phase, view } = this.#cluster.status()
     const membership = { phase, view, administrator: this.administrator ?? null }
-    return { membership, filesystems: Object.fromEntries(filesystems), luns: Object.fromEntries(luns) }
+    return {
+      membership,
+      filesystems: Object.fromEntries(filesystems),
+      luns: Object.fromEntries(luns),
+      lunStates: this.#probe.states(),
+    }
   }
 }
 

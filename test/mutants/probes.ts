@@ -71,6 +71,8 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   lastWriteIsDead: test('unit/san/fence', 'the observer inequality'),
   fencedIsCertain: test('unit/san/fence', 'agent kill'),
   scriptIsDoubted: test('unit/san/script-agent', 'a script that has done nothing'),
+  foreignLunIsLeft: test('unit/san/disk-probe', 'shows the label of another LUN is left at once'),
+  oneProbeAtATime: test('unit/san/disk-probe', 'is not asked again'),
   majority: test('unit/san/partitions', 'without two partitions the lease ends'),
   oneWritePerPlace: test('unit/san/partitions', 'is never followed there by another one'),
   ownerSurelyDead: test('unit/san/san-lock', 'random lives on 1 partition'),

@@ -45,10 +45,12 @@ const kinds: readonly Kind[] = [
     counts: [
       'LUN read error',
       'LUN write error',
+      'LUN read-only',
       'LUN gone',
       'path gone',
       'LUN read error for all',
       'LUN write error for all',
+      'LUN read-only for all',
       'LUN gone for all',
     ],
   },
