@@ -172,6 +172,8 @@ export const brokenRules = {
   newcomerIsUnsealed: false,
   /** After a change of view the locks start without the floor of all journals' ends. */
   floor: false,
+  /** A member publishes a checkpoint by itself while another publishes one for the administrator. */
+  checkpointsAreHeld: false,
   /** Locks are granted before the journals of the dead have been applied. */
   journalsReadFirst: false,
 }

@@ -147,6 +147,7 @@ export class NodeCore {
       openMount: (record) => this.#openMount(record),
       administrator: () => this.#election.administrator?.slot,
       join: (generation) => this.#join(generation),
+      refuse: (reason) => this.halt(`not imported: ${reason}`),
       serving: () => {
         this.#serving = true
         this.#cluster.markServing()
@@ -268,12 +269,6 @@ export class NodeCore {
 
   async #openMount(record: FilesystemRecord): Promise<Mount> {
     const { self, clock, prng, log, timings, dataCacheBytes, newImageFile, threads, onMounted } = this.#options
-    if (self.slot >= record.slots) {
-      throw new MatrixError(
-        'config',
-        `filesystem ${record.name} has ${record.slots} slots; this node has slot ${self.slot}`,
-      )
-    }
     const mount = await Mount.open(
       {
         slot: self.slot,
@@ -315,9 +310,12 @@ export class NodeCore {
     await this.#activate()
   }
 
-  /** Throws MatrixError 'config' when a LUN of a sound filesystem is not among the configured ones. */
+  /** Throws MatrixError 'config' when a LUN of a sound filesystem is not among the configured ones, or it has no slot for this node. */
   #mustReach({ luns, filesystems }: MembershipDatabase): void {
-    for (const { name, luns: wanted, error } of filesystems) {
+    const { slot } = this.#options.self
+    for (const { name, luns: wanted, slots, error } of filesystems) {
+      if (error === undefined && slot >= slots)
+        throw new MatrixError('config', `filesystem ${name} has ${slots} slots; this node has slot ${slot}`)
       const missing = error === undefined ? wanted.find((uuid) => !this.#gates.has(uuid)) : undefined
       if (missing === undefined) continue
       const lun = luns.find(({ uuid }) => uuid === missing)?.name ?? missing

@@ -101,6 +101,7 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   floor: test('unit/recovery/recovery', 'a run fences whoever is active outside the view'),
   onlyDurableNamed: test('unit/metadata/volume', 'names no frame that is still under way'),
   activateBeforeScan: test('unit/recovery/recovery', 'a run fences whoever is active outside the view'),
+  checkpointsAreHeld: test('sim/unreadable', 'while the administrator has a checkpoint made'),
   fenceBeforeRecovery: test('unit/recovery/recovery', 'a run fences whoever is active outside the view'),
   journalsReadFirst: matrices(1, 10),
 }
