@@ -38,7 +38,11 @@ export type MatrixdConfig = {
   readonly nodes: readonly ConfiguredNode[]
   /** URLs with absolute paths (`file:/…`), in the file's order. */
   readonly luns: readonly { readonly url: string }[]
-  readonly fencing: { readonly agents: readonly FenceAgentName[] }
+  readonly fencing: {
+    readonly agents: readonly FenceAgentName[]
+    /** Of agent 'script', which is among the agents exactly when this is there. */
+    readonly script?: { readonly path: string; readonly timeoutMs: number }
+  }
   readonly timings: Timings
   /** Absent: this node serves no NFS. */
   readonly nfs?: { readonly listen: PeerAddress }

@@ -3,7 +3,7 @@
  * line. Three passes: the file is TOML; every key is known and has an allowed value (schema.ts); the keys fit each other.
  */
 import { readFileSync, statSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { dirname, isAbsolute, resolve } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
 import * as v from 'valibot'
 import { MatrixError } from '../src/base/errors.ts'
@@ -13,6 +13,9 @@ import type { ConfiguredNode, MatrixdConfig } from './config.ts'
 import { explain } from './problems.ts'
 import { type ConfigFile, fileSchema, SECRET_MIN } from './schema.ts'
 import { formatAddress } from './values.ts'
+
+/** Of a fence script, unless the file says otherwise, ms. */
+const SCRIPT_TIMEOUT_MS = 10_000
 
 /** What the loader needs of the host's files. */
 export interface ConfigFiles {
@@ -34,7 +37,7 @@ export function loadConfig(path: string, files: ConfigFiles = realFiles): Matrix
   const result = v.safeParse(fileSchema, written)
   const problems = (result.issues ?? []).map((issue) => explain(fileSchema, issue))
   // What does not fit together is told even when other keys are wrong, as far as the parts it needs are there.
-  problems.push(...conflicts(result.output))
+  problems.push(...conflicts(result.output), ...scriptProblems(result.output, files))
   const secret = readSecret(file, (result.output as Partial<ConfigFile>).matrix, files, problems)
   if (!result.success || problems.length > 0) throw failure(file, problems)
   return configOf(file, result.output, secret as string)
@@ -116,6 +119,32 @@ function conflicts(output: unknown): string[] {
   return problems
 }
 
+/** The fence script is there exactly when it is an agent, may be run, and is nobody else's to write. */
+function scriptProblems(output: unknown, files: ConfigFiles): string[] {
+  const { agents, script, script_timeout: timeout } = (output as Partial<ConfigFile>).fencing ?? {}
+  if (!Array.isArray(agents)) return []
+  if (!agents.includes('script')) {
+    const keys = [script !== undefined && 'script', timeout !== undefined && 'script_timeout'].filter(Boolean)
+    return keys.map((key) => `fencing.${key}: "script" is not among fencing.agents; add it there, or leave this out`)
+  }
+  if (script === undefined)
+    return [
+      'fencing.script: missing; agent "script" needs the absolute path of a program, such as "/etc/matrixfs/fence"',
+    ]
+  if (typeof script !== 'string' || !isAbsolute(script)) return [] // told by the schema
+  try {
+    const mode = files.mode(script)
+    if (mode === undefined) return []
+    if ((mode & 0o111) === 0)
+      return [`fencing.script: ${script} has mode ${octal(mode)}; allowed is one that may be run (chmod 755 ${script})`]
+    if ((mode & 0o022) !== 0)
+      return [`fencing.script: ${script} has mode ${octal(mode)}; only its owner may write to it (chmod 755 ${script})`]
+    return []
+  } catch (error) {
+    return [`fencing.script: cannot use ${script}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`]
+  }
+}
+
 function tables(list: unknown): readonly Record<string, unknown>[] {
   return Array.isArray(list) ? list.filter((item) => typeof item === 'object' && item !== null) : []
 }
@@ -180,7 +209,12 @@ function configOf(file: string, written: ConfigFile, secret: string): MatrixdCon
     stateDir: resolve(folder, node.state_dir),
     nodes: nodes.map(nodeOf).sort((a, b) => a.slot - b.slot),
     luns: luns.map(({ url }) => ({ url: `file:${resolve(folder, url.slice('file:'.length))}` })),
-    fencing,
+    fencing: {
+      agents: fencing.agents,
+      ...(fencing.script !== undefined && {
+        script: { path: fencing.script, timeoutMs: fencing.script_timeout ?? SCRIPT_TIMEOUT_MS },
+      }),
+    },
     timings: timingsFrom(timings.io_timeout),
     nfs,
     http,

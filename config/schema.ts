@@ -2,6 +2,7 @@
  * The keys of matrixd's configuration file: one table for the check of a file, its messages and docs/configuration.md.
  * Names are those of the file; `MatrixdConfig` (config.ts) is what the program gets.
  */
+import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
 import { MAX_NETWORKS, MAX_SLOTS } from '../src/base/limits.ts'
 import { MiB, TiB } from '../src/base/units.ts'
@@ -19,7 +20,7 @@ export const MAX_LUNS = 256
 const MAX_ID = 2 ** 32 - 2
 const NOBODY = 65534
 
-export const fenceAgents = ['kill', 'lease'] as const
+export const fenceAgents = ['kill', 'script', 'lease'] as const
 export type FenceAgentName = (typeof fenceAgents)[number]
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const
 export type LogLevel = (typeof logLevels)[number]
@@ -92,13 +93,23 @@ const fencing = v.strictObject({
     v.pipe(
       v.array(
         oneOf(
-          'How a failed node is cut off, tried in this order. `kill`: SIGKILL to exactly its process, for nodes on one host. `lease`: wait until its disk lease is surely over.',
+          'How a failed node is cut off, tried in this order. `kill`: SIGKILL to exactly its process, for nodes on one host. `script`: a program of yours cuts it off, at its power or at the storage ([how](operating.md#fencing-by-a-script)). `lease`: wait until its disk lease is surely over.',
           fenceAgents,
         ),
       ),
       v.minLength(1, 'at least one agent: without one no lock of a failed node is ever freed'),
     ),
     ['kill', 'lease'],
+  ),
+  script: v.optional(
+    text(
+      'The program of agent `script`, and necessary with it. Nobody but its owner may be able to write to it.',
+      'an absolute path',
+      (written) => isPath(written) && isAbsolute(written),
+    ),
+  ),
+  script_timeout: v.optional(
+    duration('A script that takes longer is killed, and counts as unable. Default: 10s.', { min: '100ms', max: '10m' }),
   ),
 })
 

@@ -40,6 +40,8 @@ export const brokenRules = {
   drainedBeforeGivenBack: false,
   /** The kill agent vouches for a victim whose process it has not seen gone. */
   fencedIsCertain: false,
+  /** A fence script is believed: nobody looks whether the lease of its victim is over. */
+  scriptIsDoubted: false,
   /** One of three membership partitions decides. */
   majority: false,
   /** A write to a partition does not wait for the one before to the same place: the older may land last. */
@@ -54,6 +56,10 @@ export const brokenRules = {
   acceptedOwnerStays: false,
   /** A try for the SAN locks decides although another has promised a higher ballot meanwhile. */
   laterBallotWins: false,
+  /** A device that shows the label of another LUN is used on. */
+  foreignLunIsLeft: false,
+  /** A LUN that hangs is probed again and again. */
+  oneProbeAtATime: false,
 
   // ── cluster: agreed views ──
 
@@ -182,6 +188,8 @@ export const brokenRules = {
   newcomerIsUnsealed: false,
   /** After a change of view the locks start without the floor of all journals' ends. */
   floor: false,
+  /** A member publishes a checkpoint by itself while another publishes one for the administrator. */
+  checkpointsAreHeld: false,
   /** Locks are granted before the journals of the dead have been applied. */
   journalsReadFirst: false,
 }

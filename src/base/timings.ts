@@ -27,8 +27,12 @@ export type Timings = {
   readonly guardMs: number
   /** Longest life of an I/O handed to the device, ms. */
   readonly ioLifeMs: number
+  /** An observer that saw no change of a lease sector for this long knows that the lease is over; a last write may still be under way, ms. */
+  readonly leaseOverMs: number
   /** An observer that saw no change of a lease sector for this long knows its owner can no longer write, ms. */
   readonly observedDeadMs: number
+  /** Every LUN is probed once in this time, ms. */
+  readonly probeMs: number
   /** Heartbeat period of the mesh, ms. */
   readonly heartbeatMs: number
   /** A peer silent for this long is suspected, ms. */
@@ -56,7 +60,9 @@ export function timingsFrom(ioTimeoutMs: number): Timings {
     leaseMs,
     guardMs: ioTimeoutMs,
     ioLifeMs,
+    leaseOverMs: leaseMs * ((1 + MAX_CLOCK_DRIFT) / (1 - MAX_CLOCK_DRIFT)),
     observedDeadMs: leaseMs + ioLifeMs + ioTimeoutMs,
+    probeMs: 2 * ioTimeoutMs,
     heartbeatMs: ioTimeoutMs / 4,
     suspectMs: 1.25 * ioTimeoutMs,
     viewStepMs: ioTimeoutMs,

@@ -9,8 +9,8 @@ export function countersCommand(): Command {
     .addHelpText(
       'after',
       `
-Membership: the view and its administrator. By filesystem: locks, with the time each step of a hand-over took; journal; caches. By LUN: operations and bytes by purpose. Calls by
-protocol. Times are sums of milliseconds.
+Membership: the view and its administrator. By filesystem: locks, with the time each step of a hand-over took; journal; caches. By LUN: operations and bytes by purpose, and whether it is up, slow,
+failing or foreign. Calls by protocol. Times are sums of milliseconds.
 
 Example:
   matrix counters --config var/demo/n1.toml`,

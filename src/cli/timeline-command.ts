@@ -5,7 +5,7 @@ import { Command } from 'commander'
 import * as v from 'valibot'
 import { loadConfig, timelineFile } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
-import { type TimelineEntry, timelineLine } from '../recovery/index.ts'
+import { isNews, type TimelineEntry, timelineLine } from '../recovery/index.ts'
 import { type NodeOptions, withConfig } from './ask-node.ts'
 import { wholeNumber } from './option-values.ts'
 import { say, sayJson } from './table.ts'
@@ -58,11 +58,14 @@ export function describeChange(steps: readonly TimelineEntry[]): string {
   const first = steps[0] as TimelineEntry
   const view = steps.find(({ step }) => step === 'view')
   const done = steps.filter(({ step }) => step !== 'view')
-  const ended = Math.max(...steps.map(({ startedAt, durationMs }) => startedAt + durationMs))
+  const changing = steps.filter((entry) => !isNews(entry))
+  const ended = Math.max(first.startedAt, ...changing.map(({ startedAt, durationMs }) => startedAt + durationMs))
   const head = `${new Date(first.startedAt).toISOString()}  view ${first.view}: ${view?.outcome ?? '(before this node was a member)'}  — ${Math.round(ended - first.startedAt)} ms`
   const width = Math.max(0, ...done.map(({ node, step }) => node.length + 1 + step.length))
-  const lines = done.map(({ node, step, durationMs, outcome }) => {
+  const lines = done.map((entry) => {
+    const { node, step, startedAt, durationMs, outcome } = entry
     const what = `${node} ${step}`.padEnd(width)
+    if (isNews(entry)) return `  ${what}  ${new Date(startedAt).toISOString()}  ${outcome}`
     return `  ${what}  ${durationMs.toFixed(0).padStart(6)} ms${outcome === 'done' ? '' : `  ${outcome}`}`
   })
   return [head, ...lines].join('\n')

@@ -202,9 +202,10 @@ export class Volume implements VolumeApi {
     return covers(this.image.vector, vector)
   }
 
-  async applyTo(vector: Vector): Promise<void> {
+  /** `judged`: damage is for the caller to judge, and the volume stays as it is. */
+  async applyTo(vector: Vector, damage?: 'judged' | 'fatal'): Promise<void> {
     if (this.hasApplied(vector)) return
-    await this.#serial(() => this.#reach(vector))
+    await this.#serial(() => this.#reach(vector), damage)
   }
 
   /** Applies one slot's journal up to `lsn`, which is known durable. */
@@ -309,13 +310,13 @@ export class Volume implements VolumeApi {
   }
 
   /**
-   * Publishes a checkpoint; the caller holds lock C:0. The image is taken when it equals a vector, and published once all of
+   * Publishes a checkpoint; the caller holds lock C:0, or nobody else can publish. The image is taken when it equals a vector, and published once all of
    * that is durable. Throws MatrixError 'no-space' when the metadata has outgrown the checkpoint area.
    */
-  async checkpoint(): Promise<Published> {
+  async checkpoint(damage?: 'judged' | 'fatal'): Promise<Published> {
     try {
       const newest = (await this.#store.manifests())[0]
-      if (newest) await this.applyTo(newest.vector)
+      if (newest) await this.applyTo(newest.vector, damage)
       this.#check()
       const sequence = Math.max(newest?.sequence ?? 0, this.#published[0]?.sequence ?? 0) + 1
       const packed = await this.#pack()

@@ -18,6 +18,7 @@ import type { Clock, Log, Threads, Transport } from '../platform/index.ts'
 import { Fencing, Members, Mount, Recovery, SanSeat, Timeline, type TimelineEntry } from '../recovery/index.ts'
 import {
   alwaysGoodLease,
+  DiskProbe,
   describeEnd,
   type FenceAgent,
   type FilesystemRecord,
@@ -155,6 +156,7 @@ export class NodeCore {
       openMount: (record) => this.#openMount(record),
       administrator: () => this.#election.administrator?.slot,
       join: (generation) => this.#join(generation),
+      refuse: (reason) => this.halt(`not imported: ${reason}`),
       serving: () => {
         this.#serving = true
         this.#cluster.markServing()
@@ -188,6 +190,12 @@ export class NodeCore {
     this.#cluster.addListener(timeline)
     this.#cluster.addListener(this.#members)
     this.#cluster.addListener(this.#election)
+    this.#probe = new DiskProbe({
+      ...{ clock, log, timings, life: lease.life },
+      luns: () => this.#luns.map(({ label }) => ({ label, lun: this.#gate(label.lunUuid) })),
+      onTransition: (lun, { from, to, reason }) => timeline.noteLun(lun, `${from} → ${to}: ${reason}`),
+      onForeign: (reason) => this.halt(reason),
+    })
     watch.onRead = () => this.#followSectors()
     this.#followSectors()
     this.#cluster.onExpelled = (reason) => this.halt(`expelled: ${reason}`)
@@ -203,6 +211,7 @@ export class NodeCore {
     }
   }
 
+  readonly #probe: DiskProbe
   readonly #database: MembershipStore
   readonly #election: Election
   #active: Promise<void> | undefined
@@ -243,6 +252,7 @@ export class NodeCore {
           .mount(record)
           .catch((error) => log.error({ filesystem: record.name, error: String(error) }, 'image could not be loaded'))
     }
+    this.#probe.start()
     await this.#cluster.start()
   }
 
@@ -271,12 +281,6 @@ export class NodeCore {
 
   async #openMount(record: FilesystemRecord): Promise<Mount> {
     const { self, clock, prng, log, timings, dataCacheBytes, newImageFile, threads, onMounted } = this.#options
-    if (self.slot >= record.slots) {
-      throw new MatrixError(
-        'config',
-        `filesystem ${record.name} has ${record.slots} slots; this node has slot ${self.slot}`,
-      )
-    }
     const mount = await Mount.open(
       {
         slot: self.slot,
@@ -318,9 +322,12 @@ export class NodeCore {
     await this.#activate()
   }
 
-  /** Throws MatrixError 'config' when a LUN of a sound filesystem is not among the configured ones. */
+  /** Throws MatrixError 'config' when a LUN of a sound filesystem is not among the configured ones, or it has no slot for this node. */
   #mustReach({ luns, filesystems }: MembershipDatabase): void {
-    for (const { name, luns: wanted, error } of filesystems) {
+    const { slot } = this.#options.self
+    for (const { name, luns: wanted, slots, error } of filesystems) {
+      if (error === undefined && slot >= slots)
+        throw new MatrixError('config', `filesystem ${name} has ${slots} slots; this node has slot ${slot}`)
       const missing = error === undefined ? wanted.find((uuid) => !this.#gates.has(uuid)) : undefined
       if (missing === undefined) continue
       const lun = luns.find(({ uuid }) => uuid === missing)?.name ?? missing
@@ -395,6 +402,7 @@ export class NodeCore {
     this.#ended = true
     for (const gate of this.#gates.values()) gate.fence(reason)
     this.#watch.stop()
+    this.#probe.stop()
     for (const mount of this.#members.mounts) mount.withdraw(new MatrixError('withdrawn', reason))
     void this.#cluster.stop()
   }
@@ -404,6 +412,7 @@ export class NodeCore {
     if (this.#ended) return
     await Promise.all(this.#members.mounts.map((mount) => mount.close()))
     this.#ended = true
+    this.#probe.stop()
     for (const gate of this.#gates.values()) gate.fence('the node has stopped')
     await this.#drained()
     await this.#lease.release()
@@ -412,7 +421,7 @@ export class NodeCore {
   }
 
   /** What is counted since the start, by filesystem and by LUN; for people and programs to look at. */
-  counters(): Record<'membership' | 'filesystems' | 'luns', Record<string, unknown>> {
+  counters(): Record<'membership' | 'filesystems' | 'luns' | 'lunStates', Record<string, unknown>> {
     const filesystems = this.#members.mounts.map(({ record, locks, volume, fs }) => [
       record.name,
       { locks: locks.counters(), journal: volume.stats(), cache: fs.stats() },
@@ -423,7 +432,12 @@ export class NodeCore {
     ])
     const { phase, view } = this.#cluster.status()
     const membership = { phase, view, administrator: this.administrator ?? null }
-    return { membership, filesystems: Object.fromEntries(filesystems), luns: Object.fromEntries(luns) }
+    return {
+      membership,
+      filesystems: Object.fromEntries(filesystems),
+      luns: Object.fromEntries(luns),
+      lunStates: this.#probe.states(),
+    }
   }
 }
 

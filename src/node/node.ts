@@ -5,7 +5,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { hostname } from 'node:os'
-import type { ConfiguredNode, ControlRequest, MatrixdConfig } from '../../config/index.ts'
+import type { ConfiguredNode, ControlRequest, FenceAgentName, MatrixdConfig } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
 import { Prng } from '../base/prng.ts'
 import type { KnownPeer } from '../cluster/index.ts'
@@ -16,9 +16,20 @@ import type { Log } from '../platform/index.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realFiles } from '../platform/real/files.ts'
 import { realProcesses } from '../platform/real/processes.ts'
+import { realPrograms } from '../platform/real/programs.ts'
 import { realThreads } from '../platform/real/threads.ts'
 import { createTcpTransport } from '../platform/real/transport.ts'
-import { KillAgent, LeaseAgent, type Lun, openLun, startLeaseThread } from '../san/index.ts'
+import {
+  type FenceAgent,
+  KillAgent,
+  LeaseAgent,
+  type LeaseWatch,
+  type Lun,
+  type NodeLease,
+  openLun,
+  ScriptAgent,
+  startLeaseThread,
+} from '../san/index.ts'
 import { ControlServer } from './control.ts'
 import { NodeCore } from './core.ts'
 import { ImageWatch, newImageFile } from './image-watch.ts'
@@ -75,17 +86,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
         onEnd,
       }),
     fenceAgents: (lease, watch) =>
-      config.fencing.agents.map((name) =>
-        name === 'kill'
-          ? new KillAgent(realProcesses)
-          : new LeaseAgent({
-              clock: realClock,
-              watch,
-              lease,
-              pollMs: timings.renewMs,
-              limitMs: 4 * timings.observedDeadMs,
-            }),
-      ),
+      config.fencing.agents.map((name) => makeFenceAgent(name, config, { lease, watch, log })),
     threads: realThreads,
     newImageFile: (record) => newImageFile(config.stateDir, record.name),
     dataCacheBytes: config.cache.dataBytes,
@@ -114,6 +115,32 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       await core.stop()
       for (const lun of urls.keys()) await lun.close()
     },
+  }
+}
+
+function makeFenceAgent(
+  name: FenceAgentName,
+  { fencing, timings, nodes }: MatrixdConfig,
+  { lease, watch, log }: { readonly lease: NodeLease; readonly watch: LeaseWatch; readonly log: Log },
+): FenceAgent {
+  const clock = realClock
+  switch (name) {
+    case 'kill':
+      return new KillAgent(realProcesses)
+    case 'script': {
+      const { path: script, timeoutMs } = fencing.script as NonNullable<typeof fencing.script>
+      return new ScriptAgent({
+        ...{ clock, watch, timings, log, script, timeoutMs },
+        programs: realPrograms,
+        addresses: ({ slot, address }) => [address, ...(nodes.find((node) => node.slot === slot)?.otherMeshes ?? [])],
+      })
+    }
+    case 'lease':
+      return new LeaseAgent({
+        ...{ clock, watch, lease },
+        pollMs: timings.renewMs,
+        limitMs: 4 * timings.observedDeadMs,
+      })
   }
 }
 

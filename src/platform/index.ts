@@ -2,5 +2,6 @@
 export * from './clock.ts'
 export * from './files.ts'
 export * from './log.ts'
+export * from './programs.ts'
 export * from './threads.ts'
 export * from './transport.ts'

@@ -2,8 +2,8 @@
  * The members' side of recovery on one node: answers the administrator's requests (protocol.ts), and keeps the node's mounts.
  * Registered with the cluster as a view listener.
  */
-import { MatrixError } from '../base/errors.ts'
-import type { Slot, ViewId } from '../base/ids.ts'
+import { isMatrixError, MatrixError } from '../base/errors.ts'
+import type { Lsn, Slot, ViewId } from '../base/ids.ts'
 import type { Mesh, View, ViewListener } from '../cluster/index.ts'
 import type { Log } from '../platform/index.ts'
 import type { FilesystemRecord } from '../san/index.ts'
@@ -19,6 +19,8 @@ export type MembersHost = {
   administrator(): Slot | undefined
   /** Checks that this node sees the database of SAN generation `generation`, then writes 'active' into its lease sector, durably. */
   join(generation: number): Promise<void>
+  /** The administrator has no use for this node: it halts. */
+  refuse(reason: string): void
   /** This node is about to grant locks: from now on its state must not be merged with another's. */
   serving(): void
 }
@@ -72,6 +74,15 @@ export class Members implements ViewListener {
         return true
       case 'recover':
         return this.#recover(message.view, message.filesystems)
+      case 'hold-checkpoints':
+        await this.#mounts.get(message.fsid)?.holdCheckpoints()
+        return true
+      case 'publish':
+        await this.#publish(message.fsid)
+        return true
+      case 'refuse':
+        this.#host.refuse(message.reason)
+        return true
       case 'resume':
         await this.#resume(message.view, message.floors)
         return true
@@ -79,16 +90,30 @@ export class Members implements ViewListener {
   }
 
   async #recover(viewId: ViewId, filesystems: readonly FilesystemRecord[]): Promise<RecoverAnswer> {
-    const ends = await Promise.all(
+    const ends: { fsid: number; lsn: Lsn }[] = []
+    const damaged: { fsid: number; reason: string }[] = []
+    await Promise.all(
       filesystems.map(async (record) => {
-        const mount = await this.mount(record)
-        const view = this.#mustBe(viewId)
-        return { fsid: record.fsid, lsn: await mount.recover(record, view) }
+        const { fsid } = record
+        try {
+          const mount = await this.mount(record)
+          const view = this.#mustBe(viewId)
+          ends.push({ fsid, lsn: await mount.recover(record, view) })
+        } catch (error) {
+          if (!isMatrixError(error, 'journal-damaged', 'checkpoint-damaged')) throw error
+          damaged.push({ fsid, reason: error.message })
+        }
       }),
     )
     this.#mustBe(viewId)
     this.#isolateAllBut(filesystems)
-    return { ends }
+    return { ends, damaged }
+  }
+
+  async #publish(fsid: number): Promise<void> {
+    const mount = this.#mounts.get(fsid)
+    if (!mount) throw new MatrixError('not-found', `filesystem ${fsid} has no image here`)
+    await mount.publishHeld()
   }
 
   /** The administrator recovers what is sound; what else is mounted here is in error. */

@@ -74,6 +74,9 @@ export class Mount {
   #started: Promise<void> | undefined
   #hasStarted = false
   #checkpointing: Promise<void> | undefined
+  /** The part of it that writes. */
+  #publishing: Promise<unknown> | undefined
+  #holdsCheckpoints = false
   #readingAhead = false
   #ahead: MutableVector = new Map()
   #announced: Lsn = 0
@@ -179,7 +182,7 @@ export class Mount {
     this.locks.freeze()
   }
 
-  /** Step 5: takes the seals, applies the dead's journals up to them; returns where the own journal durably ends. */
+  /** Step 5: takes the seals, applies the dead's journals up to them; returns where the own journal durably ends. Rejects with 'journal-damaged', 'checkpoint-damaged' only before it has served. */
   async recover(record: FilesystemRecord, view: View): Promise<Lsn> {
     assert(record.fsid === this.#record.fsid, `recover: ${record.name} is another filesystem`)
     this.#mustLive()
@@ -189,7 +192,8 @@ export class Mount {
     this.volume.setSeals(record.seals)
     for (const member of view.members) this.volume.setIncarnation(member.slot, member.incarnation)
     const sealed = endsOfSealed(record)
-    if (!brokenRules.journalsReadFirst) await this.volume.applyTo(sealed)
+    // what has served cannot do without what it cannot read; what is about to begin can wait for a checkpoint of the others
+    if (!brokenRules.journalsReadFirst) await this.volume.applyTo(sealed, this.#writing ? 'fatal' : 'judged')
     if (!this.#writing) {
       this.#writing = true
       this.volume.startWriting(ownStart(record, this.#host.slot, this.#host.incarnation))
@@ -203,6 +207,7 @@ export class Mount {
     const slots = view.members.map((member) => member.slot)
     await this.locks.rebuild(slots, floor, view.id)
     this.#served = view
+    this.#holdsCheckpoints = false
     if (this.#state === 'recovering' && this.locks.phase === 'granting') this.#state = 'serving'
     this.#started ??= this.#start()
     this.#started.catch((error) => this.withdraw(error))
@@ -240,11 +245,35 @@ export class Mount {
   async #publish(): Promise<void> {
     const hold = await this.locks.cache.acquire(resourceId(CHECKPOINT_LOCK, 0), EX)
     try {
-      const { sequence, vector } = await this.volume.checkpoint()
-      this.#broadcast({ fsid: this.#record.fsid, published: { sequence, vector: toPairs(vector) } })
+      if (this.#holdsCheckpoints && !brokenRules.checkpointsAreHeld)
+        throw new MatrixError('view-changed', 'no checkpoint is published while the administrator has one made')
+      await this.#write()
     } finally {
       hold.release()
     }
+  }
+
+  async #write(damage?: 'judged'): Promise<void> {
+    const publishing = this.volume.checkpoint(damage)
+    this.#publishing = publishing
+    const { sequence, vector } = await publishing
+    this.#broadcast({ fsid: this.#record.fsid, published: { sequence, vector: toPairs(vector) } })
+  }
+
+  /**
+   * Until 'resume' this node publishes nothing by itself: its lock on checkpoints may be cached, and then is no lock that recovery could
+   * keep from it. Resolves once nothing of it is under way any more.
+   */
+  async holdCheckpoints(): Promise<void> {
+    this.#holdsCheckpoints = true
+    await this.#publishing?.catch(() => {})
+  }
+
+  /** Publishes a checkpoint without the lock, while all members hold theirs. Rejects, and changes nothing, when this image is no better than what is on the LUN. */
+  async publishHeld(): Promise<void> {
+    this.#mustLive()
+    assert(this.#holdsCheckpoints, 'publishHeld: others may publish at this time')
+    await this.#write('judged')
   }
 
   #announce(): void {

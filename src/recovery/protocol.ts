@@ -13,14 +13,23 @@ export type RecoveryRequest =
   | { readonly kind: 'import'; readonly view: ViewId; readonly generation: number }
   /** These are the filesystems with their seals: read the dead's journals up to them; begin your own journal. */
   | { readonly kind: 'recover'; readonly view: ViewId; readonly filesystems: readonly FilesystemRecord[] }
+  /** Somebody cannot read what you may have in your image: publish no checkpoint by yourself before 'resume'; one under way is over when you answer. */
+  | { readonly kind: 'hold-checkpoints'; readonly view: ViewId; readonly fsid: number }
+  /** All hold theirs: publish a checkpoint of this filesystem, if your image is beyond the newest one. */
+  | { readonly kind: 'publish'; readonly view: ViewId; readonly fsid: number }
+  /** You hold up the others: halt. */
+  | { readonly kind: 'refuse'; readonly view: ViewId; readonly reason: string }
   /** Rebuild the locks above this floor, then go on. */
   | { readonly kind: 'resume'; readonly view: ViewId; readonly floors: readonly Floor[] }
 
 /** What the next holder of any lock of a filesystem must have applied, since LVBs do not survive a change of view. */
 export type Floor = { readonly fsid: number; readonly vector: Vector }
 
-/** Answer to 'recover': where the member's own journal durably ends, per filesystem. */
-export type RecoverAnswer = { readonly ends: readonly { readonly fsid: number; readonly lsn: Lsn }[] }
+/** Answer to 'recover', per filesystem: where the member's own journal durably ends; or what it cannot read, for damage on the LUNs. */
+export type RecoverAnswer = {
+  readonly ends: readonly { readonly fsid: number; readonly lsn: Lsn }[]
+  readonly damaged: readonly { readonly fsid: number; readonly reason: string }[]
+}
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const pairs = v.array(v.strictTuple([count, count]))
@@ -40,13 +49,19 @@ const record = v.strictObject({
 const request = v.variant('kind', [
   v.strictObject({ kind: v.literal('import'), view: count, generation: count }),
   v.strictObject({ kind: v.literal('recover'), view: count, filesystems: v.array(record) }),
+  v.strictObject({ kind: v.literal('hold-checkpoints'), view: count, fsid: count }),
+  v.strictObject({ kind: v.literal('publish'), view: count, fsid: count }),
+  v.strictObject({ kind: v.literal('refuse'), view: count, reason: v.string() }),
   v.strictObject({
     kind: v.literal('resume'),
     view: count,
     floors: v.array(v.strictObject({ fsid: count, vector: pairs })),
   }),
 ])
-const answer = v.strictObject({ ends: v.array(v.strictObject({ fsid: count, lsn: count })) })
+const answer = v.strictObject({
+  ends: v.array(v.strictObject({ fsid: count, lsn: count })),
+  damaged: v.array(v.strictObject({ fsid: count, reason: v.string() })),
+})
 
 export function encodeRequest(message: RecoveryRequest): unknown {
   if (message.kind !== 'resume') return message

@@ -9,7 +9,8 @@
  *   2  fence                 whoever is 'active' on disk and not in the view is fenced; repeated until a scan finds nobody
  *   3  read journals         per filesystem, per slot with an unsealed dead incarnation: read its journal to its end
  *   4  seal                  where those journals end is written to the membership database, before any lock is granted
- *   5  recover               every member stops granting (again), takes the seals, applies the dead's journals up to them, says where its own ends
+ *   5  recover               every member stops granting (again), takes the seals, applies the dead's journals up to them, says where its own ends;
+ *                            what it cannot read for damage, another member may have in its image, and publishes as a checkpoint
  *   6  resume                every member rebuilds its lock spaces above the floor (all those ends), then grants again
  *   7  adopt                 orphans and freed space of slots that have no node are taken over, in the background
  *
@@ -17,7 +18,8 @@
  *   1. Nothing is sealed, and no lock granted that a node outside the view may hold, before step 2 found no active node outside the view. Of
  *      two parts that cannot talk only the one with the SAN locks comes here, so only one fences the other.
  *   2. A seal is written once per incarnation and never moves.
- *   3. A filesystem whose recovery fails is marked in error in the database and left out; the others go on (R61, R62).
+ *   3. A filesystem whose recovery fails is marked in error in the database and left out; the others go on (R61, R62). It fails
+ *      when no member has an image; a single one that cannot read it, whatever is published for it, is refused.
  *
  * A crash of the administrator at any step leaves: seals not yet written (the next one reads to the same ends, since
  * the dead write no more), or written (it finds them); members still frozen (the next view starts them over), or reopened until the
@@ -28,19 +30,22 @@ import { brokenRules } from '../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Lsn, Slot } from '../base/ids.ts'
 import { type MutableVector, raise } from '../base/vector.ts'
-import type { Mesh, View } from '../cluster/index.ts'
+import type { Member, Mesh, View } from '../cluster/index.ts'
 import { memberIn } from '../cluster/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
 import { sleep } from '../platform/index.ts'
 import type { FilesystemRecord, LeaseSector, Life, MembershipDatabase, Seal } from '../san/index.ts'
 import type { Fencing } from './fencing.ts'
-import { decodeAnswer, encodeRequest, type Floor, type RecoveryRequest } from './protocol.ts'
+import { decodeAnswer, encodeRequest, type Floor, type RecoverAnswer, type RecoveryRequest } from './protocol.ts'
 import type { Timeline } from './timeline.ts'
 
 /** A failed run is tried again after this long, ms: a LUN or a fence agent may come back. */
 const RETRY_MS = 500
 /** A member may take this long for a step (loading an image included) before the run is tried again, ms. */
 const STEP_LIMIT_MS = 60_000
+
+/** Checkpoints that are published for a member that finds damage, before it is refused. */
+const MENDINGS = 3
 
 export type RecoveryHost = {
   readonly mesh: Mesh
@@ -64,6 +69,8 @@ export type RecoveryHost = {
 
 export class Recovery {
   #host: RecoveryHost
+  /** Checkpoints published for a life that found damage, by life and filesystem. */
+  readonly #mendings = new Map<string, number>()
 
   constructor(host: RecoveryHost) {
     this.#host = host
@@ -101,7 +108,7 @@ export class Recovery {
     }
 
     let sectors: readonly LeaseSector[] = []
-    const database = await step('read database', () => this.#host.readDatabase())
+    let database = await step('read database', () => this.#host.readDatabase())
     const { generation } = database
     if (!brokenRules.activateBeforeScan)
       await step('import', () => this.#ask(view, { kind: 'import', view: view.id, generation }))
@@ -117,13 +124,28 @@ export class Recovery {
 
     const filesystems = await step('read journals', () => this.#readJournals(view, database, sectors))
     if (filesystems.some((record, i) => record !== database.filesystems[i])) {
-      await step('seal', () => this.#host.writeDatabase({ ...database, filesystems }))
+      database = await step('seal', () => this.#host.writeDatabase({ ...database, filesystems }))
     }
 
     const usable = filesystems.filter((record) => !record.error)
-    const answers = await step('recover', () =>
-      this.#ask(view, { kind: 'recover', view: view.id, filesystems: usable }),
-    )
+    const answers = await step('recover', async () => {
+      const bodies = await this.#ask(view, { kind: 'recover', view: view.id, filesystems: usable })
+      return bodies.map(decodeAnswer)
+    })
+    for (const record of usable) {
+      const damaged = view.members.flatMap((member, i) => {
+        const found = answers[i]?.damaged.find(({ fsid }) => fsid === record.fsid)
+        return found ? [{ member, reason: found.reason }] : []
+      })
+      if (damaged.length === 0) continue
+      if (damaged.length === view.members.length) {
+        const { reason } = damaged[0] as { readonly reason: string }
+        log.error({ filesystem: record.name, error: reason }, 'recovery failed: filesystem marked in error')
+        const marked = filesystems.map((each) => (each === record ? { ...record, error: reason } : each))
+        await step('mark in error', () => this.#host.writeDatabase({ ...database, filesystems: marked }))
+      } else await step(`mend ${record.name}`, () => this.#mend(view, record, damaged))
+      throw new MatrixError('checkpoint-damaged', `${record.name}: ${damaged[0]?.reason}`)
+    }
     const floors = usable.map((record) => floorOf(record, view, answers))
     await step('resume', () => this.#ask(view, { kind: 'resume', view: view.id, floors }))
     log.info({ view: view.id, members: view.members.map((member) => member.name) }, 'serving')
@@ -148,9 +170,8 @@ export class Recovery {
       }
       try {
         const dead = unsealed(record, view, sectors)
-        const ends = dead.length
-          ? await this.#host.readJournalsToEnd(record, lastWriters(record, view, sectors), dead)
-          : []
+        const read = () => this.#host.readJournalsToEnd(record, lastWriters(record, view, sectors), dead)
+        const ends = dead.length === 0 ? [] : await read().catch((error) => this.#readMended(view, record, error, read))
         const seals: Seal[] = dead.map((life, i) => ({ ...life, lsn: ends[i] as Lsn }))
         for (const seal of seals)
           this.#host.log.info({ filesystem: record.name, ...seal }, 'journal of a dead node read to its end')
@@ -167,6 +188,59 @@ export class Recovery {
     return out
   }
 
+  /** What this node cannot read for damage, the others may have in their images. Rejects with `error` when that does not help. */
+  async #readMended<T>(
+    view: View,
+    { fsid, name }: FilesystemRecord,
+    error: unknown,
+    read: () => Promise<T>,
+  ): Promise<T> {
+    if (!isMatrixError(error, 'journal-damaged', 'checkpoint-damaged')) throw error
+    this.#host.log.error({ filesystem: name, error: error.message }, 'the administrator finds damage')
+    try {
+      await this.#publish(view, fsid)
+    } catch (cause) {
+      if (isMatrixError(cause, 'checkpoint-damaged')) throw error
+      throw cause
+    }
+    return read()
+  }
+
+  /** Has a checkpoint published for those who cannot read what is on the LUNs; refuses whom that has not helped. */
+  async #mend(view: View, { fsid, name }: FilesystemRecord, damaged: readonly Damaged[]): Promise<void> {
+    for (const { member, reason } of damaged) {
+      const key = `${member.slot}/${member.incarnation}/${fsid}`
+      const done = this.#mendings.get(key) ?? 0
+      this.#mendings.set(key, done + 1)
+      if (done < MENDINGS) continue
+      const why = `filesystem ${name} cannot be read there, although others have published ${done} checkpoints: ${reason}`
+      this.#host.log.error(
+        { node: member.name, filesystem: name, error: reason },
+        'a member is refused: it finds damage',
+      )
+      await this.#tell(member.slot, { kind: 'refuse', view: view.id, reason: why })
+      return
+    }
+    await this.#publish(view, fsid)
+  }
+
+  /** Every member in turn publishes what it has beyond the newest checkpoint. Rejects when none could. */
+  async #publish(view: View, fsid: number): Promise<void> {
+    await this.#ask(view, { kind: 'hold-checkpoints', view: view.id, fsid })
+    const errors: string[] = []
+    for (const { slot, name } of view.members) {
+      await this.#tell(slot, { kind: 'publish', view: view.id, fsid }).catch((error) =>
+        errors.push(`${name}: ${error instanceof Error ? error.message : String(error)}`),
+      )
+    }
+    if (errors.length === view.members.length)
+      throw new MatrixError('checkpoint-damaged', `no member could publish a checkpoint: ${errors.join('; ')}`)
+  }
+
+  #tell(to: Slot, message: RecoveryRequest): Promise<unknown> {
+    return this.#host.mesh.request(to, 'recovery', encodeRequest(message), STEP_LIMIT_MS)
+  }
+
   /** Sends one request to every member, in parallel; their answers in the members' order. */
   #ask(view: View, message: RecoveryRequest): Promise<unknown[]> {
     const body = encodeRequest(message)
@@ -175,6 +249,8 @@ export class Recovery {
     )
   }
 }
+
+type Damaged = { readonly member: Member; readonly reason: string }
 
 function isMember(view: View, sector: LeaseSector): boolean {
   return memberIn(view, sector.slot)?.incarnation === sector.incarnation
@@ -215,12 +291,12 @@ function sortSeals(seals: readonly Seal[]): readonly Seal[] {
 }
 
 /** The end of every journal: seals for the absent, what they answered for the members (ARCHITECTURE.md 2, floors). */
-function floorOf(record: FilesystemRecord, view: View, answers: readonly unknown[]): Floor {
+function floorOf(record: FilesystemRecord, view: View, answers: readonly RecoverAnswer[]): Floor {
   const vector: MutableVector = new Map()
   if (brokenRules.floor) return { fsid: record.fsid, vector }
   for (const seal of record.seals) raise(vector, new Map([[seal.slot, seal.lsn]]))
   view.members.forEach((member, i) => {
-    const end = decodeAnswer(answers[i]).ends.find((candidate) => candidate.fsid === record.fsid)
+    const end = answers[i]?.ends.find((candidate) => candidate.fsid === record.fsid)
     if (!end) throw new MatrixError('protocol', `${member.name} does not know the filesystem ${record.name}`)
     raise(vector, new Map([[member.slot, end.lsn]]))
   })

@@ -13,7 +13,7 @@ const timelineEntry = v.strictObject({
   view: v.pipe(count, v.safeInteger()),
   /** Who did it. */
   node: v.string(),
-  /** 'view' for a view that was installed; else what was done for it. */
+  /** 'view' for a view that was installed; 'LUN' and its name for what became of it meanwhile; else what was done for the view. */
   step: v.string(),
   /** Wall-clock milliseconds since 1970, of that node. */
   startedAt: v.number(),
@@ -24,6 +24,11 @@ const timelineEntry = v.strictObject({
 /** An entry as a line of JSON. */
 export const timelineLine = v.pipe(v.string(), v.parseJson(), timelineEntry)
 export type TimelineEntry = v.InferOutput<typeof timelineEntry>
+
+/** No step of a change of membership: something that has happened while a view lasted. */
+export function isNews({ step }: TimelineEntry): boolean {
+  return step.startsWith('LUN ')
+}
 
 /** Entries kept in memory: some tens of changes. */
 const TIMELINE_ENTRIES = 1000
@@ -59,6 +64,15 @@ export class Timeline implements ViewListener {
       this.#add(entry)
       tell(entry)
     }
+  }
+
+  /** Something has happened to a LUN, as this node sees it: told as a step is. */
+  noteLun(name: string, outcome: string): void {
+    const { node, clock, tell } = this.#options
+    const view = this.#view?.id ?? 0
+    const entry: TimelineEntry = { view, node, step: `LUN ${name}`, startedAt: clock.wall(), durationMs: 0, outcome }
+    this.#add(entry)
+    tell(entry)
   }
 
   blocked(): void {}

@@ -4,6 +4,7 @@
  *
  *   kill   the victim's process is on this host: SIGKILL of exactly that process. Once it is gone, so is its I/O: that holds for LUNs
  *          reached by system calls, in which a process that is killed stays until they are over.
+ *   script a program of the operator cuts the victim off; how far it is believed: script-agent.ts.
  *   lease  ask the victim to die through the disk, and wait until its lease is surely over and its I/O surely dead.
  */
 import { brokenRules } from '../base/broken-rules.ts'

@@ -135,6 +135,12 @@ export async function formatLun(lun: Lun, options: LabelOptions, { force = false
   return label
 }
 
+/** Copy A alone, in one read: undefined when it is not sound, and `readLabel` has to judge. Rejects with MatrixError 'lun-io'. */
+export async function readFirstLabel(lun: Lun): Promise<Label | undefined> {
+  const copy = await readCopy(lun, LABEL_A_OFFSET)
+  return copy.kind === 'ok' ? copy.label : undefined
+}
+
 type Copy = { readonly kind: 'ok'; readonly label: Label } | Exclude<Unsealed, { kind: 'ok' }>
 
 async function readCopy(lun: Lun, offset: number): Promise<Copy> {

@@ -7,6 +7,7 @@
  *     1 MiB    lease sectors, one per slot            (written by that slot only)
  *     1.25 MiB fence request sectors, one per slot    (written by that slot only)
  *     1.5 MiB  SAN lock sectors, one per slot         (written by that slot only)
+ *     1.75 MiB probe sectors, one per slot            (written by that slot only)
  *     2 MiB    membership database, copy A
  *     2.5 MiB  membership database, copy B
  *     3 MiB    reserved, zero
@@ -21,6 +22,7 @@ export const LABEL_A_OFFSET = SECTOR_SIZE
 export const LEASE_OFFSET = 1 * MiB
 export const FENCE_OFFSET = LEASE_OFFSET + MAX_SLOTS * SECTOR_SIZE
 export const SAN_LOCK_OFFSET = FENCE_OFFSET + MAX_SLOTS * SECTOR_SIZE
+export const PROBE_OFFSET = SAN_LOCK_OFFSET + MAX_SLOTS * SECTOR_SIZE
 export const DATABASE_COPY_BYTES = 512 * KiB
 export const DATABASE_A_OFFSET = 2 * MiB
 export const DATABASE_B_OFFSET = DATABASE_A_OFFSET + DATABASE_COPY_BYTES
@@ -45,6 +47,10 @@ export function leaseOffset(slot: Slot): number {
 
 export function sanLockOffset(slot: Slot): number {
   return SAN_LOCK_OFFSET + slot * SECTOR_SIZE
+}
+
+export function probeOffset(slot: Slot): number {
+  return PROBE_OFFSET + slot * SECTOR_SIZE
 }
 
 export function fenceOffset(slot: Slot): number {

@@ -7,7 +7,16 @@
  */
 
 /** Why a write happens: counters, faults and traces are told apart by it. */
-export type WritePurpose = 'label' | 'lease' | 'san-lock' | 'membership' | 'journal' | 'checkpoint' | 'data' | 'erase'
+export type WritePurpose =
+  | 'label'
+  | 'lease'
+  | 'probe'
+  | 'san-lock'
+  | 'membership'
+  | 'journal'
+  | 'checkpoint'
+  | 'data'
+  | 'erase'
 
 export type WriteOptions = {
   readonly purpose: WritePurpose

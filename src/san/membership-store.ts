@@ -18,6 +18,8 @@ import type { Partitions } from './partitions.ts'
 export class MembershipStore {
   readonly #partitions: Partitions
   readonly #log: Log
+  /** Highest generation that this process has tried to write: should its copy be destroyed, a later one has another number all the same. */
+  #tried = 0
 
   constructor(partitions: Partitions, log: Log) {
     this.#partitions = partitions
@@ -53,7 +55,7 @@ export class MembershipStore {
         `the membership database is at generation ${current.generation} of term ${current.term}, the change was made to ${database.generation} in term ${database.term}; read it again`,
       )
     }
-    return this.#write({ ...database, generation: current.generation + 1 })
+    return this.#write({ ...database, generation: Math.max(current.generation, this.#tried) + 1 })
   }
 
   /** Resolves once every write of this process has landed, or never will. */
@@ -65,6 +67,7 @@ export class MembershipStore {
     const problem = parseDatabase(database)
     assert(typeof problem !== 'string', `membership database: ${problem}`)
     const block = encodeDatabase(database)
+    this.#tried = Math.max(this.#tried, database.generation)
     if (block.length > DATABASE_COPY_BYTES) {
       throw new MatrixError(
         'no-space',

@@ -78,6 +78,9 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   lastWriteIsDead: test('unit/san/fence', 'the observer inequality'),
   fencedIsCertain: test('unit/san/fence', 'agent kill'),
   drainedBeforeGivenBack: test('sim/halt', 'while a write of it is under way'),
+  scriptIsDoubted: test('unit/san/script-agent', 'a script that has done nothing'),
+  foreignLunIsLeft: test('unit/san/disk-probe', 'shows the label of another LUN is left at once'),
+  oneProbeAtATime: test('unit/san/disk-probe', 'is not asked again'),
   majority: test('unit/san/partitions', 'without two partitions the lease ends'),
   oneWritePerPlace: test('unit/san/partitions', 'is never followed there by another one'),
   ownerSurelyDead: test('unit/san/san-lock', 'random lives on 1 partition'),
@@ -106,6 +109,7 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   floor: test('unit/recovery/recovery', 'a run fences whoever is active outside the view'),
   onlyDurableNamed: test('unit/metadata/volume', 'names no frame that is still under way'),
   activateBeforeScan: test('unit/recovery/recovery', 'a run fences whoever is active outside the view'),
+  checkpointsAreHeld: test('sim/unreadable', 'while the administrator has a checkpoint made'),
   fenceBeforeRecovery: test('unit/recovery/recovery', 'a run fences whoever is active outside the view'),
   journalsReadFirst: matrices(1, 10),
 }

@@ -52,6 +52,7 @@ const detail: Readonly<Record<string, (fields: LogFields) => string | undefined>
       .join(' ')
       .replace(/^fence .*/, 'fence')}: ${wayOut(String(outcome))}`,
   'fence agent has answered': ({ agent, outcome, error }) => `fence by ${agent}: ${error ? 'error' : outcome}`,
+  'the state of a LUN has changed': ({ from, to }) => `LUN ${from} → ${to}`,
   'the disk lease is over': ({ kind, reason }) => `lease ${kind}${reason ? `: ${plain(String(reason))}` : ''}`,
   'the node halts': ({ reason }) => `halt ${plain(String(reason))}`,
 }
@@ -87,7 +88,16 @@ const wanted: readonly string[] = [
     'recover',
     'resume',
   ].flatMap((step) => [`recovery ${step}: done`, `recovery ${step}: the view ended`]),
-  ...['kill: fenced', 'kill: error', 'lease: fenced', 'lease: unable'].map((outcome) => `fence by ${outcome}`),
+  ...[
+    'kill: fenced',
+    'kill: error',
+    'lease: fenced',
+    'lease: unable',
+    'script: fenced',
+    'script: error',
+    'script: unable',
+  ].map((outcome) => `fence by ${outcome}`),
+  ...['up → slow', 'up → failing', 'slow → failing', 'slow → up', 'failing → up'].map((change) => `LUN ${change}`),
   ...['lost', 'fenced', 'released'].map((end) => `lease ${end}`),
   ...['joining', 'blocked', 'member'].map((phase) => `phase ${phase}`),
   ...['frozen', 'rebuilding', 'reopened', 'granting'].map((phase) => `locks ${phase}`),

@@ -57,7 +57,7 @@ export type SimFault =
   | { readonly landsAt: number }
 
 /** Asked for every I/O when it is issued. */
-export type FaultHook = (io: SimIo) => SimFault | undefined
+export type FaultHook = (io: SimIo, by: SimHost) => SimFault | undefined
 
 /** The `nth` I/O (from 1) that matches fails; `fired` tells whether there was one: for fault sweeps. */
 export function nthFault(
@@ -93,6 +93,8 @@ export class SimDisk {
   readonly prng: Prng
   /** Any number of hooks; the first that answers decides. */
   readonly faults = new Set<FaultHook>()
+  /** Asked before a write lands: one that is barred changes nothing, and its host hears that it failed. */
+  readonly bars = new Set<(write: Landed) => boolean>()
   onLanded: ((landed: Landed) => void) | undefined
   onIssued: ((io: SimIo, by: SimHost) => void) | undefined
   /** Told what the device does that nobody asked it to, by name. */
@@ -155,6 +157,11 @@ export class SimDisk {
       `${this.name} ${write.host} ${write.purpose} ${write.offset}+${write.bytes.length} ${crc32c(write.bytes)}`,
     )
     this.onLanded?.(write)
+  }
+
+  isBarred(write: Landed): boolean {
+    for (const bars of this.bars) if (bars(write)) return true
+    return false
   }
 
   /** What has landed until now; `harden` makes it durable. */
@@ -240,13 +247,15 @@ export class SimLun implements Lun {
         if (cycle === this.#disk.powerCycle) this.#host.writesUnderWay--
       }
       const land = (parts: readonly Landed[]): void => {
-        if (cycle === this.#disk.powerCycle) for (const part of parts) this.#disk.land(part, durable)
+        if (cycle !== this.#disk.powerCycle || this.#disk.isBarred(write)) return
+        for (const part of parts) this.#disk.land(part, durable)
       }
       const split = bytes.length > ATOM && this.#prng.chance(this.#disk.options.splitChance)
       if (split) this.#later(tookMs * this.#prng.float(), () => this.#host.alive && land(tear(write, this.#prng)))
       this.#later(tookMs, () => {
         if (!this.#host.alive) return this.#undecided(write, land, decided)
         decided()
+        if (this.#disk.isBarred(write)) return answer(this.#failed('write', offset, 'the storage refuses this host'))
         if (fails) {
           land(this.#prng.pick([[], [write], tear(write, this.#prng)]))
           return answer()
@@ -309,7 +318,7 @@ export class SimLun implements Lun {
     this.#disk.onIssued?.(io, this.#host)
 
     let fault: SimFault | undefined
-    for (const hook of faults) if ((fault = hook(io))) break
+    for (const hook of faults) if ((fault = hook(io, this.#host))) break
     const [least, most] = options.latencyMs
     let tookMs = least + (most - least) * this.#prng.float()
     let fails = fault === 'error'

@@ -18,9 +18,10 @@ import {
   LeaseAgent,
   MembershipStore,
   Partitions,
+  ScriptAgent,
 } from '../../src/san/index.ts'
 import { Coverage } from './coverage.ts'
-import { FlakyAgent } from './flaky-agent.ts'
+import { FlakyScript, type ScriptWay, scriptWays } from './flaky-agent.ts'
 import { LockOracle } from './lock-oracle.ts'
 import { SimDisk, SimLun } from './lun.ts'
 import { SimNetwork } from './network.ts'
@@ -34,6 +35,8 @@ export type SimMatrixOptions = {
   readonly nodes: number
   /** Agents in order; without 'kill' a dead node is waited for by its lease alone. */
   readonly fencing: readonly ('script' | 'kill' | 'lease')[]
+  /** What a fence script may do; everything by default. */
+  readonly scriptWays?: readonly ScriptWay[]
   /** Small ones make readers fall behind, and checkpoints frequent. */
   readonly journalBytes: number
   /** Membership partitions: 1 (the default) or 3, each on a disk of its own. */
@@ -238,7 +241,12 @@ export class SimMatrix {
             name === 'kill'
               ? new KillAgent(processes)
               : name === 'script'
-                ? new FlakyAgent(prng.fork(), host.clock, timings.ioTimeoutMs, this.#coverage)
+                ? new ScriptAgent({
+                    ...{ clock: host.clock, watch, timings, log, script: '/etc/matrixfs/fence' },
+                    timeoutMs: 2 * timings.ioTimeoutMs,
+                    addresses: ({ address }) => [address],
+                    programs: this.#script(prng.fork(), host),
+                  })
                 : new LeaseAgent({
                     clock: host.clock,
                     watch,
@@ -259,6 +267,15 @@ export class SimMatrix {
     node.core = core
     await core.ready()
     this.world.trace(`${node.name} serves`)
+  }
+
+  #script(prng: Prng, { clock }: SimHost): FlakyScript {
+    return new FlakyScript({
+      ways: this.options.scriptWays ?? scriptWays,
+      ...{ prng, clock, coverage: this.#coverage, disks: this.disks, ioTimeoutMs: this.timings.ioTimeoutMs },
+      threadsOf: (life) => this.writes.threadsOf(life),
+      powerOff: (victim) => this.network.crash(victim, 'machine'),
+    })
   }
 
   /** A clean stop, as by SIGTERM. */

@@ -4,6 +4,8 @@
  *
  *   lease  nothing of it lands any more: its last write was issued before the lease was over, and its life is over, too; or it has
  *          given the lease back, when nothing of it was under way
+ *   script nothing of it lands any more: its lease was over, and what was under way is what the script's word is taken for. Lease
+ *          sectors aside: a renewal may be issued until the very end of a lease, and nobody but its slot reads anything into it.
  *   kill   nothing of it lands any more: the process was gone, and what it had under way decided. The same holds when the lease
  *          agent found the slot claimed by the next life: the process before it was gone.
  */
@@ -22,10 +24,14 @@ class Watched implements AtLife {
   goodUntil: number
   fenced: { readonly by: string; readonly at: number } | undefined
   readonly #world: SimWorld
+  /** The main one first. */
+  readonly threads: readonly SimHost[]
   readonly #main: SimHost
 
-  constructor(world: SimWorld, lease: ThreadLease, main: SimHost) {
+  constructor(world: SimWorld, lease: ThreadLease, threads: readonly SimHost[]) {
+    const main = threads[0] as SimHost
     this.#world = world
+    this.threads = threads
     this.#main = main
     this.lease = lease
     this.name = `${main.name}@${lease.life.incarnation}`
@@ -85,9 +91,14 @@ export class WriteOracle {
 
   /** A life of a node has claimed its lease; its I/O comes from these threads of it. */
   begins(lease: ThreadLease, threads: readonly SimHost[]): void {
-    const life = new Watched(this.#world, lease, threads[0] as SimHost)
+    const life = new Watched(this.#world, lease, threads)
     this.#lives.set(nameOf(lease.life), life)
     for (const thread of threads) this.#hosts.set(thread, life)
+  }
+
+  /** Of a life: none when it has no lease yet. */
+  threadsOf(life: Life): readonly SimHost[] {
+    return this.#lives.get(nameOf(life))?.threads ?? []
   }
 
   /** A life that has a lease, or had one. */
@@ -127,6 +138,7 @@ export class WriteOracle {
     const { now } = this.#world
     const isOver = life.lease.givenBack || now >= life.goodUntil + this.#timings.ioLifeMs
     if (life.gone || (name === 'lease' && isOver)) return
+    if (name === 'script' && (life.lease.givenBack || now >= life.goodUntil)) return
     this.#world.fail(
       new Error(`agent ${name} vouches for a node at ${now} whose lease was good until ${life.goodUntil}`),
     )
@@ -136,9 +148,10 @@ export class WriteOracle {
     const { by, host, purpose, offset, issuedAt } = landed
     if (purpose === 'membership') this.administrators.landed(landed)
     const life = this.#hosts.get(by)
-    // the word itself that it is given back may reach the slowest of three partitions after it was read on the others
-    if (!life?.fenced || (purpose === 'lease' && life.lease.givenBack)) return
+    if (!life?.fenced) return
     const { fenced } = life
+    // the word itself that it is given back may reach the slowest of three partitions after it was read on the others
+    if (purpose === 'lease' && (fenced.by === 'script' || life.lease.givenBack)) return
     const what = `${purpose} at ${offset}, issued at ${issuedAt}`
     this.#fail(disk, `a write of ${host} (${what}) lands, which agent ${fenced.by} fenced at ${fenced.at}`)
   }

@@ -59,7 +59,7 @@ export class Fate {
 
   /** `hook` is asked for every I/O of these disks for a while. */
   hook(disks: readonly SimDisk[], ms: number, hook: FaultHook): void {
-    const own: FaultHook = (io) => hook(io)
+    const own: FaultHook = (io, by) => hook(io, by)
     for (const disk of disks) disk.faults.add(own)
     this.during(ms, () => {
       for (const disk of disks) disk.faults.delete(own)

@@ -7,6 +7,7 @@
 import type { Prng } from '../../../src/base/prng.ts'
 import type { Clock } from '../../../src/platform/index.ts'
 import type { Coverage } from '../coverage.ts'
+import { scriptFaults } from '../flaky-agent.ts'
 import type { SimMatrix } from '../matrix.ts'
 import { clockSteps } from './clocks.ts'
 import { connections } from './connections.ts'
@@ -46,10 +47,12 @@ const kinds: readonly Kind[] = [
     counts: [
       'LUN read error',
       'LUN write error',
+      'LUN read-only',
       'LUN gone',
       'path gone',
       'LUN read error for all',
       'LUN write error for all',
+      'LUN read-only for all',
       'LUN gone for all',
     ],
   },
@@ -65,7 +68,7 @@ const destructions: readonly string[] = [
 /** Names under which faults are counted. */
 export const faultNames: readonly string[] = [
   ...kinds.flatMap(({ counts }) => counts),
-  ...['hangs', 'fails'].map((how) => `fence agent ${how}`),
+  ...scriptFaults,
   ...['now', 'later', 'torn', 'never'].map((how) => `write of the dead: ${how}`),
   'unflushed write at power loss',
   'unflushed write torn by power loss',

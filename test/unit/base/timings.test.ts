@@ -21,6 +21,16 @@ test('an observer acts only when the lease it watched is over and its last write
   }
 })
 
+test('a lease is over for whoever has seen it unchanged for leaseOverMs, and a healthy device is done with its last write', () => {
+  for (const base of BASES) {
+    const { leaseMs, guardMs, ioTimeoutMs, leaseOverMs, renewMs } = timingsFrom(base)
+    assert.ok(leaseMs / (1 - MAX_CLOCK_DRIFT) <= leaseOverMs / (1 + MAX_CLOCK_DRIFT) + 1e-6)
+    assert.ok((leaseMs - guardMs) / (1 - MAX_CLOCK_DRIFT) + ioTimeoutMs < leaseOverMs / (1 + MAX_CLOCK_DRIFT))
+    // seen at the latest a renewal period after it was written, so this long after a death
+    assert.ok(leaseOverMs + renewMs < 5 * ioTimeoutMs)
+  }
+})
+
 test('peers are suspected before a lease could be over, and after more than one heartbeat', () => {
   for (const base of BASES) {
     const { heartbeatMs, suspectMs, leaseMs } = timingsFrom(base)

@@ -44,6 +44,17 @@ test('a change reads as one story, whoever did its steps', async () => {
   assert.equal(lastChanges(n2.entries, 1), [change])
 })
 
+test('what happens to a LUN is told at its time, and does not make the change of membership longer', () => {
+  const entry = { view: 64, node: 'n1', durationMs: 0, outcome: 'done' }
+  const lines = describeChange([
+    { ...entry, step: 'view', startedAt: 0, outcome: 'n1' },
+    { ...entry, step: 'seal', startedAt: 10, durationMs: 20 },
+    { ...entry, step: 'LUN lun2', startedAt: 3_600_000, outcome: 'up → slow: an I/O has taken 2100 ms' },
+  ]).split('\n')
+  assert.match(lines[0], /view 64: n1 {2}— 30 ms$/)
+  assert.is(lines[2], '  n1 LUN lun2  1970-01-01T01:00:00.000Z  up → slow: an I/O has taken 2100 ms')
+})
+
 test('the file keeps the newer half when it is large, and a cut line is no hindrance', () => {
   const folder = mkdtempSync(join(tmpdir(), 'timeline-'))
   try {

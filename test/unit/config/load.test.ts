@@ -9,14 +9,18 @@ const sample = readFileSync(new URL('../../../config/matrixd.sample.toml', impor
 const secret = '0123456789abcdef'
 
 /** A host whose files are `/etc/matrix/m.toml` with `toml`, and the secret beside it. */
-function host(toml: string, { secretText = `${secret}\n`, mode = 0o600 } = {}): ConfigFiles {
+function host(toml: string, { secretText = `${secret}\n`, mode = 0o600, scriptMode = 0o755 } = {}): ConfigFiles {
   const files: Record<string, string> = { '/etc/matrix/m.toml': toml, '/etc/matrix/secret': secretText }
   return {
     read(path) {
       if (path in files) return files[path] as string
       throw Object.assign(new Error('ENOENT'), { code: 'ENOENT' })
     },
-    mode: () => mode,
+    mode(path) {
+      if (path === '/etc/matrix/run') return scriptMode
+      if (path in files) return mode
+      throw Object.assign(new Error('ENOENT'), { code: 'ENOENT' })
+    },
   }
 }
 
@@ -151,7 +155,42 @@ for (const [what, edits, problem] of [
   [
     'an unknown fence agent',
     [['"kill", "lease"', '"kill", "stonith"']],
-    'fencing.agents[1]: found "stonith"; allowed is one of "kill", "lease"',
+    'fencing.agents[1]: found "stonith"; allowed is one of "kill", "script", "lease"',
+  ],
+  [
+    'a fence script that is not named',
+    [['"kill", "lease"', '"script", "lease"']],
+    'fencing.script: missing; agent "script" needs the absolute path of a program, such as "/etc/matrixfs/fence"',
+  ],
+  [
+    'a fence script whose path is relative',
+    [['agents = ["kill", "lease"]', 'script = "fence"\nagents = ["script"]']],
+    'fencing.script: found "fence"; allowed is an absolute path',
+  ],
+  [
+    'a fence script that may not be run',
+    [['agents = ["kill", "lease"]', 'script = "/etc/matrix/secret"\nagents = ["script"]']],
+    'fencing.script: /etc/matrix/secret has mode 600; allowed is one that may be run (chmod 755 /etc/matrix/secret)',
+  ],
+  [
+    'a fence script that is not there',
+    [['agents = ["kill", "lease"]', 'script = "/etc/matrix/fence"\nagents = ["script"]']],
+    'fencing.script: cannot use /etc/matrix/fence: ENOENT',
+  ],
+  [
+    'a fence script that is no agent',
+    [['agents = ["kill", "lease"]', 'script = "/etc/matrix/secret"']],
+    'fencing.script: "script" is not among fencing.agents; add it there, or leave this out',
+  ],
+  [
+    'a time for a script that is no agent',
+    [['agents = ["kill", "lease"]', 'script_timeout = "5s"']],
+    'fencing.script_timeout: "script" is not among fencing.agents; add it there, or leave this out',
+  ],
+  [
+    'a script without time',
+    [['agents = ["kill", "lease"]', 'script = "/etc/matrix/run"\nscript_timeout = "0s"\nagents = ["script"]']],
+    'fencing.script_timeout: found "0s"; allowed is a duration 100ms…10m with its unit (ms, s, m, h), such as "2s"',
   ],
   [
     'an agent named twice',
@@ -245,6 +284,20 @@ test('a secret that others can read is refused, and so is a short one', () => {
   assert.equal(problemsOf([], { secretText: 'short' }), [
     'matrix.secret_file: found 5 characters in the first line of /etc/matrix/secret; allowed is at least 16',
   ])
+})
+
+test('a fence script has a time of its own, or ten seconds; nobody but its owner may write to it', () => {
+  const toml = (more: string) =>
+    sample.replace('agents = ["kill", "lease"]', `agents = ["script"]\nscript = "/etc/matrix/run"\n${more}`)
+  const load = (more: string) => loadConfig('/etc/matrix/m.toml', host(toml(more))).fencing
+  assert.equal(load(''), { agents: ['script'], script: { path: '/etc/matrix/run', timeoutMs: 10_000 } })
+  assert.equal(load('script_timeout = "1m"').script?.timeoutMs, 60_000)
+  assert.equal(
+    problemsOf([['agents = ["kill", "lease"]', 'script = "/etc/matrix/run"\nagents = ["script"]']], {
+      scriptMode: 0o775,
+    }),
+    ['fencing.script: /etc/matrix/run has mode 775; only its owner may write to it (chmod 755 /etc/matrix/run)'],
+  )
 })
 
 test('a file that is not there is said to be so', () => {

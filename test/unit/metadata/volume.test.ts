@@ -316,6 +316,24 @@ test('an invalid frame followed by a valid later one is damage, not the end', as
   assert.ok(b.fatal, 'who has to have it does not go on with this filesystem')
 })
 
+test('who has a choice stays as it is when it meets damage, and goes on from a checkpoint beyond it', async () => {
+  const lun = await formatted()
+  const [a, b] = [await mount(lun, 0), await mount(lun, 1)]
+  a.startWriting(0)
+  for (let i = 0; i < 3; i++) {
+    a.commit(create(64 + i, `f${i}`, 3 + i))
+    await a.flush()
+  }
+  lun.bytes[a.layout.journalStart(0) + 60]! ^= 1
+  const end = a.durableVector()
+  const error = await b.applyTo(end, 'judged').catch((caught) => caught)
+  assert.ok(isMatrixError(error, 'journal-damaged'), String(error))
+  await a.checkpoint('judged')
+  await b.applyTo(end, 'judged')
+  assert.not.ok(b.fatal)
+  assert.is(b.hash(), a.hash())
+})
+
 test('a failed journal write withdraws: waiters get the error, the image is gone', async () => {
   const lun = await formatted()
   const a = await mount(lun, 0)

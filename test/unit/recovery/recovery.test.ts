@@ -1,6 +1,7 @@
 /** Which journals of the dead have to be read and sealed (R58), decided from lease sectors, view and seals alone; and the order of a run. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { MatrixError } from '../../../src/base/errors.ts'
 import { toPairs } from '../../../src/base/vector.ts'
 import type { Mesh, View } from '../../../src/cluster/index.ts'
 import { silentLog } from '../../../src/platform/log.ts'
@@ -101,7 +102,7 @@ test('a run fences whoever is active outside the view after the members have sai
         const message = decodeRequest(body)
         notes.push(`${message.kind} ${to}`)
         if (message.kind === 'resume') resumed = message.floors.map(({ vector }) => toPairs(vector))
-        return message.kind === 'recover' ? { ends: [{ fsid: 1, lsn: 512 * (to + 1) }] } : true
+        return message.kind === 'recover' ? { ends: [{ fsid: 1, lsn: 512 * (to + 1) }], damaged: [] } : true
       },
     } as unknown as Mesh,
     clock: realClock,
@@ -142,6 +143,107 @@ test('a run fences whoever is active outside the view after the members have sai
       [2, 4096],
     ],
   ])
+})
+
+/** A run over two members, whose 'recover' and whose administrator's reading answer as told; what was asked of whom. */
+async function runWith(
+  recover: (to: number, asked: number) => readonly string[],
+  {
+    journals = async () => [4096],
+    publish = () => {},
+  }: { journals?: () => Promise<number[]>; publish?: (to: number) => void } = {},
+) {
+  const members = view([0, 1], [1, 1])
+  const mesh = { view: members as View | undefined }
+  const notes: string[] = []
+  let asked = 0
+  let database = { generation: 1, filesystems: [record()] } as unknown as MembershipDatabase
+  const request = async (to: number, _channel: string, body: unknown) => {
+    const message = decodeRequest(body)
+    notes.push(`${message.kind} ${to}`)
+    if (message.kind === 'publish') publish(to)
+    if (message.kind === 'refuse') mesh.view = undefined // it halts, and the view ends
+    if (message.kind !== 'recover') return true
+    const [usable] = message.filesystems
+    const [reason] = usable ? recover(to, asked++) : []
+    if (!usable) return { ends: [], damaged: [] }
+    return reason === undefined
+      ? { ends: [{ fsid: 1, lsn: 512 }], damaged: [] }
+      : { ends: [], damaged: [{ fsid: 1, reason }] }
+  }
+  await new Recovery({
+    mesh: Object.assign(mesh, { request }) as unknown as Mesh,
+    clock: { ...realClock, after: (_ms, run) => realClock.after(0, run) },
+    log: silentLog,
+    timeline: new Timeline({ node: 'n1', clock: realClock, log: silentLog, tell: () => {} }),
+    // slot 2 has left: there is a journal to read
+    scanLeases: async () => [sector(0, 1, 'active'), sector(1, 1, 'active'), sector(2, 1, 'clean')],
+    fencing: { hasFenced: () => true, fence: async () => {} },
+    readDatabase: async () => database,
+    writeDatabase: async (next) => {
+      assert.is(next.generation, database.generation, 'what was read last is replaced')
+      return (database = { ...next, generation: next.generation + 1 })
+    },
+    readJournalsToEnd: journals,
+    adopt: () => {},
+  }).run(members)
+  return { notes: notes.filter((note) => !note.startsWith('import')), error: database.filesystems[0]?.error }
+}
+
+const whole = ['recover 0', 'recover 1']
+const mended = ['hold-checkpoints 0', 'hold-checkpoints 1', 'publish 0', 'publish 1']
+
+test('what one member cannot read the others publish; then it is asked again', async () => {
+  const { notes, error } = await runWith((to, asked) => (to === 1 && asked < 2 ? ['bit rot'] : []))
+  assert.equal(notes, [...whole, ...mended, ...whole, 'resume 0', 'resume 1'])
+  assert.is(error, undefined)
+})
+
+test('a member that finds damage whatever is published for it is refused, and holds up nobody', async () => {
+  const { notes, error } = await runWith((to) => (to === 1 ? ['bit rot'] : []))
+  assert.equal(notes, [
+    ...Array(3)
+      .fill([...whole, ...mended])
+      .flat(),
+    ...whole,
+    'refuse 1',
+  ])
+  assert.is(error, undefined)
+})
+
+test('a filesystem that no member can read is marked in error, and the matrix goes on without it', async () => {
+  const { notes, error } = await runWith(() => ['bit rot'])
+  assert.equal(notes, [...whole, ...whole, 'resume 0', 'resume 1'])
+  assert.is(error, 'bit rot')
+})
+
+test('what the administrator cannot read another member may publish; only when that does not help it is in error', async () => {
+  const damaged = new MatrixError('journal-damaged', 'journal of slot 2')
+  for (const helps of [true, false]) {
+    let reads = 0
+    const journals = async () => {
+      if (++reads === 1 || !helps) throw damaged
+      return [4096]
+    }
+    const { notes, error } = await runWith(() => [], { journals })
+    assert.equal(notes.slice(0, 4), mended)
+    assert.is(reads, 2)
+    assert.is(error, helps ? undefined : 'journal of slot 2')
+  }
+})
+
+test('when nobody can publish, the administrator’s damage is the filesystem’s', async () => {
+  let reads = 0
+  const journals = async () => {
+    reads++
+    throw new MatrixError('checkpoint-damaged', 'no whole checkpoint')
+  }
+  const publish = () => {
+    throw new MatrixError('not-found', 'no image here')
+  }
+  const { error } = await runWith(() => [], { journals, publish })
+  assert.is(reads, 1)
+  assert.is(error, 'no whole checkpoint')
 })
 
 test.run()

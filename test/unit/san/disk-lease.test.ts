@@ -170,8 +170,8 @@ test('a host that stood still between the reads of a renewal and its write does 
     const { lease, ends, host } = await w.start(3)
     // its own sector, then all fence requests
     const last = nthFault(reads, { op: 'read', host: host.name })
-    w.disk.faults.add((io) => {
-      if (io.offset === leaseOffset(3) || io.offset === fenceOffset(0)) last(io)
+    w.disk.faults.add((io, by) => {
+      if (io.offset === leaseOffset(3) || io.offset === fenceOffset(0)) last(io, by)
       if (last.fired) host.pause()
       return undefined
     })

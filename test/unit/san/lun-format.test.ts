@@ -25,6 +25,8 @@ import {
   labelLayout,
   leaseLayout,
   MIN_LUN_SIZE,
+  PROBE_OFFSET,
+  probeLayout,
   SAN_LOCK_OFFSET,
   sanLockLayout,
 } from '../../../src/san/index.ts'
@@ -39,6 +41,7 @@ const layouts: Record<string, Pick<Layout<never>, 'describe'>> = {
   fenceHeadLayout,
   fenceVictimLayout,
   sanLockLayout,
+  probeLayout,
 }
 
 function tableOf(layout: Pick<Layout<never>, 'describe'>): string {
@@ -66,6 +69,7 @@ test('the areas follow one another without overlap', () => {
     [LEASE_OFFSET, MAX_SLOTS * SECTOR_SIZE],
     [FENCE_OFFSET, MAX_SLOTS * SECTOR_SIZE],
     [SAN_LOCK_OFFSET, MAX_SLOTS * SECTOR_SIZE],
+    [PROBE_OFFSET, MAX_SLOTS * SECTOR_SIZE],
     [DATABASE_A_OFFSET, DATABASE_COPY_BYTES],
     [DATABASE_B_OFFSET, DATABASE_COPY_BYTES],
     [FS_AREA_OFFSET, fsAreaEnd(MIN_LUN_SIZE) - FS_AREA_OFFSET],
@@ -78,8 +82,8 @@ test('the areas follow one another without overlap', () => {
   }
   assert.is(end, MIN_LUN_SIZE)
   assert.equal(
-    [LEASE_OFFSET, FENCE_OFFSET, SAN_LOCK_OFFSET].map((offset) => offset / KiB),
-    [1024, 1280, 1536],
+    [LEASE_OFFSET, FENCE_OFFSET, SAN_LOCK_OFFSET, PROBE_OFFSET].map((offset) => offset / KiB),
+    [1024, 1280, 1536, 1792],
   )
   assert.equal(
     [DATABASE_A_OFFSET, DATABASE_B_OFFSET, FS_AREA_OFFSET].map((offset) => offset / MiB),

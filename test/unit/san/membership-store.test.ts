@@ -99,7 +99,7 @@ test('one damaged copy is survived and reported, the next write heals it; two ar
     assert.match(warnings[0], /copy [AB]: checksum mismatch/)
     await run(store.write(read))
     warnings.length = 0
-    assert.is((await run(store.read())).generation, read.generation + 1)
+    assert.is((await run(store.read())).generation, 3, 'also when the second one was destroyed')
     assert.equal(warnings, [])
     disk.poke(DATABASE_A_OFFSET + 50, Buffer.from('damage'))
     disk.poke(DATABASE_B_OFFSET, Buffer.from('something else'))
@@ -108,6 +108,17 @@ test('one damaged copy is survived and reported, the next write heals it; two ar
     assert.match(error.message, /copy A: checksum mismatch; copy B: something else is there/)
     void second
   }
+})
+
+test('a writer uses no generation twice, also when the copy that has it was destroyed', async () => {
+  const { store, disk, run } = setUp()
+  let database = await run(store.create(first))
+  for (let i = 0; i < 2; i++) database = await run(store.write(database))
+  assert.is(database.generation, 3)
+  disk.poke(DATABASE_A_OFFSET + 100, Buffer.from([0xff]))
+  const older = await run(store.read())
+  assert.is(older.generation, 2, 'the newest is lost')
+  assert.is((await run(store.write({ ...older, matrixName: 'other' }))).generation, 4)
 })
 
 test('a newer format is refused even when an older copy is intact', async () => {

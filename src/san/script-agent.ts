@@ -1,0 +1,132 @@
+/**
+ * Fence agent 'script': a program of the operator cuts the victim off, at the power (IPMI, a switched outlet, a cloud's API) or at the
+ * storage (access lists of an array or of an iSCSI target, zones of a switch).
+ *
+ *   run the script ──exit 0──▶ watch the victim's lease ──it is over, and `ioTimeoutMs` since the exit──▶ fenced
+ *        │ anything else            │ the victim renews it
+ *        └──────────▶ unable ◀──────┘
+ *
+ * The script is not believed where the LUNs can be asked (docs/decisions/0011-fence-script.md). 'fenced' rests on two things:
+ *
+ *   by proof     the victim's lease is over: no sign of life for `leaseOverMs`, after which it issues no write and serves nothing, whether
+ *                it was cut off, is frozen and wakes, or the script has done nothing at all.
+ *   by its word  what the victim had handed to its devices before. A healthy LUN is done with that within `ioTimeoutMs` of its issue,
+ *                which is over by then; what hangs for longer only the script can have stopped.
+ *
+ * A renewal that appears after the exit proves that the script has lied: the next agent is asked. The script's time runs beside that of
+ * the lease: with the default timings a victim is fenced within 10 s of its death, unless the script takes longer.
+ */
+import { brokenRules } from '../base/broken-rules.ts'
+import { MatrixError } from '../base/errors.ts'
+import type { Timings } from '../base/timings.ts'
+import { type Clock, sleep } from '../platform/clock.ts'
+import type { Log } from '../platform/log.ts'
+import type { Programs } from '../platform/programs.ts'
+import type { PeerAddress } from '../platform/transport.ts'
+import type { FenceAgent, FenceOutcome } from './fence.ts'
+import type { LeaseSector } from './lease-sector.ts'
+import type { LeaseWatch } from './lease-watch.ts'
+
+export type ScriptAgentOptions = {
+  readonly clock: Clock
+  readonly programs: Programs
+  /** Must be watching. */
+  readonly watch: Pick<LeaseWatch, 'scan' | 'sectors' | 'stillMs' | 'certainlyDead'>
+  readonly timings: Pick<Timings, 'ioTimeoutMs' | 'renewMs' | 'leaseOverMs'>
+  readonly log: Log
+  /** Absolute path of the script. */
+  readonly script: string
+  /** It is killed after so long, ms. */
+  readonly timeoutMs: number
+  /** Everything that is known to lead to a node. */
+  addresses(victim: LeaseSector): readonly PeerAddress[]
+}
+
+/** The script has said that a life is fenced. */
+type Word = {
+  /** When it exited, own clock, ms. */
+  readonly at: number
+  /** The victim's record as first seen after that; undefined until it has been read. */
+  seen?: LeaseSector | undefined
+}
+
+export class ScriptAgent implements FenceAgent {
+  readonly name = 'script'
+  readonly #options: ScriptAgentOptions
+  /** By life: a script that has done its work is not run again because the watching failed. */
+  readonly #words = new Map<string, Word>()
+
+  constructor(options: ScriptAgentOptions) {
+    this.#options = options
+  }
+
+  async fence(victim: LeaseSector, abort?: AbortSignal): Promise<FenceOutcome> {
+    const key = `${victim.slot}/${victim.incarnation}`
+    let word = this.#words.get(key)
+    if (!word) {
+      if (this.#options.watch.certainlyDead(victim)) return 'fenced'
+      if (!(await this.#run(victim, abort))) return 'unable'
+      this.#words.set(key, (word = { at: this.#options.clock.now() }))
+    }
+    if (brokenRules.scriptIsDoubted) return 'fenced'
+    try {
+      return await this.#watchLease(victim, word, abort)
+    } catch (error) {
+      this.#words.delete(key)
+      throw error
+    }
+  }
+
+  /** Whether it has exited with 0. Rejects with MatrixError 'not-found' when it cannot be started, 'timeout' when it hangs. */
+  async #run(victim: LeaseSector, abort: AbortSignal | undefined): Promise<boolean> {
+    const { programs, script, timeoutMs, log, addresses } = this.#options
+    const { nodeName, slot, incarnation, hostName } = victim
+    const reachedAt = addresses(victim).map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`)
+    const { how, code, output } = await programs.run({
+      path: script,
+      args: [nodeName, `${slot}`, `${incarnation}`, hostName, ...reachedAt],
+      env: {
+        MATRIXFS_NODE: nodeName,
+        MATRIXFS_SLOT: `${slot}`,
+        MATRIXFS_INCARNATION: `${incarnation}`,
+        MATRIXFS_HOST: hostName,
+        MATRIXFS_ADDRESSES: reachedAt.join(' '),
+      },
+      timeoutMs,
+      abort,
+    })
+    const fenced = how === 'exited' && code === 0
+    log[fenced ? 'info' : 'warn']({ node: nodeName, slot, incarnation, how, code, output }, 'fence script has ended')
+    if (how === 'timeout') throw new MatrixError('timeout', `${script} was killed, it hung for ${timeoutMs} ms`)
+    return fenced
+  }
+
+  /** Rejects with MatrixError 'fence-failed' when the victim goes on. */
+  async #watchLease(victim: LeaseSector, word: Word, abort: AbortSignal | undefined): Promise<FenceOutcome> {
+    const { clock, watch, timings, log } = this.#options
+    const { ioTimeoutMs, renewMs, leaseOverMs } = timings
+    const until = clock.now() + 2 * leaseOverMs
+    while (clock.now() < until && !abort?.aborted) {
+      const read = await watch.scan().then(
+        () => true,
+        (error) => {
+          log.warn({ node: victim.nodeName, error }, 'the lease of a node that the script has fenced cannot be read')
+          return false
+        },
+      )
+      if (watch.certainlyDead(victim)) return 'fenced'
+      const found = watch.sectors.find(({ slot }) => slot === victim.slot)
+      if (read && word.seen && (word.seen.counter !== found?.counter || word.seen.nonce !== found.nonce)) {
+        const { nodeName, slot, incarnation } = victim
+        const afterMs = Math.round(clock.now() - word.at)
+        log.error({ node: nodeName, slot, incarnation, afterMs }, 'the fence script says fenced, the node goes on')
+        throw new MatrixError('fence-failed', `the script says fenced, but "${nodeName}" has renewed its lease since`)
+      }
+      if (read) word.seen ??= found
+      const leftMs = Math.max(leaseOverMs - watch.stillMs(victim), word.at + ioTimeoutMs - clock.now())
+      if (read && leftMs <= 0) return 'fenced'
+      await sleep(clock, read ? Math.min(leftMs, renewMs) : renewMs)
+    }
+    return 'unable'
+  }
+}
