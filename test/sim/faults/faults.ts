@@ -15,6 +15,7 @@ import { damage } from './damage.ts'
 import { deaths, deathsAtCheckpoints } from './deaths.ts'
 import { destruction } from './destruction.ts'
 import { Fate } from './fate.ts'
+import { lunChanges } from './lun-changes.ts'
 import { lunErrors } from './lun-errors.ts'
 import { pauses, slowNodes } from './pauses.ts'
 import { slowLuns } from './slow-luns.ts'
@@ -51,6 +52,7 @@ const kinds: readonly Kind[] = [
       'LUN gone for all',
     ],
   },
+  { begin: lunChanges, chance: 0.6, counts: ['LUN added', 'LUN removed', 'LUN not in reach of a node'] },
   { begin: damage, chance: 0.3, counts: ['damaged label', 'damaged lease sector', 'damaged membership partition'] },
 ]
 

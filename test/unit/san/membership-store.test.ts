@@ -99,7 +99,7 @@ test('one damaged copy is survived and reported, the next write heals it; two ar
     assert.match(warnings[0], /copy [AB]: checksum mismatch/)
     await run(store.write(read))
     warnings.length = 0
-    assert.is((await run(store.read())).generation, read.generation + 1)
+    assert.is((await run(store.read())).generation, 3, 'above all that was ever written')
     assert.equal(warnings, [])
     disk.poke(DATABASE_A_OFFSET + 50, Buffer.from('damage'))
     disk.poke(DATABASE_B_OFFSET, Buffer.from('something else'))
