@@ -127,9 +127,8 @@ export class NodeCore {
       knowsAllPeers: options.nodes.some((node) => node.slot === self.slot),
       matrixUuid: this.luns.matrixUuid,
     })
-    const { bearing, expected } = membershipLuns(luns)
-    const gated = bearing.map(({ label }) => this.luns.gate(label.lunUuid))
-    const partitions = openPartitions(gated, expected, options)
+    const { gates, expected } = this.luns.bearing
+    const partitions = openPartitions(gates, expected, options)
     const store = new MembershipStore(partitions, log)
     this.#database = store
     const { mesh } = this.#cluster

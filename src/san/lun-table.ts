@@ -60,6 +60,7 @@ export class LunTable {
   /** What was said of LUNs that are missing: once is enough. */
   readonly #whyMissing = new Map<string, string>()
   #looking: Timer | undefined
+  #isLooking = false
   #closedBy: string | undefined
 
   /** `luns`: as `readLabels` gives them. */
@@ -67,8 +68,8 @@ export class LunTable {
     this.#options = options
     this.#matrixUuid = (luns[0] as LabelledLun).label.matrixUuid
     for (const found of luns) this.#put(found)
-    const { bearing, expected } = membershipLuns(luns)
-    this.#partitionsAreAllHere = bearing.length === expected
+    const { gates, expected } = this.bearing
+    this.#partitionsAreAllHere = gates.length === expected
   }
 
   get matrixUuid(): string {
@@ -86,6 +87,12 @@ export class LunTable {
 
   has(uuid: string): boolean {
     return this.#entries.has(uuid)
+  }
+
+  /** The gates of the LUNs that bear the membership partitions, and how many the matrix has. */
+  get bearing(): { readonly gates: readonly Lun[]; readonly expected: number } {
+    const { bearing, expected } = membershipLuns(this.entries)
+    return { gates: bearing.map(({ gate }) => gate), expected }
   }
 
   /** Throws MatrixError 'not-found'. */
@@ -125,8 +132,9 @@ export class LunTable {
         await this.#takeOut(lunUuid)
       }
       // what could not be found before is looked for later: whoever waits for this import shall not wait for that
-      for (const lun of this.missing) if (!this.#whyMissing.has(lun.uuid)) await this.#look(lun)
-      this.#looking ??= this.#options.clock.every(LOOK_PERIOD_MS, () => this.#lookAgain())
+      for (const lun of this.missing)
+        if (!this.#whyMissing.has(lun.uuid)) this.#tell(lun, await this.#open(lun, undefined))
+      this.#looking ??= this.#options.clock.every(LOOK_PERIOD_MS, () => void this.#lookAgain())
       return database
     })
   }
@@ -184,7 +192,10 @@ export class LunTable {
   async #open(lun: LunRecord, hint: string | undefined): Promise<string | undefined> {
     const open = this.#entries.get(lun.uuid)
     if (open) return this.#objection(lun, open)
-    const found = await this.#find(lun, hint)
+    return this.#use(lun, await this.#find(lun, hint))
+  }
+
+  #use(lun: LunRecord, found: LabelledLun | string): string | undefined {
     if (typeof found === 'string') return found
     const objection = this.#closedBy ?? this.#objection(lun, found)
     if (objection === undefined) this.#put(found)
@@ -247,16 +258,24 @@ export class LunTable {
     log.info({ lun: label.lunName }, 'a LUN is closed')
   }
 
-  #lookAgain(): void {
-    if (this.missing.length === 0) return
-    void this.#inTurn(async () => {
-      for (const lun of this.missing) await this.#look(lun)
-    })
+  /** Not in turn: a LUN that hangs must hold up nobody. What is found is used only if it is missing still. */
+  async #lookAgain(): Promise<void> {
+    if (this.#isLooking) return
+    this.#isLooking = true
+    try {
+      for (const lun of this.missing) {
+        const found = await this.#find(lun, undefined)
+        await this.#inTurn(async () => {
+          if (this.missing.some(({ uuid }) => uuid === lun.uuid)) this.#tell(lun, this.#use(lun, found))
+          else if (typeof found !== 'string') closeQuietly(found.lun)
+        })
+      }
+    } finally {
+      this.#isLooking = false
+    }
   }
 
-  async #look(lun: LunRecord): Promise<void> {
-    if (this.#closedBy !== undefined) return
-    const refused = await this.#open(lun, undefined)
+  #tell(lun: LunRecord, refused: string | undefined): void {
     const { log } = this.#options
     if (refused === undefined) log.info({ lun: lun.name }, 'a LUN is open')
     else if (this.#whyMissing.get(lun.uuid) !== refused) {

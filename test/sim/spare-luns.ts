@@ -3,8 +3,8 @@
  *
  *   told      whoever is told that a change is complete finds it in the membership database, with nothing pending of it, and every
  *             member knows of it
- *   removed   once somebody was told so, no node does I/O to the LUN (labels are read to find LUNs; nothing else), nothing of any node
- *             lands on it, until it is to be added again
+ *   removed   once somebody was told so, no node that has ever served does I/O to the LUN (labels are read to find LUNs; nothing else),
+ *             nothing of any node lands on it, until it is to be added again
  *   end       when everything is healed nothing is pending, and every node has exactly the LUNs of the list
  *
  * Nodes do not reach all of them all the time, and find some in their configuration although the matrix does not have them.
@@ -45,6 +45,8 @@ export class SpareLuns {
   readonly #configured = new Set<string>()
   /** Somebody was told that it is not in the list, and it is not to be added since. */
   readonly #out = new Set<SimDisk>()
+  /** A node that is on its way into a view learns there what has become of the LUNs that it has open. */
+  readonly #served = new WeakSet<SimHost>()
 
   constructor(world: SimWorld, databases: AdministratorOracle, options: { count: number; ioLifeMs: number }) {
     this.#world = world
@@ -70,7 +72,8 @@ export class SpareLuns {
       disk.onIssued = (io, by) => {
         onIssued?.(io, by)
         const looks = io.op === 'read' && [LABEL_A_OFFSET, labelBOffset(disk.size)].includes(io.offset)
-        if (this.#out.has(disk) && !looks) this.#fail(disk, `${by.name} issues a ${io.op} at ${io.offset}`)
+        if (this.#out.has(disk) && !looks && this.#served.has(by))
+          this.#fail(disk, `${by.name} issues a ${io.op} at ${io.offset}`)
       }
       disk.onLanded = (landed) => {
         onLanded?.(landed)
@@ -165,6 +168,7 @@ export class SpareLuns {
   use(node: Node, prng: Prng): void {
     const { host, core, mount } = node
     if (!host?.alive || mount?.state !== 'serving') return
+    this.#served.add(host)
     for (const disk of this.disks) {
       const { uuid } = this.record(disk)
       if (!core?.luns.has(uuid)) continue
