@@ -3,9 +3,9 @@
  * LUNs that were added while the node ran, and that it remembers, are meant, too.
  */
 import type { Command } from 'commander'
-import { loadConfig, readAddedLuns } from '../../config/index.ts'
+import { type AddedLun, loadConfig, readAddedLuns } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
-import { DemoLayout, LUN_NAMES, nodeNames } from './demo/layout.ts'
+import { DemoLayout, LUN_NAMES } from './demo/layout.ts'
 import { UsageError } from './option-values.ts'
 
 export type LunOptions = { readonly lun?: readonly string[]; readonly config?: string; readonly dir?: string }
@@ -25,7 +25,7 @@ export function lunUrls({ lun, config, dir }: LunOptions): readonly string[] {
     const { luns, stateDir } = loadConfig(config)
     return withAdded(
       luns.map(({ url }) => url),
-      [stateDir],
+      readAddedLuns(stateDir),
     )
   }
   if (lun !== undefined) return lun
@@ -34,10 +34,10 @@ export function lunUrls({ lun, config, dir }: LunOptions): readonly string[] {
   if (!settings) throw new MatrixError('not-found', `there is no demo in ${layout.dir}`)
   return withAdded(
     LUN_NAMES.map((name) => `file:${layout.lunFile(name)}`),
-    nodeNames(settings.nodes).map((name) => layout.stateFolder(name)),
+    layout.addedLuns(settings),
   )
 }
 
-function withAdded(urls: readonly string[], stateDirs: readonly string[]): readonly string[] {
-  return [...new Set([...urls, ...stateDirs.flatMap(readAddedLuns).map(({ url }) => url)])]
+function withAdded(urls: readonly string[], added: readonly AddedLun[]): readonly string[] {
+  return [...new Set([...urls, ...added.map(({ url }) => url)])]
 }
