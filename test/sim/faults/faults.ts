@@ -52,7 +52,11 @@ const kinds: readonly Kind[] = [
       'LUN gone for all',
     ],
   },
-  { begin: lunChanges, chance: 0.6, counts: ['LUN added', 'LUN removed', 'LUN not in reach of a node'] },
+  {
+    begin: lunChanges,
+    chance: 0.6,
+    counts: ['LUN added', 'LUN removed', 'LUN not in reach of a node', 'LUN that hangs'],
+  },
   { begin: damage, chance: 0.3, counts: ['damaged label', 'damaged lease sector', 'damaged membership partition'] },
 ]
 

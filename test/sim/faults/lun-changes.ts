@@ -1,6 +1,7 @@
 /**
  * LUNs are added and removed: asked for at any node, and again until there is an answer, as `matrix lun add` does; or until whoever asks goes
- * away. Nodes lose their way to a LUN for a while, so that they refuse it. The administrator dies at every step of it.
+ * away. Nodes lose their way to a LUN for a while, so that they refuse it; or their reads of it hang for longer than an I/O should. The
+ * administrator dies at every step of it.
  */
 import { isMatrixError } from '../../../src/base/errors.ts'
 import { sleep } from '../../../src/platform/index.ts'
@@ -27,6 +28,15 @@ export function lunChanges(fate: Fate): void {
   fate.again(300, 3000, () => {
     fate.count('LUN not in reach of a node')
     fate.during(fate.while(), spares.cut(prng.pick(nodes), prng.pick(spares.disks)))
+  })
+  fate.again(500, 5000, () => {
+    fate.count('LUN that hangs')
+    const { name } = prng.pick(nodes)
+    const slowMs = prng.between(1, 20) * matrix.timings.ioTimeoutMs
+    // a write that did so would break the promise that all of the timings rest on
+    fate.hook([prng.pick(spares.disks)], fate.while(), ({ host, op }) =>
+      host === name && op === 'read' ? { slowMs, beyondLife: true } : undefined,
+    )
   })
   fate.again(300, 3000, () => spares.configure(prng.pick(nodes), prng.pick(spares.disks), prng.chance(0.5)))
   clock.every(USE_MS, () => {
