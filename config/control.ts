@@ -5,10 +5,14 @@
  *     {"command":"mount","filesystem":"home","directory":"/home"}     {"ok":true,"directory":"/home"}
  *     {"command":"umount","directory":"/home","lazy":false}           {"ok":false,"code":"in-use","message":"…"}
  *     {"command":"counters"}                                          {"ok":true,"counters":{"filesystems":{"home":{…}},"luns":{…}}}
+ *     {"command":"luns"}                                              {"ok":true,"luns":{"matrixUuid":"…","matrixName":"demo","luns":[…]}}
+ *     {"command":"add-lun","lun":{…},"url":"file:/luns/lun3.img"}     {"ok":true}
+ *     {"command":"remove-lun","uuid":"…"}                             {"ok":false,"code":"view-changed","message":"…"}     (ask again)
  *     {"command":"mounts"}                                            {"ok":true,"mounts":[{"filesystem":"home","directory":"/home"}]}
  */
 import { join } from 'node:path'
 import * as v from 'valibot'
+import { MAX_LUN_URL } from '../src/base/limits.ts'
 
 export function controlSocket(stateDir: string): string {
   return join(stateDir, 'control.sock')
@@ -17,6 +21,7 @@ export function controlSocket(stateDir: string): string {
 /** Longest line, bytes. */
 export const CONTROL_LINE_MAX = 65_536
 
+const lun = v.strictObject({ uuid: v.string(), name: v.string(), size: v.pipe(v.number(), v.safeInteger()) })
 const directory = v.pipe(v.string(), v.minLength(1), v.maxLength(4096))
 
 export const controlRequest = v.variant('command', [
@@ -24,6 +29,13 @@ export const controlRequest = v.variant('command', [
   v.strictObject({ command: v.literal('umount'), directory, lazy: v.boolean() }),
   v.strictObject({ command: v.literal('mounts') }),
   v.strictObject({ command: v.literal('counters') }),
+  v.strictObject({ command: v.literal('luns') }),
+  v.strictObject({
+    command: v.literal('add-lun'),
+    lun,
+    url: v.pipe(v.string(), v.minLength(1), v.maxLength(MAX_LUN_URL)),
+  }),
+  v.strictObject({ command: v.literal('remove-lun'), uuid: v.string() }),
 ])
 export type ControlRequest = v.InferOutput<typeof controlRequest>
 
@@ -36,6 +48,15 @@ export const controlAnswer = v.variant('ok', [
     mounts: v.optional(v.array(mountEntry)),
     /** Whatever this version counts, by part. */
     counters: v.optional(v.record(v.string(), v.unknown())),
+    /** As the membership database has them. `pending`: the UUID of one that is being added or removed. */
+    luns: v.optional(
+      v.object({
+        matrixUuid: v.string(),
+        matrixName: v.string(),
+        luns: v.array(lun),
+        pending: v.optional(v.string()),
+      }),
+    ),
   }),
   /** `code`: that of a MatrixError. */
   v.object({ ok: v.literal(false), code: v.string(), message: v.string() }),

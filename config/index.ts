@@ -2,6 +2,7 @@
  * What `matrix` and `matrixd` share towards their users: the configuration (its keys in schema.ts, how a file is read in
  * load.ts, what the program gets in config.ts), the run file, exit codes.
  */
+export * from './added-luns.ts'
 export * from './config.ts'
 export * from './control.ts'
 export { type ConfigFiles, loadConfig } from './load.ts'

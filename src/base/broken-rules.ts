@@ -192,6 +192,19 @@ export const brokenRules = {
   checkpointsAreHeld: false,
   /** Locks are granted before the journals of the dead have been applied. */
   journalsReadFirst: false,
+
+  // ── LUNs are added and removed ──
+
+  /** A new administrator drops the change of LUNs that it finds pending, although members have made it. */
+  pendingFinished: false,
+  /** A view resumes while a change of LUNs from before is pending. */
+  pendingBeforeResume: false,
+  /** The new list of LUNs is written before every member has acknowledged the change. */
+  allAcknowledge: false,
+  /** A removal is acknowledged while I/O to the LUN is under way. */
+  drainedBeforeRemoved: false,
+  /** An add that was refused is taken back without saying so on the disk first. */
+  undoIsDurable: false,
 }
 
 export type BrokenRule = keyof typeof brokenRules

@@ -24,3 +24,6 @@ export const LINK_MAX = 65_000
 export const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 /** Largest inode number: eight times it, and a lock type, is a resource id below 2^53. */
 export const INO_MAX = 2 ** 50 - 1
+
+/** Longest URL of a LUN that one node tells another, characters. */
+export const MAX_LUN_URL = 4096

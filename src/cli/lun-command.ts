@@ -5,7 +5,17 @@ import { defaultTimings } from '../base/timings.ts'
 import { formatSize } from '../base/units.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realFiles } from '../platform/real/files.ts'
-import { type Label, type LabelRead, MembershipStore, openLun, Partitions, readLabel } from '../san/index.ts'
+import {
+  type Label,
+  type LabelRead,
+  MembershipStore,
+  openLun,
+  Partitions,
+  type PendingChange,
+  readLabel,
+} from '../san/index.ts'
+import { ask, type NodeOptions, withConfig } from './ask-node.ts'
+import { addLun, removeLun } from './lun-change.ts'
 import { type NodeSeen, nodesOn } from './offline-matrix.ts'
 import { names, nameValue, UsageError } from './option-values.ts'
 import { addLuns, formatMatrix, type NamedLun } from './provision.ts'
@@ -21,7 +31,7 @@ type FormatOptions = {
 }
 
 export function lunCommand(): Command {
-  const command = new Command('lun').description('prepare LUNs, and read what is on them')
+  const command = new Command('lun').description('prepare LUNs, add and remove them, and read what is on them')
   command
     .command('format')
     .description('label LUNs: of a new matrix (--matrix), or added to one (--into)')
@@ -57,6 +67,34 @@ Examples:
     .option('--json', 'for programs')
     .addHelpText('after', '\nExample:\n  matrix lun show file:/srv/lun1.img')
     .action(show)
+  withConfig(command.command('add'))
+    .description('add a LUN to the running matrix: labels it, and asks the matrixd of this machine')
+    .argument('<url>', 'the LUN, such as file:/srv/lun3.img')
+    .option('--name <name>', 'its matrix-wide name (default: that of its label, or the next free one of lun1, lun2, …)')
+    .option('--force', 'overwrite a label of another matrix, or other content, that is there')
+    .addHelpText(
+      'after',
+      `
+Every node has to reach it: where its configuration names it under luns, or at this very URL. Nodes remember where they found it. Made by
+a command that was interrupted, it is taken as it is. A filesystem on it is made with matrix fs create, while no node runs.
+
+Example:
+  matrix lun add file:/srv/lun3.img --name lun3 --config var/demo/n1.toml`,
+    )
+    .action(add)
+  withConfig(command.command('remove'))
+    .description('take a LUN that no filesystem uses out of the running matrix: every node closes it')
+    .argument('<name>', 'its matrix-wide name (matrix status)')
+    .addHelpText(
+      'after',
+      `
+Once this has ended no node does any I/O to it. Its label stays: to use the LUN elsewhere, matrix lun format --force. Take its URL out of
+the configurations, too.
+
+Example:
+  matrix lun remove lun3 --config var/demo/n1.toml`,
+    )
+    .action(remove)
   return command
 }
 
@@ -79,6 +117,24 @@ async function format(
     const bears = label.partitions > 0 ? `, ${describePartitions(label)}` : ''
     say(`${urls[index]} is now LUN ${label.lunName} of matrix ${label.matrixName}: ${formatSize(label.size)}${bears}`)
   })
+}
+
+async function add(
+  url: string,
+  { config, name, force }: NodeOptions & { readonly name?: string; readonly force?: boolean },
+): Promise<void> {
+  const lun = await addLun({ url, name, force }, (request) => ask(config, request), explain)
+  say(`${url} is LUN ${lun.name} of matrix ${lun.matrixName}, ${formatSize(lun.size)}: every node has opened it`)
+}
+
+async function remove(name: string, { config }: NodeOptions): Promise<void> {
+  const lun = await removeLun(name, (request) => ask(config, request), explain)
+  say(`LUN ${lun.name} is none of matrix ${lun.matrixName} any more: every node has closed it`)
+}
+
+/** What is no result. */
+function explain(line: string): void {
+  process.stderr.write(`matrix: ${line}\n`)
 }
 
 async function show(urls: readonly string[], { json = false }: { readonly json?: boolean }): Promise<void> {
@@ -133,7 +189,7 @@ function describe({ url, label, damagedCopies = [], nodes, database, error }: Sh
   }
   if (nodes) lines.push(indent(describeNodes(nodes)))
   if (database) {
-    const { term, generation, luns, filesystems } = database
+    const { term, generation, luns, filesystems, pending } = database
     lines.push(`  SAN generation ${generation}, written in term ${term} of the SAN locks`)
     lines.push(
       indent(
@@ -143,11 +199,16 @@ function describe({ url, label, damagedCopies = [], nodes, database, error }: Sh
         ),
       ),
     )
+    if (pending) lines.push(`  ${describePending(pending)}`)
     lines.push(indent(describeFilesystems(database)))
     if (filesystems.length === 0) lines.push('  make a filesystem with: matrix fs create')
   }
   if (error) lines.push(`  ${error}`)
   return lines.join('\n')
+}
+
+export function describePending({ kind, lun }: PendingChange): string {
+  return `LUN ${lun.name} is being ${kind === 'add' ? 'added' : 'removed'}: the nodes have yet to finish that`
 }
 
 export function describeNodes(nodes: readonly NodeSeen[]): string {

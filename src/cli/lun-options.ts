@@ -1,6 +1,9 @@
-/** How a command is told which LUNs it works on: by URL, by a node's configuration file, or by the folder of a demo. */
+/**
+ * How a command is told which LUNs it works on: by URL, by a node's configuration file, or by the folder of a demo. With the latter two the
+ * LUNs that were added while the node ran, and that it remembers, are meant, too.
+ */
 import type { Command } from 'commander'
-import { loadConfig } from '../../config/index.ts'
+import { type AddedLun, loadConfig, readAddedLuns } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
 import { DemoLayout, LUN_NAMES } from './demo/layout.ts'
 import { UsageError } from './option-values.ts'
@@ -18,9 +21,23 @@ export function addLunOptions(command: Command): Command {
 export function lunUrls({ lun, config, dir }: LunOptions): readonly string[] {
   const given = [lun, config, dir].filter((option) => option !== undefined)
   if (given.length !== 1) throw new UsageError('say which LUNs are meant by one of --lun, --config and --dir')
-  if (config !== undefined) return loadConfig(config).luns.map(({ url }) => url)
+  if (config !== undefined) {
+    const { luns, stateDir } = loadConfig(config)
+    return withAdded(
+      luns.map(({ url }) => url),
+      readAddedLuns(stateDir),
+    )
+  }
   if (lun !== undefined) return lun
   const layout = new DemoLayout(dir as string)
-  if (!layout.readSettings()) throw new MatrixError('not-found', `there is no demo in ${layout.dir}`)
-  return LUN_NAMES.map((name) => `file:${layout.lunFile(name)}`)
+  const settings = layout.readSettings()
+  if (!settings) throw new MatrixError('not-found', `there is no demo in ${layout.dir}`)
+  return withAdded(
+    LUN_NAMES.map((name) => `file:${layout.lunFile(name)}`),
+    layout.addedLuns(settings),
+  )
+}
+
+function withAdded(urls: readonly string[], added: readonly AddedLun[]): readonly string[] {
+  return [...new Set([...urls, ...added.map(({ url }) => url)])]
 }

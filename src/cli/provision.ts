@@ -13,7 +13,16 @@ import { defaultTimings } from '../base/timings.ts'
 import { formatFilesystem, type PlanOptions, planFilesystem } from '../metadata/index.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realFiles } from '../platform/real/files.ts'
-import { type FilesystemRecord, formatLun, type Label, type Lun, openLun, Partitions, readLabel } from '../san/index.ts'
+import {
+  type FilesystemRecord,
+  formatLun,
+  type Label,
+  type Lun,
+  type MembershipDatabase,
+  openLun,
+  Partitions,
+  readLabel,
+} from '../san/index.ts'
 import { OfflineMatrix, refuseWhenInUse } from './offline-matrix.ts'
 
 export type NamedLun = { readonly name: string; readonly url: string }
@@ -83,6 +92,7 @@ export async function addLuns({ into, luns, force = false }: AddLunsOptions): Pr
   const matrix = await OfflineMatrix.open(into)
   try {
     const database = await matrix.readDatabase()
+    refuseWhilePending(database)
     const twin = luns.find(({ name }) => database.luns.some((lun) => lun.name === name))
     if (twin)
       throw new MatrixError(
@@ -127,6 +137,7 @@ export async function createFilesystem({
   const matrix = await OfflineMatrix.open(urls)
   try {
     const database = await matrix.readDatabase()
+    refuseWhilePending(database)
     if (database.filesystems.some((other) => other.name === name)) {
       throw new MatrixError('exists', `matrix ${database.matrixName} has a filesystem ${name} already`)
     }
@@ -170,6 +181,16 @@ export async function createFilesystem({
   }
 }
 
+/** A change that nodes have begun is theirs to finish: some may have closed the LUN, or opened it. */
+function refuseWhilePending({ pending }: MembershipDatabase): void {
+  if (!pending) return
+  const what = pending.kind === 'add' ? 'being added' : 'being removed'
+  throw new MatrixError(
+    'in-use',
+    `LUN ${pending.lun.name} is ${what}, and no node was left to finish that; start one: it finishes it at once`,
+  )
+}
+
 function newFsid(uuid: string, others: readonly FilesystemRecord[]): number {
   let fsid = crc32c(Buffer.from(uuid))
   while (fsid === 0 || others.some((other) => other.fsid === fsid)) fsid = (fsid + 1) % 2 ** 32
@@ -180,7 +201,7 @@ function entryOf({ lunUuid, lunName, size }: Label): { uuid: string; name: strin
   return { uuid: lunUuid, name: lunName, size }
 }
 
-function checkNames(names: readonly string[]): void {
+export function checkNames(names: readonly string[]): void {
   const wrong = names.find((name) => !isName(name))
   if (wrong === undefined) return
   throw new MatrixError('config', `"${wrong}" is no name: allowed are 1…32 characters a-z, 0-9, - and _`)
@@ -204,7 +225,7 @@ async function withLuns<T>(luns: readonly NamedLun[], work: (opened: readonly Lu
 }
 
 /** Not even `force` takes a membership partition away from nodes that run; one alone of three is watched by itself. */
-async function refuseLiveMembership(luns: readonly Lun[]): Promise<void> {
+export async function refuseLiveMembership(luns: readonly Lun[]): Promise<void> {
   for (const lun of luns) {
     try {
       const { label } = await readLabel(lun)

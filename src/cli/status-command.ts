@@ -1,7 +1,7 @@
 /** `matrix status`: nodes, LUNs and filesystems as the LUNs tell of them; it works whether or not any node runs. */
 import { Command } from 'commander'
 import { formatSize } from '../base/units.ts'
-import { describeFilesystems, describeNodes } from './lun-command.ts'
+import { describeFilesystems, describeNodes, describePending } from './lun-command.ts'
 import { addLunOptions, type LunOptions, lunUrls } from './lun-options.ts'
 import { OfflineMatrix } from './offline-matrix.ts'
 import { formatTable, say, sayJson } from './table.ts'
@@ -39,6 +39,7 @@ async function status(options: LunOptions & { readonly json?: boolean }): Promis
         generation,
         nodes,
         luns: database.luns,
+        pending: database.pending,
         filesystems: database.filesystems,
       })
     const rows = database.luns.map(({ uuid, name, size }) => {
@@ -49,6 +50,7 @@ async function status(options: LunOptions & { readonly json?: boolean }): Promis
     say(`matrix ${matrixName}, SAN generation ${generation}\n`)
     say(`${describeNodes(nodes)}\n`)
     say(`${formatTable(['LUN', 'size', 'where', ''], rows)}\n`)
+    if (database.pending) say(`${describePending(database.pending)}\n`)
     say(describeFilesystems(database))
   } finally {
     await matrix.close()

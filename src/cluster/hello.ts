@@ -9,7 +9,7 @@ import { decodeBody, memberSchema, parseBody } from './membership-messages.ts'
 import type { Member } from './view.ts'
 
 /** Raised when the meaning of anything on the mesh changes; nodes of different versions do not talk. */
-export const MESH_PROTOCOL = 2
+export const MESH_PROTOCOL = 3
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const number = v.pipe(count, v.minValue(1))

@@ -7,7 +7,7 @@ import type { Slot } from '../base/ids.ts'
 import type { View } from './view.ts'
 
 /** Channels share the mesh; one handler each. */
-export type Channel = 'lock' | 'recovery' | 'volume' | 'admin'
+export type Channel = 'lock' | 'recovery' | 'volume' | 'admin' | 'lun'
 
 export interface Mesh {
   readonly self: Slot

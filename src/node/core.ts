@@ -15,28 +15,37 @@ import type { Prng } from '../base/prng.ts'
 import type { Timings } from '../base/timings.ts'
 import { type Administrator, ClusterNode, Election, type KnownPeer } from '../cluster/index.ts'
 import type { Clock, Log, Threads, Transport } from '../platform/index.ts'
-import { Fencing, Members, Mount, Recovery, SanSeat, Timeline, type TimelineEntry } from '../recovery/index.ts'
 import {
-  alwaysGoodLease,
+  type LunChanges,
+  LunMembers,
+  type LunWish,
+  Members,
+  Mount,
+  Timeline,
+  type TimelineEntry,
+} from '../recovery/index.ts'
+import {
   DiskProbe,
   describeEnd,
   type FenceAgent,
   type FilesystemRecord,
-  type Label,
+  type LabelledLun,
   type LeaseEnd,
   LeaseWatch,
   type Lun,
+  type LunFinder,
+  LunTable,
   type MembershipDatabase,
   MembershipStore,
   membershipLuns,
   type NodeLease,
   openPartitions,
   type Partitions,
-  PseudoStorageDriver,
   readLabel,
+  readLabels,
   repairLabel,
-  SanLock,
 } from '../san/index.ts'
+import { Administration } from './administration.ts'
 
 export type NodeCoreOptions = {
   readonly matrixName: string
@@ -50,6 +59,8 @@ export type NodeCoreOptions = {
   readonly timings: Timings
   /** Opened devices, in any order: their labels say what they are. */
   readonly luns: readonly Lun[]
+  /** Finds those of the matrix that are not among them. */
+  readonly lunFinder: LunFinder
   /** Claims this node's lease on the membership partitions. */
   claimLease(partitions: Partitions, onEnd: (end: LeaseEnd) => void): Promise<NodeLease>
   /** In the configured order. */
@@ -70,12 +81,11 @@ export type NodeCoreOptions = {
   readonly onHalt: (reason: string, ended: Promise<void>) => void
 }
 
-type LabelledLun = { readonly label: Label; readonly lun: Lun }
-
 export class NodeCore {
   readonly #options: NodeCoreOptions
-  readonly #luns: readonly LabelledLun[]
-  readonly #gates: ReadonlyMap<string, PseudoStorageDriver>
+  readonly luns: LunTable
+  readonly lunChanges: LunChanges
+  readonly #lunMembers: LunMembers
   readonly #lease: NodeLease
   readonly #watch: LeaseWatch
   readonly #cluster: ClusterNode
@@ -87,7 +97,7 @@ export class NodeCore {
 
   /** Rejects with a MatrixError that says what is wrong: LUNs, labels, lease ('node-in-use'), network ('in-use'). */
   static async start(options: NodeCoreOptions): Promise<NodeCore> {
-    const luns = await labelledLuns(options)
+    const luns = await readLabels(options.luns, options.matrixName, options)
     const { bearing, expected } = membershipLuns(luns)
     const there = bearing.map(({ lun }) => lun)
     const partitions = openPartitions(there, expected, options)
@@ -117,25 +127,18 @@ export class NodeCore {
   private constructor(options: NodeCoreOptions, luns: readonly LabelledLun[], lease: NodeLease, watch: LeaseWatch) {
     const { clock, log, timings, self } = options
     this.#options = options
-    this.#luns = luns
     this.#lease = lease
     this.#watch = watch
-    this.#gates = new Map(
-      luns.map(({ label, lun }) => [
-        label.lunUuid,
-        new PseudoStorageDriver(lun, { clock, lease, guardMs: timings.guardMs }),
-      ]),
-    )
+    this.luns = new LunTable(luns, { clock, lease, timings, log, finder: options.lunFinder })
     this.#cluster = new ClusterNode({
       ...options,
       self: { ...self, incarnation: lease.life.incarnation },
       peers: options.nodes.filter((node) => node.slot !== self.slot),
       knowsAllPeers: options.nodes.some((node) => node.slot === self.slot),
-      matrixUuid: (luns[0] as LabelledLun).label.matrixUuid,
+      matrixUuid: this.luns.matrixUuid,
     })
-    const { bearing, expected } = membershipLuns(luns)
-    const gated = bearing.map(({ label }) => this.#gate(label.lunUuid))
-    const partitions = openPartitions(gated, expected, options)
+    const { gates, expected } = this.luns.bearing
+    const partitions = openPartitions(gates, expected, options)
     const store = new MembershipStore(partitions, log)
     this.#database = store
     const { mesh } = this.#cluster
@@ -148,8 +151,6 @@ export class NodeCore {
     })
     mesh.onMessage('admin', (_from, payload) => timeline.told(payload))
     this.timeline = timeline
-    const fencing = new Fencing({ agents: options.fenceAgents(lease, watch), watch, clock, timings, log })
-    const seat = new SanSeat({ lock: new SanLock({ partitions, life: lease.life, log }), store, fencing })
     this.#members = new Members({
       mesh,
       log,
@@ -162,29 +163,31 @@ export class NodeCore {
         this.#cluster.markServing()
       },
     })
-    const recovery = new Recovery({
-      mesh,
-      clock,
-      log,
-      timeline,
-      scanLeases: () => watch.scan(),
-      fencing,
-      readDatabase: () => store.read(),
-      writeDatabase: (next) => seat.writeDatabase(next),
-      readJournalsToEnd: async (record, writers, dead) =>
-        (await this.#members.mount(record)).readJournalsToEnd(record, writers, dead),
+    const administration = new Administration({
+      ...{ mesh, clock, log, timings, timeline, watch, partitions, store },
+      life: lease.life,
+      agents: options.fenceAgents(lease, watch),
+      luns: this.luns,
+      mount: (record) => this.#members.mount(record),
       adopt: (record, slots) => this.#adopt(record, slots),
+    })
+    this.lunChanges = administration.lunChanges
+    this.#lunMembers = new LunMembers({
+      mesh,
+      administrator: () => this.#election.administrator?.slot,
+      luns: this.luns,
+      changes: administration.lunChanges,
     })
     this.#election = new Election({
       mesh,
       clock,
       log,
       timings,
-      takeSeat: () => seat.take(),
-      leaveSeat: (held) => seat.leave(held),
+      takeSeat: () => administration.seat.take(),
+      leaveSeat: (held) => administration.seat.leave(held),
       step: (view, name) => timeline.begin(view.id, name),
       onAdministrator: (view, { slot }) => {
-        if (slot === mesh.self) void recovery.run(view)
+        if (slot === mesh.self) administration.begin(view)
       },
     })
     this.#cluster.addListener(timeline)
@@ -192,7 +195,7 @@ export class NodeCore {
     this.#cluster.addListener(this.#election)
     this.#probe = new DiskProbe({
       ...{ clock, log, timings, life: lease.life },
-      luns: () => this.#luns.map(({ label }) => ({ label, lun: this.#gate(label.lunUuid) })),
+      luns: () => this.luns.entries.map(({ label, gate }) => ({ label, lun: gate })),
       onTransition: (lun, { from, to, reason }) => timeline.noteLun(lun, `${from} → ${to}: ${reason}`),
       onForeign: (reason) => this.halt(reason),
     })
@@ -235,13 +238,13 @@ export class NodeCore {
 
   async #open(): Promise<void> {
     const { log } = this.#options
-    for (const { label, lun } of this.#luns) {
+    const database = await this.luns.follow(() => this.#database.read())
+    for (const { label, lun, gate } of this.luns.entries) {
       const read = await readLabel(lun, label.matrixUuid)
       if (read.damaged.length === 0) continue
       log.warn({ lun: label.lunName, copies: read.damaged }, 'a copy of the label was damaged and is repaired')
-      await repairLabel(this.#gate(label.lunUuid), read)
+      await repairLabel(gate, read)
     }
-    const database = await this.#database.read()
     this.#mustReach(database)
     // images are loaded before joining, so that nobody waits for it; what fails here fails again in recovery, and is judged there
     for (const record of database.filesystems) {
@@ -273,10 +276,14 @@ export class NodeCore {
     }
   }
 
-  #gate(lunUuid: string): PseudoStorageDriver {
-    const gate = this.#gates.get(lunUuid)
-    if (!gate) throw new MatrixError('not-found', `LUN ${lunUuid} is not among the configured ones`)
-    return gate
+  /** The membership database as it is now; rejects as `MembershipStore.read`. */
+  readDatabase(): Promise<MembershipDatabase> {
+    return this.#database.read()
+  }
+
+  /** Asks the administrator to change the list of LUNs, once. Rejects as `LunMembers.ask`. */
+  changeLuns(wish: LunWish): Promise<void> {
+    return this.#lunMembers.ask(wish)
   }
 
   async #openMount(record: FilesystemRecord): Promise<Mount> {
@@ -291,7 +298,7 @@ export class NodeCore {
         log,
         timings,
         dataCacheBytes,
-        luns: (wanted) => wanted.luns.map((uuid) => this.#gate(uuid)),
+        luns: (wanted) => wanted.luns.map((uuid) => this.luns.gate(uuid)),
         newImageFile,
         threads,
         leaseGood: () => clock.now() < this.#lease.goodUntil() && !this.#ended,
@@ -305,15 +312,21 @@ export class NodeCore {
 
   /** Fig 10: a node that sees another database than the administrator, or not every LUN, is not imported (R80). */
   async #join(generation: number): Promise<void> {
+    const { mesh } = this.#cluster
+    const { view } = mesh
     try {
-      const database = await this.#database.read()
-      if (database.generation < generation) {
-        throw new MatrixError(
-          'lun-foreign',
-          `SAN generation ${database.generation} is on the membership partitions that this node sees, ${generation} on those of the administrator: its LUNs are copies, or old`,
-        )
-      }
-      this.#mustReach(database)
+      this.#mustReach(
+        await this.luns.follow(async () => {
+          const database = await this.#database.read()
+          // another view may have told of a change meanwhile, which this database does not have
+          if (mesh.view !== view) throw new MatrixError('view-changed', `view ${view?.id} has ended`)
+          if (database.generation >= generation) return database
+          throw new MatrixError(
+            'lun-foreign',
+            `SAN generation ${database.generation} is on the membership partitions that this node sees, ${generation} on those of the administrator: its LUNs are copies, or old`,
+          )
+        }),
+      )
     } catch (error) {
       if (isMatrixError(error, 'lun-foreign', 'config', 'lun-damaged', 'format-version'))
         this.halt(`not imported: ${error.message}`)
@@ -328,7 +341,7 @@ export class NodeCore {
     for (const { name, luns: wanted, slots, error } of filesystems) {
       if (error === undefined && slot >= slots)
         throw new MatrixError('config', `filesystem ${name} has ${slots} slots; this node has slot ${slot}`)
-      const missing = error === undefined ? wanted.find((uuid) => !this.#gates.has(uuid)) : undefined
+      const missing = error === undefined ? wanted.find((uuid) => !this.luns.has(uuid)) : undefined
       if (missing === undefined) continue
       const lun = luns.find(({ uuid }) => uuid === missing)?.name ?? missing
       throw new MatrixError(
@@ -379,7 +392,7 @@ export class NodeCore {
   #giveBack(): Promise<void> {
     const { clock, log, timings } = this.#options
     const release = async (): Promise<void> => {
-      if (!brokenRules.drainedBeforeGivenBack) await this.#drained()
+      if (!brokenRules.drainedBeforeGivenBack) await this.luns.drained()
       await this.#lease.release()
     }
     return new Promise((resolve) => {
@@ -393,14 +406,9 @@ export class NodeCore {
     })
   }
 
-  /** Nothing that passed a gate is under way any more. */
-  async #drained(): Promise<void> {
-    await Promise.all([...this.#gates.values()].map((gate) => gate.drained()))
-  }
-
   #close(reason: string): void {
     this.#ended = true
-    for (const gate of this.#gates.values()) gate.fence(reason)
+    this.luns.fence(reason)
     this.#watch.stop()
     this.#probe.stop()
     for (const mount of this.#members.mounts) mount.withdraw(new MatrixError('withdrawn', reason))
@@ -413,11 +421,12 @@ export class NodeCore {
     await Promise.all(this.#members.mounts.map((mount) => mount.close()))
     this.#ended = true
     this.#probe.stop()
-    for (const gate of this.#gates.values()) gate.fence('the node has stopped')
-    await this.#drained()
+    this.luns.fence('the node has stopped')
+    await this.luns.drained()
     await this.#lease.release()
     await this.#cluster.leave()
     this.#watch.stop()
+    await this.luns.close()
   }
 
   /** What is counted since the start, by filesystem and by LUN; for people and programs to look at. */
@@ -426,16 +435,12 @@ export class NodeCore {
       record.name,
       { locks: locks.counters(), journal: volume.stats(), cache: fs.stats() },
     ])
-    const luns = this.#luns.map(({ label }) => [
-      label.lunName,
-      Object.fromEntries(this.#gate(label.lunUuid).counters.entries()),
-    ])
     const { phase, view } = this.#cluster.status()
     const membership = { phase, view, administrator: this.administrator ?? null }
     return {
       membership,
       filesystems: Object.fromEntries(filesystems),
-      luns: Object.fromEntries(luns),
+      luns: this.luns.counters(),
       lunStates: this.#probe.states(),
     }
   }
@@ -443,32 +448,3 @@ export class NodeCore {
 
 /** How often `ready` looks, ms. */
 const READY_POLL_MS = 20
-
-/** Reads every LUN's label: all belong to the configured matrix. */
-async function labelledLuns({ luns, matrixName, clock, timings }: NodeCoreOptions): Promise<readonly LabelledLun[]> {
-  const out: LabelledLun[] = []
-  for (const device of luns) {
-    const reader = new PseudoStorageDriver(device, { clock, lease: alwaysGoodLease, guardMs: timings.guardMs })
-    const { label } = await readLabel(reader)
-    if (label.matrixName !== matrixName) {
-      throw new MatrixError(
-        'lun-foreign',
-        `${device.identity} belongs to matrix "${label.matrixName}", this node to "${matrixName}": take it out of the configuration, or correct matrix.name`,
-      )
-    }
-    const other = out.find((lun) => lun.label.matrixUuid !== label.matrixUuid)
-    if (other)
-      throw new MatrixError(
-        'lun-foreign',
-        `${device.identity} and ${other.lun.identity} belong to two different matrices named "${matrixName}"`,
-      )
-    const twin = out.find((lun) => lun.label.lunUuid === label.lunUuid)
-    if (twin)
-      throw new MatrixError(
-        'config',
-        `${device.identity} and ${twin.lun.identity} are the same LUN "${label.lunName}": name it once`,
-      )
-    out.push({ label, lun: device })
-  }
-  return out
-}

@@ -30,10 +30,11 @@ import {
   ScriptAgent,
   startLeaseThread,
 } from '../san/index.ts'
-import { ControlServer } from './control.ts'
+import { type ControlHandler, ControlServer } from './control.ts'
 import { NodeCore } from './core.ts'
 import { ImageWatch, newImageFile } from './image-watch.ts'
 import { LocalMounts } from './local-mounts.ts'
+import { NodeLuns } from './node-luns.ts'
 import { TimelineFile } from './timeline-file.ts'
 
 export type NodeHooks = {
@@ -68,6 +69,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
     log,
     timings,
     luns: [...urls.keys()],
+    lunFinder: new NodeLuns(config, realFiles, log),
     claimLease: (partitions, onEnd) =>
       startLeaseThread({
         threads: realThreads,
@@ -113,7 +115,6 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       watch.stop()
       await served.close()
       await core.stop()
-      for (const lun of urls.keys()) await lun.close()
     },
   }
 }
@@ -147,8 +148,6 @@ function makeFenceAgent(
 function peerOf({ name, slot, mesh, otherMeshes }: ConfiguredNode): KnownPeer {
   return { name, slot, address: mesh, otherAddresses: otherMeshes }
 }
-
-type FuseMountFacts = { readonly filesystem: string; readonly directory: string }
 
 /** The protocols of one node. */
 class Gateways {
@@ -203,9 +202,7 @@ class Gateways {
   }
 
   /** What `matrix` asks of the running node. */
-  async #order(
-    request: ControlRequest,
-  ): Promise<{ directory?: string; mounts?: FuseMountFacts[]; counters?: Record<string, unknown> }> {
+  async #order(request: ControlRequest): ReturnType<ControlHandler> {
     switch (request.command) {
       case 'mount':
         return { directory: (await this.#mounts.mount(request.filesystem, request.directory)).directory }
@@ -218,6 +215,18 @@ class Gateways {
         return {
           counters: { ...this.#core.counters(), nfs: this.#nfs?.stats() ?? null, http: this.#http?.stats() ?? null },
         }
+      case 'luns': {
+        const { matrixUuid, matrixName, luns, pending } = await this.#core.readDatabase()
+        return { luns: { matrixUuid, matrixName, luns: [...luns], ...(pending && { pending: pending.lun.uuid }) } }
+      }
+      case 'add-lun': {
+        const { lun, url } = request
+        await this.#core.changeLuns({ kind: 'add', lun, hint: url })
+        return {}
+      }
+      case 'remove-lun':
+        await this.#core.changeLuns({ kind: 'remove', uuid: request.uuid })
+        return {}
     }
   }
 

@@ -6,7 +6,8 @@
  *                            Until 5, members may have begun to grant again what concerns nobody outside the view (mount.ts, reopened)
  *   1  import                every member sees the database that the administrator sees, and its lease sector says 'active', before
  *                            anything is served under this view; one that cannot is refused, with the reason
- *   2  fence                 whoever is 'active' on disk and not in the view is fenced; repeated until a scan finds nobody
+ *   2  fence                 whoever is 'active' on disk and not in the view is fenced; repeated until a scan finds nobody. Then a
+ *                            change of LUNs that is pending is finished with the members of this view (lun-change.ts)
  *   3  read journals         per filesystem, per slot with an unsealed dead incarnation: read its journal to its end
  *   4  seal                  where those journals end is written to the membership database, before any lock is granted
  *   5  recover               every member stops granting (again), takes the seals, applies the dead's journals up to them, says where its own ends;
@@ -20,6 +21,7 @@
  *   2. A seal is written once per incarnation and never moves.
  *   3. A filesystem whose recovery fails is marked in error in the database and left out; the others go on (R61, R62). It fails
  *      when no member has an image; a single one that cannot read it, whatever is published for it, is refused.
+ *   4. No view resumes while a change of LUNs from before is pending.
  *
  * A crash of the administrator at any step leaves: seals not yet written (the next one reads to the same ends, since
  * the dead write no more), or written (it finds them); members still frozen (the next view starts them over), or reopened until the
@@ -28,7 +30,7 @@
 
 import { brokenRules } from '../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
-import type { Lsn, Slot } from '../base/ids.ts'
+import type { Lsn, Slot, ViewId } from '../base/ids.ts'
 import { type MutableVector, raise } from '../base/vector.ts'
 import type { Member, Mesh, View } from '../cluster/index.ts'
 import { memberIn } from '../cluster/index.ts'
@@ -63,6 +65,8 @@ export type RecoveryHost = {
    * depend on those of any of `writers`. Rejects with 'journal-damaged' or 'checkpoint-damaged'.
    */
   readJournalsToEnd(record: FilesystemRecord, writers: readonly Life[], dead: readonly Life[]): Promise<readonly Lsn[]>
+  /** Finishes the change of LUNs that is pending in `database`; gives the database as it is then. */
+  finishPending(view: View, database: MembershipDatabase): Promise<MembershipDatabase>
   /** Step 7, for slots that no member of the view has. */
   adopt(record: FilesystemRecord, slots: readonly Slot[]): void
 }
@@ -71,9 +75,15 @@ export class Recovery {
   #host: RecoveryHost
   /** Checkpoints published for a life that found damage, by life and filesystem. */
   readonly #mendings = new Map<string, number>()
+  #resumed: ViewId | undefined
 
   constructor(host: RecoveryHost) {
     this.#host = host
+  }
+
+  /** The last view that this node has brought to its end: if it is the present one, nothing of recovery is under way in it. */
+  get resumed(): ViewId | undefined {
+    return this.#resumed
   }
 
   /** Runs until `view` has resumed, or another view has replaced it. Never rejects. */
@@ -94,18 +104,7 @@ export class Recovery {
 
   async #once(view: View, current: () => boolean): Promise<void> {
     const { timeline, log } = this.#host
-    const step = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
-      const end = timeline.begin(view.id, name)
-      try {
-        const result = await work()
-        if (!current()) throw new MatrixError('view-changed', `view ${view.id} has ended`)
-        end('done')
-        return result
-      } catch (error) {
-        end(String(error))
-        throw error
-      }
-    }
+    const step = <T>(name: string, work: () => Promise<T>) => timeline.step(view, current, name, work)
 
     let sectors: readonly LeaseSector[] = []
     let database = await step('read database', () => this.#host.readDatabase())
@@ -122,9 +121,11 @@ export class Recovery {
       )
     }
 
-    const filesystems = await step('read journals', () => this.#readJournals(view, database, sectors))
-    if (filesystems.some((record, i) => record !== database.filesystems[i])) {
-      database = await step('seal', () => this.#host.writeDatabase({ ...database, filesystems }))
+    if (!brokenRules.pendingBeforeResume) database = await this.#host.finishPending(view, database)
+    const found = database
+    const filesystems = await step('read journals', () => this.#readJournals(view, found, sectors))
+    if (filesystems.some((record, i) => record !== found.filesystems[i])) {
+      database = await step('seal', () => this.#host.writeDatabase({ ...found, filesystems }))
     }
 
     const usable = filesystems.filter((record) => !record.error)
@@ -148,6 +149,7 @@ export class Recovery {
     }
     const floors = usable.map((record) => floorOf(record, view, answers))
     await step('resume', () => this.#ask(view, { kind: 'resume', view: view.id, floors }))
+    this.#resumed = view.id
     log.info({ view: view.id, members: view.members.map((member) => member.name) }, 'serving')
 
     for (const record of usable) {

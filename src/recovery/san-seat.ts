@@ -58,10 +58,26 @@ export class SanSeat {
     await lock.release(term)
   }
 
+  /** The database once no write of this node is under way, and with what became of those that failed decided. Rejects as `writeDatabase`. */
+  async readDatabase(): Promise<MembershipDatabase> {
+    const { store } = this.#options
+    const database = await store.readInTurn()
+    return store.isDecided ? database : this.writeDatabase(database)
+  }
+
   /** Replaces the database that `next` was derived from. Rejects as `MembershipStore.write`, and with 'view-changed' without a seat. */
   async writeDatabase(next: MembershipDatabase): Promise<MembershipDatabase> {
+    return this.#options.store.write({ ...next, term: this.#term() })
+  }
+
+  /** Finishes the change that is pending in `database` (1608). Rejects as `MembershipStore.finish`, and with 'view-changed' without a seat. */
+  async finishChange(database: MembershipDatabase): Promise<MembershipDatabase> {
+    return this.#options.store.finish({ ...database, term: this.#term() })
+  }
+
+  #term(): number {
     const term = this.#seat?.term
     if (term === undefined) throw new MatrixError('view-changed', 'this node is not administrator')
-    return this.#options.store.write({ ...next, term })
+    return term
   }
 }

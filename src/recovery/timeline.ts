@@ -4,6 +4,7 @@
  * that wants it for longer takes `onEntry`.
  */
 import * as v from 'valibot'
+import { MatrixError } from '../base/errors.ts'
 import type { ViewId } from '../base/ids.ts'
 import { parseBody, sameLife, type View, type ViewListener } from '../cluster/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
@@ -73,6 +74,20 @@ export class Timeline implements ViewListener {
     const entry: TimelineEntry = { view, node, step: `LUN ${name}`, startedAt: clock.wall(), durationMs: 0, outcome }
     this.#add(entry)
     tell(entry)
+  }
+
+  /** Does `work` as a step of `view`; rejects with 'view-changed' when that is not `current` any more at its end. */
+  async step<T>(view: View, current: () => boolean, name: string, work: () => Promise<T>): Promise<T> {
+    const end = this.begin(view.id, name)
+    try {
+      const result = await work()
+      if (!current()) throw new MatrixError('view-changed', `view ${view.id} has ended`)
+      end('done')
+      return result
+    } catch (error) {
+      end(String(error))
+      throw error
+    }
   }
 
   blocked(): void {}

@@ -5,7 +5,7 @@
 import * as v from 'valibot'
 import type { Incarnation, Lsn, Slot } from '../base/ids.ts'
 import { isUuid } from '../base/layout.ts'
-import { MAX_SLOTS } from '../base/limits.ts'
+import { MAX_LUN_URL, MAX_SLOTS } from '../base/limits.ts'
 
 /** Where a dead incarnation's journal ended. A frame of it at or beyond `lsn` never counts, however valid. */
 export type Seal = { readonly slot: Slot; readonly incarnation: Incarnation; readonly lsn: Lsn }
@@ -31,25 +31,52 @@ export type FilesystemRecord = {
   readonly error?: string
 }
 
+/** A LUN of the matrix, by what its label says. */
+export type LunRecord = { readonly uuid: string; readonly name: string; readonly size: number }
+
+/**
+ * A change of the list of LUNs that has begun and is to be finished (docs/decisions/0008-lun-change-crash-points.md). An add's LUN is not
+ * in the list yet; a removal's is, or was to be added and is taken back.
+ */
+export type PendingChange = {
+  readonly kind: 'add' | 'remove'
+  readonly lun: LunRecord
+  /** SAN generation that members are told with it, and of the database that will have the new list: the one after the database's. */
+  readonly generation: number
+  /** Of an add: where the node that asked for it found the LUN. Others may find it there, too. */
+  readonly hint?: string
+}
+
 export type MembershipDatabase = {
   readonly matrixUuid: string
   readonly matrixName: string
   /** Term of the SAN locks under which it was written; 0 before the first administrator, and by tools. */
   readonly term: number
-  /** SAN generation: raised by every write of the database. */
+  /** SAN generation: raised by every write of the database, so that it never stands for two lists of LUNs. */
   readonly generation: number
-  readonly luns: readonly { readonly uuid: string; readonly name: string; readonly size: number }[]
+  readonly luns: readonly LunRecord[]
   readonly filesystems: readonly FilesystemRecord[]
+  readonly pending?: PendingChange
 }
 
 /** Filesystems and LUNs of one matrix, and seals of one filesystem: bound the database well below its copy's size. */
-const MAX_ENTRIES = 256
+export const MAX_ENTRIES = 256
 const MAX_SEALS = 4096
 
 const natural = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const positive = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
 const uuid = v.pipe(v.string(), v.check(isUuid, 'is no UUID'))
 const name = v.pipe(v.string(), v.minLength(1), v.maxLength(64))
+
+/** A LUN in a message or in the database. */
+export const lunRecord = v.strictObject({ uuid, name, size: positive })
+/** A change in a message or in the database. */
+export const pendingChange = v.strictObject({
+  kind: v.picklist(['add', 'remove']),
+  lun: lunRecord,
+  generation: positive,
+  hint: v.optional(v.pipe(v.string(), v.maxLength(MAX_LUN_URL))),
+})
 
 const filesystem = v.strictObject({
   name,
@@ -72,8 +99,9 @@ const database = v.strictObject({
   matrixName: name,
   term: v.optional(natural, 0),
   generation: positive,
-  luns: v.pipe(v.array(v.strictObject({ uuid, name, size: positive })), v.maxLength(MAX_ENTRIES)),
+  luns: v.pipe(v.array(lunRecord), v.maxLength(MAX_ENTRIES)),
   filesystems: v.pipe(v.array(filesystem), v.maxLength(MAX_ENTRIES)),
+  pending: v.optional(pendingChange),
 })
 
 /** `value` as a database; or what is wrong with it, naming the place. */
@@ -86,7 +114,16 @@ export function parseDatabase(value: unknown): MembershipDatabase | string {
   return contradictionIn(result.output as MembershipDatabase) ?? (result.output as MembershipDatabase)
 }
 
-function contradictionIn({ luns, filesystems }: MembershipDatabase): string | undefined {
+/** The list of LUNs as it is once `pending` is finished. */
+export function lunsAfter(
+  { luns }: Pick<MembershipDatabase, 'luns'>,
+  { kind, lun }: PendingChange,
+): readonly LunRecord[] {
+  const others = luns.filter(({ uuid }) => uuid !== lun.uuid)
+  return kind === 'add' ? [...others, lun] : others
+}
+
+function contradictionIn({ luns, filesystems, pending, generation }: MembershipDatabase): string | undefined {
   const known = new Set(luns.map((lun) => lun.uuid))
   if (known.size < luns.length) return 'luns: a UUID twice'
   if (new Set(luns.map((lun) => lun.name)).size < luns.length) return 'luns: a name twice'
@@ -96,5 +133,20 @@ function contradictionIn({ luns, filesystems }: MembershipDatabase): string | un
     const stranger = fs.luns.find((lun) => !known.has(lun))
     if (stranger) return `filesystems.${fs.name}: unknown LUN ${stranger}`
   }
-  return undefined
+  return pending && contradictionOf(pending, { luns, filesystems, generation })
+}
+
+function contradictionOf(
+  { kind, lun, generation, hint }: PendingChange,
+  database: Pick<MembershipDatabase, 'luns' | 'filesystems' | 'generation'>,
+): string | undefined {
+  if (generation !== database.generation + 1)
+    return `pending: generation ${generation} does not follow ${database.generation}`
+  if (kind === 'remove' && hint !== undefined) return 'pending: a removal has no hint'
+  const same = database.luns.find(({ uuid, name }) => uuid === lun.uuid || name === lun.name)
+  if (kind === 'add') return same && `pending: LUN ${same.name} is in the list already`
+  if (same && (same.uuid !== lun.uuid || same.name !== lun.name || same.size !== lun.size))
+    return `pending: the removal of LUN ${lun.name} does not fit LUN ${same.name} in the list`
+  const user = database.filesystems.find((fs) => fs.luns.includes(lun.uuid))
+  return user && `pending: LUN ${lun.name} is to be removed, and filesystem ${user.name} is on it`
 }

@@ -2,7 +2,17 @@
  * Floor 2: the storage that nodes share. LUN drivers and labels, the fence gate before every device (psd.ts), and the membership
  * partition: disk leases, fence requests and the membership database. Everything above reaches a LUN through this face.
  */
-export type { FilesystemRecord, MembershipDatabase, Seal } from './database.ts'
+export {
+  type FilesystemRecord,
+  type LunRecord,
+  lunRecord,
+  lunsAfter,
+  MAX_ENTRIES,
+  type MembershipDatabase,
+  type PendingChange,
+  pendingChange,
+  type Seal,
+} from './database.ts'
 export { databaseFormat } from './database-copies.ts'
 export * from './disk-lease.ts'
 export * from './disk-probe.ts'
@@ -15,6 +25,7 @@ export * from './lease-watch.ts'
 export * from './lun.ts'
 export * from './lun-health.ts'
 export * from './lun-layout.ts'
+export * from './lun-table.ts'
 export * from './membership-luns.ts'
 export * from './membership-store.ts'
 export * from './open-lun.ts'

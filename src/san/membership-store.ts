@@ -4,13 +4,20 @@
  *
  * Single writer: the administrator of a term of the SAN locks. Its writes outrank whatever an earlier administrator wrote on a minority
  * and nobody met when it took over. A change to a database that is not the newest is refused.
+ *
+ * Generations
+ *   1. Every write raises it. Nothing that this process has ever tried to write, and that may be on some partition, is outranked by less.
+ *   2. `pending` has the generation after the database's. Only `finish` writes that one, with the list that members were told;
+ *      every other write jumps over it. So one generation never stands for two lists of LUNs.
+ *
+ * Writes of one process go one after another, each with its look at what is there.
  */
 
 import { assert } from '../base/assert.ts'
 import { brokenRules } from '../base/broken-rules.ts'
 import { MatrixError } from '../base/errors.ts'
 import type { Log } from '../platform/log.ts'
-import { type MembershipDatabase, parseDatabase } from './database.ts'
+import { lunsAfter, type MembershipDatabase, parseDatabase } from './database.ts'
 import { encodeDatabase, isNewer, type PartitionRead, readPartition, writePartition } from './database-copies.ts'
 import { DATABASE_A_OFFSET, DATABASE_B_OFFSET, DATABASE_COPY_BYTES } from './lun-layout.ts'
 import type { Partitions } from './partitions.ts'
@@ -18,8 +25,10 @@ import type { Partitions } from './partitions.ts'
 export class MembershipStore {
   readonly #partitions: Partitions
   readonly #log: Log
-  /** Highest generation that this process has tried to write: should its copy be destroyed, a later one has another number all the same. */
+  /** The highest generation that a write of this process has carried, whatever became of it. */
   #tried = 0
+  #isDecided = true
+  #queue: Promise<unknown> = Promise.resolve()
 
   constructor(partitions: Partitions, log: Log) {
     this.#partitions = partitions
@@ -34,8 +43,18 @@ export class MembershipStore {
     return this.#newest(await this.#partitions.readMost(readPartition))
   }
 
+  /** As `read`, once the writes that were asked for before are over. */
+  readInTurn(): Promise<MembershipDatabase> {
+    return this.#inTurn(() => this.read())
+  }
+
+  /** False after a write that failed, until the next one succeeds: a copy of it may be on a partition that nobody has looked at. */
+  get isDecided(): boolean {
+    return this.#isDecided
+  }
+
   /** Writes the first database, generation 1, of freshly formatted LUNs. Rejects with 'exists' when there is one, intact or not. */
-  async create(database: Omit<MembershipDatabase, 'generation' | 'term'>): Promise<MembershipDatabase> {
+  async create(database: Omit<MembershipDatabase, 'generation' | 'term' | 'pending'>): Promise<MembershipDatabase> {
     const read = await this.#partitions.readMost(readPartition)
     if (read.some(({ database, problems, newer }) => database || problems.length > 0 || newer !== undefined)) {
       throw new MatrixError('exists', `${this.#partitions.identity} already bears a membership database`)
@@ -47,7 +66,36 @@ export class MembershipStore {
    * Replaces the database that `database` was derived from (its generation); `database.term` is that of its writer. Gives what was
    * written. Rejects with 'view-changed' when another writer was faster.
    */
-  async write(database: MembershipDatabase): Promise<MembershipDatabase> {
+  write(database: MembershipDatabase): Promise<MembershipDatabase> {
+    return this.#inTurn(async () => {
+      const current = await this.#current(database)
+      const generation = Math.max(current.generation, current.pending?.generation ?? 0, this.#tried) + 1
+      const { pending } = database
+      return this.#write({
+        ...database,
+        generation,
+        ...(pending && { pending: { ...pending, generation: generation + 1 } }),
+      })
+    })
+  }
+
+  /**
+   * Writes the list that `database.pending` leads to, under its generation, and clears it. Rejects as `write`, and with 'view-changed' when
+   * that generation has been tried: then `pending` has to be written anew, and to be told with a higher one.
+   */
+  finish(database: MembershipDatabase): Promise<MembershipDatabase> {
+    return this.#inTurn(async () => {
+      await this.#current(database)
+      const { pending, ...rest } = database
+      assert(pending, 'no change of LUNs is pending')
+      if (pending.generation <= this.#tried)
+        throw new MatrixError('view-changed', `SAN generation ${pending.generation} has been tried before`)
+      return this.#write({ ...rest, luns: lunsAfter(database, pending), generation: pending.generation })
+    })
+  }
+
+  /** The newest database, when a change was made to it. */
+  async #current(database: MembershipDatabase): Promise<MembershipDatabase> {
     const current = await this.read()
     if (!brokenRules.generation && (current.generation !== database.generation || current.term > database.term)) {
       throw new MatrixError(
@@ -55,12 +103,19 @@ export class MembershipStore {
         `the membership database is at generation ${current.generation} of term ${current.term}, the change was made to ${database.generation} in term ${database.term}; read it again`,
       )
     }
-    return this.#write({ ...database, generation: Math.max(current.generation, this.#tried) + 1 })
+    return current
   }
 
   /** Resolves once every write of this process has landed, or never will. */
-  settled(): Promise<void> {
-    return this.#partitions.settled(DATABASE_A_OFFSET)
+  async settled(): Promise<void> {
+    await this.#queue
+    await this.#partitions.settled(DATABASE_A_OFFSET)
+  }
+
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(run)
+    this.#queue = result.catch(() => {})
+    return result
   }
 
   async #write(database: MembershipDatabase): Promise<MembershipDatabase> {
@@ -74,7 +129,10 @@ export class MembershipStore {
         `the membership database needs ${block.length} bytes, there are ${DATABASE_COPY_BYTES}`,
       )
     }
+    this.#tried = Math.max(this.#tried, database.generation)
+    this.#isDecided = false
     await this.#partitions.most((lun) => writePartition(lun, block), DATABASE_A_OFFSET)
+    this.#isDecided = true
     return database
   }
 

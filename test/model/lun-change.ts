@@ -2,20 +2,24 @@
  * Adding and removing one LUN (Fig 12), with a crash between any two steps. The decisions stand in
  * docs/decisions/0008-lun-change-crash-points.md.
  *
- *   decide    1602: the administrator writes `pending {kind, generation}` into the database; list and generation stay as they were.
+ *   decide    1602: the administrator writes `pending {kind, generation}` into the database; the list stays as it was.
  *   announce  1604, 1606: every member is told kind and generation. It opens the LUN, or refuses an add; or ends its I/O, closes the LUN.
  *   finish    1608: all members have acknowledged this generation, and every node that left is fenced: list and generation are written.
  *   tell      1610: the requester is told.
  *
  * A refused add is undone by turning it into a removal, on disk and with a generation of its own, which goes the same way. A new
  * administrator that finds `pending` raises its generation and goes on at `announce`: so whatever is pending is finished.
- * Nodes are imported only while nothing is pending.
+ * A node that is imported while a change is pending takes part in it: its generation is raised, and all are told anew.
+ *
+ * Every write raises the generation of the database, so that copies can be ordered; `pending` then has the next one. A write above a
+ * `pending` jumps over its generation: that one stands for the list that members may have been told of.
  *
  * The administrator itself is a member. It dies for certain (its write under way has landed or never will) before there is another:
  * that is what the SAN lock gives. A member that fails may run on, and use its LUNs, until it is fenced.
  *
  * Invariants: after "complete" the database and every member agree, and no node has I/O on a removed LUN; when nothing is
- * pending and nothing under way every member's list is the database's; one generation never stands for two lists. And every change ends.
+ * pending and nothing under way every member's list is the database's; one generation never stands for two lists; what members are told
+ * is on the disk. And every change ends.
  */
 import type { Model, Step } from './search.ts'
 
@@ -107,6 +111,7 @@ const actions = {
   diesWriting: 'is dead, and its last write never lands',
   takeOver: 'becomes administrator',
   restart: 'is imported',
+  join: 'is imported while a change is pending, which is announced anew',
   alone: 'starts alone',
 } as const
 
@@ -150,8 +155,17 @@ export function lunChange(options: LunChangeOptions): Model<LunChangeState> {
     administrator,
   })
 
-  const decide = (state: LunChangeState, node: number, change: Pending): LunChangeState =>
-    write({ ...state, settled: undefined }, { ...state.database, pending: change }, { node, phase: 'decide', change })
+  /** Above all that was written or announced. */
+  const nextGeneration = ({ generation, pending }: Database): number =>
+    Math.max(generation, pending?.generation ?? 0) + 1
+
+  const decide = (state: LunChangeState, node: number, kind: Kind, announced?: number): LunChangeState => {
+    const { listed: list } = state.database
+    const generation = nextGeneration(state.database)
+    const change: Pending = { kind, generation: announced ?? generation + 1 }
+    const next = listed({ ...state, settled: undefined }, { kind: list ? 'add' : 'remove', generation })
+    return write(next, { generation, listed: list, pending: change }, { node, phase: 'decide', change })
+  }
 
   function* administratorSteps(state: LunChangeState, administrator: Administrator): Iterable<Step<LunChangeState>> {
     const { node, phase, change } = administrator
@@ -160,8 +174,7 @@ export function lunChange(options: LunChangeOptions): Model<LunChangeState> {
     if (phase === 'idle' && asked) {
       if (database.listed === (asked === 'add')) yield { action: actions.already, where, state: told(state) }
       else {
-        const next = decide(state, node, { kind: asked, generation: database.generation + 1 })
-        yield { action: actions.decide, where, state: next }
+        yield { action: actions.decide, where, state: decide(state, node, asked) }
       }
     }
     if (phase === 'tell') {
@@ -171,9 +184,9 @@ export function lunChange(options: LunChangeOptions): Model<LunChangeState> {
       const answers = state.nodes.filter(({ mode }) => mode === 'member').map(({ answer }) => answer)
       const unfenced = !rules.noFence && state.nodes.some(({ mode }) => mode === 'cut')
       if (change.kind === 'add' && answers.some((answer) => answer?.generation === change.generation && !answer.ok)) {
-        const generation = rules.undoKeepsGeneration ? change.generation : change.generation + 1
-        const undo: Pending = { kind: 'remove', generation }
-        const next = rules.undoInMemory ? announce(state, administrator, undo) : decide(state, node, undo)
+        const next = rules.undoInMemory
+          ? announce(state, administrator, { kind: 'remove', generation: change.generation + 1 })
+          : decide(state, node, 'remove', rules.undoKeepsGeneration ? change.generation : undefined)
         yield { action: actions.undo, where, state: next }
       } else if (
         !unfenced &&
@@ -228,10 +241,9 @@ export function lunChange(options: LunChangeOptions): Model<LunChangeState> {
   }
 
   const takeOver = (state: LunChangeState, n: number): LunChangeState => {
-    const { generation, listed: list, pending } = state.database
-    if (pending && !rules.dropPending)
-      return decide(state, n, { kind: pending.kind, generation: pending.generation + 1 })
-    const raised = Math.max(generation, pending?.generation ?? 0) + 1
+    const { listed: list, pending } = state.database
+    if (pending && !rules.dropPending) return decide(state, n, pending.kind)
+    const raised = nextGeneration(state.database)
     return write(
       listed(state, { kind: list ? 'add' : 'remove', generation: raised }),
       { generation: raised, listed: list },
@@ -250,7 +262,9 @@ export function lunChange(options: LunChangeOptions): Model<LunChangeState> {
     } else if (state.nodes[administrator.node].mode === 'member') {
       const { phase } = administrator
       if (phase === 'idle' || phase === 'tell') yield { action: actions.restart, where, state: started }
-      else if (rules.importDuring && phase !== 'raise') {
+      else if (phase === 'announce' && administrator.change && !rules.importDuring) {
+        yield { action: actions.join, where, state: decide(started, administrator.node, administrator.change.kind) }
+      } else if (rules.importDuring && phase !== 'raise') {
         // told the list of the database, and counted as one that has acknowledged it
         const answer = administrator.change && { generation: administrator.change.generation, ok: true }
         yield { action: actions.restart, where, state: withNode(started, n, { answer }) }
@@ -290,6 +304,12 @@ export function lunChange(options: LunChangeOptions): Model<LunChangeState> {
     const quiet = administrator?.phase === 'idle' && !writing && nodes[administrator.node].mode === 'member' && !asked
     if (quiet && members.some(({ has }) => has !== database.listed)) return "a member's list is not the database's"
     if (quiet && database.pending) return 'a change is left pending'
+    const announced = administrator?.phase === 'announce' ? administrator.change : undefined
+    if (
+      announced &&
+      (database.pending?.generation !== announced.generation || database.pending.kind !== announced.kind)
+    )
+      return 'members are told what is not on the disk'
     return broken
   }
 
@@ -348,11 +368,11 @@ export function lunChange(options: LunChangeOptions): Model<LunChangeState> {
           requests: 0,
           failures: 0,
           restarts: 0,
-          // every failure and every request may take two generations
+          // a request may be decided and undone, a failure or a restart decides it anew: two generations each
           lists: [
             undefined,
             false,
-            ...Array(2 * (options.requests + options.failures + options.restarts)).fill(undefined),
+            ...Array(2 * (2 * options.requests + options.failures + options.restarts)).fill(undefined),
           ],
         }
       }

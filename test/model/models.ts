@@ -155,7 +155,7 @@ const lunChangeSuite: Suite = {
     brokenLun({ noAcks: true }, /lacks a LUN/),
     brokenLun({ dropPending: true }, /list is not/),
     brokenLun({ undoKeepsGeneration: true }, /two lists/),
-    brokenLun({ undoInMemory: true }, /two lists/),
+    brokenLun({ undoInMemory: true }, /not on the disk/),
     brokenLun({ importDuring: true }, /lacks a LUN/),
     brokenLun({ lateWrite: true }, /list is not/),
   ],

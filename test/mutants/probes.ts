@@ -111,5 +111,10 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   activateBeforeScan: test('unit/recovery/recovery', 'a run fences whoever is active outside the view'),
   checkpointsAreHeld: test('sim/unreadable', 'while the administrator has a checkpoint made'),
   fenceBeforeRecovery: test('unit/recovery/recovery', 'a run fences whoever is active outside the view'),
+  pendingBeforeResume: test('unit/recovery/recovery', 'a run fences whoever is active outside the view'),
+  pendingFinished: test('unit/recovery/lun-change', 'what is pending is finished by the next administrator'),
+  allAcknowledge: test('unit/recovery/lun-change', 'only once all have acknowledged'),
+  undoIsDurable: test('unit/recovery/lun-change', 'an add that is refused'),
+  drainedBeforeRemoved: test('unit/san/lun-table', 'a removal waits'),
   journalsReadFirst: matrices(1, 10),
 }

@@ -104,6 +104,13 @@ const wanted: readonly string[] = [
   'lock granted before the fence',
   ...['first', 'somebody came', 'somebody went', 'another life', 'the same again'].map((what) => `view ${what}`),
   ...['wrapped', 'reloaded'].map((what) => `journal ${what}`),
+  ...['add: complete', 'add: refused', 'remove: complete', 'remove: in use'].map((what) => `LUN ${what}`),
+  ...['decide', 'announce', 'undo', 'finish'].map((step) => `LUN change: its administrator ends at ${step}`),
+  ...['decide', 'announce', 'finish'].flatMap((step) => [
+    `recovery ${step} add: done`,
+    `recovery ${step} remove: done`,
+  ]),
+  'recovery undo remove: done',
 ]
 
 /** Sentences that the floors below the gateways log, from their source. */

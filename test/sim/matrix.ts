@@ -2,6 +2,7 @@
  * A whole matrix in the simulated world: disks, network, machines, and the real node core on each: everything below the gateways. A
  * machine's life ends by `crash` (its process dies), the node's own halt, or a power loss of everything; `boot` starts its next.
  */
+import { MatrixError } from '../../src/base/errors.ts'
 import { Prng } from '../../src/base/prng.ts'
 import { type Timings, timingsFrom } from '../../src/base/timings.ts'
 import { MiB } from '../../src/base/units.ts'
@@ -26,11 +27,14 @@ import { LockOracle } from './lock-oracle.ts'
 import { SimDisk, SimLun } from './lun.ts'
 import { SimNetwork } from './network.ts'
 import { SimProcessTable } from './processes.ts'
+import { SpareLuns } from './spare-luns.ts'
 import { ThreadLease } from './thread-lease.ts'
 import { type MachineClock, SimHost, type SimWorld } from './world.ts'
 import { WriteOracle } from './write-oracle.ts'
 
 const LUN_BYTES = 64 * MiB
+/** LUNs that may be added. */
+const SPARES = 2
 export type SimMatrixOptions = {
   readonly nodes: number
   /** Agents in order; without 'kill' a dead node is waited for by its lease alone. */
@@ -84,6 +88,7 @@ export class SimMatrix {
   readonly options: SimMatrixOptions
   readonly timings: Timings
   readonly disks: readonly SimDisk[]
+  readonly spares: SpareLuns
   readonly network: SimNetwork
   readonly nodes: readonly SimNode[]
   readonly writes: WriteOracle
@@ -102,12 +107,18 @@ export class SimMatrix {
     this.disks = Array.from({ length: this.partitions === 3 ? 3 : 2 }, (_, i) => disk(`lun${i + 1}`))
     this.writes = new WriteOracle(world, this.timings)
     this.locks = new LockOracle(world, coverage, (host) => this.writes.life(host).over())
-    for (const each of this.disks) {
+    this.spares = new SpareLuns(world, this.writes.administrators, { count: SPARES, ioLifeMs: this.timings.ioLifeMs })
+    for (const each of this.allDisks) {
       this.writes.watch(each)
       each.onOddity = (what) => coverage.count(`fault ${what}`)
     }
+    this.spares.watch()
     this.network = new SimNetwork(world, { breakAfterMs: 4 * ioTimeoutMs, connectTimeoutMs: ioTimeoutMs })
     this.nodes = Array.from({ length: options.nodes }, (_, slot) => new SimNode(slot, world.prng.fork()))
+  }
+
+  get allDisks(): readonly SimDisk[] {
+    return [...this.disks, ...this.spares.disks]
   }
 
   get partitions(): 1 | 3 {
@@ -159,6 +170,16 @@ export class SimMatrix {
           partitions: i < this.partitions ? this.partitions : 0,
         }),
       )
+    }
+    for (const disk of this.spares.disks) {
+      const options = {
+        matrixUuid,
+        matrixName: 'sim',
+        lunUuid: prng.uuid(),
+        lunName: disk.name,
+        partitions: 0 as const,
+      }
+      this.spares.labelled(disk, await formatLun(new SimLun(disk, host), options))
     }
     const plan = planFilesystem(
       luns.map((lun) => lun.size),
@@ -214,7 +235,8 @@ export class SimMatrix {
       prng,
       log,
       timings,
-      luns: this.disks.map((disk) => new SimLun(disk, host)),
+      luns: [...this.disks, ...this.spares.configured(node)].map((disk) => new SimLun(disk, host)),
+      lunFinder: this.spares.finder(node, host),
       claimLease: async (_lun, onEnd) => {
         const thread = host.thread()
         const lease = await ThreadLease.claim(host, thread, onEnd, {
@@ -261,6 +283,7 @@ export class SimMatrix {
       onMounted: (mount) => this.locks.watch(host, mount),
       onHalt: (reason, ended) => {
         this.world.trace(`${node.name} halts: ${reason}`)
+        this.#ends(node)
         void ended.then(() => host.crash())
       },
     })
@@ -289,15 +312,26 @@ export class SimMatrix {
   /** The process dies: SIGKILL. */
   crash(node: SimNode): void {
     if (!node.host?.alive) return
+    this.#ends(node)
     this.network.crash(node.host, 'process')
     node.core = undefined
+  }
+
+  #ends({ core }: SimNode): void {
+    const step = core?.lunChanges.step
+    if (step !== undefined) this.#coverage.count(`LUN change: its administrator ends at ${step}`)
+  }
+
+  /** What somebody hears who asks a node that is not there. */
+  gone(): MatrixError {
+    return new MatrixError('peer-gone', 'the node is gone')
   }
 
   /** Power fails everywhere: every process dies, every LUN loses what it had not made durable. */
   powerLoss(): void {
     for (const node of this.nodes) this.crash(node)
     this.#processes.powerLoss()
-    for (const disk of this.disks) disk.powerLoss()
+    for (const disk of this.allDisks) disk.powerLoss()
   }
 
   /** Every node has applied every other's journal to its end; then their images must be equal row for row, and sound. */

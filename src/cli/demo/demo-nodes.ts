@@ -29,6 +29,7 @@ export async function addDemoNode(dir: string): Promise<void> {
   await checkPorts(larger, number)
   if (larger.mount) mkdirSync(layout.mountFolder(name), { recursive: true })
   replaceFile(layout.configFile(name), nodeConfigText(larger, number))
+  layout.shareAddedLuns(larger)
   layout.writeSettings(larger)
   await startDemoNode(dir, name)
 }

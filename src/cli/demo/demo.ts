@@ -200,6 +200,7 @@ async function refuseForeignFolder(layout: DemoLayout): Promise<void> {
 
 function writeConfigs(layout: DemoLayout, settings: DemoSettings): void {
   rmSync(layout.matrixFile, { force: true })
+  layout.shareAddedLuns(settings)
   nodeNames(settings.nodes).forEach((name, index) => {
     if (settings.mount) mkdirSync(layout.mountFolder(name), { recursive: true })
     replaceFile(layout.configFile(name), nodeConfigText(settings, index + 1))

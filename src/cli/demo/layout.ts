@@ -9,13 +9,13 @@
  *     DIR/run/n1.json        run file of node n1
  *     DIR/n1.toml            its configuration, written anew at every start
  *     DIR/n1.log             its log
- *     DIR/n1/                its local image
+ *     DIR/n1/                its local image, and where it has found LUNs that were added (luns.json)
  *     DIR/mnt/n1/            where it mounts the filesystem (--mount)
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import * as v from 'valibot'
-import { replaceFile } from '../../../config/index.ts'
+import { type AddedLun, addedLunsFile, readAddedLuns, replaceFile, writeAddedLuns } from '../../../config/index.ts'
 import { MatrixError } from '../../base/errors.ts'
 
 export const MATRIX_NAME = 'demo'
@@ -106,6 +106,23 @@ export class DemoLayout {
     )
     if (result.success) return result.output
     throw new MatrixError('config', `${this.settingsFile} is damaged; matrix demo --reset makes everything anew`)
+  }
+
+  /** LUNs that were added while the demo ran, as its nodes remember them. */
+  addedLuns({ nodes }: DemoSettings): readonly AddedLun[] {
+    const all = nodeNames(nodes).flatMap((name) => readAddedLuns(this.stateFolder(name)))
+    return all.filter(({ uuid }, index) => all.findIndex((other) => other.uuid === uuid) === index)
+  }
+
+  /** A node that is new is told of them. */
+  shareAddedLuns(settings: DemoSettings): void {
+    const added = this.addedLuns(settings)
+    if (added.length === 0) return
+    for (const name of nodeNames(settings.nodes)) {
+      if (existsSync(addedLunsFile(this.stateFolder(name)))) continue
+      mkdirSync(this.stateFolder(name), { recursive: true })
+      writeAddedLuns(this.stateFolder(name), added)
+    }
   }
 
   writeSettings(settings: DemoSettings): void {

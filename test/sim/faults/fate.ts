@@ -11,7 +11,8 @@ import type { SimMatrix, SimNode } from '../matrix.ts'
 export class Fate {
   readonly matrix: SimMatrix
   readonly prng: Prng
-  readonly #clock: Clock
+  /** Of a machine that nothing happens to. */
+  readonly clock: Clock
   readonly #coverage: Coverage
   /** Faults come this many times as seldom. */
   readonly #pace: number
@@ -22,7 +23,7 @@ export class Fate {
   constructor(matrix: SimMatrix, prng: Prng, clock: Clock, coverage: Coverage, pace: number) {
     this.matrix = matrix
     this.prng = prng
-    this.#clock = clock
+    this.clock = clock
     this.#coverage = coverage
     this.#pace = pace
   }
@@ -32,11 +33,16 @@ export class Fate {
     this.#coverage.count(`fault ${kind}`)
   }
 
+  /** Something came of it. */
+  tell(what: string): void {
+    this.#coverage.count(what)
+  }
+
   /** Again and again, with between `leastMs` and `mostMs` between two. */
   again(leastMs: number, mostMs: number, happen: () => void): void {
     void (async () => {
       for (;;) {
-        await sleep(this.#clock, this.prng.between(leastMs, mostMs) * this.#pace)
+        await sleep(this.clock, this.prng.between(leastMs, mostMs) * this.#pace)
         if (this.#over) return
         happen()
       }
@@ -44,7 +50,7 @@ export class Fate {
   }
 
   after(delayMs: number, run: () => void): void {
-    this.#clock.after(delayMs, () => {
+    this.clock.after(delayMs, () => {
       if (!this.#over) run()
     })
   }
@@ -81,8 +87,8 @@ export class Fate {
 
   /** Some of the disks. */
   disks(): readonly SimDisk[] {
-    const { disks } = this.matrix
-    return this.prng.pick([disks, disks.slice(0, 1), disks.slice(1)])
+    const { disks, spares } = this.matrix
+    return this.prng.pick([disks, disks.slice(0, 1), disks.slice(1), spares.disks, [...disks, ...spares.disks]])
   }
 
   heal(): void {

@@ -17,6 +17,7 @@ import { deaths, deathsAtCheckpoints } from './deaths.ts'
 import { destruction } from './destruction.ts'
 import { Fate } from './fate.ts'
 import { leaves } from './leaves.ts'
+import { lunChanges } from './lun-changes.ts'
 import { lunErrors } from './lun-errors.ts'
 import { pauses, slowNodes } from './pauses.ts'
 import { slowLuns } from './slow-luns.ts'
@@ -55,6 +56,11 @@ const kinds: readonly Kind[] = [
       'LUN read-only for all',
       'LUN gone for all',
     ],
+  },
+  {
+    begin: lunChanges,
+    chance: 0.6,
+    counts: ['LUN added', 'LUN removed', 'LUN not in reach of a node', 'LUN that hangs'],
   },
   { begin: damage, chance: 0.3, counts: ['damaged label', 'damaged lease sector', 'damaged membership partition'] },
 ]

@@ -89,11 +89,12 @@ test('a journal begins at the seal of the incarnation before', () => {
   )
 })
 
-test('a run fences whoever is active outside the view after the members have said that they are, then seals, then hands out the floor', async () => {
+test('a run fences whoever is active outside the view after the members have said that they are, then finishes what is pending, then seals, then hands out the floor', async () => {
   const members = view([0, 1], [1, 1])
   const notes: string[] = []
   let resumed: unknown
-  let database = { generation: 1, filesystems: [record()] } as unknown as MembershipDatabase
+  const pending = { kind: 'add', lun: { uuid: 'u', name: 'lun9', size: 1 }, generation: 2 }
+  let database = { generation: 1, filesystems: [record()], pending } as unknown as MembershipDatabase
   const fenced = new Set<number>()
   const host: RecoveryHost = {
     mesh: {
@@ -124,6 +125,10 @@ test('a run fences whoever is active outside the view after the members have sai
       notes.push('seal')
       return (database = next)
     },
+    finishPending: async (_view, found) => {
+      if (found.pending) notes.push(`finish ${found.pending.kind}`)
+      return (database = { ...found, pending: undefined })
+    },
     readJournalsToEnd: async (_record, _writers, dead) => {
       notes.push(`read ${dead.map(({ slot }) => slot)}`)
       return dead.map(() => 4096)
@@ -132,7 +137,7 @@ test('a run fences whoever is active outside the view after the members have sai
   }
   await new Recovery(host).run(members)
   assert.equal(notes, [
-    ...['import 0', 'import 1', 'scan', 'fence 2', 'scan', 'read 2', 'seal'],
+    ...['import 0', 'import 1', 'scan', 'fence 2', 'scan', 'finish add', 'read 2', 'seal'],
     ...['recover 0', 'recover 1', 'resume 0', 'resume 1', 'adopt 2'],
   ])
   assert.equal(database.filesystems[0]?.seals, [{ slot: 2, incarnation: 3, lsn: 4096 }])
@@ -184,6 +189,7 @@ async function runWith(
       assert.is(next.generation, database.generation, 'what was read last is replaced')
       return (database = { ...next, generation: next.generation + 1 })
     },
+    finishPending: async (_view, found) => found,
     readJournalsToEnd: journals,
     adopt: () => {},
   }).run(members)

@@ -89,6 +89,56 @@ test('a change to an outdated generation is refused', async () => {
   assert.match(error.message, /at generation 2 of term 0, the change was made to 1/)
 })
 
+const third = { uuid: prng.uuid(), name: 'lun3', size: GiB }
+const add = { kind: 'add' as const, lun: third, generation: 0, hint: 'file:/lun3' }
+
+test('what is pending has the next generation; only finish writes that one, with the new list; others jump over it', async () => {
+  const { store, run } = setUp()
+  const created = await run(store.create(first))
+  const decided = await run(store.write({ ...created, pending: add }))
+  assert.equal([decided.generation, decided.pending, decided.luns], [2, { ...add, generation: 3 }, first.luns])
+  assert.equal(await run(store.read()), decided)
+  // as a new administrator does
+  const taken = await run(store.write({ ...decided, term: 1 }))
+  assert.equal([taken.generation, taken.pending?.generation], [4, 5])
+  assert.ok(isMatrixError(await run(failed(store.finish(decided))), 'view-changed'))
+  const done = await run(store.finish(taken))
+  assert.equal(done, { ...first, luns: [...first.luns, third], term: 1, generation: 5 })
+  const removing = { kind: 'remove' as const, lun: third, generation: 0 }
+  const gone = await run(store.finish(await run(store.write({ ...done, pending: removing }))))
+  assert.equal(gone, { ...first, term: 1, generation: 7 })
+  const back = await run(store.write({ ...gone, pending: removing }))
+  assert.equal((await run(store.finish(back))).luns, first.luns, 'an add that is taken back was never in the list')
+})
+
+test('a generation that was tried is never used again, and whether it counts is decided by the next write', async () => {
+  const { store, disk, run } = setUp()
+  const created = await run(store.create(first))
+  const decided = await run(store.write({ ...created, pending: add }))
+  const fault = nthFault(1, { op: 'write' })
+  disk.faults.add(fault)
+  assert.ok(isMatrixError(await run(failed(store.finish(decided))), 'lun-io'))
+  assert.ok(fault.fired && !store.isDecided)
+  const found = await run(store.readInTurn())
+  if (found.pending) assert.ok(isMatrixError(await run(failed(store.finish(found))), 'view-changed'))
+  const next = await run(store.write(found))
+  assert.ok(next.generation > 3 && store.isDecided)
+})
+
+test('writes of one process go one after another: of two changes to one database the second is refused', async () => {
+  const { store, run } = setUp()
+  const created = await run(store.create(first))
+  const both = Promise.allSettled([
+    store.write({ ...created, pending: add }),
+    store.write({ ...created, matrixName: 'other' }),
+    store.readInTurn(),
+  ])
+  const [one, two, three] = await run(both)
+  assert.is(one.status, 'fulfilled')
+  assert.ok(two.status === 'rejected' && isMatrixError(two.reason, 'view-changed'))
+  assert.ok(three.status === 'fulfilled' && three.value.generation === 2)
+})
+
 test('one damaged copy is survived and reported, the next write heals it; two are damage', async () => {
   for (const broken of [DATABASE_A_OFFSET, DATABASE_B_OFFSET]) {
     const { store, disk, run, warnings } = setUp()
@@ -99,7 +149,7 @@ test('one damaged copy is survived and reported, the next write heals it; two ar
     assert.match(warnings[0], /copy [AB]: checksum mismatch/)
     await run(store.write(read))
     warnings.length = 0
-    assert.is((await run(store.read())).generation, 3, 'also when the second one was destroyed')
+    assert.is((await run(store.read())).generation, 3, 'above all that was ever written')
     assert.equal(warnings, [])
     disk.poke(DATABASE_A_OFFSET + 50, Buffer.from('damage'))
     disk.poke(DATABASE_B_OFFSET, Buffer.from('something else'))
@@ -133,6 +183,21 @@ test('content with a right checksum is still judged: every wrong value is named'
     ['text', /Invalid type/],
     [{ ...first, generation: 0 }, /generation/],
     [{ ...first, generation: 1, extra: 1 }, /extra/],
+    [{ ...first, generation: 1, pending: { ...add, generation: 3 } }, /pending: generation 3 does not follow 1/],
+    [{ ...first, generation: 1, pending: { ...add, generation: 2, kind: 'grow' } }, /pending\.kind/],
+    [
+      { ...first, generation: 1, pending: { ...add, generation: 2, lun: { ...third, name: 'lun1' } } },
+      /pending: LUN lun1 is in the list already/,
+    ],
+    [
+      { ...first, generation: 1, pending: { kind: 'remove', generation: 2, lun: { ...first.luns[0], size: 1 } } },
+      /pending: the removal of LUN lun1 does not fit/,
+    ],
+    [
+      { ...first, generation: 1, pending: { kind: 'remove', generation: 2, lun: first.luns[0] } },
+      /pending: LUN lun1 is to be removed, and filesystem home is on it/,
+    ],
+    [{ ...first, generation: 1, pending: { ...add, generation: 2, kind: 'remove' } }, /pending: a removal has no hint/],
     [{ ...first, generation: 1, matrixUuid: 'x' }, /matrixUuid: is no UUID/],
     [{ ...first, generation: 1, luns: [] }, /unknown LUN/],
     [{ ...first, generation: 1, luns: [first.luns[0], first.luns[0]] }, /UUID twice/],

@@ -1,0 +1,203 @@
+/**
+ * Adding and removing a LUN while the matrix runs, as the administrator does it (Fig 12, R100–R106; what a crash leaves at each step
+ * stands in docs/decisions/0008-lun-change-crash-points.md, every state of it in test/model/lun-change.ts).
+ *
+ *   decide     1602         `pending` is written beside the list, with the generation that members will be told
+ *   announce   1604, 1606   every member opens the LUN, or refuses; or ends its I/O and closes it
+ *   finish     1608         all have acknowledged: the new list is written under that generation, and `pending` is cleared
+ *              1610         whoever asked is told
+ *
+ * An add that a member refuses is taken back: `pending` is written anew as a removal, and goes the same way.
+ *
+ * Invariants
+ *   1. What members are told stands on the disk as `pending`, with that generation, and stays there until all have acknowledged or the
+ *      view has ended. Then the next administrator, or this one in the next view, goes on from there with a higher generation.
+ *   2. The new list is written only when every member of the view has acknowledged, and in a view that has fenced whoever is not in it.
+ *   3. One change at a time, and none beside a run of recovery: that finishes what is pending before the view resumes, and what is asked
+ *      for waits until it has resumed.
+ */
+import { brokenRules } from '../base/broken-rules.ts'
+import { isMatrixError, MatrixError } from '../base/errors.ts'
+import type { Mesh, View } from '../cluster/index.ts'
+import { type Clock, type Log, sleep } from '../platform/index.ts'
+import { MAX_ENTRIES, type MembershipDatabase, type PendingChange } from '../san/index.ts'
+import { decodeLunAnswer, type LunWish } from './lun-protocol.ts'
+import type { Timeline } from './timeline.ts'
+
+/** A step that failed is tried again after this long, ms. */
+const RETRY_MS = 500
+/** A member has this long to open a LUN or to close one, ms: more than it takes, or it is gone. */
+const ANSWER_LIMIT_MS = 60_000
+
+export type LunChangesHost = {
+  readonly mesh: Mesh
+  readonly clock: Clock
+  readonly log: Log
+  readonly timeline: Timeline
+  /** As its one writer has it. */
+  readDatabase(): Promise<MembershipDatabase>
+  /** Writes the next generation, and with it that of `pending`; returns what was written. */
+  writeDatabase(next: MembershipDatabase): Promise<MembershipDatabase>
+  /** Writes the list that `pending` leads to, under its generation, and clears it. */
+  finishChange(database: MembershipDatabase): Promise<MembershipDatabase>
+  /** `view` has an administrator, this node, and has resumed. */
+  hasResumed(view: View): boolean
+  /** Whether a LUN bears a membership partition, or may. */
+  mayBearPartition(uuid: string): boolean
+}
+
+type Change = Omit<PendingChange, 'generation'>
+
+export class LunChanges {
+  readonly #host: LunChangesHost
+  #queue: Promise<unknown> = Promise.resolve()
+  #step: string | undefined
+
+  constructor(host: LunChangesHost) {
+    this.#host = host
+  }
+
+  /** What is being done: 'decide', 'undo', 'announce' or 'finish'. */
+  get step(): string | undefined {
+    return this.#step
+  }
+
+  /** For recovery: finishes what is pending in `database` with the members of `view`; gives the database as it is then. */
+  async finishPending(view: View, database: MembershipDatabase): Promise<MembershipDatabase> {
+    const { pending } = database
+    if (!pending) return database
+    const { kind, lun } = pending
+    this.#host.log.info({ kind, lun: lun.name }, 'a change of LUNs is pending, and is finished')
+    if (brokenRules.pendingFinished) return this.#host.writeDatabase({ ...database, pending: undefined })
+    return (await this.#carryOut(view, database, pending)).database
+  }
+
+  /**
+   * Resolves once the list is as `wish` has it. Rejects with MatrixError 'view-changed' (ask again under the next view), 'lun-refused' (and
+   * the LUN was taken back), 'exists', 'in-use' or 'no-space'.
+   */
+  ask(view: View, wish: LunWish): Promise<void> {
+    const result = this.#queue.then(() => this.#untilDone(view, wish))
+    this.#queue = result.catch(() => {})
+    return result
+  }
+
+  async #untilDone(view: View, wish: LunWish): Promise<void> {
+    const { clock, log } = this.#host
+    for (;;) {
+      if (!this.#isCurrent(view)) throw new MatrixError('view-changed', `view ${view.id} has ended: ask again`)
+      if (!this.#host.hasResumed(view))
+        throw new MatrixError('view-changed', 'the matrix is recovering from a change of membership: ask again')
+      let answer: MatrixError | undefined
+      try {
+        answer = await this.#once(view, wish)
+      } catch (error) {
+        if (!isMatrixError(error)) throw error
+        log.warn({ view: view.id, error: String(error) }, 'a change of LUNs failed, trying again')
+        await sleep(clock, RETRY_MS)
+        continue
+      }
+      if (answer) throw answer
+      return
+    }
+  }
+
+  /** Why it is not done, for good. Rejects when it may be tried again. */
+  async #once(view: View, wish: LunWish): Promise<MatrixError | undefined> {
+    const database = await this.finishPending(view, await this.#host.readDatabase())
+    const change = wish.kind === 'add' ? toAdd(database, wish) : this.#toRemove(database, wish.uuid)
+    if (change === undefined || change instanceof MatrixError) return change
+    const { refusal } = await this.#carryOut(view, database, change)
+    if (refusal === undefined) return undefined
+    return new MatrixError('lun-refused', `${refusal}. LUN ${change.lun.name} was not added`)
+  }
+
+  #toRemove({ luns, filesystems }: MembershipDatabase, uuid: string): Change | MatrixError | undefined {
+    const lun = luns.find((each) => each.uuid === uuid)
+    if (!lun) return undefined
+    const user = filesystems.find((filesystem) => filesystem.luns.includes(uuid))
+    if (user) return new MatrixError('in-use', `filesystem ${user.name} is on LUN ${lun.name}: it cannot be removed`)
+    if (this.#host.mayBearPartition(uuid))
+      return new MatrixError(
+        'in-use',
+        `LUN ${lun.name} bears a membership partition of the matrix, or may (not all are in reach): it cannot be removed`,
+      )
+    return { kind: 'remove', lun }
+  }
+
+  /** From 1602 to 1608. `refusal`: who refused an add, which has then been taken back. Rejects when the view has ended, or with what failed. */
+  async #carryOut(
+    view: View,
+    database: MembershipDatabase,
+    change: Change,
+  ): Promise<{ readonly database: MembershipDatabase; readonly refusal: string | undefined }> {
+    const { writeDatabase, finishChange } = this.#host
+    let refusal: string | undefined
+    let written = database
+    let next = change
+    try {
+      for (;;) {
+        const from = written
+        const what = refusal === undefined ? 'decide' : 'undo'
+        // the store gives it its generation
+        written = await this.#do(view, what, next, () =>
+          writeDatabase({ ...from, pending: { ...next, generation: 0 } }),
+        )
+        let told = written.pending as PendingChange
+        let refused = await this.#do(view, 'announce', next, () => this.#announce(view, told))
+        if (refused !== undefined && brokenRules.undoIsDurable) {
+          told = { kind: 'remove', lun: next.lun, generation: told.generation + 1 }
+          await this.#announce(view, told)
+          refused = undefined
+        }
+        if (refused === undefined) {
+          const done = written
+          return { database: await this.#do(view, 'finish', next, () => finishChange(done)), refusal }
+        }
+        refusal = refused
+        next = { kind: 'remove', lun: next.lun }
+      }
+    } finally {
+      this.#step = undefined
+    }
+  }
+
+  /** 1606: resolves once all have acknowledged; or with who refuses an add, and why. */
+  async #announce(view: View, change: PendingChange): Promise<string | undefined> {
+    const { mesh } = this.#host
+    const body = { kind: 'change', view: view.id, change }
+    const all = Promise.all(view.members.map(({ slot }) => mesh.request(slot, 'lun', body, ANSWER_LIMIT_MS)))
+    if (brokenRules.allAcknowledge) {
+      all.catch(() => {})
+      return undefined
+    }
+    const answers = (await all).map(decodeLunAnswer)
+    const at = change.kind === 'add' ? answers.findIndex(({ refused }) => refused !== null) : -1
+    return at < 0 ? undefined : `${view.members[at]?.name}: ${answers[at]?.refused}`
+  }
+
+  #do<T>(view: View, what: string, { kind, lun }: Change, work: () => Promise<T>): Promise<T> {
+    this.#step = what
+    return this.#host.timeline.step(view, () => this.#isCurrent(view), `${what} ${kind} ${lun.name}`, work)
+  }
+
+  #isCurrent(view: View): boolean {
+    return this.#host.mesh.view?.id === view.id
+  }
+}
+
+/** What adding it takes: a change, nothing, or it cannot be. */
+function toAdd(
+  { luns, matrixName }: MembershipDatabase,
+  { lun, hint }: Extract<LunWish, { kind: 'add' }>,
+): Change | MatrixError | undefined {
+  const same = luns.find(({ uuid }) => uuid === lun.uuid)
+  if (same && same.name === lun.name && same.size === lun.size) return undefined
+  if (same)
+    return new MatrixError('exists', `the LUN is in matrix ${matrixName} as ${same.name}, with ${same.size} bytes`)
+  if (luns.some(({ name }) => name === lun.name))
+    return new MatrixError('exists', `matrix ${matrixName} has a LUN ${lun.name} already; choose another name`)
+  if (luns.length >= MAX_ENTRIES)
+    return new MatrixError('no-space', `matrix ${matrixName} has ${luns.length} LUNs, which is the most it can have`)
+  return { kind: 'add', lun, ...(hint !== undefined && { hint }) }
+}

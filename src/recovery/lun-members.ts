@@ -1,0 +1,76 @@
+/**
+ * The members' side of a change of LUNs on one node (lun-protocol.ts): does what the administrator of the present view says, and passes on
+ * to it what is asked for here. Its LUNs themselves are in the table that it is given.
+ */
+import { MatrixError } from '../base/errors.ts'
+import type { Slot, ViewId } from '../base/ids.ts'
+import type { Mesh, View } from '../cluster/index.ts'
+import type { LunTable, PendingChange } from '../san/index.ts'
+import type { LunChanges } from './lun-change.ts'
+import { decodeLunRequest, type LunAnswer, type LunWish } from './lun-protocol.ts'
+
+/** The administrator has this long, changes that were asked for before included, ms. */
+const ASK_LIMIT_MS = 120_000
+
+export type LunMembersHost = {
+  readonly mesh: Mesh
+  /** The administrator as announced in the present view. */
+  administrator(): Slot | undefined
+  readonly luns: Pick<LunTable, 'add' | 'remove'>
+  /** Does what is asked for while this node is administrator. */
+  readonly changes: Pick<LunChanges, 'ask'>
+}
+
+export class LunMembers {
+  readonly #host: LunMembersHost
+  /** Generation of the last change that this node was told. */
+  #told = 0
+
+  constructor(host: LunMembersHost) {
+    this.#host = host
+    host.mesh.onRequest('lun', (from, body) => this.#answer(from, body))
+  }
+
+  /** Asks the administrator, once. Rejects as `LunChanges.ask`; and with 'view-changed' or 'timeout' when nobody could be asked, or has answered. */
+  async ask(wish: LunWish): Promise<void> {
+    const { mesh, administrator } = this.#host
+    const slot = administrator()
+    const { view } = mesh
+    if (slot === undefined || !view)
+      throw new MatrixError('view-changed', 'the matrix has no administrator at the moment: ask again')
+    await mesh.request(slot, 'lun', { kind: 'ask', view: view.id, wish }, ASK_LIMIT_MS)
+  }
+
+  async #answer(from: Slot, body: unknown): Promise<null | LunAnswer> {
+    const message = decodeLunRequest(body)
+    const { mesh, administrator, changes } = this.#host
+    const view = this.#mustBe(message.view)
+    if (message.kind === 'change') {
+      if (from !== administrator())
+        throw new MatrixError('protocol', `slot ${from} is not the administrator of view ${view.id}`)
+      return { refused: (await this.#change(view, message.change)) ?? null }
+    }
+    if (administrator() !== mesh.self)
+      throw new MatrixError('view-changed', 'this node is not the administrator any more: ask again')
+    await changes.ask(view, message.wish)
+    return null
+  }
+
+  #change(view: View, change: PendingChange): Promise<string | undefined> {
+    const { luns } = this.#host
+    // looked at in turn: what is left of an earlier view must not undo what was told in this one
+    const check = (): void => {
+      this.#mustBe(view.id)
+      if (change.generation < this.#told)
+        throw new MatrixError('protocol', `SAN generation ${change.generation} after ${this.#told}`)
+      this.#told = change.generation
+    }
+    return change.kind === 'add' ? luns.add(change.lun, change.hint, check) : luns.remove(change.lun, check)
+  }
+
+  #mustBe(viewId: ViewId): View {
+    const { view } = this.#host.mesh
+    if (view?.id !== viewId) throw new MatrixError('view-changed', `this node is in view ${view?.id}, not ${viewId}`)
+    return view
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * What members and administrator say to each other when the list of LUNs changes: requests on the mesh channel 'lun', bodies in msgpack. The
+ * view number travels in the body too, so that nobody acts on a request of a view it has left.
+ */
+import * as v from 'valibot'
+import type { ViewId } from '../base/ids.ts'
+import { MAX_LUN_URL } from '../base/limits.ts'
+import { parseBody } from '../cluster/index.ts'
+import { type LunRecord, lunRecord, type PendingChange, pendingChange } from '../san/index.ts'
+
+/** What somebody wants of the list; whoever asks for what is so already is told that it is done. */
+export type LunWish =
+  /** `hint`: the URL where it was found. */
+  | { readonly kind: 'add'; readonly lun: LunRecord; readonly hint?: string }
+  | { readonly kind: 'remove'; readonly uuid: string }
+
+export type LunRequest =
+  /** To the administrator: make it so. Answered with null once it is; else the failure says why not, and what to do. */
+  | { readonly kind: 'ask'; readonly view: ViewId; readonly wish: LunWish }
+  /** By the administrator, to every member: open the LUN, or end all I/O to it and close it. Answered with `LunAnswer`. */
+  | { readonly kind: 'change'; readonly view: ViewId; readonly change: PendingChange }
+
+/** `refused`: why this member cannot use a LUN that is added; null once it has done what it was told. */
+export type LunAnswer = { readonly refused: string | null }
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+const request = v.variant('kind', [
+  v.strictObject({
+    kind: v.literal('ask'),
+    view: count,
+    wish: v.variant('kind', [
+      v.strictObject({
+        kind: v.literal('add'),
+        lun: lunRecord,
+        hint: v.optional(v.pipe(v.string(), v.maxLength(MAX_LUN_URL))),
+      }),
+      v.strictObject({ kind: v.literal('remove'), uuid: v.string() }),
+    ]),
+  }),
+  v.strictObject({ kind: v.literal('change'), view: count, change: pendingChange }),
+])
+const answer = v.strictObject({ refused: v.nullable(v.string()) })
+
+export function decodeLunRequest(body: unknown): LunRequest {
+  return parseBody(request, body, 'LUN message')
+}
+
+export function decodeLunAnswer(body: unknown): LunAnswer {
+  return parseBody(answer, body, 'LUN message')
+}

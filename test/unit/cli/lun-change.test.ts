@@ -1,0 +1,155 @@
+/** `matrix lun add` and `remove`: what is labelled and what never is, and what is asked of the node, until it answers. */
+import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { ControlRequest } from '../../../config/index.ts'
+import { isMatrixError, MatrixError, type MatrixErrorCode } from '../../../src/base/errors.ts'
+import { MiB } from '../../../src/base/units.ts'
+import { type AskNode, addLun, type MatrixLuns, removeLun } from '../../../src/cli/lun-change.ts'
+import { OfflineMatrix } from '../../../src/cli/offline-matrix.ts'
+import { addLuns, createFilesystem, formatMatrix } from '../../../src/cli/provision.ts'
+import { realFiles } from '../../../src/platform/real/files.ts'
+import { openLun, readLabel } from '../../../src/san/index.ts'
+
+type Context = {
+  dir: string
+  luns: MatrixLuns
+  asked: ControlRequest[]
+  answers: MatrixError[]
+  told: string[]
+  ask: AskNode
+}
+const test = suite<Context>('matrix lun add and remove', {} as Context)
+
+const matrixUuid = '00000000-0000-4000-8000-000000000001'
+const lun1 = { uuid: '00000000-0000-4000-8000-000000000011', name: 'lun1', size: 64 * MiB }
+
+test.before.each((c) => {
+  c.dir = mkdtempSync(join(tmpdir(), 'matrixfs-lun-change-'))
+  c.luns = { matrixUuid, matrixName: 'm', luns: [lun1] }
+  c.asked = []
+  c.answers = []
+  c.told = []
+  c.ask = async (request) => {
+    if (request.command === 'luns') return { ok: true, luns: c.luns }
+    c.asked.push(request)
+    const answer = c.answers.shift()
+    if (answer) throw answer
+    return { ok: true }
+  }
+})
+test.after.each(({ dir }) => rmSync(dir, { recursive: true, force: true }))
+
+function blank({ dir }: Context, name: string, bytes = 64 * MiB): string {
+  const path = join(dir, name)
+  writeFileSync(path, '')
+  truncateSync(path, bytes)
+  return `file:${path}`
+}
+
+async function labelOf(url: string) {
+  const lun = await openLun(url, realFiles)
+  try {
+    return (await readLabel(lun)).label
+  } finally {
+    await lun.close()
+  }
+}
+
+async function fails(work: Promise<unknown>, code: MatrixErrorCode, says: RegExp): Promise<void> {
+  const error = await work.then(
+    () => undefined,
+    (reason) => reason,
+  )
+  assert.ok(isMatrixError(error, code), String(error))
+  assert.match(error.message, says)
+}
+
+const add = (c: Context, url: string, more: { name?: string; force?: boolean } = {}) =>
+  addLun({ url, ...more }, c.ask, (line) => c.told.push(line))
+
+test('a blank LUN is labelled for the matrix, with the next free name, and asked for; again it is taken as it is', async (c) => {
+  const url = blank(c, 'new.img')
+  const { name, uuid, size, matrixName } = await add(c, url)
+  assert.equal([name, size, matrixName], ['lun2', 64 * MiB, 'm'])
+  const label = await labelOf(url)
+  assert.equal([label.matrixUuid, label.lunUuid, label.lunName, label.partitions], [matrixUuid, uuid, 'lun2', 0])
+  assert.equal(c.asked, [{ command: 'add-lun', lun: { uuid, name, size }, url }])
+  assert.equal(await add(c, url), { uuid, name, size, matrixName })
+  assert.equal(await add(c, url, { name: 'lun2' }), { uuid, name, size, matrixName })
+  await fails(
+    add(c, url, { name: 'other' }),
+    'exists',
+    /is labelled as LUN lun2 of matrix m: only --force labels it anew/,
+  )
+  const anew = await add(c, url, { name: 'other', force: true })
+  assert.ok(anew.uuid !== uuid && anew.name === 'other')
+})
+
+test('a LUN of the list is never labelled anew, not even by force', async (c) => {
+  const url = blank(c, 'new.img')
+  const { uuid, name, size } = await add(c, url)
+  for (const luns of [{ luns: [lun1, { uuid, name, size }] }, { pending: uuid }]) {
+    Object.assign(c.luns, { luns: [lun1], pending: undefined }, luns)
+    assert.is((await add(c, url, { force: true })).uuid, uuid)
+    await fails(add(c, url, { force: true, name: 'other' }), 'exists', /it is that of the matrix/)
+    assert.is((await labelOf(url)).lunUuid, uuid)
+  }
+})
+
+test('bad input: other content, a foreign label, a name that is taken or none, a LUN that is too small, nothing there', async (c) => {
+  const url = blank(c, 'precious.img')
+  const fd = openSync(url.slice('file:'.length), 'r+')
+  writeSync(fd, 'precious', 5 * MiB)
+  closeSync(fd)
+  await fails(add(c, url), 'lun-foreign', /not empty.*--force/)
+  const foreign = blank(c, 'foreign.img')
+  await formatMatrix({ matrixName: 'other', luns: [{ name: 'x', url: foreign }] })
+  await fails(add(c, foreign), 'lun-foreign', /already is LUN "x" of matrix "other"/)
+  await fails(add(c, blank(c, 'small', MiB)), 'lun-too-small', /at least 64 MiB/)
+  await fails(add(c, blank(c, 'b'), { name: 'lun1' }), 'exists', /has a LUN lun1 already/)
+  await fails(add(c, blank(c, 'b'), { name: 'Ö' }), 'config', /no name/)
+  await fails(add(c, `file:${c.dir}/absent`), 'not-found', /absent/)
+  await fails(add(c, 'iscsi://x/1'), 'config', /not supported/)
+  assert.equal(c.asked, [])
+  assert.is((await add(c, url, { force: true })).name, 'lun2')
+})
+
+test('it is asked for again until the matrix has time for it; a refusal is final', async (c) => {
+  c.answers.push(
+    new MatrixError('view-changed', 'the matrix is recovering'),
+    new MatrixError('view-changed', 'the matrix is recovering'),
+    new MatrixError('peer-gone', 'n2 is gone'),
+  )
+  await add(c, blank(c, 'a'))
+  assert.equal([c.asked.length, c.told], [4, ['waiting: the matrix is recovering', 'waiting: n2 is gone']])
+  c.answers.push(new MatrixError('lun-refused', 'n2: does not find LUN lun3'))
+  await fails(add(c, blank(c, 'b')), 'lun-refused', /n2: does not find/)
+  assert.is(c.asked.length, 5)
+})
+
+test('a LUN is removed by its name', async (c) => {
+  const tell = (line: string) => c.told.push(line)
+  await fails(removeLun('lun9', c.ask, tell), 'not-found', /matrix m has no LUN lun9; it has lun1/)
+  assert.equal(await removeLun('lun1', c.ask, tell), { ...lun1, matrixName: 'm' })
+  assert.equal(c.asked, [{ command: 'remove-lun', uuid: lun1.uuid }])
+  c.answers.push(new MatrixError('in-use', 'filesystem home is on LUN lun1'))
+  await fails(removeLun('lun1', c.ask, tell), 'in-use', /home/)
+})
+
+test('while a change is pending that nodes have begun, nothing is changed without them', async (c) => {
+  const [first, second] = [blank(c, 'lun1'), blank(c, 'lun2')]
+  await formatMatrix({ matrixName: 'm', luns: [{ name: 'lun1', url: first }] })
+  const matrix = await OfflineMatrix.open([first])
+  const database = await matrix.readDatabase()
+  const lun = { uuid: matrixUuid, name: 'lun2', size: 64 * MiB }
+  await matrix.writeDatabase({ ...database, pending: { kind: 'add', lun, generation: 0 } })
+  await matrix.close()
+  const luns = [{ name: 'lun3', url: second }]
+  await fails(addLuns({ into: [first], luns }), 'in-use', /lun2 is being added.*start one/)
+  await fails(createFilesystem({ name: 'home', urls: [first] }), 'in-use', /lun2 is being added/)
+})
+
+test.run()
