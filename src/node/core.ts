@@ -25,7 +25,6 @@ import {
   type TimelineEntry,
 } from '../recovery/index.ts'
 import {
-  DiskProbe,
   describeEnd,
   type FenceAgent,
   type FilesystemRecord,
@@ -41,11 +40,10 @@ import {
   type NodeLease,
   openPartitions,
   type Partitions,
-  readLabel,
   readLabels,
-  repairLabel,
 } from '../san/index.ts'
 import { Administration } from './administration.ts'
+import { LunCare } from './lun-care.ts'
 
 export type NodeCoreOptions = {
   readonly matrixName: string
@@ -193,9 +191,8 @@ export class NodeCore {
     this.#cluster.addListener(timeline)
     this.#cluster.addListener(this.#members)
     this.#cluster.addListener(this.#election)
-    this.#probe = new DiskProbe({
-      ...{ clock, log, timings, life: lease.life },
-      luns: () => this.luns.entries.map(({ label, gate }) => ({ label, lun: gate })),
+    this.#care = new LunCare({
+      ...{ clock, log, timings, life: lease.life, luns: this.luns },
       onTransition: (lun, { from, to, reason }) => timeline.noteLun(lun, `${from} → ${to}: ${reason}`),
       onForeign: (reason) => this.halt(reason),
     })
@@ -214,7 +211,7 @@ export class NodeCore {
     }
   }
 
-  readonly #probe: DiskProbe
+  readonly #care: LunCare
   readonly #database: MembershipStore
   readonly #election: Election
   #active: Promise<void> | undefined
@@ -239,12 +236,6 @@ export class NodeCore {
   async #open(): Promise<void> {
     const { log } = this.#options
     const database = await this.luns.follow(() => this.#database.read())
-    for (const { label, lun, gate } of this.luns.entries) {
-      const read = await readLabel(lun, label.matrixUuid)
-      if (read.damaged.length === 0) continue
-      log.warn({ lun: label.lunName, copies: read.damaged }, 'a copy of the label was damaged and is repaired')
-      await repairLabel(gate, read)
-    }
     this.#mustReach(database)
     // images are loaded before joining, so that nobody waits for it; what fails here fails again in recovery, and is judged there
     for (const record of database.filesystems) {
@@ -255,7 +246,6 @@ export class NodeCore {
           .mount(record)
           .catch((error) => log.error({ filesystem: record.name, error: String(error) }, 'image could not be loaded'))
     }
-    this.#probe.start()
     await this.#cluster.start()
   }
 
@@ -333,6 +323,7 @@ export class NodeCore {
       throw error
     }
     await this.#activate()
+    if (!this.#ended) this.#care.begin()
   }
 
   /** Throws MatrixError 'config' when a LUN of a sound filesystem is not among the configured ones, or it has no slot for this node. */
@@ -410,7 +401,7 @@ export class NodeCore {
     this.#ended = true
     this.luns.fence(reason)
     this.#watch.stop()
-    this.#probe.stop()
+    this.#care.stop()
     for (const mount of this.#members.mounts) mount.withdraw(new MatrixError('withdrawn', reason))
     void this.#cluster.stop()
   }
@@ -420,7 +411,7 @@ export class NodeCore {
     if (this.#ended) return
     await Promise.all(this.#members.mounts.map((mount) => mount.close()))
     this.#ended = true
-    this.#probe.stop()
+    this.#care.stop()
     this.luns.fence('the node has stopped')
     await this.luns.drained()
     await this.#lease.release()
@@ -441,7 +432,7 @@ export class NodeCore {
       membership,
       filesystems: Object.fromEntries(filesystems),
       luns: this.luns.counters(),
-      lunStates: this.#probe.states(),
+      lunStates: this.#care.states(),
     }
   }
 }
