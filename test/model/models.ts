@@ -145,7 +145,8 @@ const lunChangeSuite: Suite = {
   sound: [
     lun('2 nodes, both die', {}),
     lun('3 nodes, two die', { nodes: 3 }),
-    lun('3 nodes, three die', { nodes: 3, failures: 3, restarts: 2 }, false),
+    lun('3 nodes, three die', { nodes: 3, failures: 3 }, false),
+    lun('3 nodes, two come back', { nodes: 3, restarts: 2 }, false),
     lun('2 nodes, three requests', { requests: 3, failures: 3, restarts: 2 }, false),
   ],
   broken: [
