@@ -41,9 +41,9 @@
  * a member still, it is again the resource's master (mastering.ts), and goes on by its table, in which the nodes that left the view
  * still hold what they held (lock-master.ts, rules 8 and 9); other resources are closed. So it is right on both sides of a split,
  * and even when nobody is dead: no resource has two masters, and none is taken from a node that may use it. In detail:
- *  - A full rebuild takes over the tables of all its members, when it begins: from then until it grants, this node has no complete
- *    epoch and opens nothing. So a table that is gone by is never believed: who was granting in a later epoch than this node was in one without it,
- *    after it was fenced.
+ *  - A full rebuild ends the tables of all its members, when it begins: from then until it grants, this node has no complete
+ *    epoch and opens nothing. So a table that is out of date is never gone by: a later full epoch that grants anywhere either has this node's
+ *    report, and then has ended its table, or it is without this node, and then that was fenced before.
  *  - Each END says which view the sender's last complete epoch was of. A master opens only when all say the same as its own. So all members lived
  *    in that epoch: a node that was restarted since has none, and what its life before held is not given away.
  *    (One view has one such epoch: a second attempt ends the first at all members before anybody grants in it.)
