@@ -8,7 +8,15 @@ export const realClock: Clock = {
   now: () => threadStart + performance.now(),
   wall: () => Date.now(),
   after(delayMs, run) {
-    const timer = setTimeout(run, delayMs)
+    const due = performance.now() + delayMs
+    let timer: NodeJS.Timeout
+    const fire = (): void => {
+      // setTimeout counts whole milliseconds of its loop, and may be early by a part of one: enough for a lease not to be over
+      const leftMs = due - performance.now()
+      if (leftMs > 0) timer = setTimeout(fire, Math.ceil(leftMs))
+      else run()
+    }
+    timer = setTimeout(fire, delayMs)
     return { cancel: () => clearTimeout(timer) }
   },
   every(periodMs, run) {

@@ -32,6 +32,23 @@ test('a log file in a new folder holds each line as soon as it is written, and i
   rmSync(folder, { recursive: true })
 })
 
+test('no timer fires early, not by a part of a millisecond', async () => {
+  const early: number[] = []
+  const timers = Array.from({ length: 400 }, (_, i) => {
+    return new Promise<void>((resolve) => {
+      setTimeout(() => {
+        const due = realClock.now() + 3 + i / 400
+        realClock.after(3 + i / 400, () => {
+          if (realClock.now() < due) early.push(due - realClock.now())
+          resolve()
+        })
+      }, i / 2)
+    })
+  })
+  await Promise.all(timers)
+  assert.equal(early, [])
+})
+
 test('monotonic time grows; timers fire not before their time, and not when cancelled', async () => {
   const start = realClock.now()
   const order: string[] = []

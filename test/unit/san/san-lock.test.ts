@@ -53,7 +53,7 @@ for (const partitions of [1, 3] as const) {
   test(`random lives on ${partitions} partition(s): one owner per term, one living holder`, async () => {
     let held = 0
     let overDead = 0
-    for (let seed = 1; seed <= 8; seed++) {
+    for (let seed = 1; seed <= 24; seed++) {
       const contest = new Contest(seed, partitions)
       const { world } = contest
       const random = world.prng.fork()
