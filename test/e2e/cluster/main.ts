@@ -25,9 +25,10 @@ must fit one order, every node must come back without a hand, and matrix fs chec
                      stop    SIGSTOP for 1, 5, 20 and 60 s
                      cut     the network between two halves, both ways and one way
                      san     a node cut from the SAN: I/O hangs, then fails
-                     frozen  SIGSTOP before the fence, SIGCONT after (fencing by lease only)
+                     frozen  SIGSTOP before the fence, SIGCONT after (not with fencing by kill)
                      join    a node leaves and joins
-  --fencing LIST   of ${fencings.join(',')} (both)
+                     luns    a LUN is added and removed
+  --fencing LIST   of ${fencings.join(',')} (all): SIGKILL; a script that cuts a node off at the SAN; its lease alone
   --quick          one of each kind
   --seed N         which nodes, and what clients do (1)
   --dir DIR        where the matrices keep their data (var/e2e-cluster; what a run left there is removed)

@@ -6,10 +6,11 @@ import { cut, splits } from './scenarios/cut.ts'
 import { frozen } from './scenarios/frozen.ts'
 import { join } from './scenarios/join.ts'
 import { kill } from './scenarios/kill.ts'
+import { luns } from './scenarios/luns.ts'
 import { san } from './scenarios/san.ts'
 import { stop } from './scenarios/stop.ts'
 
-export const kinds = ['kill', 'stop', 'cut', 'san', 'frozen', 'join'] as const
+export const kinds = ['kill', 'stop', 'cut', 'san', 'frozen', 'join', 'luns'] as const
 export type Kind = (typeof kinds)[number]
 
 export type PlanOptions = {
@@ -41,8 +42,9 @@ export function scenariosOf({ nodes, fencing, only, quick, seed }: PlanOptions):
         ...(i === 0 ? [cut(one, other, { oneWay: true }), cut(other, one, { oneWay: true })] : []),
       ]),
     san: () => [san(anyone(), 'hang'), ...(quick ? [] : [san(anyone(), 'fail')])],
-    frozen: () => (fencing === 'lease' ? [frozen(anyone())] : []),
+    frozen: () => (fencing === 'kill' ? [] : [frozen(anyone())]),
     join: () => [join(anyone())],
+    luns: () => [luns(anyone())],
   }
   return kinds.filter((kind) => only.includes(kind)).flatMap((kind) => scenarios[kind]())
 }

@@ -6,12 +6,15 @@
  *     DIR/san/                 the nodes' ways to them, and the log of writes
  *     DIR/nK.toml, nK.log, nK/ configuration, log and local image of node K
  *     DIR/run/nK.json          its run file: by it the next run finds what a killed run left
+ *     DIR/spare.img            a LUN that is none of the matrix, unless a scenario adds it
+ *     DIR/fence                the fence script (fence-script.ts), and what it asks for
  *     DIR/tools.toml           for `matrix fs check`, which goes past the switch
  */
-import { spawnSync } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { readRunFile } from '../../../config/index.ts'
 import { MiB } from '../../../src/base/units.ts'
 import { createFilesystem, formatMatrix } from '../../../src/cli/provision.ts'
@@ -19,11 +22,12 @@ import { clearStaleMount } from '../../../src/gateway-fuse/index.ts'
 import { realProcesses } from '../../../src/platform/real/processes.ts'
 import { now } from '../checker/clock.ts'
 import type { DemoMatrix, DemoNode } from '../demo.ts'
+import { FenceScript } from './fence-script.ts'
 import { Network } from './namespaces.ts'
 import { RealNode } from './real-node.ts'
 import { SanSwitch } from './san-switch.ts'
 
-export const fencings = ['kill', 'lease'] as const
+export const fencings = ['kill', 'script', 'lease'] as const
 export type Fencing = (typeof fencings)[number]
 
 export type RealMatrixOptions = {
@@ -32,11 +36,13 @@ export type RealMatrixOptions = {
   readonly nodes: number
   /** Of the namespaces: unique among runs at one time. */
   readonly prefix: string
-  /** The only way a node is fenced ('kill': `lease` after it, as by default). */
+  /** How a node is fenced: by `kill`, or by a `script` at the SAN switch, with `lease` after it; or by that alone. */
   readonly fencing: Fencing
 }
 
 const FILESYSTEM = 'home'
+/** Name of the LUN that is added and removed. */
+export const SPARE = 'spare'
 const LUN_BYTES = 1024 * MiB
 const SLOTS = 8
 const PORTS = { mesh: 36001, nfs: 36049, http: 36080 } as const
@@ -47,14 +53,18 @@ export class RealMatrix {
   readonly network: Network
   readonly san: SanSwitch
   readonly fencing: Fencing
+  /** Place of the spare LUN among those of the SAN switch. */
+  readonly spareIndex: number
   readonly #dir: string
+  readonly #script: FenceScript
 
   /** Made, formatted and with every node serving. */
   static async create({ dir, nodes, prefix, fencing }: RealMatrixOptions): Promise<RealMatrix> {
     await clearLeftovers(dir)
     mkdirSync(join(dir, 'run'), { recursive: true })
     const luns = ['lun1', 'lun2'].map((name) => ({ name, path: join(dir, `${name}.img`) }))
-    for (const { path } of luns) {
+    const spare = join(dir, `${SPARE}.img`)
+    for (const path of [...luns.map((lun) => lun.path), spare]) {
       writeFileSync(path, '')
       truncateSync(path, LUN_BYTES)
     }
@@ -68,8 +78,8 @@ export class RealMatrix {
     const network = Network.create(prefix, nodes)
     let san: SanSwitch | undefined
     try {
-      san = await SanSwitch.start(dir, names, paths)
-      const matrix = new RealMatrix(dir, names, fencing, network, san)
+      san = await SanSwitch.start(dir, names, [...paths, spare])
+      const matrix = new RealMatrix(dir, names, fencing, network, san, paths.length)
       matrix.#writeConfigs(names, paths)
       await matrix.startAll()
       return matrix
@@ -80,17 +90,28 @@ export class RealMatrix {
     }
   }
 
-  private constructor(dir: string, names: readonly string[], fencing: Fencing, network: Network, san: SanSwitch) {
+  private constructor(
+    dir: string,
+    names: readonly string[],
+    fencing: Fencing,
+    network: Network,
+    san: SanSwitch,
+    spareIndex: number,
+  ) {
     this.#dir = dir
     this.fencing = fencing
     this.network = network
     this.san = san
+    this.spareIndex = spareIndex
+    this.#script = new FenceScript(this.#file('fence'), (name) => san.fence(name))
     this.nodes = names.map(
       (name, index) =>
         new RealNode({
           ...{ name, number: index + 1, config: this.#file(`${name}.toml`), logFile: this.#file(`${name}.log`) },
           runFile: this.#file(`run/${name}.json`),
           enter: network.enter(index + 1),
+          // whoever looks after a node gives it its way to the LUNs back before it is started again
+          onStart: () => void san.admit(name),
         }),
     )
   }
@@ -152,6 +173,17 @@ export class RealMatrix {
     for (const { life } of this.nodes) if (life) delete life.doomedAt
   }
 
+  /** The way of a node to the LUN that is none of the matrix. */
+  spare(node: RealNode): string {
+    return this.san.path(node.name, this.#file(`${SPARE}.img`))
+  }
+
+  /** A command of `matrix`; rejects when it fails. */
+  async order(...args: string[]): Promise<string> {
+    const { stdout } = await promisify(execFile)(process.execPath, [cli, ...args], { encoding: 'utf8' })
+    return stdout
+  }
+
   /** `matrix fs check`; throws when it finds anything. */
   check(): void {
     const args = [cli, 'fs', 'check', FILESYSTEM, '--config', this.#file('tools.toml')]
@@ -166,8 +198,15 @@ export class RealMatrix {
       await this.san.set(node.name, 'pass') // whoever hangs in a call cannot be killed
     }
     await Promise.all(this.nodes.map((node) => node.destroy()))
+    this.#script.close()
     await this.san.close()
     this.network.remove()
+  }
+
+  get #fencingKeys(): string {
+    if (this.fencing === 'lease') return 'agents = ["lease"]'
+    if (this.fencing === 'kill') return 'agents = ["kill", "lease"]'
+    return `agents = ["script", "lease"]\nscript = "${this.#script.path}"`
   }
 
   #file(name: string): string {
@@ -188,7 +227,7 @@ state_dir = "${name}"
 ${nodes.join('\n')}
 ${urls.map((url) => `[[luns]]\nurl = "file:${url}"\n`).join('\n')}
 [fencing]
-agents = ${this.fencing === 'kill' ? '["kill", "lease"]' : '["lease"]'}
+${this.#fencingKeys}
 
 [nfs]
 listen = "${this.network.address(number)}:${PORTS.nfs}"

@@ -41,6 +41,8 @@ export type RealNodeOptions = {
   readonly runFile: string
   /** Arguments before the command line, to run it where it belongs. */
   readonly enter: readonly [string, ...string[]]
+  /** Called before each start. */
+  readonly onStart: () => void
 }
 
 export class RealNode {
@@ -59,6 +61,11 @@ export class RealNode {
     this.#options = options
   }
 
+  /** Its configuration file. */
+  get config(): string {
+    return this.#options.config
+  }
+
   /** The life that runs; undefined while there is none. */
   get life(): Life | undefined {
     const last = this.lives.at(-1)
@@ -72,7 +79,8 @@ export class RealNode {
   start(): void {
     if (this.life) throw new Error(`${this.name} runs already`)
     clearTimeout(this.#restart)
-    const { enter, config, runFile, logFile } = this.#options
+    const { enter, config, runFile, logFile, onStart } = this.#options
+    onStart()
     const [program, ...before] = enter
     const log = openSync(logFile, 'a')
     const args = [...before, process.execPath, ...NODE_FLAGS, matrixd, '--config', config, '--run-file', runFile]

@@ -20,6 +20,8 @@ export class SanSwitch {
   readonly #options: SanServerOptions
   readonly #nodes: readonly string[]
   readonly #waiting = new Map<number, () => void>()
+  readonly #modes = new Map<string, Mode>()
+  readonly #fenced = new Set<string>()
   #serial = 0
 
   /** `luns`: the real files. */
@@ -55,6 +57,23 @@ export class SanSwitch {
   }
 
   async set(node: string, mode: Mode): Promise<void> {
+    this.#modes.set(node, mode)
+    await this.#apply(node)
+  }
+
+  /** Nothing of `node` reaches a LUN from now on, whatever its mode; what hung fails. Resolves once that is so. */
+  async fence(node: string): Promise<void> {
+    this.#fenced.add(node)
+    await this.#apply(node)
+  }
+
+  /** Takes back `fence`. */
+  async admit(node: string): Promise<void> {
+    if (this.#fenced.delete(node)) await this.#apply(node)
+  }
+
+  async #apply(node: string): Promise<void> {
+    const mode = this.#fenced.has(node) ? 'fail' : (this.#modes.get(node) ?? 'pass')
     await this.#ask({ kind: 'mode', node: this.#nodes.indexOf(node), mode })
   }
 

@@ -46,8 +46,8 @@ export type Result = Measured & {
 
 export interface Scenario {
   readonly name: string
-  /** Whoever is lost cannot be fenced but by its lease, whatever agents there are. */
-  readonly byLease?: true
+  /** Whoever is lost cannot be killed: without a script only its lease is left. */
+  readonly unkillable?: true
   /** While it lasts, whoever was lost starts again in vain: its return counts from the end of the fault. */
   readonly isolates?: true
   /** Does what it is about, measures into `measured`, and returns once every fault is healed. Throws what is wrong. */
@@ -58,11 +58,11 @@ export interface Scenario {
 const HEALED_LIMIT_MS = 60_000
 /** What is promised, ms. */
 export const limits = {
-  takeover: { kill: 10_000, lease: 30_000 },
-  cached: { kill: 2_000, lease: 2_000 },
-  untouched: { kill: 2_000, lease: 2_000 },
-  orphaned: { kill: 10_000, lease: 30_000 },
-  rejoin: { kill: 15_000, lease: 15_000 },
+  takeover: { kill: 10_000, script: 10_000, lease: 30_000 },
+  cached: { kill: 2_000, script: 2_000, lease: 2_000 },
+  untouched: { kill: 2_000, script: 2_000, lease: 2_000 },
+  orphaned: { kill: 10_000, script: 10_000, lease: 30_000 },
+  rejoin: { kill: 15_000, script: 15_000, lease: 15_000 },
 } as const
 const BEFORE_MS = 1000
 const AFTER_MS = 1000
@@ -109,7 +109,7 @@ export async function play(
   await attempt('images', () => imagesEqual(matrix.stateDirs))
   await attempt('fsck', () => matrix.check())
   measured.rejoin.push(...rejoins(matrix, began, scenario.isolates ? healedAt : began))
-  const judgedBy = scenario.byLease ? 'lease' : matrix.fencing
+  const judgedBy = scenario.unkillable && matrix.fencing === 'kill' ? 'lease' : matrix.fencing
   return {
     ...measured,
     scenario: scenario.name,

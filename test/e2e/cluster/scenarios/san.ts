@@ -16,7 +16,7 @@ const FAILING_MS = 4000
 export function san(number: number, how: Exclude<Mode, 'pass'>): Scenario {
   return {
     name: `SAN cut: ${how === 'hang' ? 'hangs, then EIO' : 'EIO'}`,
-    byLease: true,
+    unkillable: true,
     isolates: true,
     async play(scene, measured) {
       const { matrix } = scene
