@@ -131,7 +131,7 @@ function makeFenceAgent(
     case 'script': {
       const { path: script, timeoutMs } = fencing.script as NonNullable<typeof fencing.script>
       return new ScriptAgent({
-        ...{ clock, watch, timings, log, script, timeoutMs },
+        ...{ clock, watch, lease, timings, log, script, timeoutMs },
         programs: realPrograms,
         addresses: ({ slot, address }) => [address, ...(nodes.find((node) => node.slot === slot)?.otherMeshes ?? [])],
       })

@@ -2,6 +2,9 @@
  * Fence agent 'script': a program of the operator cuts the victim off, at the power (IPMI, a switched outlet, a cloud's API) or at the
  * storage (access lists of an array or of an iSCSI target, zones of a switch).
  *
+ *   ask it to end, while it shows life ──it gives its lease back──▶ fenced
+ *        │ no life, no answer
+ *        ▼
  *   run the script ──exit 0──▶ watch the victim's lease ──it is over, and `ioTimeoutMs` since the exit──▶ fenced
  *        │ anything else            │ the victim renews it
  *        └──────────▶ unable ◀──────┘
@@ -13,6 +16,9 @@
  *   by its word  what the victim had handed to its devices before. A healthy LUN is done with that within `ioTimeoutMs` of its issue,
  *                which is over by then; what hangs for longer only the script can have stopped.
  *
+ * Who lives and reaches the LUNs is asked first, through the disk: it ends within a renewal period and says so, where a victim that was
+ * cut off could not. Who shows no life is not waited for.
+ *
  * A renewal that appears after the exit proves that the script has lied: the next agent is asked. The script's time runs beside that of
  * the lease: with the default timings a victim is fenced within 10 s of its death, unless the script takes longer.
  */
@@ -23,15 +29,22 @@ import { type Clock, sleep } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { Programs } from '../platform/programs.ts'
 import type { PeerAddress } from '../platform/transport.ts'
+import type { NodeLease } from './disk-lease.ts'
 import type { FenceAgent, FenceOutcome } from './fence.ts'
 import type { LeaseSector } from './lease-sector.ts'
 import type { LeaseWatch } from './lease-watch.ts'
+
+/** Who has not written its lease for so many renewal periods is not about to answer. */
+const SILENT_RENEWALS = 2
+/** Who is alive finds a request before its next renewal, and ends: so many renewal periods are enough. */
+const ANSWER_RENEWALS = 3
 
 export type ScriptAgentOptions = {
   readonly clock: Clock
   readonly programs: Programs
   /** Must be watching. */
   readonly watch: Pick<LeaseWatch, 'scan' | 'sectors' | 'stillMs' | 'certainlyDead'>
+  readonly lease: Pick<NodeLease, 'requestFence'>
   readonly timings: Pick<Timings, 'ioTimeoutMs' | 'renewMs' | 'leaseOverMs'>
   readonly log: Log
   /** Absolute path of the script. */
@@ -65,6 +78,7 @@ export class ScriptAgent implements FenceAgent {
     let word = this.#words.get(key)
     if (!word) {
       if (this.#options.watch.certainlyDead(victim)) return 'fenced'
+      if (await this.#endsByItself(victim, abort)) return 'fenced'
       if (!(await this.#run(victim, abort))) return 'unable'
       this.#words.set(key, (word = { at: this.#options.clock.now() }))
     }
@@ -75,6 +89,24 @@ export class ScriptAgent implements FenceAgent {
       this.#words.delete(key)
       throw error
     }
+  }
+
+  /** Asks the victim to die, for as long as it shows life and may be about to answer. */
+  async #endsByItself(victim: LeaseSector, abort: AbortSignal | undefined): Promise<boolean> {
+    const { clock, watch, lease, timings, log } = this.#options
+    const { renewMs } = timings
+    const until = clock.now() + ANSWER_RENEWALS * renewMs
+    try {
+      await lease.requestFence([victim])
+      while (clock.now() < until && watch.stillMs(victim) < SILENT_RENEWALS * renewMs && !abort?.aborted) {
+        await sleep(clock, renewMs / 4)
+        await watch.scan()
+        if (watch.certainlyDead(victim)) return true
+      }
+    } catch (error) {
+      log.warn({ node: victim.nodeName, error: String(error) }, 'a node could not be asked to die: the script is run')
+    }
+    return false
   }
 
   /** Whether it has exited with 0. Rejects with MatrixError 'not-found' when it cannot be started, 'timeout' when it hangs. */

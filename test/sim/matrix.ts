@@ -264,7 +264,7 @@ export class SimMatrix {
               ? new KillAgent(processes)
               : name === 'script'
                 ? new ScriptAgent({
-                    ...{ clock: host.clock, watch, timings, log, script: '/etc/matrixfs/fence' },
+                    ...{ clock: host.clock, watch, lease, timings, log, script: '/etc/matrixfs/fence' },
                     timeoutMs: 2 * timings.ioTimeoutMs,
                     addresses: ({ address }) => [address],
                     programs: this.#script(prng.fork(), host),

@@ -11,8 +11,8 @@ const test = suite('san: fence agent script')
 
 const done: ProgramEnd = { how: 'exited', code: 0, output: [''] }
 
-/** Node 0 fences node 1 by a script that does `work`. */
-async function scene(seed: number, work: (run: ProgramRun) => Promise<ProgramEnd>) {
+/** Node 0 fences node 1 by a script that does `work`. `deaf`: nobody can be asked through the disk. */
+async function scene(seed: number, work: (run: ProgramRun) => Promise<ProgramEnd>, { deaf = false } = {}) {
   const w = new LeaseWorld(seed)
   const a = await w.start(0)
   const b = await w.start(1)
@@ -23,6 +23,7 @@ async function scene(seed: number, work: (run: ProgramRun) => Promise<ProgramEnd
   const note = (_fields: unknown, text: string) => void said.push(text)
   const agent = new ScriptAgent({
     ...{ clock: a.host.clock, watch: a.watch, timings, script: '/fence', timeoutMs: 5000 },
+    lease: { requestFence: (victims) => (deaf ? Promise.reject(new Error('no way')) : a.lease.requestFence(victims)) },
     log: { ...silentLog, info: note, warn: note, error: note },
     addresses: ({ address }) => [address, { host: 'fd00::2', port: 7 }],
     programs: {
@@ -83,8 +84,19 @@ test('a script that ends late is followed by the time in which a healthy LUN is 
   assert.ok(w.world.now - from >= 6 * timings.ioTimeoutMs)
 })
 
+test('a victim that lives is asked first, and ends by itself: no script is run', async () => {
+  const { w, a, b, victim, agent, runs } = await scene(9, async () => done)
+  // as NodeCore does when its lease is over
+  const answer = () => void (b.ends.length > 0 && b.lease.release())
+  b.host.clock.every(1, answer)
+  const from = w.world.now
+  assert.is(await w.world.settle(agent.fence(victim)), 'fenced')
+  assert.is(runs.length, 0)
+  assert.ok(w.world.now - from <= 3 * timings.renewMs && a.watch.certainlyDead(victim))
+})
+
 test('a script that has done nothing is found out by the renewals of its victim, and the next agent is asked', async () => {
-  const { w, a, b, victim, agent, said } = await scene(3, async () => done)
+  const { w, a, b, victim, agent, said } = await scene(3, async () => done, { deaf: true })
   const error = await w.world.settle(agent.fence(victim).catch((caught) => caught))
   assert.ok(isMatrixError(error, 'fence-failed'), String(error))
   assert.ok(b.lease.goodUntil() > w.world.now)
@@ -144,7 +156,7 @@ test('a script that has done its work is not run again because the lease could n
   assert.is(await w.world.settle(agent.fence(victim)), 'fenced')
   assert.is(runs.length, 1)
 
-  const liar = await scene(6, async () => done)
+  const liar = await scene(6, async () => done, { deaf: true })
   for (let i = 0; i < 2; i++) await liar.w.world.settle(liar.agent.fence(liar.victim).catch(() => {}))
   assert.is(liar.runs.length, 2)
 })
