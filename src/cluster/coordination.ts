@@ -8,9 +8,11 @@
  * Without one: who has a view takes the others in; where nobody has, the lowest slot begins, once all that are known are
  * there or the patience of joining is over.
  */
+
 import { brokenRules } from '../base/broken-rules.ts'
 import type { Slot, ViewId } from '../base/ids.ts'
-import { bySlot, includesLife, type Life, sameLife, sameLives } from './lives.ts'
+import { type Life, sameLife } from '../base/life.ts'
+import { bySlot, includesLife, sameLives } from './lives.ts'
 import type { Refuse } from './membership-messages.ts'
 import { fullyConnected } from './membership-rules.ts'
 import type { PeerTable } from './peer-table.ts'

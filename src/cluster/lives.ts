@@ -1,12 +1,6 @@
 /** A life is one incarnation of one slot: what membership counts. Helpers on members and lists of them. */
-import type { Incarnation, Slot } from '../base/ids.ts'
+import { type Life, sameLife } from '../base/life.ts'
 import type { Member } from './view.ts'
-
-export type Life = { readonly slot: Slot; readonly incarnation: Incarnation }
-
-export function sameLife(a: Life, b: Life): boolean {
-  return a.slot === b.slot && a.incarnation === b.incarnation
-}
 
 export function includesLife(lives: readonly Life[], life: Life): boolean {
   return lives.some((other) => sameLife(other, life))

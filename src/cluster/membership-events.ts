@@ -1,6 +1,7 @@
 /** What goes into the membership core, and what it asks for. */
+
 import type { Slot } from '../base/ids.ts'
-import type { Life } from './lives.ts'
+import type { Life } from '../base/life.ts'
 import type { MembershipMessage } from './membership-messages.ts'
 import type { Member, View } from './view.ts'
 

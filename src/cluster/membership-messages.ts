@@ -1,10 +1,11 @@
 /** What the membership protocol says, and its check when it comes from the wire: docs/formats/mesh.md, frame kind 4. */
+
 import { Packr } from 'msgpackr'
 import * as v from 'valibot'
 import { MatrixError } from '../base/errors.ts'
 import type { ViewId } from '../base/ids.ts'
+import type { Life } from '../base/life.ts'
 import { MAX_NETWORKS, MAX_SLOTS } from '../base/limits.ts'
-import type { Life } from './lives.ts'
 import type { Member, View } from './view.ts'
 
 /** Sign of life, with the whole standing of its sender; sent every heartbeatMs and at once when something in it changes. */

@@ -5,8 +5,9 @@
 import { assert } from '../base/assert.ts'
 import { brokenRules } from '../base/broken-rules.ts'
 import type { Slot, ViewId } from '../base/ids.ts'
+import { type Life, sameLife } from '../base/life.ts'
 import { MAX_SLOTS } from '../base/limits.ts'
-import { bySlot, includesLife, type Life, sameLife } from './lives.ts'
+import { bySlot, includesLife } from './lives.ts'
 import type { View } from './view.ts'
 
 /**

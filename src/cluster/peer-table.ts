@@ -1,6 +1,8 @@
 /** What one node knows of each of the others: the last life it was connected to, the state of that connection, its last words. */
+
 import type { Slot } from '../base/ids.ts'
-import { includesLife, type Life, lifeOf, sameLife } from './lives.ts'
+import { type Life, sameLife } from '../base/life.ts'
+import { includesLife, lifeOf } from './lives.ts'
 import type { Alive } from './membership-messages.ts'
 import type { Member } from './view.ts'
 

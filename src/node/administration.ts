@@ -4,6 +4,7 @@
  */
 
 import type { Slot } from '../base/ids.ts'
+import type { Life } from '../base/life.ts'
 import type { Timings } from '../base/timings.ts'
 import type { Mesh, View } from '../cluster/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
@@ -12,7 +13,6 @@ import {
   type FenceAgent,
   type FilesystemRecord,
   type LeaseWatch,
-  type Life,
   type LunTable,
   type MembershipStore,
   type Partitions,

@@ -5,9 +5,10 @@
  * A candidate may not fence an owner that keeps its lease: that owner is administrator of a part of the matrix which cannot
  * be reached, and it is that part which lives. One that has missed several renewals is not so sure of itself: it is fenced.
  */
+import type { Life } from '../base/life.ts'
 import type { Timings } from '../base/timings.ts'
 import type { Clock, Log } from '../platform/index.ts'
-import { type FenceAgent, fenceNode, type LeaseSector, type LeaseWatch, type Life } from '../san/index.ts'
+import { type FenceAgent, fenceNode, type LeaseSector, type LeaseWatch } from '../san/index.ts'
 
 /** Renewals that an owner of the SAN locks must have missed before a candidate fences it. */
 const MISSED_RENEWALS = 3

@@ -4,7 +4,8 @@
  *
  *   0  stop granting         (members did, when the view before this one was blocked); the view has an administrator (election.ts)
  *                            Until 5, members may have begun to grant again what concerns nobody outside the view (mount.ts, reopened)
- *   1  import                every member sees the database that the administrator sees, and its lease sector says 'active', before
+ *   1  import type { Life } from '../base/life.ts'
+import                every member sees the database that the administrator sees, and its lease sector says 'active', before
  *                            anything is served under this view; one that cannot is refused, with the reason
  *   2  fence                 whoever is 'active' on disk and not in the view is fenced; repeated until a scan finds nobody. Then a
  *                            change of LUNs that is pending is finished with the members of this view (lun-change.ts)
@@ -31,12 +32,13 @@
 import { brokenRules } from '../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Lsn, Slot, ViewId } from '../base/ids.ts'
+import type { Life } from '../base/life.ts'
 import { type MutableVector, raise } from '../base/vector.ts'
 import type { Member, Mesh, View } from '../cluster/index.ts'
 import { memberIn } from '../cluster/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
 import { sleep } from '../platform/index.ts'
-import type { FilesystemRecord, LeaseSector, Life, MembershipDatabase, Seal } from '../san/index.ts'
+import type { FilesystemRecord, LeaseSector, MembershipDatabase, Seal } from '../san/index.ts'
 import type { Fencing } from './fencing.ts'
 import { decodeAnswer, encodeRequest, type Floor, type RecoverAnswer, type RecoveryRequest } from './protocol.ts'
 import type { Timeline } from './timeline.ts'

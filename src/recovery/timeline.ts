@@ -3,10 +3,12 @@
  * coordinator, the administrator) tells all members, so that each has the whole story. Kept in memory, newest last, bounded; a node
  * that wants it for longer takes `onEntry`.
  */
+
 import * as v from 'valibot'
 import { MatrixError } from '../base/errors.ts'
 import type { ViewId } from '../base/ids.ts'
-import { parseBody, sameLife, type View, type ViewListener } from '../cluster/index.ts'
+import { sameLife } from '../base/life.ts'
+import { parseBody, type View, type ViewListener } from '../cluster/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
 
 const count = v.pipe(v.number(), v.minValue(0))

@@ -20,10 +20,11 @@ import { assert } from '../base/assert.ts'
 import { brokenRules } from '../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Incarnation, Slot } from '../base/ids.ts'
+import { type Life, sameLife } from '../base/life.ts'
 import { MAX_SLOTS, SECTOR_SIZE } from '../base/limits.ts'
 import type { Timer } from '../platform/clock.ts'
 import { type Claim, type ClaimOptions, claimSector } from './lease-claim.ts'
-import { decodeFenceRequest, type LeaseState, type Life, sectorOf } from './lease-sector.ts'
+import { decodeFenceRequest, type LeaseState, sectorOf } from './lease-sector.ts'
 import { FENCE_OFFSET } from './lun-layout.ts'
 import { OwnSectors } from './own-sectors.ts'
 import type { Lease } from './psd.ts'
@@ -306,10 +307,6 @@ export class DiskLease implements NodeLease {
     this.#queue = result.catch(() => {})
     return result
   }
-}
-
-export function sameLife(a: Life, b: Life): boolean {
-  return a.slot === b.slot && a.incarnation === b.incarnation
 }
 
 export function describeEnd(end: LeaseEnd): string {

@@ -19,14 +19,15 @@
  * What a transition means for the filesystem is not decided here: I/O that fails ends a mount where it always did. A crash
  * leaves a sector that the next life overwrites.
  */
+
 import { brokenRules } from '../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
+import type { Life } from '../base/life.ts'
 import { SECTOR_SIZE } from '../base/limits.ts'
 import type { Timings } from '../base/timings.ts'
 import type { Clock, Timer } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { type Label, readFirstLabel, readLabel } from './label.ts'
-import type { Life } from './lease-sector.ts'
 import type { Lun } from './lun.ts'
 import { type Finding, LunHealth, type LunState, type LunTransition } from './lun-health.ts'
 import { probeOffset } from './lun-layout.ts'

@@ -1,10 +1,11 @@
 /** What the main thread and the thread of the disk lease say to each other; plain values only. */
+
 import type { MatrixErrorCode } from '../base/errors.ts'
 import type { Incarnation } from '../base/ids.ts'
+import type { Life } from '../base/life.ts'
 import type { Timings } from '../base/timings.ts'
 import type { LogFields } from '../platform/log.ts'
 import type { LeaseEnd } from './disk-lease.ts'
-import type { Life } from './lease-sector.ts'
 import type { LeaseOwner } from './own-sectors.ts'
 
 export type LeaseThreadData = {

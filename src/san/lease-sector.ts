@@ -3,9 +3,11 @@
  * 512 bytes, which every device writes atomically, so it is never torn. A long fence request may be: a torn one asks nothing,
  * and whoever wrote it has not been told yet that it stands.
  */
+
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Incarnation, Slot } from '../base/ids.ts'
 import { defineLayout, isUuid, type SealFormat, seal, unseal } from '../base/layout.ts'
+import type { Life } from '../base/life.ts'
 import { MAX_SLOTS, SECTOR_SIZE } from '../base/limits.ts'
 import type { ProcessIdentity } from '../platform/files.ts'
 import type { Log } from '../platform/log.ts'
@@ -20,9 +22,6 @@ export type LeaseState = 'claiming' | 'joining' | 'active' | 'clean'
 /** Codes on disk; zero is none. */
 const stateCodes: Record<LeaseState, number> = { claiming: 1, joining: 2, active: 3, clean: 4 }
 const statesByCode = new Map(Object.entries(stateCodes).map(([state, code]) => [code, state as LeaseState]))
-
-/** One life of one node: a slot is not compared without its incarnation. */
-export type Life = { readonly slot: Slot; readonly incarnation: Incarnation }
 
 export type LeaseSector = Life & {
   readonly nodeName: string

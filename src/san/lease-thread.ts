@@ -4,13 +4,14 @@
  *
  * A thread that ends is a lost lease: its last deadline is withdrawn before anybody is told.
  */
+
 import { MatrixError, type MatrixErrorCode } from '../base/errors.ts'
+import type { Life } from '../base/life.ts'
 import type { Timings } from '../base/timings.ts'
 import type { Log } from '../platform/log.ts'
 import { moduleBeside, type Thread, type Threads } from '../platform/threads.ts'
 import { describeEnd, type LeaseEnd, type NodeLease } from './disk-lease.ts'
 import type { FromLeaseThread, LeaseCommand, LeaseThreadData, ToLeaseThread } from './lease-messages.ts'
-import type { Life } from './lease-sector.ts'
 import type { LeaseOwner } from './own-sectors.ts'
 
 export type LeaseThreadOptions = {

@@ -8,13 +8,15 @@
  * it (base/timings.ts). A watch that has just begun knows nothing. A newer incarnation in the sector, or `clean`, proves the same: a claim is written only after the former life is surely dead, and
  * `clean` only after its I/O has ended.
  */
+
 import { brokenRules } from '../base/broken-rules.ts'
 import type { Slot } from '../base/ids.ts'
+import type { Life } from '../base/life.ts'
 import { MAX_SLOTS, SECTOR_SIZE } from '../base/limits.ts'
 import type { Timings } from '../base/timings.ts'
 import type { Clock, Timer } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
-import { type LeaseSector, type Life, recordsOf } from './lease-sector.ts'
+import { type LeaseSector, recordsOf } from './lease-sector.ts'
 import { LEASE_OFFSET } from './lun-layout.ts'
 import type { Partitions } from './partitions.ts'
 import { Sightings } from './sightings.ts'

@@ -1,5 +1,7 @@
 /** The two sectors of one slot as their owner reads and writes them on the membership partitions; the only writer of both (lun-layout.ts). */
+
 import type { Incarnation, Slot } from '../base/ids.ts'
+import type { Life } from '../base/life.ts'
 import { SECTOR_SIZE } from '../base/limits.ts'
 import type { Timings } from '../base/timings.ts'
 import type { ProcessIdentity } from '../platform/files.ts'
@@ -11,7 +13,6 @@ import {
   encodeLease,
   type LeaseSector,
   type LeaseState,
-  type Life,
   newestFirst,
 } from './lease-sector.ts'
 import { fenceOffset, leaseOffset } from './lun-layout.ts'

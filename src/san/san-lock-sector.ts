@@ -2,11 +2,13 @@
  * The SAN lock sector of a slot: its part in deciding who owns the SAN locks (san-lock.ts). Written by that slot only; the record fits into
  * 512 bytes, so it is never torn.
  */
+
 import { MatrixError } from '../base/errors.ts'
 import type { Incarnation, Slot } from '../base/ids.ts'
 import { defineLayout, type SealFormat, seal } from '../base/layout.ts'
+import type { Life } from '../base/life.ts'
 import { SECTOR_SIZE } from '../base/limits.ts'
-import { type Life, openSector } from './lease-sector.ts'
+import { openSector } from './lease-sector.ts'
 
 export const sanLockFormat: SealFormat = { magic: 'MxfsSlck', version: 1 }
 

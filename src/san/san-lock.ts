@@ -27,10 +27,10 @@
 
 import { assert } from '../base/assert.ts'
 import { brokenRules } from '../base/broken-rules.ts'
+import { type Life, sameLife } from '../base/life.ts'
 import { MAX_SLOTS, SECTOR_SIZE } from '../base/limits.ts'
 import type { Log } from '../platform/log.ts'
-import { sameLife } from './disk-lease.ts'
-import { decodeCopies, type Life, newestFirst, sectorOf } from './lease-sector.ts'
+import { decodeCopies, newestFirst, sectorOf } from './lease-sector.ts'
 import { SAN_LOCK_OFFSET, sanLockOffset } from './lun-layout.ts'
 import type { Partitions } from './partitions.ts'
 import { decodeSanLock, encodeSanLock, type SanLockRecord } from './san-lock-sector.ts'

@@ -3,6 +3,7 @@
  * a clock that are handed in. What the node's neighbours would do (membership, fencing, the database) is played here: a
  * view with one member, and the record with its seals.
  */
+import type { Life } from '../../src/base/life.ts'
 import type { Prng } from '../../src/base/prng.ts'
 import { type Timings, timingsFrom } from '../../src/base/timings.ts'
 import { MiB } from '../../src/base/units.ts'
@@ -10,7 +11,7 @@ import { type MutableVector, raise } from '../../src/base/vector.ts'
 import type { Mesh, View } from '../../src/cluster/index.ts'
 import { type Log, silentLog } from '../../src/platform/index.ts'
 import { endsOfSealed, Mount } from '../../src/recovery/index.ts'
-import type { FilesystemRecord, Life, Lun, Seal } from '../../src/san/index.ts'
+import type { FilesystemRecord, Lun, Seal } from '../../src/san/index.ts'
 import type { SimHost, SimWorld } from '../sim/world.ts'
 
 export const timings: Timings = timingsFrom(2000)

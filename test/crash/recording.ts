@@ -6,13 +6,15 @@
  * the verb's answer, as on a local mount, and hears later, if at all. At the end some time passes, so that the background
  * cleans what is dirty, and then everything is synced.
  */
+
 import { crc32c } from '../../src/base/crc32c.ts'
 import { isFsError } from '../../src/base/errors.ts'
+import type { Life } from '../../src/base/life.ts'
 import { BLOCK_SIZE } from '../../src/base/limits.ts'
 import { Prng } from '../../src/base/prng.ts'
 import { KiB, MiB } from '../../src/base/units.ts'
 import { FsLayout, formatFilesystem } from '../../src/metadata/index.ts'
-import type { FilesystemRecord, Life } from '../../src/san/index.ts'
+import type { FilesystemRecord } from '../../src/san/index.ts'
 import { SparseBytes } from '../helpers/sparse-bytes.ts'
 import { durable } from '../sim/calls.ts'
 import { SimHost, SimWorld } from '../sim/world.ts'

@@ -6,12 +6,13 @@
  * and goes on: it makes files, publishes a checkpoint, and all of it must be sound, for it and for whoever reads the LUNs cold. Often
  * it crashes too, at a random moment of its own life, its recovery included, and a second peer takes over from both.
  */
+import type { Life } from '../../src/base/life.ts'
 import type { Prng } from '../../src/base/prng.ts'
 import { formatVector } from '../../src/base/vector.ts'
 import type { MatrixFs } from '../../src/metadata/index.ts'
 import { silentLog } from '../../src/platform/index.ts'
 import { checkFilesystem, checkImage, type Mount } from '../../src/recovery/index.ts'
-import type { FilesystemRecord, LeaseSector, Life } from '../../src/san/index.ts'
+import type { FilesystemRecord, LeaseSector } from '../../src/san/index.ts'
 import { durable } from '../sim/calls.ts'
 import { SimHost, SimWorld } from '../sim/world.ts'
 import { find, perform } from './client.ts'

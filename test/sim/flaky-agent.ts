@@ -6,10 +6,11 @@
  * without power what a healthy LUN had already, for an I/O time-out; of one that was lied about everything, but for writes
  * that have been under way for longer than an I/O time-out. These are beyond what the agent claims, are kept from landing, and are counted.
  */
+
 import { MatrixError } from '../../src/base/errors.ts'
+import type { Life } from '../../src/base/life.ts'
 import type { Prng } from '../../src/base/prng.ts'
 import { type Clock, type ProgramEnd, type ProgramRun, type Programs, sleep } from '../../src/platform/index.ts'
-import type { Life } from '../../src/san/index.ts'
 import type { Coverage } from './coverage.ts'
 import type { Landed, SimDisk } from './lun.ts'
 import type { SimHost } from './world.ts'

@@ -2,7 +2,8 @@
  * A disk lease renewed by a thread of its own, as `startLeaseThread` gives it: commands and answers pass between the threads, the
  * deadline is shared memory. So a main thread that stands still keeps its lease, until somebody asks for its end.
  */
-import { DiskLease, type DiskLeaseOptions, type LeaseEnd, type Life, type NodeLease } from '../../src/san/index.ts'
+import type { Life } from '../../src/base/life.ts'
+import { DiskLease, type DiskLeaseOptions, type LeaseEnd, type NodeLease } from '../../src/san/index.ts'
 import type { SimHost } from './world.ts'
 
 export class ThreadLease implements NodeLease {

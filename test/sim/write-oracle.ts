@@ -9,8 +9,9 @@
  *   kill   nothing of it lands any more: the process was gone, and what it had under way decided. The same holds when the lease
  *          agent found the slot claimed by the next life: the process before it was gone.
  */
+import type { Life } from '../../src/base/life.ts'
 import type { Timings } from '../../src/base/timings.ts'
-import type { FenceAgent, Life } from '../../src/san/index.ts'
+import type { FenceAgent } from '../../src/san/index.ts'
 import { AdministratorOracle } from './administrator-oracle.ts'
 import type { Landed, SimDisk } from './lun.ts'
 import type { AtLife } from './oracle.ts'

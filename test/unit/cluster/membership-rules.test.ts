@@ -1,8 +1,8 @@
 import * as fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { Life } from '../../../src/base/life.ts'
 import { MAX_SLOTS } from '../../../src/base/limits.ts'
-import type { Life } from '../../../src/cluster/lives.ts'
 import {
   encounter,
   fullyConnected,

@@ -2,12 +2,14 @@
  * SAN locks (R91, R99): lives that see nothing but sectors try, hold, release, die and come back, on one partition and on three of which
  * one fails or forgets; at no moment do two living ones hold the locks.
  */
+
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { type Life, sameLife } from '../../../src/base/life.ts'
 import { timingsFrom } from '../../../src/base/timings.ts'
 import { MiB } from '../../../src/base/units.ts'
 import { silentLog } from '../../../src/platform/log.ts'
-import { type Life, Partitions, SAN_LOCK_OFFSET, SanLock, sameLife, sanLockOffset } from '../../../src/san/index.ts'
+import { Partitions, SAN_LOCK_OFFSET, SanLock, sanLockOffset } from '../../../src/san/index.ts'
 import { SimDisk, SimLun } from '../../sim/lun.ts'
 import { SimHost, SimWorld } from '../../sim/world.ts'
 
