@@ -2,7 +2,7 @@
  * `npm run e2e:cluster`: matrices of real processes in network namespaces, to which everything happens that has to be survived, under the
  * load of the coherence checker. Exits with 0 only when nothing was violated.
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -113,7 +113,10 @@ async function playAll(nodes: number, fencing: Fencing): Promise<void> {
 function save(): void {
   const commit = command('git', '-C', root, 'rev-parse', '--short', 'HEAD').trim()
   const date = new Date().toISOString().slice(0, 10)
-  const file = join(root, 'bench/results', `cluster-${date}-${commit}.md`)
+  const name = (again: number) => `cluster-${date}-${commit}${again > 1 ? `-${again}` : ''}.md`
+  let again = 1
+  while (existsSync(join(root, 'bench/results', name(again)))) again++
+  const file = join(root, 'bench/results', name(again))
   const call = `npm run e2e:cluster -- ${process.argv.slice(2).join(' ')}`
   mkdirSync(join(root, 'bench/results'), { recursive: true })
   const text = [`# Cluster end to end, ${date}, ${commit}`, `\`${call.trim()}\``, table, note, ...broken]

@@ -16,7 +16,7 @@ import { mkdirSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { readRunFile } from '../../../config/index.ts'
-import { MiB } from '../../../src/base/units.ts'
+import { GiB } from '../../../src/base/units.ts'
 import { createFilesystem, formatMatrix } from '../../../src/cli/provision.ts'
 import { clearStaleMount } from '../../../src/gateway-fuse/index.ts'
 import { realProcesses } from '../../../src/platform/real/processes.ts'
@@ -43,7 +43,8 @@ export type RealMatrixOptions = {
 const FILESYSTEM = 'home'
 /** Name of the LUN that is added and removed. */
 export const SPARE = 'spare'
-const LUN_BYTES = 1024 * MiB
+/** Sparse; of a size for which journals are long enough for the time that a fence takes. */
+const LUN_BYTES = 8 * GiB
 const SLOTS = 8
 const PORTS = { mesh: 36001, nfs: 36049, http: 36080 } as const
 const cli = new URL('../../../src/cli/main.ts', import.meta.url).pathname
