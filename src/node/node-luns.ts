@@ -1,23 +1,30 @@
 /**
  * How a real node finds a LUN by its UUID: where its configuration says by now (the file is read again), where it has found it before
- * (`luns.json`, config/added-luns.ts), and where the node that asked for the LUN has found it. All are tried at once, so that one that hangs
- * hides no other. What the configuration does not name is remembered.
+ * (`luns.json`, config/added-luns.ts), and where the node that asked for the LUN has found it: that one's way there counts only where this
+ * node has none of its own. Otherwise all are tried at once, so that one that hangs hides no other. What the configuration does not name is remembered.
  */
 import { type AddedLun, loadConfig, type MatrixdConfig, readAddedLuns, writeAddedLuns } from '../../config/index.ts'
 import { isMatrixError } from '../base/errors.ts'
-import type { Files, Log } from '../platform/index.ts'
+import { type Clock, type Files, type Log, sleep } from '../platform/index.ts'
 import { type LabelledLun, type LunFinder, openLun, readLabel } from '../san/index.ts'
+
+/** An own LUN that hangs holds up the look at the hint for so long, ms. */
+const OWN_PATIENCE_MS = 2000
+
+type Found = LabelledLun & { readonly url: string }
 
 export class NodeLuns implements LunFinder {
   readonly #config: Pick<MatrixdConfig, 'file' | 'stateDir' | 'luns'>
   readonly #files: Files
+  readonly #clock: Clock
   readonly #log: Log
   #added: readonly AddedLun[]
 
   /** Throws MatrixError 'config' when `luns.json` is damaged. */
-  constructor(config: Pick<MatrixdConfig, 'file' | 'stateDir' | 'luns'>, files: Files, log: Log) {
+  constructor(config: Pick<MatrixdConfig, 'file' | 'stateDir' | 'luns'>, files: Files, clock: Clock, log: Log) {
     this.#config = config
     this.#files = files
+    this.#clock = clock
     this.#log = log
     this.#added = readAddedLuns(config.stateDir)
   }
@@ -25,11 +32,18 @@ export class NodeLuns implements LunFinder {
   async find(uuid: string, hint: string | undefined): Promise<LabelledLun | undefined> {
     const configured = this.#configured()
     const remembered = this.#added.filter((added) => added.uuid === uuid).map(({ url }) => url)
-    const urls = new Set([...configured, ...remembered, ...(hint === undefined ? [] : [hint])])
-    const found = await firstOf([...urls].map((url) => this.#look(url, uuid)))
+    const urls = new Set([...configured, ...remembered])
+    const own = firstOf([...urls].map((url) => this.#look(url, uuid)))
+    const found = hint === undefined || urls.has(hint) ? await own : await this.#ownOrHint(own, hint, uuid)
     if (found && !configured.includes(found.url) && !remembered.includes(found.url))
       this.#remember([...this.#added.filter((added) => added.uuid !== uuid), { uuid, url: found.url }])
     return found
+  }
+
+  async #ownOrHint(own: Promise<Found | undefined>, hint: string, uuid: string): Promise<Found | undefined> {
+    const answered = own.catch(() => undefined)
+    const found = await Promise.race([answered, sleep(this.#clock, OWN_PATIENCE_MS).then(() => undefined)])
+    return found ?? (await firstOf([own, this.#look(hint, uuid)]))
   }
 
   forget(uuid: string): void {
@@ -53,7 +67,7 @@ export class NodeLuns implements LunFinder {
   }
 
   /** Undefined when something else is there, or nothing. Rejects with 'lun-io'. */
-  async #look(url: string, uuid: string): Promise<(LabelledLun & { readonly url: string }) | undefined> {
+  async #look(url: string, uuid: string): Promise<Found | undefined> {
     let lun: Awaited<ReturnType<typeof openLun>> | undefined
     try {
       lun = await openLun(url, this.#files)

@@ -69,7 +69,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
     log,
     timings,
     luns: [...urls.keys()],
-    lunFinder: new NodeLuns(config, realFiles, log),
+    lunFinder: new NodeLuns(config, realFiles, realClock, log),
     claimLease: (partitions, onEnd) =>
       startLeaseThread({
         threads: realThreads,

@@ -1,5 +1,5 @@
 /** How a node finds LUNs: where its file says by now, where another has found it, and where it was found before. */
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { linkSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
@@ -10,6 +10,7 @@ import { MiB } from '../../../src/base/units.ts'
 import { lunUrls } from '../../../src/cli/lun-options.ts'
 import { NodeLuns } from '../../../src/node/node-luns.ts'
 import { silentLog } from '../../../src/platform/index.ts'
+import { realClock } from '../../../src/platform/real/clock.ts'
 import { realFiles } from '../../../src/platform/real/files.ts'
 import { formatLun, openLun } from '../../../src/san/index.ts'
 
@@ -37,7 +38,7 @@ async function label({ dir }: Context, n: number): Promise<string> {
 }
 
 function finderOf({ file }: Context): NodeLuns {
-  return new NodeLuns(loadConfig(file), realFiles, silentLog)
+  return new NodeLuns(loadConfig(file), realFiles, realClock, silentLog)
 }
 
 async function where(finder: NodeLuns, n: number, hint?: string): Promise<string | undefined> {
@@ -82,6 +83,16 @@ test('a LUN that another node has found is remembered, also for tools, until it 
   next.forget(uuidOf(2))
   assert.equal(readAddedLuns(dir), [])
   assert.is(await where(finderOf(context), 2), undefined)
+})
+
+test('a node takes its own way to a LUN, not that of the node that asked for it', async (context) => {
+  const { dir } = context
+  await label(context, 2)
+  linkSync(join(dir, 'lun2'), join(dir, 'the-way-of-n2'))
+  configure(context, 'lun1', 'lun2')
+  for (let i = 0; i < 20; i++)
+    assert.is(await where(finderOf(context), 2, `file:${dir}/the-way-of-n2`), join(dir, 'lun2'))
+  assert.equal(readAddedLuns(dir), [])
 })
 
 test('bad input: a damaged luns.json is told, with what to do', (context) => {
