@@ -14,7 +14,7 @@ import type { Slot } from '../base/ids.ts'
 import type { Prng } from '../base/prng.ts'
 import type { Timings } from '../base/timings.ts'
 import { type Administrator, ClusterNode, Election, type KnownPeer } from '../cluster/index.ts'
-import type { Clock, Log, Threads, Transport } from '../platform/index.ts'
+import type { Clock, Log, Threads, Timer, Transport } from '../platform/index.ts'
 import {
   type LunChanges,
   LunMembers,
@@ -196,6 +196,7 @@ export class NodeCore {
       onTransition: (lun, { from, to, reason }) => timeline.noteLun(lun, `${from} → ${to}: ${reason}`),
       onForeign: (reason) => this.halt(reason),
     })
+    this.#leaseCheck = clock.every(timings.renewMs, () => this.#checkLease())
     watch.onRead = () => this.#followSectors()
     this.#followSectors()
     this.#cluster.onExpelled = (reason) => this.halt(`expelled: ${reason}`)
@@ -212,6 +213,7 @@ export class NodeCore {
   }
 
   readonly #care: LunCare
+  readonly #leaseCheck: Timer
   readonly #database: MembershipStore
   readonly #election: Election
   #active: Promise<void> | undefined
@@ -363,6 +365,11 @@ export class NodeCore {
     })
   }
 
+  /** A lease that is over never returns. Should its thread not say so, this node would be a member that can do nothing, and that all wait for. */
+  #checkLease(): void {
+    if (this.#lease.goodUntil() < this.#options.clock.now()) this.halt('the disk lease is over')
+  }
+
   leaseEnded(end: LeaseEnd): void {
     if (end.kind !== 'released') this.halt(describeEnd(end))
   }
@@ -399,6 +406,7 @@ export class NodeCore {
 
   #close(reason: string): void {
     this.#ended = true
+    this.#leaseCheck.cancel()
     this.luns.fence(reason)
     this.#watch.stop()
     this.#care.stop()
@@ -411,6 +419,7 @@ export class NodeCore {
     if (this.#ended) return
     await Promise.all(this.#members.mounts.map((mount) => mount.close()))
     this.#ended = true
+    this.#leaseCheck.cancel()
     this.#care.stop()
     this.luns.fence('the node has stopped')
     await this.luns.drained()

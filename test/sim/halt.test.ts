@@ -76,4 +76,19 @@ test('while a write of it is under way it does not say so', async () => {
   assert.is(underWay, 0, 'it has given its lease back, with nothing under way')
 })
 
+test('a node whose lease ran out without a word from the thread that kept it halts all the same', async () => {
+  const matrix = await twoNodes()
+  const { world, timings, nodes } = matrix
+  const [one, other] = nodes
+  const [thread] = one?.host?.threads ?? []
+  assert.ok(thread && other)
+  thread.crash()
+  await world.run(world.now + timings.leaseMs - timings.renewMs - 1)
+  assert.not(one?.core?.halted, 'its lease is good')
+  await world.run(world.now + 3 * timings.renewMs)
+  assert.ok(one?.core?.halted)
+  await world.run(world.now + 2 * timings.observedDeadMs, () => other.mount?.state === 'serving')
+  assert.is(other.mount?.state, 'serving')
+})
+
 test.run()

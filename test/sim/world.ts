@@ -228,6 +228,10 @@ export class SimHost {
     for (const thread of this.#threads) thread.forgetWrites()
   }
 
+  get threads(): readonly SimHost[] {
+    return this.#threads
+  }
+
   /** A thread beside the main one, with a clock of its own. */
   thread(): SimHost {
     const thread = new SimHost(this.world, this.name, this.machine)
