@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
+import { markdownTable } from '../helpers/markdown-table.ts'
 import { Coverage, neverReached } from './coverage.ts'
 import { faultNames } from './faults/faults.ts'
 import type { Outcome } from './seed-pool.ts'
@@ -152,13 +153,6 @@ function code(): { readonly commit: string; readonly changed: boolean } {
     commit: git('rev-parse', '--short=7', 'HEAD'),
     changed: git('status', '--porcelain', '--untracked-files=no', '--', 'src', 'test') !== '',
   }
-}
-
-function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = head.map((cell, i) => Math.max(cell.length, ...rows.map((row) => row[i]?.length ?? 0)))
-  const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell, i) => cell.padEnd(widths[i] as number)).join(' | ')} |`
-  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n')
 }
 
 function hours(ms: number): string {

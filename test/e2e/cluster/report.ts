@@ -1,4 +1,5 @@
 /** The table at the end of a run: per matrix and scenario, how often, and median and worst of what was measured. */
+import { markdownTable } from '../../helpers/markdown-table.ts'
 import type { Fencing } from './real-matrix.ts'
 import { limits, type Measured, type Result } from './scenario.ts'
 
@@ -45,7 +46,7 @@ export function tableOf(rows: readonly Row[]): string {
     'operations',
     'violations',
   ]
-  return [head, head.map(() => '---'), ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+  return markdownTable(head, lines)
 }
 
 function cell(values: readonly number[], limit: number): string {
