@@ -173,11 +173,14 @@ export class SpareLuns {
       const { uuid } = this.record(disk)
       if (!core?.luns.has(uuid)) continue
       const offset = USED_OFFSET + USED_BYTES * prng.below(16)
-      const buffer = prng.bytes(USED_BYTES)
+      const buffer = Buffer.alloc(USED_BYTES, prng.below(256))
       host.enter(() => {
         if (!core.luns.has(uuid)) return
         const gate = core.luns.gate(uuid)
-        const io = buffer[0]! < 128 ? gate.read(offset, buffer) : gate.write(offset, [buffer], { purpose: 'data' })
+        const io =
+          buffer[0]! < 128
+            ? gate.read(offset, buffer)
+            : gate.write(offset, [buffer], { purpose: 'data', durable: true })
         io.catch((error) => {
           if (!(error instanceof MatrixError)) this.#world.fail(error)
         })

@@ -12,7 +12,7 @@ import type { Fate } from './fate.ts'
 const STEPS = ['decide', 'announce', 'undo', 'finish'] as const
 
 export function lunChanges(fate: Fate): void {
-  const { prng, matrix, clock } = fate
+  const { prng, matrix } = fate
   const { spares, nodes } = matrix
   let busy = false
   fate.again(100, 1500, () => {
@@ -39,13 +39,11 @@ export function lunChanges(fate: Fate): void {
     )
   })
   fate.again(300, 3000, () => spares.configure(prng.pick(nodes), prng.pick(spares.disks), prng.chance(0.5)))
-  clock.every(USE_MS, () => {
+  fate.again(4, 10, () => {
     for (const node of nodes) spares.use(node, prng)
   })
 }
 
-/** Every node does I/O to what it has this often, ms. */
-const USE_MS = 7
 /** Between two times of asking, ms. */
 const AGAIN_MS = 50
 
