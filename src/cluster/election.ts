@@ -26,9 +26,11 @@
  * What a crash leaves: of the coordinator, a view that ends (see 2); of a candidate, SAN locks whose owner is dead, and a generation that
  * was raised for nothing.
  */
+
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Slot } from '../base/ids.ts'
 import type { Timings } from '../base/timings.ts'
+import { Turns } from '../base/turns.ts'
 import { type Clock, sleep } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import {
@@ -39,7 +41,7 @@ import {
   type ElectionRequest,
   type Seat,
 } from './election-messages.ts'
-import type { Mesh } from './mesh.ts'
+import { type Mesh, presentView } from './mesh.ts'
 import { coordinatorOf, type Member, type View, type ViewListener } from './view.ts'
 
 /** An election that found nobody is tried again after this long, ms. */
@@ -68,7 +70,7 @@ export class Election implements ViewListener {
   /** Candidates that failed in their last try, with the time of it. */
   readonly #failures = new Map<Slot, number>()
   /** Taking and leaving a seat go one after another. */
-  #queue: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
 
   constructor(host: ElectionHost) {
     this.#host = host
@@ -176,7 +178,7 @@ export class Election implements ViewListener {
   // ── member ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async #answer(from: Slot, message: ElectionRequest): Promise<unknown> {
-    const view = this.#mustBe(message.view)
+    const view = presentView(this.#host.mesh, message.view)
     if (from !== coordinatorOf(view))
       throw new MatrixError('protocol', `slot ${from} does not coordinate view ${view.id}`)
     switch (message.kind) {
@@ -200,9 +202,9 @@ export class Election implements ViewListener {
   }
 
   #try(view: View): Promise<Seat> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       if (this.#seat) return this.#seat
-      this.#mustBe(view.id)
+      presentView(this.#host.mesh, view.id)
       const seat = await this.#host.takeSeat()
       if (this.#isCurrent(view)) {
         this.#seat = seat
@@ -214,30 +216,23 @@ export class Election implements ViewListener {
   }
 
   #undo(): Promise<void> {
-    return this.#inTurn(async () => {
-      if (!this.#seat || this.#committed) return
-      const seat = this.#seat
-      this.#seat = undefined
-      await this.#host.leaveSeat(seat)
-    }).catch((error) => {
-      this.#host.log.warn({ error: messageOf(error) }, 'the SAN locks could not be given back; they end with this life')
-    })
-  }
-
-  #inTurn<T>(run: () => Promise<T>): Promise<T> {
-    const result = this.#queue.then(run)
-    this.#queue = result.catch(() => {})
-    return result
+    return this.#turns
+      .take(async () => {
+        if (!this.#seat || this.#committed) return
+        const seat = this.#seat
+        this.#seat = undefined
+        await this.#host.leaveSeat(seat)
+      })
+      .catch((error) => {
+        this.#host.log.warn(
+          { error: messageOf(error) },
+          'the SAN locks could not be given back; they end with this life',
+        )
+      })
   }
 
   #isCurrent(view: View): boolean {
     return this.#host.mesh.view?.id === view.id
-  }
-
-  #mustBe(viewId: number): View {
-    const { view } = this.#host.mesh
-    if (view?.id !== viewId) throw new MatrixError('view-changed', `this node is in view ${view?.id}, not ${viewId}`)
-    return view
   }
 }
 

@@ -3,7 +3,8 @@
  * A message of an older view is dropped, one of a newer view waits until that view is installed here. Nothing is ever
  * delivered twice. Between `blocked` and `installed` nothing is delivered; what is sent then belongs to the old view and is lost.
  */
-import type { Slot } from '../base/ids.ts'
+import { MatrixError } from '../base/errors.ts'
+import type { Slot, ViewId } from '../base/ids.ts'
 import type { View } from './view.ts'
 
 /** Channels share the mesh; one handler each. */
@@ -20,4 +21,10 @@ export interface Mesh {
   /** Asks and waits for the answer (msgpack values); rejects with MatrixError 'view-changed' when the view ends first, 'timeout', or with the handler's error (its code and message). */
   request(to: Slot, channel: Channel, body: unknown, timeoutMs?: number): Promise<unknown>
   onRequest(channel: Channel, handler: (from: Slot, body: unknown) => unknown | Promise<unknown>): void
+}
+
+/** The installed view, which has to be that one: what was asked for in another one is not done. Throws MatrixError 'view-changed'. */
+export function presentView({ view }: Pick<Mesh, 'view'>, viewId: ViewId): View {
+  if (view?.id !== viewId) throw new MatrixError('view-changed', `this node is in view ${view?.id}, not ${viewId}`)
+  return view
 }

@@ -6,7 +6,7 @@
  */
 import { MatrixError } from '../base/errors.ts'
 import type { MatrixFs } from '../metadata/index.ts'
-import type { Clock, Log } from '../platform/index.ts'
+import { type Clock, type Log, within } from '../platform/index.ts'
 import { FuseDevice } from './device.ts'
 import { checkHost, mountDevice, prepareDirectory, tryUnmount, unmount } from './mounting.ts'
 import { Session } from './session.ts'
@@ -74,8 +74,7 @@ export class FuseMount {
       (length) => this.#serve(request, length),
       (reason) => this.#gone(reason),
     )
-    const late = new Promise<'late'>((resolve) => this.#options.clock.after(INIT_LIMIT_MS, () => resolve('late')))
-    if ((await Promise.race([this.#session.ready, late])) === 'late') {
+    if ((await within(this.#options.clock, this.#session.ready, INIT_LIMIT_MS)) === 'late') {
       await this.stop()
       throw new MatrixError('timeout', `${this.directory}: the kernel speaks no version of FUSE that is known here`)
     }
@@ -135,8 +134,7 @@ export class FuseMount {
   }
 
   async #close(): Promise<void> {
-    const patience = new Promise<void>((resolve) => this.#options.clock.after(DRAIN_LIMIT_MS, resolve))
-    await Promise.race([this.#session.idle(), patience])
+    await within(this.#options.clock, this.#session.idle(), DRAIN_LIMIT_MS)
     this.#session.end()
     this.#device.close()
     this.#log.info({}, 'unmounted')

@@ -5,8 +5,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { MatrixError } from '../base/errors.ts'
 import type { Export } from '../export/index.ts'
-import type { Clock, Timer } from '../platform/clock.ts'
-import { sleep } from '../platform/clock.ts'
+import { type Clock, type Timer, within } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { defaultLimits, type NfsLimits } from './limits.ts'
 import { MountProgram } from './mount/program.ts'
@@ -81,7 +80,7 @@ export class NfsServer {
     this.#sweep?.cancel()
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
     for (const connection of this.#connections) connection.end()
-    if (this.#connections.size > 0) await Promise.race([closed, sleep(this.#options.clock, CLOSE_GRACE_MS)])
+    if (this.#connections.size > 0) await within(this.#options.clock, closed, CLOSE_GRACE_MS)
     for (const connection of this.#connections) connection.destroy()
     await closed
   }

@@ -13,11 +13,13 @@
  * 4. A reload builds the new image beside the old one, to at least the old one's vector, and takes its place within one turn.
  *    Own transactions committed meanwhile are repeated on it: holders of `image` never see it go back.
  */
+
 import { assert, InvariantError } from '../base/assert.ts'
 import { brokenRules } from '../base/broken-rules.ts'
 import { isFsError, isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Incarnation, Lsn, Slot } from '../base/ids.ts'
 import type { MaybePromise } from '../base/maybe-promise.ts'
+import { Turns } from '../base/turns.ts'
 import { covers, formatVector, type MutableVector, maximum, type Vector } from '../base/vector.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
@@ -85,7 +87,7 @@ export class Volume implements VolumeApi {
   #writer: JournalWriter | undefined
   #group: GroupCommit | undefined
   #withdrawn: MatrixError | undefined
-  #tail: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
   /** The two newest known, newest first. */
   #published: Published[] = []
   #askedAt = Number.NEGATIVE_INFINITY
@@ -446,7 +448,7 @@ export class Volume implements VolumeApi {
 
   /** One after another; damage ends the volume unless it is `judged` by the caller, an I/O error only this call. */
   #serial<T>(run: () => Promise<T>, damage: 'fatal' | 'judged' = 'fatal'): Promise<T> {
-    const result = this.#tail.then(async () => {
+    return this.#turns.take(async () => {
       this.#check()
       try {
         return await run()
@@ -457,8 +459,6 @@ export class Volume implements VolumeApi {
         throw error
       }
     })
-    this.#tail = result.catch(() => {})
-    return result
   }
 
   async #reach(target: Vector): Promise<void> {

@@ -14,7 +14,7 @@ import type { Slot } from '../base/ids.ts'
 import type { Prng } from '../base/prng.ts'
 import type { Timings } from '../base/timings.ts'
 import { type Administrator, ClusterNode, Election, type KnownPeer } from '../cluster/index.ts'
-import type { Clock, Log, Threads, Timer, Transport } from '../platform/index.ts'
+import { type Clock, type Log, type Threads, type Timer, type Transport, within } from '../platform/index.ts'
 import {
   type LunChanges,
   LunMembers,
@@ -387,21 +387,14 @@ export class NodeCore {
    * After the gates have closed: once nothing of this life is under way any more, its lease sector says so, which spares the others the wait
    * until they know. Never rejects; it gives up when I/O hangs, and then they wait.
    */
-  #giveBack(): Promise<void> {
+  async #giveBack(): Promise<void> {
     const { clock, log, timings } = this.#options
     const release = async (): Promise<void> => {
       if (!brokenRules.drainedBeforeGivenBack) await this.luns.drained()
       await this.#lease.release()
     }
-    return new Promise((resolve) => {
-      const timer = clock.after(timings.ioTimeoutMs, resolve)
-      release()
-        .catch((error) => log.warn({ error: String(error) }, 'the lease could not be given back'))
-        .finally(() => {
-          timer.cancel()
-          resolve()
-        })
-    })
+    const over = release().catch((error) => log.warn({ error: String(error) }, 'the lease could not be given back'))
+    await within(clock, over, timings.ioTimeoutMs)
   }
 
   #close(reason: string): void {

@@ -2,7 +2,9 @@
  * The local mounts of one node: those of its configuration, and those that `matrix mount` asks for while it runs (control.ts).
  * A mount that somebody else unmounts is forgotten; all that are left are unmounted when the node stops.
  */
+
 import { MatrixError } from '../base/errors.ts'
+import { Turns } from '../base/turns.ts'
 import { FuseMount } from '../gateway-fuse/index.ts'
 import type { MatrixFs } from '../metadata/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
@@ -18,7 +20,7 @@ export class LocalMounts {
   readonly #options: LocalMountsOptions
   readonly #mounts = new Set<FuseMount>()
   /** One change at a time: two requests for one directory must not cross. */
-  #last: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
   #closed = false
 
   constructor(options: LocalMountsOptions) {
@@ -31,7 +33,7 @@ export class LocalMounts {
 
   /** Rejects with a MatrixError that says what to do. */
   mount(filesystem: string, directory: string): Promise<FuseMount> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       if (this.#closed) throw new MatrixError('withdrawn', 'the node is stopping')
       const { filesystems, clock, log } = this.#options
       const fs = filesystems().find(({ name }) => name === filesystem)
@@ -53,7 +55,7 @@ export class LocalMounts {
 
   /** Rejects with MatrixError 'not-found'; 'in-use' unless `lazy`. */
   unmount(directory: string, lazy: boolean): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       // of two at one place the older was unmounted by somebody else, and waits for its last user
       const mount = this.list.findLast((each) => each.directory === directory || each.requested === directory)
       if (!mount) {
@@ -77,15 +79,9 @@ export class LocalMounts {
   /** Unmounts everything. */
   close(): Promise<void> {
     this.#closed = true
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       await Promise.all(this.list.map((mount) => mount.stop()))
       this.#mounts.clear()
     })
-  }
-
-  #inTurn<T>(action: () => Promise<T>): Promise<T> {
-    const result = this.#last.then(action)
-    this.#last = result.catch(() => {})
-    return result
   }
 }

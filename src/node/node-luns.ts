@@ -5,7 +5,7 @@
  */
 import { type AddedLun, loadConfig, type MatrixdConfig, readAddedLuns, writeAddedLuns } from '../../config/index.ts'
 import { isMatrixError } from '../base/errors.ts'
-import { type Clock, type Files, type Log, sleep } from '../platform/index.ts'
+import { type Clock, type Files, type Log, within } from '../platform/index.ts'
 import { type LabelledLun, type LunFinder, openLun, readLabel } from '../san/index.ts'
 
 /** An own LUN that hangs holds up the look at the hint for so long, ms. */
@@ -42,8 +42,8 @@ export class NodeLuns implements LunFinder {
 
   async #ownOrHint(own: Promise<Found | undefined>, hint: string, uuid: string): Promise<Found | undefined> {
     const answered = own.catch(() => undefined)
-    const found = await Promise.race([answered, sleep(this.#clock, OWN_PATIENCE_MS).then(() => undefined)])
-    return found ?? (await firstOf([own, this.#look(hint, uuid)]))
+    const found = await within(this.#clock, answered, OWN_PATIENCE_MS)
+    return found && found !== 'late' ? found : firstOf([own, this.#look(hint, uuid)])
   }
 
   forget(uuid: string): void {

@@ -21,3 +21,11 @@ export interface Clock {
 export function sleep(clock: Clock, delayMs: number): Promise<void> {
   return new Promise((resolve) => clock.after(delayMs, resolve))
 }
+
+/** What `work` comes to, or 'late' when that takes longer than `limitMs`; what becomes of it then is the caller's to know. Rejects as `work` does in time. */
+export function within<T>(clock: Clock, work: Promise<T>, limitMs: number): Promise<T | 'late'> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.after(limitMs, () => resolve('late'))
+    work.then(resolve, reject).finally(() => timer.cancel())
+  })
+}

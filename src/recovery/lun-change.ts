@@ -16,8 +16,10 @@
  *   3. One change at a time, and none beside a run of recovery: that finishes what is pending before the view resumes, and what is asked
  *      for waits until it has resumed.
  */
+
 import { brokenRules } from '../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
+import { Turns } from '../base/turns.ts'
 import type { Mesh, View } from '../cluster/index.ts'
 import { type Clock, type Log, sleep } from '../platform/index.ts'
 import { MAX_ENTRIES, type MembershipDatabase, type PendingChange } from '../san/index.ts'
@@ -50,7 +52,7 @@ type Change = Omit<PendingChange, 'generation'>
 
 export class LunChanges {
   readonly #host: LunChangesHost
-  #queue: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
   #step: string | undefined
 
   constructor(host: LunChangesHost) {
@@ -77,9 +79,7 @@ export class LunChanges {
    * the LUN was taken back), 'exists', 'in-use' or 'no-space'.
    */
   ask(view: View, wish: LunWish): Promise<void> {
-    const result = this.#queue.then(() => this.#untilDone(view, wish))
-    this.#queue = result.catch(() => {})
-    return result
+    return this.#turns.take(() => this.#untilDone(view, wish))
   }
 
   async #untilDone(view: View, wish: LunWish): Promise<void> {

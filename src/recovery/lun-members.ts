@@ -3,8 +3,8 @@
  * to it what is asked for here. Its LUNs themselves are in the table that it is given.
  */
 import { MatrixError } from '../base/errors.ts'
-import type { Slot, ViewId } from '../base/ids.ts'
-import type { Mesh, View } from '../cluster/index.ts'
+import type { Slot } from '../base/ids.ts'
+import { type Mesh, presentView, type View } from '../cluster/index.ts'
 import type { LunTable, PendingChange } from '../san/index.ts'
 import type { LunChanges } from './lun-change.ts'
 import { decodeLunRequest, type LunAnswer, type LunWish } from './lun-protocol.ts'
@@ -44,7 +44,7 @@ export class LunMembers {
   async #answer(from: Slot, body: unknown): Promise<null | LunAnswer> {
     const message = decodeLunRequest(body)
     const { mesh, administrator, changes } = this.#host
-    const view = this.#mustBe(message.view)
+    const view = presentView(mesh, message.view)
     if (message.kind === 'change') {
       if (from !== administrator())
         throw new MatrixError('protocol', `slot ${from} is not the administrator of view ${view.id}`)
@@ -57,20 +57,14 @@ export class LunMembers {
   }
 
   #change(view: View, change: PendingChange): Promise<string | undefined> {
-    const { luns } = this.#host
+    const { mesh, luns } = this.#host
     // looked at in turn: what is left of an earlier view must not undo what was told in this one
     const check = (): void => {
-      this.#mustBe(view.id)
+      presentView(mesh, view.id)
       if (change.generation < this.#told)
         throw new MatrixError('protocol', `SAN generation ${change.generation} after ${this.#told}`)
       this.#told = change.generation
     }
     return change.kind === 'add' ? luns.add(change.lun, change.hint, check) : luns.remove(change.lun, check)
-  }
-
-  #mustBe(viewId: ViewId): View {
-    const { view } = this.#host.mesh
-    if (view?.id !== viewId) throw new MatrixError('view-changed', `this node is in view ${view?.id}, not ${viewId}`)
-    return view
   }
 }

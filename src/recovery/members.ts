@@ -4,7 +4,7 @@
  */
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Lsn, Slot, ViewId } from '../base/ids.ts'
-import type { Mesh, View, ViewListener } from '../cluster/index.ts'
+import { type Mesh, presentView, type View, type ViewListener } from '../cluster/index.ts'
 import type { Log } from '../platform/index.ts'
 import type { FilesystemRecord } from '../san/index.ts'
 import type { Mount, VolumeNote } from './mount.ts'
@@ -65,7 +65,7 @@ export class Members implements ViewListener {
 
   async #answer(from: Slot, body: unknown): Promise<unknown> {
     const message = decodeRequest(body)
-    this.#mustBe(message.view)
+    presentView(this.#host.mesh, message.view)
     if (from !== this.#host.administrator())
       throw new MatrixError('protocol', `slot ${from} is not the administrator of view ${message.view}`)
     switch (message.kind) {
@@ -97,7 +97,7 @@ export class Members implements ViewListener {
         const { fsid } = record
         try {
           const mount = await this.mount(record)
-          const view = this.#mustBe(viewId)
+          const view = presentView(this.#host.mesh, viewId)
           ends.push({ fsid, lsn: await mount.recover(record, view) })
         } catch (error) {
           if (!isMatrixError(error, 'journal-damaged', 'checkpoint-damaged')) throw error
@@ -105,7 +105,7 @@ export class Members implements ViewListener {
         }
       }),
     )
-    this.#mustBe(viewId)
+    presentView(this.#host.mesh, viewId)
     this.#isolateAllBut(filesystems)
     return { ends, damaged }
   }
@@ -126,7 +126,7 @@ export class Members implements ViewListener {
   }
 
   async #resume(viewId: ViewId, floors: readonly Floor[]): Promise<void> {
-    const view = this.#mustBe(viewId)
+    const view = presentView(this.#host.mesh, viewId)
     this.#host.serving()
     await Promise.all(
       floors.map(({ fsid, vector }) => {
@@ -135,12 +135,6 @@ export class Members implements ViewListener {
         return mount.resume(view, vector)
       }),
     )
-  }
-
-  #mustBe(viewId: ViewId): View {
-    const view = this.#host.mesh.view
-    if (view?.id !== viewId) throw new MatrixError('view-changed', `this node is in view ${view?.id}, not ${viewId}`)
-    return view
   }
 
   #lockMessage(from: Slot, payload: Buffer): void {

@@ -4,8 +4,7 @@
  *
  *   0  stop granting         (members did, when the view before this one was blocked); the view has an administrator (election.ts)
  *                            Until 5, members may have begun to grant again what concerns nobody outside the view (mount.ts, reopened)
- *   1  import type { Life } from '../base/life.ts'
-import                every member sees the database that the administrator sees, and its lease sector says 'active', before
+ *   1  import                every member sees the database that the administrator sees, and its lease sector says 'active', before
  *                            anything is served under this view; one that cannot is refused, with the reason
  *   2  fence                 whoever is 'active' on disk and not in the view is fenced; repeated until a scan finds nobody. Then a
  *                            change of LUNs that is pending is finished with the members of this view (lun-change.ts)

@@ -22,7 +22,8 @@ import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Incarnation, Slot } from '../base/ids.ts'
 import { type Life, sameLife } from '../base/life.ts'
 import { MAX_SLOTS, SECTOR_SIZE } from '../base/limits.ts'
-import type { Timer } from '../platform/clock.ts'
+import { Turns } from '../base/turns.ts'
+import { type Timer, within } from '../platform/clock.ts'
 import { type Claim, type ClaimOptions, claimSector } from './lease-claim.ts'
 import { decodeFenceRequest, type LeaseState, sectorOf } from './lease-sector.ts'
 import { FENCE_OFFSET } from './lun-layout.ts'
@@ -70,7 +71,7 @@ export class DiskLease implements NodeLease {
   #released = false
   #victims: readonly Life[] = []
   /** Writes of own sectors go one after another. */
-  #queue: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
   #renewTimer: Timer | undefined
   #deadlineTimer: Timer | undefined
 
@@ -106,7 +107,7 @@ export class DiskLease implements NodeLease {
   }
 
   setState(state: 'active'): Promise<void> {
-    return this.#enqueue(async () => {
+    return this.#turns.take(async () => {
       this.#assertHeld()
       this.#state = state
       await this.#renew()
@@ -115,7 +116,7 @@ export class DiskLease implements NodeLease {
   }
 
   requestFence(victims: readonly Life[]): Promise<void> {
-    return this.#enqueue(async () => {
+    return this.#turns.take(async () => {
       this.#mayWrite()
       // one standing request per slot: its latest incarnation
       const others = this.#victims.filter((old) => !victims.some((victim) => victim.slot === old.slot))
@@ -126,7 +127,7 @@ export class DiskLease implements NodeLease {
 
   release(): Promise<void> {
     this.#finish({ kind: 'released' })
-    return this.#enqueue(async () => {
+    return this.#turns.take(async () => {
       // until then nobody else can have claimed the slot, so this write, even a late one, hides no claim
       if (this.#released || this.#options.clock.now() > this.#lastDeadline) return
       this.#released = true
@@ -137,15 +138,9 @@ export class DiskLease implements NodeLease {
   }
 
   /** A renewal that a slow partition has yet to write would outlive the word that all is over. Waits no longer than that may be said. */
-  #settled(): Promise<void> {
+  async #settled(): Promise<void> {
     const { clock } = this.#options
-    return new Promise((resolve) => {
-      const timer = clock.after(Math.max(0, this.#lastDeadline - clock.now()) + 1, resolve)
-      void this.#sectors.settled().then(() => {
-        timer.cancel()
-        resolve()
-      })
-    })
+    await within(clock, this.#sectors.settled(), Math.max(0, this.#lastDeadline - clock.now()) + 1)
   }
 
   /** The claim has succeeded: leave no request of a former life standing, say so on the disk, and keep renewing. */
@@ -172,7 +167,7 @@ export class DiskLease implements NodeLease {
     const startedAt = clock.now()
     let ok = true
     try {
-      await this.#enqueue(() => this.#renew())
+      await this.#turns.take(() => this.#renew())
     } catch (error) {
       ok = false
       const leftMs = this.#goodUntil - clock.now()
@@ -300,12 +295,6 @@ export class DiskLease implements NodeLease {
       log.warn({ slot, error }, 'a fence request sector is damaged')
       return false
     }
-  }
-
-  #enqueue<T>(run: () => Promise<T>): Promise<T> {
-    const result = this.#queue.then(run)
-    this.#queue = result.catch(() => {})
-    return result
   }
 }
 

@@ -29,10 +29,9 @@ export type LeaseWatchOptions = {
 }
 
 type Watched = {
+  /** Older copies, and damage, show no life. */
   readonly sightings: Sightings
-  /** The last record that showed life: older copies, and damage, tell nothing. */
-  sector: LeaseSector
-  /** End of the read that met it, own clock, ms. */
+  /** End of the last read that showed life, own clock, ms. */
   changedAt: number
 }
 
@@ -78,12 +77,14 @@ export class LeaseWatch {
 
   /** As of the latest read, ascending by slot. */
   get sectors(): LeaseSector[] {
-    return [...this.#watched.values()].map((watched) => watched.sector).sort((a, b) => a.slot - b.slot)
+    return [...this.#watched.values()]
+      .flatMap(({ sightings }) => sightings.newest ?? [])
+      .sort((a, b) => a.slot - b.slot)
   }
 
   /** True when `life` can neither write to the LUNs nor believe that it may serve. */
   certainlyDead(life: Life): boolean {
-    const sector = this.#watched.get(life.slot)?.sector
+    const sector = this.#watched.get(life.slot)?.sightings.newest
     if (sector && sector.incarnation !== life.incarnation) return sector.incarnation > life.incarnation
     return (
       sector?.state === 'clean' ||
@@ -94,7 +95,7 @@ export class LeaseWatch {
   /** For how long no sign of `life` was seen while this watch was looking, ms. A slot whose record cannot be read shows none. */
   stillMs({ slot, incarnation }: Life): number {
     const watched = this.#watched.get(slot)
-    if (watched && watched.sector.incarnation < incarnation) return 0 // it is just about to write
+    if ((watched?.sightings.newest?.incarnation ?? incarnation) < incarnation) return 0 // it is just about to write
     return Math.max(0, this.#readAt - (watched?.changedAt ?? this.#firstReadEnd))
   }
 
@@ -114,13 +115,9 @@ export class LeaseWatch {
     for (let slot = 0; slot < MAX_SLOTS; slot++) {
       const watched = this.#watched.get(slot)
       const sightings = watched?.sightings ?? new Sightings()
-      const sector = sightings.meet(recordsOf(slot, regions, log))
-      if (!sector) continue
-      if (watched) Object.assign(watched, { sector, changedAt: endedAt })
-      else {
-        const changedAt = brokenRules.watchKnowsNothing ? Number.NEGATIVE_INFINITY : endedAt
-        this.#watched.set(slot, { sightings, sector, changedAt })
-      }
+      if (!sightings.meet(recordsOf(slot, regions, log))) continue
+      const changedAt = !watched && brokenRules.watchKnowsNothing ? Number.NEGATIVE_INFINITY : endedAt
+      this.#watched.set(slot, { sightings, changedAt })
     }
     this.#readAt = begunAt
     this.onRead()

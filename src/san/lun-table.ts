@@ -14,11 +14,13 @@
  *   1. After `remove` nothing of this node reaches the LUN, until it is added again. (To find a LUN, labels are read; nothing else.)
  *   2. Once the table is fenced no gate of it is ever open.
  */
+
 import { assert } from '../base/assert.ts'
 import { brokenRules } from '../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Timings } from '../base/timings.ts'
-import type { Clock, Timer } from '../platform/clock.ts'
+import { Turns } from '../base/turns.ts'
+import { type Clock, type Timer, within } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { LunRecord, MembershipDatabase } from './database.ts'
 import { type Label, readLabel } from './label.ts'
@@ -56,7 +58,7 @@ export class LunTable {
   readonly #partitionsAreAllHere: boolean
   /** As the database has it, as far as this node knows. */
   #listed: readonly LunRecord[] = []
-  #queue: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
   /** What was said of LUNs that are missing: once is enough. */
   readonly #whyMissing = new Map<string, string>()
   #looking: Timer | undefined
@@ -121,7 +123,7 @@ export class LunTable {
    * the database; rejects as `read` does.
    */
   follow(read: () => Promise<MembershipDatabase>): Promise<MembershipDatabase> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       const database = await read()
       const changing = database.pending?.lun.uuid
       this.#listed = database.luns.filter(({ uuid }) => uuid !== changing)
@@ -141,7 +143,7 @@ export class LunTable {
 
   /** Why this node cannot use it; undefined once it is open. `check` is called first, when it is its turn: what it throws is the outcome. */
   add(lun: LunRecord, hint: string | undefined, check: () => void): Promise<string | undefined> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       check()
       const refused = await this.#open(lun, hint)
       if (refused === undefined && !this.#listed.some(({ uuid }) => uuid === lun.uuid))
@@ -152,7 +154,7 @@ export class LunTable {
 
   /** Resolves once nothing of this node reaches it any more. `check` as in `add`. */
   remove(lun: LunRecord, check: () => void): Promise<undefined> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       check()
       this.#listed = this.#listed.filter(({ uuid }) => uuid !== lun.uuid)
       await this.#takeOut(lun.uuid)
@@ -217,14 +219,9 @@ export class LunTable {
         return `cannot read LUN ${name}: ${error.message}`
       },
     )
-    let timer: Timer | undefined
-    const late = new Promise<string>((resolve) => {
-      timer = clock.after(limitMs, () => resolve(`LUN ${name} has not answered for ${limitMs} ms`))
-    })
-    const found = await Promise.race([finding, late])
+    const found = await within(clock, finding, limitMs)
     over = true
-    timer?.cancel()
-    return found
+    return found === 'late' ? `LUN ${name} has not answered for ${limitMs} ms` : found
   }
 
   #objection(lun: LunRecord, { label, lun: device }: LabelledLun): string | undefined {
@@ -245,15 +242,8 @@ export class LunTable {
     gate.fence(`LUN ${label.lunName} is none of the matrix any more`)
     const drained = gate.drained()
     drained.then(() => closeQuietly(lun))
-    let timer: Timer | undefined
-    const lifeIsOver = new Promise<void>((resolve) => {
-      timer = clock.after(timings.ioLifeMs, () => {
-        log.warn({ lun: label.lunName }, 'I/O to a LUN that is removed has not ended within its longest life')
-        resolve()
-      })
-    })
-    if (!brokenRules.drainedBeforeRemoved) await Promise.race([drained, lifeIsOver])
-    timer?.cancel()
+    if (!brokenRules.drainedBeforeRemoved && (await within(clock, drained, timings.ioLifeMs)) === 'late')
+      log.warn({ lun: label.lunName }, 'I/O to a LUN that is removed has not ended within its longest life')
     this.#entries.delete(uuid)
     log.info({ lun: label.lunName }, 'a LUN is closed')
   }
@@ -265,7 +255,7 @@ export class LunTable {
     try {
       for (const lun of this.missing) {
         const found = await this.#find(lun, undefined)
-        await this.#inTurn(async () => {
+        await this.#turns.take(async () => {
           if (this.missing.some(({ uuid }) => uuid === lun.uuid)) this.#tell(lun, this.#use(lun, found))
           else if (typeof found !== 'string') closeQuietly(found.lun)
         })
@@ -282,12 +272,6 @@ export class LunTable {
       log.warn({ lun: lun.name, why: refused }, 'a LUN of the matrix is not in reach of this node')
       this.#whyMissing.set(lun.uuid, refused)
     }
-  }
-
-  #inTurn<T>(run: () => Promise<T>): Promise<T> {
-    const result = this.#queue.then(run)
-    this.#queue = result.catch(() => {})
-    return result
   }
 }
 

@@ -16,6 +16,7 @@
 import { assert } from '../base/assert.ts'
 import { brokenRules } from '../base/broken-rules.ts'
 import { MatrixError } from '../base/errors.ts'
+import { Turns } from '../base/turns.ts'
 import type { Log } from '../platform/log.ts'
 import { lunsAfter, type MembershipDatabase, parseDatabase } from './database.ts'
 import { encodeDatabase, isNewer, type PartitionRead, readPartition, writePartition } from './database-copies.ts'
@@ -28,7 +29,7 @@ export class MembershipStore {
   /** The highest generation that a write of this process has carried, whatever became of it. */
   #tried = 0
   #isDecided = true
-  #queue: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
 
   constructor(partitions: Partitions, log: Log) {
     this.#partitions = partitions
@@ -45,7 +46,7 @@ export class MembershipStore {
 
   /** As `read`, once the writes that were asked for before are over. */
   readInTurn(): Promise<MembershipDatabase> {
-    return this.#inTurn(() => this.read())
+    return this.#turns.take(() => this.read())
   }
 
   /** False after a write that failed, until the next one succeeds: a copy of it may be on a partition that nobody has looked at. */
@@ -67,7 +68,7 @@ export class MembershipStore {
    * written. Rejects with 'view-changed' when another writer was faster.
    */
   write(database: MembershipDatabase): Promise<MembershipDatabase> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       const current = await this.#current(database)
       const generation = Math.max(current.generation, current.pending?.generation ?? 0, this.#tried) + 1
       const { pending } = database
@@ -84,7 +85,7 @@ export class MembershipStore {
    * that generation has been tried: then `pending` has to be written anew, and to be told with a higher one.
    */
   finish(database: MembershipDatabase): Promise<MembershipDatabase> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       await this.#current(database)
       const { pending, ...rest } = database
       assert(pending, 'no change of LUNs is pending')
@@ -108,14 +109,8 @@ export class MembershipStore {
 
   /** Resolves once every write of this process has landed, or never will. */
   async settled(): Promise<void> {
-    await this.#queue
+    await this.#turns.over()
     await this.#partitions.settled(DATABASE_A_OFFSET)
-  }
-
-  #inTurn<T>(run: () => Promise<T>): Promise<T> {
-    const result = this.#queue.then(run)
-    this.#queue = result.catch(() => {})
-    return result
   }
 
   async #write(database: MembershipDatabase): Promise<MembershipDatabase> {

@@ -29,6 +29,7 @@ import { assert } from '../base/assert.ts'
 import { brokenRules } from '../base/broken-rules.ts'
 import { type Life, sameLife } from '../base/life.ts'
 import { MAX_SLOTS, SECTOR_SIZE } from '../base/limits.ts'
+import { Turns } from '../base/turns.ts'
 import type { Log } from '../platform/log.ts'
 import { decodeCopies, newestFirst, sectorOf } from './lease-sector.ts'
 import { SAN_LOCK_OFFSET, sanLockOffset } from './lun-layout.ts'
@@ -58,7 +59,7 @@ export class SanLock {
   readonly #options: SanLockOptions
   #own: SanLockRecord | undefined
   /** One try or release at a time. */
-  #queue: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
 
   constructor(options: SanLockOptions) {
     this.#options = options
@@ -74,12 +75,12 @@ export class SanLock {
    * 'lun-damaged', 'fenced'.
    */
   acquire(isDead: (owner: Life) => Promise<boolean>): Promise<SanLockOutcome> {
-    return this.#enqueue(() => this.#acquire(isDead))
+    return this.#turns.take(() => this.#acquire(isDead))
   }
 
   /** Gives up `term`, which this life owns. Nothing may be done as its owner from the call on. Rejects as `acquire`. */
   release(term: number): Promise<void> {
-    return this.#enqueue(async () => {
+    return this.#turns.take(async () => {
       const own = this.#own
       const { life } = this.#options
       assert(own?.term === term && own.owner && sameLife(own.owner, life), `released term ${term} without owning it`)
@@ -151,12 +152,6 @@ export class SanLock {
     // from here on it may land, whatever the answer
     this.#own = { ...next, incarnation: life.incarnation, counter }
     await partitions.write(sanLockOffset(life.slot), encodeSanLock(this.#own), 'san-lock')
-  }
-
-  #enqueue<T>(run: () => Promise<T>): Promise<T> {
-    const result = this.#queue.then(run)
-    this.#queue = result.catch(() => {})
-    return result
   }
 }
 

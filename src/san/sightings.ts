@@ -5,7 +5,7 @@
  * old ones behind. So that a read differs from the one before proves nothing. A sign of life is a *writing* that was never met before, of the
  * newest incarnation that was: every process numbers its writings of a sector upwards, and has a nonce of its own.
  */
-import { type LeaseSector, newestFirst } from './lease-sector.ts'
+import type { LeaseSector } from './lease-sector.ts'
 
 export class Sightings {
   #newest: LeaseSector | undefined
@@ -17,10 +17,10 @@ export class Sightings {
     return this.#newest
   }
 
-  /** Takes what a read has met: the record among it that shows life, the newest when several do. */
+  /** Takes what a read has met, the newest first: the record among it that shows life, the newest when several do. */
   meet(records: readonly LeaseSector[]): LeaseSector | undefined {
     let shown: LeaseSector | undefined
-    for (const record of [...records].sort(newestFirst).reverse()) if (this.#isNew(record)) shown = record
+    for (const record of records.toReversed()) if (this.#isNew(record)) shown = record
     return shown
   }
 

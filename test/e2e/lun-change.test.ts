@@ -3,7 +3,7 @@
  * it, also one that starts later; and a filesystem on it is served by nodes whose configuration does not name it.
  */
 // time limit: 180 s
-import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
+import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process'
 import {
   closeSync,
   existsSync,
@@ -69,7 +69,6 @@ function working(): { end(): Promise<number> } {
 
 /** As `matrix`, but this process goes on meanwhile. */
 async function matrixBeside(...args: string[]): Promise<{ status: number | null; text: string }> {
-  const { spawn } = await import('node:child_process')
   const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
   let text = ''
   child.stdout.on('data', (chunk) => (text += chunk))

@@ -296,7 +296,8 @@ test('what is found of a dead node’s journal is on stable storage before anyth
   assert.ok(b.image.dirent(1, 'f2') && b.image.dirent(1, 'meanwhile'))
 })
 
-test('an invalid frame followed by a valid later one is damage, not the end', async () => {
+/** Two nodes; the journal of the first has three frames, each durable. */
+async function threeFrames() {
   const lun = await formatted()
   const [a, b] = [await mount(lun, 0), await mount(lun, 1)]
   a.startWriting(0)
@@ -304,6 +305,11 @@ test('an invalid frame followed by a valid later one is damage, not the end', as
     a.commit(create(64 + i, `f${i}`, 3 + i))
     await a.flush()
   }
+  return { lun, a, b }
+}
+
+test('an invalid frame followed by a valid later one is damage, not the end', async () => {
+  const { lun, a, b } = await threeFrames()
   lun.bytes[a.layout.journalStart(0) + 60] ^= 1
   let error: unknown
   await b.findEnd(0, incarnations(0)).catch((e) => (error = e))
@@ -317,13 +323,7 @@ test('an invalid frame followed by a valid later one is damage, not the end', as
 })
 
 test('who has a choice stays as it is when it meets damage, and goes on from a checkpoint beyond it', async () => {
-  const lun = await formatted()
-  const [a, b] = [await mount(lun, 0), await mount(lun, 1)]
-  a.startWriting(0)
-  for (let i = 0; i < 3; i++) {
-    a.commit(create(64 + i, `f${i}`, 3 + i))
-    await a.flush()
-  }
+  const { lun, a, b } = await threeFrames()
   lun.bytes[a.layout.journalStart(0) + 60]! ^= 1
   const end = a.durableVector()
   const error = await b.applyTo(end, 'judged').catch((caught) => caught)
