@@ -167,6 +167,8 @@ export const brokenRules = {
   frameChecksum: false,
   /** A damaged frame in the middle of a journal passes for its end. */
   damageIsNoEnd: false,
+  /** Nobody looks for the last frame of a dead node where the device may have put it instead. */
+  straysAreLookedFor: false,
   /** The last frame of a peer is applied before it is known durable. */
   tailIsDurable: false,
   /** What is found of a dead node's journal is applied before it is on stable storage. */

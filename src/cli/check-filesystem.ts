@@ -77,7 +77,7 @@ async function checkOnce(matrix: OfflineMatrix, name: string, { database, nodes 
     for (const { slot, incarnation } of lives) volume.setIncarnation(slot, incarnation)
     await volume.tail()
     for (const { slot, incarnation, seen } of lives) {
-      if (seen === 'down' || seen === 'died') await volume.findEnd(slot, incarnation)
+      if (seen === 'down' || seen === 'died') await volume.findEnd(slot, incarnation, 'report')
     }
     const { image, layout } = volume
     return { findings: checkImage(image, layout), inodes: image.totals().inodes, vector: formatVector(image.vector) }

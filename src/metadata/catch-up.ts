@@ -18,6 +18,7 @@ import { apply } from './image/apply.ts'
 import type { Image } from './image/image.ts'
 import { FRAME_DATA, type Frame } from './journal/format.ts'
 import { type JournalReader, journalDamaged } from './journal/reader.ts'
+import type { Strays } from './journal/strays.ts'
 
 /** 'lapped': the image can get no further but by loading the newest checkpoint. */
 export type Progress = 'done' | 'lapped'
@@ -75,8 +76,11 @@ export class CatchUp {
     return limit
   }
 
-  /** Reads a dead incarnation's journal to its end and gives that; applies nothing. Throws MatrixError 'journal-damaged'. */
-  async findEnd(image: Image, slot: Slot): Promise<Lsn | 'lapped'> {
+  /**
+   * Reads a dead incarnation's journal to its end and gives that; applies nothing. What is missing there and has strayed is looked
+   * for in `strays`. Throws MatrixError 'journal-damaged'.
+   */
+  async findEnd(image: Image, slot: Slot, strays: Strays): Promise<Lsn | 'lapped'> {
     const reader = this.#options.reader(slot)
     for (let at = image.vector.get(slot) ?? 0; ; ) {
       const found = await reader.read(at, at + 1e6)
@@ -85,7 +89,11 @@ export class CatchUp {
         continue
       }
       if (found.kind === 'lapped' || (await this.#isLapped(slot, at))) return 'lapped'
-      const beyond = await reader.findBeyond(at)
+      if (await strays.bringHome(slot, at)) {
+        reader.forget()
+        continue
+      }
+      const beyond = (await reader.findBeyond(at)) ?? (await strays.beyond(slot, at))
       if (beyond !== undefined)
         throw journalDamaged(slot, at, `no valid frame is there, but a later one that counts is at LSN ${beyond}`)
       return at

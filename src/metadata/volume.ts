@@ -36,6 +36,7 @@ import { Image } from './image/image.ts'
 import type { Mutation } from './image/mutation.ts'
 import { Ownership } from './journal/ownership.ts'
 import { JournalReader } from './journal/reader.ts'
+import { Strays, type StraysOptions } from './journal/strays.ts'
 import { JournalWriter } from './journal/writer.ts'
 import type { VolumeApi } from './volume-api.ts'
 
@@ -233,10 +234,33 @@ export class Volume implements VolumeApi {
 
   /**
    * Recovery: finds the end of the journal of a dead (or cleanly left) incarnation, makes sure that it is on stable storage up to there,
-   * applies it, and gives the end. Own changes may go on meanwhile. When that incarnation is sealed already, the end is its seal. Damage is for the caller to judge: it rejects with
+   * applies it, and gives the end. A frame that is missing there and lies elsewhere is brought home, or reported when nothing is to be written. Own changes may go on meanwhile. When that incarnation is sealed already, the end is its seal. Damage is for the caller to judge: it rejects with
    * 'journal-damaged' or 'checkpoint-damaged', and the volume stays as it is.
    */
-  findEnd(slot: Slot, incarnation: Incarnation): Promise<Lsn> {
+  async findEnd(slot: Slot, incarnation: Incarnation, found: StraysOptions['found'] = 'bring home'): Promise<Lsn> {
+    return (await this.findEnds([{ slot, incarnation }], found))[0] as Lsn
+  }
+
+  /** `findEnd` for several, in their order; the rings are looked through for strays once. */
+  async findEnds(
+    lives: readonly { readonly slot: Slot; readonly incarnation: Incarnation }[],
+    found: StraysOptions['found'] = 'bring home',
+  ): Promise<Lsn[]> {
+    const { log } = this.#options
+    const strays = new Strays({
+      lun: this.#lun,
+      layout: this.layout,
+      ownership: this.#ownership,
+      own: this.slot,
+      log,
+      found,
+    })
+    const ends: Lsn[] = []
+    for (const { slot, incarnation } of lives) ends.push(await this.#findEnd(slot, incarnation, strays))
+    return ends
+  }
+
+  #findEnd(slot: Slot, incarnation: Incarnation, strays: Strays): Promise<Lsn> {
     return this.#serial(async () => {
       const sealed = this.#ownership.sealOf(slot, incarnation)
       if (sealed) {
@@ -245,7 +269,7 @@ export class Volume implements VolumeApi {
       }
       this.setIncarnation(slot, incarnation)
       for (let attempt = 0; attempt < MAX_RELOADS; attempt++) {
-        const end = await this.#catchUp.findEnd(this.#image, slot)
+        const end = await this.#catchUp.findEnd(this.#image, slot, strays)
         this.#check()
         // own frames may depend on these as soon as they are applied: the dead node may not have waited for the last one
         if (end !== 'lapped' && !brokenRules.foundIsDurable) await this.#lun.flush()

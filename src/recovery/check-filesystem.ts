@@ -53,7 +53,7 @@ export async function checkFilesystem({
   })
   try {
     for (const sector of sectors) {
-      if (sector.slot < record.slots && isDead(sector)) await volume.findEnd(sector.slot, sector.incarnation)
+      if (sector.slot < record.slots && isDead(sector)) await volume.findEnd(sector.slot, sector.incarnation, 'report')
     }
     await volume.tail()
     if (fatal) throw fatal

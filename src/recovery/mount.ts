@@ -230,9 +230,7 @@ export class Mount {
     this.#record = record
     this.volume.setSeals(record.seals)
     for (const { slot, incarnation } of [...writers, ...dead]) this.volume.setIncarnation(slot, incarnation)
-    const ends: Lsn[] = []
-    for (const { slot, incarnation } of dead) ends.push(await this.volume.findEnd(slot, incarnation))
-    return ends
+    return this.volume.findEnds(dead)
   }
 
   /** Publishes a checkpoint, so that journal space before it becomes free; concurrent callers share one. */

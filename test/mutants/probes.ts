@@ -60,6 +60,7 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   sealedOnce: test('unit/recovery/recovery', 'what is sealed is not sealed again'),
   newcomerIsUnsealed: test('unit/recovery/recovery', 'a life on its way into a view is never sealed'),
   frameChecksum: test('unit/metadata/formats', 'no changed bit of a frame goes unnoticed'),
+  straysAreLookedFor: test('unit/metadata/strays', 'the last frame of a dead node lies elsewhere: it is brought home'),
   damageIsNoEnd: test('unit/metadata/volume', 'an invalid frame followed by a valid later one is damage'),
   tailIsDurable: test('unit/metadata/volume', 'the tail applies only what another frame follows'),
   foundIsDurable: test('unit/metadata/volume', 'is on stable storage before anything here depends on it'),

@@ -41,6 +41,11 @@ export class Ownership {
     return last && last.incarnation >= incarnation && !brokenRules.seal ? last : undefined
   }
 
+  /** The slots that others are known to have written in. */
+  slots(): Slot[] {
+    return [...new Set([...this.#seals.keys(), ...this.#current.keys()])]
+  }
+
   setIncarnation(slot: Slot, incarnation: Incarnation): void {
     this.#current.set(slot, incarnation)
   }

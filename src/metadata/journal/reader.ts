@@ -4,7 +4,7 @@
  *
  * What can stand at the expected LSN:
  *   'frame'   the one that counts there (format.ts, invariant 4)
- *   'lapped'  a whole frame of this slot with a higher LSN: the writer has gone round, ours is overwritten
+ *   'lapped'  a whole frame of this slot, in its place, with a higher LSN: the writer has gone round, ours is overwritten
  *   'none'    anything else: not written yet, torn, half overwritten, or a ghost. Only a checkpoint (lapped after all?) or
  *             a promise (an LSN known durable: damage) can tell more; `catch-up.ts` asks them.
  */
@@ -70,7 +70,9 @@ export class JournalReader {
       this.#readSize = this.#window.length > found.length && this.peek(lsn + found.length) ? LARGE_READ : SMALL_READ
       return { kind: 'frame', frame: found }
     }
-    const lapped = found.lsn > lsn && this.#ownership.counts(this.#slot, found.lsn, found.incarnation)
+    // one of this slot that belongs elsewhere is a stray (strays.ts)
+    const isHere = found.lsn > lsn && (found.lsn - lsn) % this.#ringBytes === 0
+    const lapped = isHere && this.#ownership.counts(this.#slot, found.lsn, found.incarnation)
     return lapped ? { kind: 'lapped' } : this.#nothing()
   }
 
