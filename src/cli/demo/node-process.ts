@@ -40,7 +40,13 @@ export class NodeProcess {
   /** The process that serves, starts or stops now; undefined when there is none. */
   running(): Run | undefined {
     const run = this.lastRun()
-    return run && realProcesses.state(run.process) === 'running' ? run : undefined
+    return run && !this.#isGone(run) ? run : undefined
+  }
+
+  /** A child is gone once its exit has been reported: before that, how it ended is not known. */
+  #isGone(run: Run): boolean {
+    if (run.process.pid === this.#child?.pid) return this.#ending() !== undefined
+    return realProcesses.state(run.process) === 'gone'
   }
 
   /** What the run file says, of a process that may be gone. */
@@ -122,10 +128,11 @@ export class NodeProcess {
     process.kill(run.process.pid, 'SIGTERM')
     const deadline = performance.now() + STOP_LIMIT_MS
     while (performance.now() < deadline && !hurry()) {
-      if (realProcesses.state(run.process) === 'gone') return 'stopped'
+      if (this.#isGone(run)) return 'stopped'
       await sleep(POLL_MS)
     }
     await realProcesses.kill(run.process)
+    while (!this.#isGone(run)) await sleep(POLL_MS)
     return 'killed'
   }
 
