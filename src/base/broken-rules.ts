@@ -175,6 +175,8 @@ export const brokenRules = {
   foundIsDurable: false,
   /** An inode that is open at another node is deleted. */
   openStays: false,
+  /** A verb that had to wait answers with inodes as they are when its caller looks: others may have changed them since. */
+  answerOfItsTurn: false,
   /** Two directories move at the same time, and may end up below each other. */
   oneRenameAtATime: false,
 

@@ -99,6 +99,10 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   newestReadBack: test('unit/metadata/checkpoint-rules', 'with the newest one damaged'),
   cacheGoesWithLock: test('unit/metadata/coherent-io', 'random writes, truncations and reads'),
   dirtyDataGoesFirst: test('unit/metadata/coherent-io', 'goes from node to node clean'),
+  answerOfItsTurn: test(
+    'unit/metadata/answers',
+    'two verbs that go on in one turn: the answer of the first knows nothing of the second',
+  ),
   openStays: test('unit/metadata/ordering', 'a file that is open at one node stays'),
   oneRenameAtATime: test('unit/metadata/ordering', 'two directories that move below each other'),
   dataBeforeExtent: test('unit/metadata/ordering', 'an extent is journaled only after its data'),

@@ -1,4 +1,6 @@
 /** What virtual clients need to call a simulated node. */
+import { isPromise } from '../../src/base/maybe-promise.ts'
+import { asOfNow } from '../../src/metadata/cache/inode-snapshot.ts'
 import type { Caller, MatrixFs } from '../../src/metadata/index.ts'
 import type { SimHost } from './world.ts'
 
@@ -19,7 +21,9 @@ export function callsTo(fs: MatrixFs, host: SimHost): MatrixFs {
         new Promise((resolve, reject) => {
           host.enter(() => {
             try {
-              resolve(verb.apply(fs, args))
+              const answer = verb.apply(fs, args)
+              // taken in this turn, as a gateway encodes its reply
+              resolve(isPromise(answer) ? answer : asOfNow(answer))
             } catch (error) {
               reject(error)
             }

@@ -5,7 +5,6 @@
  *
  *     constructed ──start──► serving ──stop──► stopped        serving ──withdraw──► stopped, nothing more is written
  */
-import { assert } from '../../base/assert.ts'
 import type { Ino, Slot } from '../../base/ids.ts'
 import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
 import type { Prng } from '../../base/prng.ts'
@@ -18,8 +17,8 @@ import { Reclaimer } from '../alloc/reclaimer.ts'
 import { Space } from '../alloc/space.ts'
 import { Cleaner } from '../cache/cleaner.ts'
 import { DataCache } from '../cache/data-cache.ts'
-import type { CachedInode } from '../cache/inode.ts'
 import { InodeCache } from '../cache/inode-cache.ts'
+import { asOfNow } from '../cache/inode-snapshot.ts'
 import { Loader } from '../cache/loader.ts'
 import { LunIo } from '../cache/lun-io.ts'
 import type { FileName, FileType } from '../image/mutation.ts'
@@ -241,8 +240,7 @@ export class MatrixFilesystem implements MatrixFs {
 
   commitFile(ino: Ino): MaybePromise<Changed> {
     const result = this.#runner.run((op) => commitFile(op, ino))
-    const finish = (inode: CachedInode) => this.#stable({ before: inode.before(), inode })
-    return isPromise(result) ? result.then(finish) : finish(result)
+    return isPromise(result) ? result.then((changed) => this.#stable(changed)) : this.#stable(result)
   }
 
   create(
@@ -346,10 +344,11 @@ export class MatrixFilesystem implements MatrixFs {
 
   /** What is late of the inode is committed; durable with the next `afterDurable`. */
   async #cleaned<T extends { readonly inode: Inode }>(result: T): Promise<T> {
-    const inode = this.#cachedOf(result.inode)
+    const answer = asOfNow(result)
+    const inode = this.#mount.inodes.cached(result.inode.ino)
     try {
-      if (inode.dirty || inode.cleaning) await this.#mount.cleaner.clean(inode)
-      return result
+      if (inode && (inode.dirty || inode.cleaning)) await this.#mount.cleaner.clean(inode)
+      return answer
     } catch (error) {
       throw asFsError(error)
     }
@@ -357,24 +356,21 @@ export class MatrixFilesystem implements MatrixFs {
 
   /** Data and metadata of the inode are durable. */
   #stable(result: Changed): MaybePromise<Changed> {
-    const inode = this.#cachedOf(result.inode)
-    const { cleaner, volume } = this.#mount
-    if (inode.dirty || inode.cleaning) {
+    const answer = asOfNow(result)
+    const { cleaner, volume, inodes } = this.#mount
+    // gone from memory: it was cleaned before its lock went
+    const inode = inodes.cached(result.inode.ino)
+    if (inode && (inode.dirty || inode.cleaning)) {
       return cleaner
         .clean(inode)
         .then(() => volume.flush())
         .then(
-          () => result,
+          () => answer,
           (error) => {
             throw asFsError(error)
           },
         )
     }
-    return volume.flush().then(() => result)
-  }
-
-  #cachedOf(inode: Inode): CachedInode {
-    assert('committedSize' in inode, 'an inode of this filesystem')
-    return inode as CachedInode
+    return volume.flush().then(() => answer)
   }
 }

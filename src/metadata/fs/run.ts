@@ -5,10 +5,14 @@
  *     run ──RESTART──► locks missing: unpin all, acquire all that are known to be needed ──► run
  *         ──RESTART──► waits for content or I/O, locks stay pinned ──► run
  *         ──RESTART──► waits for space or cleaning, unpinned ──► acquire again ──► run
+ *
+ * The answer shows what the verb found and did, also when it reaches the caller in a later turn (cache/inode-snapshot.ts).
  */
+import { brokenRules } from '../../base/broken-rules.ts'
 import { FsError, isMatrixError } from '../../base/errors.ts'
 import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
 import type { Hold } from '../../locking/index.ts'
+import { asOfNow } from '../cache/inode-snapshot.ts'
 import type { Mount } from './mount.ts'
 import { Op, RESTART } from './op.ts'
 
@@ -66,7 +70,8 @@ export class Runner {
       await first
       for (; runs < MAX_RUNS; runs++) {
         try {
-          return verb(op)
+          // others may run before the caller's turn
+          return brokenRules.answerOfItsTurn ? verb(op) : asOfNow(verb(op))
         } catch (error) {
           if (error !== RESTART) throw error
         }
