@@ -65,7 +65,9 @@ async function changeOne(fate: Fate): Promise<void> {
       world.trace(`${kind} ${lun.name} by ${node.name}: ${answer ? answer.message : 'complete'}`)
       fate.tell(`LUN ${kind}: ${answer ? 'refused' : 'complete'}`)
       const id = node.core?.cluster.mesh.view?.id
-      const members = matrix.nodes.filter(({ core, host }) => host?.alive && core?.cluster.mesh.view?.id === id)
+      // whoever was asked may have died since, and nobody is in no view with it
+      const isMember = ({ core, host }: SimNode) => host?.alive && core?.cluster.mesh.view?.id === id
+      const members = id === undefined ? [] : matrix.nodes.filter(isMember)
       spares.told(disk, answer ? 'remove' : kind, asked, members)
       return
     }
