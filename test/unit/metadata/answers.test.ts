@@ -8,7 +8,7 @@ import { superuser } from '../../suites/posix-fs.ts'
 
 test('two verbs that go on in one turn: the answer of the first knows nothing of the second', async () => {
   const matrix = await makeLocalMatrix({ nodes: 2, seed: 1 })
-  const [a, b] = matrix.nodes.map(({ fs }) => fs) as [MatrixFs, MatrixFs]
+  const [a, b] = matrix.nodes.map((node): MatrixFs => node.fs) as [MatrixFs, MatrixFs]
   const { inode } = await b.create(superuser, ROOT_INO, 'name', { mode: 0o644 }, 'guarded')
   await b.link(superuser, inode.ino, ROOT_INO, 'other')
   // both need the locks that the other node has, and get them at the same moment
