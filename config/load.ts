@@ -9,6 +9,7 @@ import * as v from 'valibot'
 import { MatrixError } from '../src/base/errors.ts'
 import { timingsFrom } from '../src/base/timings.ts'
 import type { PeerAddress } from '../src/platform/transport.ts'
+import { isIscsiUrl, parseIscsiUrl, resolveIscsiUrl } from '../src/san/index.ts'
 import type { ConfiguredNode, MatrixdConfig } from './config.ts'
 import { explain } from './problems.ts'
 import { type ConfigFile, fileSchema, SECRET_MIN } from './schema.ts'
@@ -37,7 +38,7 @@ export function loadConfig(path: string, files: ConfigFiles = realFiles): Matrix
   const result = v.safeParse(fileSchema, written)
   const problems = (result.issues ?? []).map((issue) => explain(fileSchema, issue))
   // What does not fit together is told even when other keys are wrong, as far as the parts it needs are there.
-  problems.push(...conflicts(result.output), ...scriptProblems(result.output, files))
+  problems.push(...conflicts(result.output), ...scriptProblems(result.output, files), ...urlProblems(result.output))
   const secret = readSecret(file, (result.output as Partial<ConfigFile>).matrix, files, problems)
   if (!result.success || problems.length > 0) throw failure(file, problems)
   return configOf(file, result.output, secret as string)
@@ -145,6 +146,25 @@ function scriptProblems(output: unknown, files: ConfigFiles): string[] {
   }
 }
 
+/** What the schema leaves to whoever knows these URLs. */
+function urlProblems(output: unknown): string[] {
+  return tables((output as Partial<ConfigFile>).luns).flatMap(({ url }, index) => {
+    if (typeof url !== 'string' || !isIscsiUrl(url)) return []
+    try {
+      parseIscsiUrl(url)
+      return []
+    } catch (error) {
+      return [`luns[${index}].url: ${(error as Error).message}`]
+    }
+  })
+}
+
+/** With the paths in it absolute. */
+function lunUrl(folder: string, url: string): string {
+  if (isIscsiUrl(url)) return resolveIscsiUrl(url, (path) => resolve(folder, path))
+  return `file:${resolve(folder, url.slice('file:'.length))}`
+}
+
 function tables(list: unknown): readonly Record<string, unknown>[] {
   return Array.isArray(list) ? list.filter((item) => typeof item === 'object' && item !== null) : []
 }
@@ -208,7 +228,7 @@ function configOf(file: string, written: ConfigFile, secret: string): MatrixdCon
     node: nodeOf((nodes.find(({ name }) => name === node.name) ?? node) as WrittenNode),
     stateDir: resolve(folder, node.state_dir),
     nodes: nodes.map(nodeOf).sort((a, b) => a.slot - b.slot),
-    luns: luns.map(({ url }) => ({ url: `file:${resolve(folder, url.slice('file:'.length))}` })),
+    luns: luns.map(({ url }) => ({ url: lunUrl(folder, url) })),
     fencing: {
       agents: fencing.agents,
       ...(fencing.script !== undefined && {

@@ -6,6 +6,7 @@ import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
 import { MAX_NETWORKS, MAX_SLOTS } from '../src/base/limits.ts'
 import { MiB, TiB } from '../src/base/units.ts'
+import { isIscsiUrl } from '../src/san/index.ts'
 import { address, addresses, client, duration, isPath, name, oneOf, path, size, text, whole } from './values.ts'
 
 /** Shortest secret, characters: the mesh's keys are as strong as this. */
@@ -79,8 +80,8 @@ const luns = v.pipe(
     v.strictObject({
       url: text(
         'Where this node finds the LUN. The order does not matter and may differ between nodes: LUNs are known by their labels.',
-        '"file:" and a path (a relative one is relative to this file)',
-        (written) => written.startsWith('file:') && isPath(written.slice('file:'.length)),
+        '"file:" and a path (a relative one is relative to this file), or iscsi://host[:3260]/TARGET/LUN with options ([how](operating.md#luns-of-an-iscsi-target))',
+        (written) => isIscsiUrl(written) || (written.startsWith('file:') && isPath(written.slice('file:'.length))),
       ),
     }),
   ),

@@ -9,8 +9,8 @@ import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ControlAnswer, ControlRequest } from '../../config/index.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
-import { realFiles } from '../platform/real/files.ts'
-import { formatLun, type Label, type LunRecord, openLun, readLabel } from '../san/index.ts'
+import { realHost } from '../platform/real/host.ts'
+import { formatLun, isIscsiUrl, type Label, type LunRecord, openLun, readLabel, resolveIscsiUrl } from '../san/index.ts'
 import { checkNames, refuseLiveMembership } from './provision.ts'
 
 /** Asks the running matrixd. */
@@ -69,7 +69,7 @@ async function lunsOf(ask: AskNode): Promise<MatrixLuns> {
 async function labelFor(matrix: MatrixLuns, { url, name, force = false }: AddLunOptions): Promise<Label> {
   if (name !== undefined) checkNames([name])
   const { matrixUuid, matrixName, luns, pending } = matrix
-  const lun = await openLun(url, realFiles)
+  const lun = await openLun(url, realHost)
   try {
     const found = await readLabel(lun).then(
       ({ label }) => label,
@@ -106,6 +106,7 @@ function freeName(luns: readonly LunRecord[]): string {
 
 /** As other nodes and other programs may use it. */
 function absolute(url: string): string {
+  if (isIscsiUrl(url)) return resolveIscsiUrl(url, (path) => resolve(path))
   if (/^[a-z][a-z0-9+.-]+:/i.test(url) && !url.startsWith('file:')) return url
   const path = url.replace(/^file:/, '')
   return path.startsWith('//') || !existsSync(path) ? url : `file:${resolve(path)}`

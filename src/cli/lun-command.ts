@@ -4,7 +4,7 @@ import { isMatrixError } from '../base/errors.ts'
 import { defaultTimings } from '../base/timings.ts'
 import { formatSize } from '../base/units.ts'
 import { realClock } from '../platform/real/clock.ts'
-import { realFiles } from '../platform/real/files.ts'
+import { realHost } from '../platform/real/host.ts'
 import {
   type Label,
   type LabelRead,
@@ -156,7 +156,7 @@ type Shown = {
 
 /** What can be read of a LUN, however damaged: each part that cannot be is an error beside those that can. */
 async function examine(url: string): Promise<Shown> {
-  const lun = await openLun(url, realFiles)
+  const lun = await openLun(url, realHost)
   let shown: Shown = { url }
   try {
     const { label, damaged } = await readLabel(lun)

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { MatrixError } from '../base/errors.ts'
 import { defaultTimings, timingsFrom } from '../base/timings.ts'
 import { realClock } from '../platform/real/clock.ts'
-import { realFiles } from '../platform/real/files.ts'
+import { realHost } from '../platform/real/host.ts'
 import { realProcesses } from '../platform/real/processes.ts'
 import {
   type LabelRead,
@@ -51,7 +51,7 @@ export class OfflineMatrix {
     const luns: OpenLun[] = []
     try {
       for (const url of urls) {
-        const lun = await openLun(url, realFiles)
+        const lun = await openLun(url, realHost)
         try {
           luns.push({ url, lun, ...(await readLabel(lun, luns[0]?.label.matrixUuid)) })
         } catch (error) {

@@ -12,7 +12,7 @@ import { isMatrixError, MatrixError } from '../base/errors.ts'
 import { defaultTimings } from '../base/timings.ts'
 import { formatFilesystem, type PlanOptions, planFilesystem } from '../metadata/index.ts'
 import { realClock } from '../platform/real/clock.ts'
-import { realFiles } from '../platform/real/files.ts'
+import { realHost } from '../platform/real/host.ts'
 import {
   type FilesystemRecord,
   formatLun,
@@ -217,7 +217,7 @@ function checkDistinct(luns: readonly NamedLun[]): void {
 async function withLuns<T>(luns: readonly NamedLun[], work: (opened: readonly Lun[]) => Promise<T>): Promise<T> {
   const opened: Lun[] = []
   try {
-    for (const { url } of luns) opened.push(await openLun(url, realFiles))
+    for (const { url } of luns) opened.push(await openLun(url, realHost))
     return await work(opened)
   } finally {
     for (const lun of opened) await lun.close()

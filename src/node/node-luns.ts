@@ -5,7 +5,7 @@
  */
 import { type AddedLun, loadConfig, type MatrixdConfig, readAddedLuns, writeAddedLuns } from '../../config/index.ts'
 import { isMatrixError } from '../base/errors.ts'
-import { type Clock, type Files, type Log, within } from '../platform/index.ts'
+import { type Host, type Log, within } from '../platform/index.ts'
 import { type LabelledLun, type LunFinder, openLun, readLabel } from '../san/index.ts'
 
 /** An own LUN that hangs holds up the look at the hint for so long, ms. */
@@ -14,17 +14,15 @@ const OWN_PATIENCE_MS = 2000
 type Found = LabelledLun & { readonly url: string }
 
 export class NodeLuns implements LunFinder {
-  readonly #config: Pick<MatrixdConfig, 'file' | 'stateDir' | 'luns'>
-  readonly #files: Files
-  readonly #clock: Clock
+  readonly #config: Pick<MatrixdConfig, 'file' | 'stateDir' | 'luns' | 'timings'>
+  readonly #host: Host
   readonly #log: Log
   #added: readonly AddedLun[]
 
   /** Throws MatrixError 'config' when `luns.json` is damaged. */
-  constructor(config: Pick<MatrixdConfig, 'file' | 'stateDir' | 'luns'>, files: Files, clock: Clock, log: Log) {
+  constructor(config: Pick<MatrixdConfig, 'file' | 'stateDir' | 'luns' | 'timings'>, host: Host, log: Log) {
     this.#config = config
-    this.#files = files
-    this.#clock = clock
+    this.#host = host
     this.#log = log
     this.#added = readAddedLuns(config.stateDir)
   }
@@ -42,8 +40,13 @@ export class NodeLuns implements LunFinder {
 
   async #ownOrHint(own: Promise<Found | undefined>, hint: string, uuid: string): Promise<Found | undefined> {
     const answered = own.catch(() => undefined)
-    const found = await within(this.#clock, answered, OWN_PATIENCE_MS)
+    const found = await within(this.#host.clock, answered, OWN_PATIENCE_MS)
     return found && found !== 'late' ? found : firstOf([own, this.#look(hint, uuid)])
+  }
+
+  /** Wherever LUNs of this node may be. */
+  urls(): readonly string[] {
+    return [...this.#configured(), ...this.#config.luns.map(({ url }) => url), ...this.#added.map(({ url }) => url)]
   }
 
   forget(uuid: string): void {
@@ -70,7 +73,7 @@ export class NodeLuns implements LunFinder {
   async #look(url: string, uuid: string): Promise<Found | undefined> {
     let lun: Awaited<ReturnType<typeof openLun>> | undefined
     try {
-      lun = await openLun(url, this.#files)
+      lun = await openLun(url, this.#host, { timings: this.#config.timings, log: this.#log })
       const { label } = await readLabel(lun)
       if (label.lunUuid === uuid) return { url, lun, label }
       await lun.close()

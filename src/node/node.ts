@@ -14,13 +14,14 @@ import { HttpGateway } from '../gateway-http/index.ts'
 import { NfsServer } from '../gateway-nfs/index.ts'
 import type { Log } from '../platform/index.ts'
 import { realClock } from '../platform/real/clock.ts'
-import { realFiles } from '../platform/real/files.ts'
+import { realHost } from '../platform/real/host.ts'
 import { realProcesses } from '../platform/real/processes.ts'
 import { realPrograms } from '../platform/real/programs.ts'
 import { realThreads } from '../platform/real/threads.ts'
 import { createTcpTransport } from '../platform/real/transport.ts'
 import {
   type FenceAgent,
+  isIscsiUrl,
   KillAgent,
   LeaseAgent,
   type LeaseWatch,
@@ -55,9 +56,12 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   const { log } = hooks
   mkdirSync(config.stateDir, { recursive: true })
   const urls = new Map<Lun, string>()
-  for (const { url } of config.luns) urls.set(await openLun(url, realFiles), url)
+  for (const { url } of config.luns) urls.set(await openLun(url, realHost, { timings: config.timings, log }), url)
   const { timings, node } = config
   const timeline = new TimelineFile(config.stateDir, log)
+  const lunFinder = new NodeLuns(config, realHost, log)
+  // what a killed process had sent to a target may be executed a little later, but not beyond the life of an I/O
+  const killSettleMs = () => (lunFinder.urls().some(isIscsiUrl) ? timings.ioLifeMs : 0)
   let gateways: Gateways | undefined
   const core = await NodeCore.start({
     matrixName: config.matrix.name,
@@ -69,7 +73,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
     log,
     timings,
     luns: [...urls.keys()],
-    lunFinder: new NodeLuns(config, realFiles, realClock, log),
+    lunFinder,
     claimLease: (partitions, onEnd) =>
       startLeaseThread({
         threads: realThreads,
@@ -88,7 +92,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
         onEnd,
       }),
     fenceAgents: (lease, watch) =>
-      config.fencing.agents.map((name) => makeFenceAgent(name, config, { lease, watch, log })),
+      config.fencing.agents.map((name) => makeFenceAgent(name, config, { lease, watch, log, killSettleMs })),
     threads: realThreads,
     newImageFile: (record) => newImageFile(config.stateDir, record.name),
     dataCacheBytes: config.cache.dataBytes,
@@ -122,12 +126,22 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
 function makeFenceAgent(
   name: FenceAgentName,
   { fencing, timings, nodes }: MatrixdConfig,
-  { lease, watch, log }: { readonly lease: NodeLease; readonly watch: LeaseWatch; readonly log: Log },
+  {
+    lease,
+    watch,
+    log,
+    killSettleMs,
+  }: {
+    readonly lease: NodeLease
+    readonly watch: LeaseWatch
+    readonly log: Log
+    readonly killSettleMs: () => number
+  },
 ): FenceAgent {
   const clock = realClock
   switch (name) {
     case 'kill':
-      return new KillAgent(realProcesses)
+      return new KillAgent(realProcesses, { clock, settleMs: killSettleMs })
     case 'script': {
       const { path: script, timeoutMs } = fencing.script as NonNullable<typeof fencing.script>
       return new ScriptAgent({

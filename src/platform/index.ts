@@ -1,6 +1,8 @@
 /** Floor 1: the seams to the operating system. `real/` implements them; the simulator has its own (test/sim). */
+export * from './byte-stream.ts'
 export * from './clock.ts'
 export * from './files.ts'
+export * from './host.ts'
 export * from './log.ts'
 export * from './programs.ts'
 export * from './threads.ts'

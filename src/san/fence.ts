@@ -3,7 +3,8 @@
  * anybody. They are tried in the configured order; 'fenced' is certainty, never hope.
  *
  *   kill   the victim's process is on this host: SIGKILL of exactly that process. Once it is gone, so is its I/O: that holds for LUNs
- *          reached by system calls, in which a process that is killed stays until they are over.
+ *          reached by system calls, in which a process that is killed stays until they are over. What it has sent to an iSCSI target
+ *          may still be executed: there the life of an I/O is waited for, too.
  *   script a program of the operator cuts the victim off; how far it is believed: script-agent.ts.
  *   lease  ask the victim to die through the disk, and wait until its lease is surely over and its I/O surely dead.
  */
@@ -27,12 +28,21 @@ export interface FenceAgent {
   isGone?(life: LeaseSector): boolean
 }
 
+/** I/O that outlives its process. */
+export type KillSettling = {
+  readonly clock: Clock
+  /** Since a process is gone, until nothing that it has sent is executed any more, ms. */
+  readonly settleMs: () => number
+}
+
 export class KillAgent implements FenceAgent {
   readonly name = 'kill'
   readonly #processes: Pick<Processes, 'state' | 'kill'>
+  readonly #settle: KillSettling | undefined
 
-  constructor(processes: Pick<Processes, 'state' | 'kill'>) {
+  constructor(processes: Pick<Processes, 'state' | 'kill'>, settle?: KillSettling) {
     this.#processes = processes
+    this.#settle = settle
   }
 
   isGone(life: LeaseSector): boolean {
@@ -42,7 +52,10 @@ export class KillAgent implements FenceAgent {
   async fence(victim: LeaseSector): Promise<FenceOutcome> {
     const state = this.#processes.state(victim.process)
     if (state === 'running') await this.#processes.kill(victim.process)
-    return this.isGone(victim) || brokenRules.fencedIsCertain ? 'fenced' : 'unable'
+    if (!this.isGone(victim) && !brokenRules.fencedIsCertain) return 'unable'
+    const settleMs = this.#settle?.settleMs() ?? 0
+    if (this.#settle && settleMs > 0) await sleep(this.#settle.clock, settleMs)
+    return 'fenced'
   }
 }
 

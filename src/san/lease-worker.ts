@@ -7,7 +7,7 @@ import { unreachable } from '../base/assert.ts'
 import { isMatrixError } from '../base/errors.ts'
 import type { Log, LogFields } from '../platform/log.ts'
 import { realClock } from '../platform/real/clock.ts'
-import { realFiles } from '../platform/real/files.ts'
+import { realHost } from '../platform/real/host.ts'
 import { realProcesses } from '../platform/real/processes.ts'
 import { DiskLease } from './disk-lease.ts'
 import type { FromLeaseThread, LeaseCommand, LeaseThreadData, ToLeaseThread } from './lease-messages.ts'
@@ -57,10 +57,14 @@ function run(lease: DiskLease, command: LeaseCommand): Promise<void> {
 
 try {
   const lease = await DiskLease.claim({
-    partitions: openPartitions(await Promise.all(lunUrls.map((url) => openLun(url, realFiles))), partitions, {
-      clock: realClock,
-      timings,
-    }),
+    partitions: openPartitions(
+      await Promise.all(lunUrls.map((url) => openLun(url, realHost, { timings, log }))),
+      partitions,
+      {
+        clock: realClock,
+        timings,
+      },
+    ),
     clock: realClock,
     processes: realProcesses,
     timings,

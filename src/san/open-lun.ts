@@ -1,20 +1,36 @@
 /** Chooses the driver of a LUN by its URL. */
 import { MatrixError } from '../base/errors.ts'
-import type { Files } from '../platform/files.ts'
+import { defaultTimings, type Timings } from '../base/timings.ts'
+import type { Host } from '../platform/host.ts'
+import { type Log, silentLog } from '../platform/log.ts'
 import { FileLun } from './drivers/file-lun.ts'
+import { IscsiLun } from './drivers/iscsi-lun.ts'
+import { ISCSI_FORM } from './iscsi/url.ts'
 import type { Lun } from './lun.ts'
 
+export type OpenLunOptions = {
+  /** Of the matrix: how long an I/O may take. */
+  readonly timings?: Timings
+  readonly log?: Log
+}
+
 /**
- * Opens `file:/path` or a plain path. Rejects with MatrixError 'config' for a URL it has no driver for, 'not-found' or 'lun-io'.
+ * Opens `file:/path`, a plain path, or `iscsi://host/target/lun` (iscsi/url.ts). Rejects with MatrixError 'config' for a URL it has no driver
+ * for, 'not-found' or 'lun-io'; for iSCSI as `IscsiLun.open` does.
  * What is opened here bypasses the fence gate: a node wraps it in its `PseudoStorageDriver` before anything else.
  */
-export async function openLun(url: string, files: Files): Promise<Lun> {
+export async function openLun(
+  url: string,
+  host: Host,
+  { timings = defaultTimings, log = silentLog }: OpenLunOptions = {},
+): Promise<Lun> {
   const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(url)?.[1]?.toLowerCase()
-  if (scheme === undefined) return FileLun.open(url, files)
-  if (scheme === 'file') return FileLun.open(filePath(url), files)
+  if (scheme === undefined) return FileLun.open(url, host.files)
+  if (scheme === 'file') return FileLun.open(filePath(url), host.files)
+  if (scheme === 'iscsi') return IscsiLun.open(url, host, { timings, log })
   throw new MatrixError(
     'config',
-    `${url}: LUNs of kind "${scheme}:" are not supported; use file:/absolute/path or a plain path`,
+    `${url}: LUNs of kind "${scheme}:" are not supported; use file:/absolute/path, a plain path, or ${ISCSI_FORM}`,
   )
 }
 

@@ -20,8 +20,9 @@ import { assert } from '../../base/assert.ts'
 import { MatrixError } from '../../base/errors.ts'
 import { MAX_MESSAGE_BYTES, MAX_SLOTS } from '../../base/limits.ts'
 import type { Log } from '../log.ts'
-import type { Connection, Listener, PeerAddress, Transport } from '../transport.ts'
+import type { Connection, Listener, Transport } from '../transport.ts'
 import { encodeFrames, FrameReader, LENGTH_BYTES } from './frame-stream.ts'
+import { connectError, formatAddress } from './socket-errors.ts'
 
 /** What may wait for a peer that does not read, bytes. Four of the longest messages: more means that it hangs. */
 export const MAX_QUEUED_BYTES = 4 * MAX_MESSAGE_BYTES
@@ -126,7 +127,7 @@ export function createTcpTransport({ secret, matrixName, log, handshakeMs = 5_00
           socket.removeAllListeners('close')
           resolve(wrap(socket, where, log))
         })
-        socket.once('error', (error: NodeJS.ErrnoException) => fail(connectError(where, error)))
+        socket.once('error', (error: NodeJS.ErrnoException) => fail(connectError(where, error, explain)))
         socket.once('close', () =>
           fail(new MatrixError('protocol', `${where} closed the connection during the handshake`)),
         )
@@ -209,20 +210,6 @@ function wrap(socket: TLSSocket, remote: string, log: Log): Connection {
   return connection
 }
 
-/** The peer's system answers: there is no such process. */
-const goneCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE'])
-/** Nothing was learnt of the peer. */
-const noRouteCodes = new Set(['EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'EHOSTDOWN', 'ENOTFOUND', 'EADDRNOTAVAIL'])
-
-function connectError(where: string, error: NodeJS.ErrnoException): MatrixError {
-  const code = error.code ?? ''
-  if (code === 'ETIMEDOUT' || code === 'EAI_AGAIN')
-    return new MatrixError('timeout', `${where}: ${error.message}`, { cause: error })
-  if (goneCodes.has(code)) return new MatrixError('peer-gone', `${where}: ${error.message}`, { cause: error })
-  if (noRouteCodes.has(code)) return new MatrixError('no-route', `${where}: ${error.message}`, { cause: error })
-  return new MatrixError('protocol', `${where}: ${explain(error)}`, { cause: error })
-}
-
 /** What OpenSSL's words mean here. */
 function explain(error: NodeJS.ErrnoException): string {
   const code = error.code ?? ''
@@ -235,10 +222,6 @@ function explain(error: NodeJS.ErrnoException): string {
   }
   if (code === 'ERR_TLS_HANDSHAKE_TIMEOUT') return 'no handshake within its time'
   return code ? `${error.message} (${code})` : error.message
-}
-
-function formatAddress({ host, port }: PeerAddress): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 function remoteOf(socket: Socket): string {

@@ -11,7 +11,7 @@ import { createFilesystem, formatMatrix } from '../../../src/cli/provision.ts'
 import { type InodeRecord, type Mutation, Volume } from '../../../src/metadata/index.ts'
 import { silentLog } from '../../../src/platform/index.ts'
 import { realClock } from '../../../src/platform/real/clock.ts'
-import { realFiles } from '../../../src/platform/real/files.ts'
+import { realHost } from '../../../src/platform/real/host.ts'
 import { realProcesses } from '../../../src/platform/real/processes.ts'
 import { encodeLease, type LeaseState, leaseOffset, openLun } from '../../../src/san/index.ts'
 
@@ -33,7 +33,7 @@ async function leaveBehind(url: string, changes: readonly (readonly Mutation[])[
   const matrix = await OfflineMatrix.open([url])
   const record = (await matrix.readDatabase()).filesystems[0]!
   await matrix.close()
-  const lun = await openLun(url, realFiles)
+  const lun = await openLun(url, realHost)
   const volume = await Volume.open({
     luns: [lun],
     record,

@@ -10,7 +10,7 @@ import { MiB } from '../../../src/base/units.ts'
 import { type AskNode, addLun, type MatrixLuns, removeLun } from '../../../src/cli/lun-change.ts'
 import { OfflineMatrix } from '../../../src/cli/offline-matrix.ts'
 import { addLuns, createFilesystem, formatMatrix } from '../../../src/cli/provision.ts'
-import { realFiles } from '../../../src/platform/real/files.ts'
+import { realHost } from '../../../src/platform/real/host.ts'
 import { openLun, readLabel } from '../../../src/san/index.ts'
 
 type Context = {
@@ -50,7 +50,7 @@ function blank({ dir }: Context, name: string, bytes = 64 * MiB): string {
 }
 
 async function labelOf(url: string) {
-  const lun = await openLun(url, realFiles)
+  const lun = await openLun(url, realHost)
   try {
     return (await readLabel(lun)).label
   } finally {

@@ -7,7 +7,7 @@ import { isMatrixError, type MatrixErrorCode } from '../../../src/base/errors.ts
 import { MiB } from '../../../src/base/units.ts'
 import { OfflineMatrix } from '../../../src/cli/offline-matrix.ts'
 import { addLuns, createFilesystem, formatMatrix, type NamedLun } from '../../../src/cli/provision.ts'
-import { realFiles } from '../../../src/platform/real/files.ts'
+import { realHost } from '../../../src/platform/real/host.ts'
 import { realProcesses } from '../../../src/platform/real/processes.ts'
 import { encodeLease, type LeaseSector, leaseOffset, openLun } from '../../../src/san/index.ts'
 
@@ -38,7 +38,7 @@ async function fails(work: Promise<unknown>, code: MatrixErrorCode, says: RegExp
 
 /** A lease of slot 0 as a node would have written it. */
 async function writeLease({ url }: NamedLun, lease: Partial<LeaseSector>): Promise<void> {
-  const opened = await openLun(url, realFiles)
+  const opened = await openLun(url, realHost)
   const sector: LeaseSector = {
     slot: 0,
     incarnation: 1,

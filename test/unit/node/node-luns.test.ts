@@ -10,8 +10,7 @@ import { MiB } from '../../../src/base/units.ts'
 import { lunUrls } from '../../../src/cli/lun-options.ts'
 import { NodeLuns } from '../../../src/node/node-luns.ts'
 import { silentLog } from '../../../src/platform/index.ts'
-import { realClock } from '../../../src/platform/real/clock.ts'
-import { realFiles } from '../../../src/platform/real/files.ts'
+import { realHost } from '../../../src/platform/real/host.ts'
 import { formatLun, openLun } from '../../../src/san/index.ts'
 
 type Context = { dir: string; file: string }
@@ -30,7 +29,7 @@ async function label({ dir }: Context, n: number): Promise<string> {
   const path = join(dir, `lun${n}`)
   writeFileSync(path, '')
   truncateSync(path, 64 * MiB)
-  const lun = await openLun(path, realFiles)
+  const lun = await openLun(path, realHost)
   const options = { matrixUuid, matrixName: 'm', lunUuid: uuidOf(n), lunName: `lun${n}`, partitions: 0 as const }
   await formatLun(lun, options)
   await lun.close()
@@ -38,7 +37,7 @@ async function label({ dir }: Context, n: number): Promise<string> {
 }
 
 function finderOf({ file }: Context): NodeLuns {
-  return new NodeLuns(loadConfig(file), realFiles, realClock, silentLog)
+  return new NodeLuns(loadConfig(file), realHost, silentLog)
 }
 
 async function where(finder: NodeLuns, n: number, hint?: string): Promise<string | undefined> {

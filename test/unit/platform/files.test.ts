@@ -8,6 +8,7 @@ import * as assert from 'uvu/assert'
 import { isMatrixError } from '../../../src/base/errors.ts'
 import { GiB, TiB } from '../../../src/base/units.ts'
 import { realFiles } from '../../../src/platform/real/files.ts'
+import { realHost } from '../../../src/platform/real/host.ts'
 import { realProcesses } from '../../../src/platform/real/processes.ts'
 import { openLun } from '../../../src/san/index.ts'
 
@@ -56,20 +57,20 @@ test('a file that is missing, a directory and a device that is no file are refus
 
 test('openLun chooses the driver by URL', async ({ path }) => {
   for (const url of [path, `file:${path}`, `file://${path}`, `file://localhost${path}`]) {
-    const lun = await openLun(url, realFiles)
+    const lun = await openLun(url, realHost)
     assert.is(lun.size, 8 * GiB)
     assert.is(lun.identity, path)
     await lun.close()
   }
   for (const url of ['iscsi://host/target/0', 'block:/dev/sda', 'file://elsewhere/lun']) {
-    const error = await failure(openLun(url, realFiles))
+    const error = await failure(openLun(url, realHost))
     assert.ok(isMatrixError(error, 'config'), String(error))
     assert.match(error.message, /use file:\/absolute\/path/)
   }
 })
 
 test('file LUN: durable writes by the hundred, ranges checked, whole sectors only', async ({ path }) => {
-  const lun = await openLun(path, realFiles)
+  const lun = await openLun(path, realHost)
   const sector = (i: number) => Buffer.alloc(512, i)
   const writes = Array.from({ length: 200 }, (_, i) =>
     lun.write(i * 512, [sector(i)], { purpose: 'journal', durable: true }),

@@ -15,7 +15,7 @@ import { MiB } from '../../../src/base/units.ts'
 import { sleep } from '../../../src/platform/clock.ts'
 import { silentLog } from '../../../src/platform/log.ts'
 import { realClock } from '../../../src/platform/real/clock.ts'
-import { realFiles } from '../../../src/platform/real/files.ts'
+import { realHost } from '../../../src/platform/real/host.ts'
 import { realProcesses } from '../../../src/platform/real/processes.ts'
 import { realThreads } from '../../../src/platform/real/threads.ts'
 import type { Thread, Threads } from '../../../src/platform/threads.ts'
@@ -62,7 +62,7 @@ function claimant({ path, children }: { path: string; children: ChildProcess[] }
 }
 
 async function sectorOf(path: string): Promise<LeaseSector> {
-  const lun = await openLun(path, realFiles)
+  const lun = await openLun(path, realHost)
   const sector = Buffer.alloc(SECTOR_SIZE)
   await lun.read(leaseOffset(0), sector)
   await lun.close()

@@ -1,0 +1,230 @@
+/**
+ * `iscsi:` LUNs: a logical unit of an iSCSI target, reached by the initiator of this program (iscsi/session.ts), with a session of its own.
+ *
+ * Durable: every write is sent with FUA, so that what was answered is on the medium, and neither a power loss of the target nor a
+ * new session takes it back. A device that cannot do that and has a cache that forgets is refused. `flush` asks for what others wrote, too.
+ *
+ * Refused as well: what is no disk, is write-protected, or has logical blocks of other than 512 bytes: frames of journals and sectors of leases
+ * are multiples of 512 at multiples of 512, and reading and writing back a larger block around one could undo what another node writes beside it.
+ *
+ * A command is over within 1.5 I/O time-outs, one way or the other: aborted at the target, or the connection is reset so that nothing of it
+ * arrives later. That is within the life of an I/O (`ioLifeMs`) by which others reckon.
+ */
+import { assert } from '../../base/assert.ts'
+import { isMatrixError, MatrixError } from '../../base/errors.ts'
+import type { Timings } from '../../base/timings.ts'
+import type { Host } from '../../platform/host.ts'
+import type { Log } from '../../platform/log.ts'
+import type { Portal } from '../iscsi/dial.ts'
+import { discoverTargets } from '../iscsi/discovery.ts'
+import type { LoginOptions } from '../iscsi/login.ts'
+import { type Execute, IscsiSession } from '../iscsi/session.ts'
+import { slice } from '../iscsi/task.ts'
+import { parseIscsiUrl } from '../iscsi/url.ts'
+import type { Lun, WriteOptions } from '../lun.ts'
+import { encodeLun } from '../scsi/answers.ts'
+import { readBlocks, type ScsiCommand, synchronizeCache, writeBlocks } from '../scsi/command.ts'
+import { type Device, examineDevice } from '../scsi/device.ts'
+import { runCommand, sizeOf } from '../scsi/run-command.ts'
+
+const BLOCK = 512
+/** Longest transfer of one command, bytes: longer ones would hold up others, and R2Ts, for too long. */
+const MAX_TRANSFER = 1024 * 1024
+/** RFC 7143, 9.2.1: 96 bits. */
+const SECRET_MIN = 12
+
+type PendingWrite = { readonly from: number; readonly to: number; isSuperseded: boolean }
+
+export type IscsiLunOptions = { readonly timings: Timings; readonly log: Log }
+
+export class IscsiLun implements Lun {
+  readonly #place: string
+  readonly #host: Host
+  readonly #commandMs: number
+  #session!: IscsiSession
+  #device!: Device
+  readonly #writes = new Set<PendingWrite>()
+
+  /**
+   * Rejects with MatrixError 'config' (the URL, a secret, a device of the wrong kind), 'not-found' (no such target or LUN), 'lun-io' (it cannot be
+   * reached now) or 'protocol'.
+   */
+  static async open(url: string, host: Host, { timings, log }: IscsiLunOptions): Promise<IscsiLun> {
+    const { address, target, lun, digests, initiator, chap } = parseIscsiUrl(url)
+    const place = url.replace(/\?.*$/s, '')
+    try {
+      const random = host.random(5)
+      const login: Omit<LoginOptions, 'targetName'> = {
+        initiatorName: initiator ?? defaultInitiator(host.name),
+        // qualified by random numbers, the form for whoever owns no others; kept for as long as this LUN is open
+        isid: Buffer.concat([Buffer.of(0x80), random]),
+        digests,
+        ...(chap && { chap: await readSecrets(chap, host) }),
+        random: host.random,
+      }
+      const portal: Portal = { address, limitMs: timings.ioTimeoutMs }
+      const opened = new IscsiLun(place, host, 1.25 * timings.ioTimeoutMs)
+      try {
+        opened.#session = await IscsiSession.open({
+          ...{ host, portal, log, lun: encodeLun(lun), identity: place },
+          login: { ...login, targetName: target },
+          timings: { idleMs: timings.ioTimeoutMs, answerMs: timings.ioTimeoutMs / 4 },
+          verify: (execute, deadlineAt) => opened.#verify(execute, deadlineAt),
+        })
+      } catch (error) {
+        if (isMatrixError(error, 'not-found') && /there is no target/.test(error.message))
+          throw new MatrixError('not-found', `${error.message}${await others(host, portal, login)}`)
+        throw error
+      }
+      return opened
+    } catch (error) {
+      if (!isMatrixError(error) || error.message.startsWith(place)) throw error
+      throw new MatrixError(error.code, `${place}: ${error.message}`, { cause: error })
+    }
+  }
+
+  private constructor(place: string, host: Host, commandMs: number) {
+    this.#place = place
+    this.#host = host
+    this.#commandMs = commandMs
+  }
+
+  get identity(): string {
+    return `${this.#place} (${this.#device.name})`
+  }
+
+  get size(): number {
+    return this.#device.blocks * BLOCK
+  }
+
+  async read(offset: number, buffer: Buffer): Promise<void> {
+    if (buffer.length === 0) return
+    this.#checkRange('read', offset, buffer.length)
+    // labels and records are read in whole sectors, but the contract does not ask for it
+    const from = offset - (offset % BLOCK)
+    const to = Math.ceil((offset + buffer.length) / BLOCK) * BLOCK
+    const isWhole = from === offset && to - from === buffer.length
+    const target = isWhole ? buffer : Buffer.allocUnsafe(to - from)
+    await this.#each(from, to, (start, end) =>
+      readBlocks(start / BLOCK, (end - start) / BLOCK, target.subarray(start - from, end - from)),
+    )
+    if (!isWhole) target.copy(buffer, 0, offset - from)
+  }
+
+  async write(offset: number, buffers: readonly Uint8Array[], _options: WriteOptions): Promise<void> {
+    const length = sizeOf(buffers)
+    assert(
+      offset % BLOCK === 0 && length % BLOCK === 0,
+      `write of ${length} bytes at ${offset} is not in whole sectors`,
+    )
+    if (length === 0) return
+    this.#checkRange('write', offset, length)
+    const own: PendingWrite = { from: offset, to: offset + length, isSuperseded: false }
+    for (const older of this.#writes) if (older.from < own.to && own.from < older.to) older.isSuperseded = true
+    this.#writes.add(own)
+    try {
+      await this.#each(own.from, own.to, (start, end) =>
+        writeBlocks(start / BLOCK, (end - start) / BLOCK, slice(buffers, start - offset, end - offset), {
+          fua: this.#device.fua,
+          isSuperseded: () => own.isSuperseded,
+        }),
+      )
+    } finally {
+      this.#writes.delete(own)
+    }
+  }
+
+  async flush(): Promise<void> {
+    if (this.#device.canSynchronize) await this.#run(synchronizeCache())
+  }
+
+  close(): Promise<void> {
+    return this.#session.close()
+  }
+
+  /** In commands of what one may transfer, all at a time. Settles once all have, so that nothing is under way when it rejects. */
+  async #each(from: number, to: number, make: (start: number, end: number) => ScsiCommand): Promise<void> {
+    const step = Math.min(MAX_TRANSFER, this.#device.maxTransfer * BLOCK)
+    if (to - from <= step) {
+      await this.#run(make(from, to))
+      return
+    }
+    const parts: Promise<void>[] = []
+    for (let at = from; at < to; at += step) parts.push(this.#run(make(at, Math.min(at + step, to))))
+    const failed = (await Promise.allSettled(parts)).find((part) => part.status === 'rejected')
+    if (failed) throw failed.reason
+  }
+
+  async #run(command: ScsiCommand): Promise<void> {
+    const { clock } = this.#host
+    const deadlineAt = clock.now() + this.#commandMs
+    await runCommand((each) => this.#session.execute(each, deadlineAt), command, {
+      ...{ clock, deadlineAt, identity: this.#place },
+      onChanged: (why) => this.#session.renew(`the device says: ${why}`),
+    })
+  }
+
+  /** Is it still what it was? */
+  async #verify(execute: Execute, deadlineAt: number): Promise<void> {
+    const { clock } = this.#host
+    const before: Device | undefined = this.#device
+    const run = (command: ScsiCommand) => runCommand(execute, command, { clock, deadlineAt, identity: this.#place })
+    const found = await examineDevice(run, BLOCK)
+    if (before && found.name !== before.name)
+      throw new MatrixError(
+        'lun-foreign',
+        `${this.#place} was ${before.name} when it was opened, and is ${found.name} now`,
+      )
+    if (before && found.blocks < before.blocks)
+      throw new MatrixError(
+        'lun-foreign',
+        `${this.#place} has shrunk from ${before.blocks} to ${found.blocks} blocks: what lay behind is lost`,
+      )
+    // one that has grown keeps its size until it is opened again
+    this.#device = before ? { ...found, blocks: before.blocks } : found
+  }
+
+  #checkRange(what: string, offset: number, length: number): void {
+    if (offset >= 0 && Number.isSafeInteger(offset) && offset + length <= this.size) return
+    throw new MatrixError(
+      'lun-io',
+      `${this.identity}: ${what} of ${length} bytes at ${offset} exceeds its ${this.size} bytes`,
+    )
+  }
+}
+
+/** By which arrays know this machine, unless the URL says otherwise. */
+function defaultInitiator(hostName: string): string {
+  return `iqn.2026-11.net.matrixfs:${hostName.toLowerCase().replace(/[^a-z0-9.-]/g, '-')}`
+}
+
+async function readSecrets(
+  { user, secretFile, targetSecretFile }: { user: string; secretFile: string; targetSecretFile?: string },
+  host: Host,
+): Promise<NonNullable<LoginOptions['chap']>> {
+  const read = async (path: string): Promise<string> => {
+    const secret = await host.secret(path)
+    if (secret.length >= SECRET_MIN) return secret
+    throw new MatrixError(
+      'config',
+      `found ${secret.length} characters in the first line of ${path}; allowed is at least ${SECRET_MIN}`,
+    )
+  }
+  const secret = await read(secretFile)
+  if (targetSecretFile === undefined) return { user, secret }
+  const target = { secret: await read(targetSecretFile) }
+  // otherwise the target could have its own challenge answered by asking it back
+  if (target.secret === secret)
+    throw new MatrixError('config', 'both ends have the same secret; allowed are different ones')
+  return { user, secret, target }
+}
+
+/** Which targets there are instead, as far as the portal tells. */
+async function others(host: Host, portal: Portal, login: Omit<LoginOptions, 'targetName'>): Promise<string> {
+  try {
+    const names = await discoverTargets(host, portal, { ...login, digests: false })
+    return names.length > 0 ? `; there are ${names.join(', ')}` : '; there is none for this initiator'
+  } catch {
+    return ''
+  }
+}

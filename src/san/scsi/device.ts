@@ -1,0 +1,100 @@
+/** What a logical unit is, asked of itself, and whether a matrix can use it. */
+import { isMatrixError, MatrixError } from '../../base/errors.ts'
+import {
+  describeDeviceType,
+  parseCacheMode,
+  parseCapacity,
+  parseDeviceName,
+  parseInquiry,
+  parseLuns,
+  parseMaxTransfer,
+  parseSerialNumber,
+  parseSupportedPages,
+} from './answers.ts'
+import {
+  inquiry,
+  modeSenseCaching,
+  readCapacity,
+  reportLuns,
+  type ScsiCommand,
+  synchronizeCache,
+  testUnitReady,
+} from './command.ts'
+
+export type Device = {
+  /** What it is, by its name that is unique in the world (VPD 83h) and its serial number (80h), as far as it has them. */
+  readonly name: string
+  readonly blocks: number
+  /** Most blocks of one transfer. */
+  readonly maxTransfer: number
+  /** Writes are sent with FUA. Otherwise the device has no cache that forgets. */
+  readonly fua: boolean
+  /** It knows SYNCHRONIZE CACHE. */
+  readonly canSynchronize: boolean
+}
+
+/** Runs a command to its end, gives the bytes that were transferred; rejects with MatrixError 'lun-io'. */
+type Run = (command: ScsiCommand) => Promise<number>
+
+/** Rejects with MatrixError 'not-found' (no such logical unit), 'config' (a device that cannot be used), 'lun-io' or 'lun-reserved'. */
+export async function examineDevice(run: Run, blockSize: number): Promise<Device> {
+  const ask = async (command: ScsiCommand): Promise<Buffer> => {
+    const length = await run(command)
+    return (command.read as Buffer).subarray(0, length)
+  }
+  const { qualifier, deviceType, vendor, product } = parseInquiry(await ask(inquiry()))
+  if (qualifier !== 0 || deviceType !== 0) {
+    const others = await otherLuns(ask)
+    if (qualifier !== 0) throw new MatrixError('not-found', `there is no such LUN${others}`)
+    throw new MatrixError('config', `it is no disk but ${describeDeviceType(deviceType)}${others}`)
+  }
+  await run(testUnitReady())
+  const pages = parseSupportedPages(await ask(inquiry(0x00)))
+  const identity = pages.includes(0x83) ? parseDeviceName(await ask(inquiry(0x83))) : undefined
+  const serial = pages.includes(0x80) ? parseSerialNumber(await ask(inquiry(0x80))) : ''
+  if (identity === undefined && serial === '')
+    throw new MatrixError('config', 'it has neither a name nor a serial number: it cannot be told from another')
+  const limit = pages.includes(0xb0) ? parseMaxTransfer(await ask(inquiry(0xb0))) : undefined
+
+  const capacity = parseCapacity(await ask(readCapacity()))
+  if (capacity.blockSize !== blockSize)
+    throw new MatrixError(
+      'config',
+      `its logical blocks have ${capacity.blockSize} bytes; allowed is ${blockSize} (set it so at the array; physical blocks may be larger)`,
+    )
+  const cache = parseCacheMode(await ask(modeSenseCaching()))
+  if (cache.writeProtected) throw new MatrixError('config', 'it is write-protected')
+  if (cache.writeCache && !cache.fua)
+    throw new MatrixError(
+      'config',
+      'it caches writes and cannot be told to put one on the medium (no FUA); switch its write cache off',
+    )
+  return {
+    name: [vendor, product, identity, serial && `serial ${serial}`].filter(Boolean).join(' '),
+    blocks: capacity.blocks,
+    maxTransfer: limit ?? Number.MAX_SAFE_INTEGER,
+    fua: cache.fua,
+    canSynchronize: await knowsSynchronize(run),
+  }
+}
+
+/** Some targets do not tell where there is no such LUN. */
+async function otherLuns(ask: (command: ScsiCommand) => Promise<Buffer>): Promise<string> {
+  try {
+    const luns = parseLuns(await ask(reportLuns()))
+    return luns.length > 0 ? `; the target has the LUNs ${luns.join(', ')}` : '; the target has none'
+  } catch (error) {
+    if (isMatrixError(error, 'lun-io')) return ''
+    throw error
+  }
+}
+
+async function knowsSynchronize(run: Run): Promise<boolean> {
+  try {
+    await run(synchronizeCache())
+    return true
+  } catch (error) {
+    if (isMatrixError(error, 'lun-io') && /sense 05 20 00/.test(error.message)) return false
+    throw error
+  }
+}
