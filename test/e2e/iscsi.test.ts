@@ -32,7 +32,7 @@ function configure(node: number): void {
     configOf(node),
     `[matrix]\nname = "san"\nsecret_file = "secret"\n[node]\nname = "n${node}"\nstate_dir = "n${node}"\n${nodes.join('')}
 [[luns]]\nurl = "${target.url(1)}"\n[[luns]]\nurl = "${target.url(2)}"\n[timings]\nio_timeout = "1s"
-[http]\nlisten = "127.0.0.1:${base + 100 * node + 80}"\n[[exports]]\npath = "/home"\nfilesystem = "home"\n`,
+[http]\nlisten = "127.0.0.1:${base + 100 * node + 80}"\nuid = 0\ngid = 0\n[[exports]]\npath = "/home"\nfilesystem = "home"\n`,
   )
 }
 
