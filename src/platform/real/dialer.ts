@@ -8,7 +8,8 @@ export const realDialer: Dialer = {
   dial(address, limitMs) {
     return new Promise((resolve, reject) => {
       const where = formatAddress(address)
-      const socket = createConnection({ host: address.host, port: address.port, noDelay: true })
+      // half-open, so that Node does not begin to shut it down by itself: a socket that does can be reset no more, and would stay open
+      const socket = createConnection({ host: address.host, port: address.port, noDelay: true, allowHalfOpen: true })
       const fail = (error: MatrixError): void => {
         clearTimeout(limit)
         socket.destroy()

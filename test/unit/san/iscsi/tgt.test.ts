@@ -61,23 +61,24 @@ class Cable {
   port = 0
 
   async plug(to: number): Promise<void> {
-    const server = createServer((socket) => {
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
       if (this.#isCut) {
         socket.resetAndDestroy()
         return
       }
-      const peer = connect({ host: '127.0.0.1', port: to })
+      const peer = connect({ host: '127.0.0.1', port: to, allowHalfOpen: true })
       for (const [one, other] of [
         [socket, peer],
         [peer, socket],
       ] as const) {
         this.#sockets.add(one)
         one.on('error', () => {})
+        one.on('end', () => other.destroy())
         one.on('close', () => {
           this.#sockets.delete(one)
           other.destroy()
         })
-        one.pipe(other)
+        one.pipe(other, { end: false })
       }
     })
     this.#server = server
