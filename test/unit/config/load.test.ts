@@ -82,6 +82,16 @@ test('what may be left out has its default', () => {
   assert.equal(config.node.mesh, { host: '::1', port: 7001 })
 })
 
+test('LUNs of an iSCSI target: secrets are found beside the file, and what is wrong is told', () => {
+  const place = 'iscsi://10.0.0.9/iqn.2026-11.com.example:array/1'
+  const toml = sample.replace('file:lun1.img', `${place}?user=n1&secret_file=chap`)
+  const { luns } = loadConfig('/etc/matrix/m.toml', host(toml))
+  assert.is(luns[0]?.url, `${place}?user=n1&secret_file=/etc/matrix/chap`)
+  const problems = problemsOf([['file:lun1.img', `${place}?user=n1`]])
+  assert.is(problems.length, 1)
+  assert.match(problems[0] as string, /luns\[0\]\.url: .*user and secret_file go together/)
+})
+
 test('several networks: a list of addresses, the preferred one first', () => {
   const two = sample.replace('"127.0.0.1:20101"', '["127.0.0.1:20101", "10.1.0.1:20101"]')
   const config = loadConfig('/etc/matrix/m.toml', host(two))

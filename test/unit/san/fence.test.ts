@@ -150,6 +150,18 @@ test('agent kill: only on the same host; already gone counts; a stranger is left
   assert.is(await agent.fence(sectorOf(sectors, 1)), 'fenced')
 })
 
+test('agent kill: what a killed process had sent to a target is waited for', async () => {
+  const w = new LeaseWorld(6)
+  const a = await w.start(0, 'm')
+  await w.start(1, 'm')
+  const victim = sectorOf(await w.world.settle(a.watch.scan()), 1)
+  const { clock } = a.host
+  const killedAt = clock.now()
+  const agent = new KillAgent(a.processes, { clock, settleMs: () => 4000 })
+  assert.is(await w.world.settle(agent.fence(victim)), 'fenced')
+  assert.ok(clock.now() - killedAt >= 4000)
+})
+
 test('fenceNode: agents in order, the first that can; each step logged; none is an error that says so', async () => {
   const w = new LeaseWorld(7)
   const a = await w.start(0)
