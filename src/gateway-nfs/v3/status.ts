@@ -37,6 +37,7 @@ const matrixStatus: Partial<Record<MatrixErrorCode, number | 'unknown'>> = {
   'peer-gone': c.NFS3ERR_JUKEBOX,
   timeout: c.NFS3ERR_JUKEBOX,
   'lun-io': c.NFS3ERR_IO,
+  'lun-reserved': c.NFS3ERR_IO,
   'no-space': c.NFS3ERR_NOSPC,
   'journal-full': c.NFS3ERR_NOSPC,
 }

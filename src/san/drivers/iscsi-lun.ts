@@ -7,7 +7,7 @@
  * Refused as well: what is no disk, is write-protected, or has logical blocks of other than 512 bytes: frames of journals and sectors of leases
  * are multiples of 512 at multiples of 512, and reading and writing back a larger block around one could undo what another node writes beside it.
  *
- * A command is over within 1.5 I/O time-outs, one way or the other: aborted at the target, or the connection is reset so that nothing of it
+ * A command is over within 1.7 I/O time-outs, one way or the other: aborted at the target, or the connection is reset so that nothing of it
  * arrives later. That is within the life of an I/O (`ioLifeMs`) by which others reckon.
  */
 import { assert } from '../../base/assert.ts'

@@ -38,7 +38,7 @@ export type SessionOptions = {
   readonly verify: (execute: Execute, deadlineAt: number) => Promise<void>
 }
 
-/** Between tries to connect, ms: doubles from the first to the last. */
+/** Between tries to connect, ms: doubles from the first to the last. A connection that lasted no longer than the last counts as a try that failed. */
 const FIRST_PAUSE_MS = 50
 const LAST_PAUSE_MS = 1000
 
@@ -49,6 +49,8 @@ export class IscsiSession {
   readonly #waiters = new Set<() => void>()
   /** Final. */
   #failure: MatrixError | undefined
+  #connectedAt = 0
+  #pauseMs = FIRST_PAUSE_MS
   /** Why there is no connection. */
   #lostBecause = ''
 
@@ -140,6 +142,7 @@ export class IscsiSession {
       this.#lostBecause = `the connection was lost: ${reason}`
       if (!this.#failure) void this.#reconnect()
     }
+    this.#connectedAt = clock.now()
     this.#connection = connection
     this.#wake()
   }
@@ -148,7 +151,11 @@ export class IscsiSession {
     const { log, identity } = this.#options
     const lostAt = this.#clock.now()
     log.warn({ lun: identity, reason: this.#lostBecause }, 'the connection to a LUN was lost')
-    for (let pauseMs = FIRST_PAUSE_MS; !this.#failure; pauseMs = Math.min(2 * pauseMs, LAST_PAUSE_MS)) {
+    if (lostAt - this.#connectedAt > LAST_PAUSE_MS) this.#pauseMs = FIRST_PAUSE_MS
+    while (!this.#failure) {
+      await sleep(this.#clock, this.#pauseMs)
+      this.#pauseMs = Math.min(2 * this.#pauseMs, LAST_PAUSE_MS)
+      if (this.#failure) return
       try {
         await this.#connect()
         log.info({ lun: identity, tookMs: Math.round(this.#clock.now() - lostAt) }, 'the LUN is connected again')
@@ -163,7 +170,6 @@ export class IscsiSession {
         if (!isMatrixError(error)) throw error
         this.#lostBecause = error.message
       }
-      await sleep(this.#clock, pauseMs)
     }
   }
 }
