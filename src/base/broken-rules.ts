@@ -32,6 +32,8 @@ export const brokenRules = {
   claimSettles: false,
   /** A record in state claiming, which may hide that of a living owner, is succeeded without watching it. */
   claimingIsWatched: false,
+  /** A process is gone: what it had sent to a target counts as over, too. */
+  orphansAreAwaited: false,
   /** A watch that has just begun takes what it finds for unchanged since ever. */
   watchKnowsNothing: false,
   /** A node is declared dead when its lease is over: its last write may still land. */

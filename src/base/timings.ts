@@ -27,6 +27,8 @@ export type Timings = {
   readonly guardMs: number
   /** Longest life of an I/O handed to the device, ms. */
   readonly ioLifeMs: number
+  /** Whoever has known a process to be gone for this long knows that commands which it had sent to a target are over, whatever its clock does, ms. */
+  readonly orphanIoMs: number
   /** An observer that saw no change of a lease sector for this long knows that the lease is over; a last write may still be under way, ms. */
   readonly leaseOverMs: number
   /** An observer that saw no change of a lease sector for this long knows its owner can no longer write, ms. */
@@ -60,6 +62,7 @@ export function timingsFrom(ioTimeoutMs: number): Timings {
     leaseMs,
     guardMs: ioTimeoutMs,
     ioLifeMs,
+    orphanIoMs: ioLifeMs * (1 + MAX_CLOCK_DRIFT),
     leaseOverMs: leaseMs * ((1 + MAX_CLOCK_DRIFT) / (1 - MAX_CLOCK_DRIFT)),
     observedDeadMs: leaseMs + ioLifeMs + ioTimeoutMs,
     probeMs: 2 * ioTimeoutMs,

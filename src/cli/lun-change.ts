@@ -89,7 +89,7 @@ async function labelFor(matrix: MatrixLuns, { url, name, force = false }: AddLun
     const lunName = name ?? freeName(luns)
     if (luns.some((each) => each.name === lunName))
       throw new MatrixError('exists', `matrix ${matrixName} has a LUN ${lunName} already; choose another --name`)
-    await refuseLiveMembership([lun])
+    await refuseLiveMembership([lun], [url])
     const label = { matrixUuid, matrixName, lunUuid: randomUUID(), lunName, partitions: 0 as const }
     return await formatLun(lun, label, { force })
   } finally {

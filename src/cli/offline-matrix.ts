@@ -18,6 +18,8 @@ import {
   membershipLuns,
   openLun,
   openPartitions,
+  orphanIoMs,
+  orphansOver,
   type Partitions,
   readLabel,
 } from '../san/index.ts'
@@ -87,7 +89,10 @@ export class OfflineMatrix {
 
   /** Rejects with MatrixError 'in-use' unless every node is surely down; that may take as long as a take-over would. */
   async refuseWhenInUse(): Promise<void> {
-    await refuseWhenInUse(this.#partitions)
+    await refuseWhenInUse(
+      this.#partitions,
+      this.luns.map(({ url }) => url),
+    )
   }
 
   async close(): Promise<void> {
@@ -110,8 +115,8 @@ export function nodesOn(membership: Partitions): Promise<NodeSeen[]> {
   return watchNodes(membership, PATIENCE)
 }
 
-/** As the method `refuseWhenInUse`, for membership partitions by themselves. */
-export async function refuseWhenInUse(membership: Partitions): Promise<void> {
+/** As the method `refuseWhenInUse`, for membership partitions by themselves; `urls`: where the LUNs are. */
+export async function refuseWhenInUse(membership: Partitions, urls: readonly string[]): Promise<void> {
   let nodes = await nodesOn(membership)
   const silent = nodes.filter(({ seen }) => seen === 'silent')
   if (silent.length > 0 && !nodes.some(isAlive)) {
@@ -120,7 +125,12 @@ export async function refuseWhenInUse(membership: Partitions): Promise<void> {
     nodes = await watchNodes(membership, Number.POSITIVE_INFINITY)
   }
   const alive = nodes.filter(isAlive)
-  if (alive.length === 0) return
+  if (alive.length === 0) {
+    const dead = nodes.filter(({ seen }) => seen === 'died')
+    const lives = dead.map(({ ioTimeoutMs }) => orphanIoMs(urls, timingsFrom(ioTimeoutMs)))
+    await orphansOver(realClock, Math.max(0, ...lives))
+    return
+  }
   const names = alive.map(({ nodeName, hostName, process: { pid } }) => `${nodeName} (pid ${pid} on ${hostName})`)
   throw new MatrixError('in-use', `${names.join(', ')} is running; stop every node of the matrix first`)
 }

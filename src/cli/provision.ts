@@ -53,7 +53,7 @@ export async function formatMatrix({
     )
   const matrixUuid = randomUUID()
   const labels = await withLuns(luns, async (opened) => {
-    await refuseLiveMembership(opened)
+    await refuseLiveMembership(opened, urlsOf(luns))
     const made: Label[] = []
     // The membership LUNs last: until a majority has its label there is no matrix.
     for (const index of [...luns.keys()].reverse()) {
@@ -101,7 +101,7 @@ export async function addLuns({ into, luns, force = false }: AddLunsOptions): Pr
       )
     await matrix.refuseWhenInUse()
     const labels = await withLuns(luns, async (opened) => {
-      await refuseLiveMembership(opened)
+      await refuseLiveMembership(opened, urlsOf(luns))
       const made: Label[] = []
       for (const [index, { name }] of luns.entries()) {
         const { matrixUuid, matrixName } = database
@@ -197,6 +197,10 @@ function newFsid(uuid: string, others: readonly FilesystemRecord[]): number {
   return fsid
 }
 
+function urlsOf(luns: readonly NamedLun[]): string[] {
+  return luns.map(({ url }) => url)
+}
+
 function entryOf({ lunUuid, lunName, size }: Label): { uuid: string; name: string; size: number } {
   return { uuid: lunUuid, name: lunName, size }
 }
@@ -225,7 +229,7 @@ async function withLuns<T>(luns: readonly NamedLun[], work: (opened: readonly Lu
 }
 
 /** Not even `force` takes a membership partition away from nodes that run; one alone of three is watched by itself. */
-export async function refuseLiveMembership(luns: readonly Lun[]): Promise<void> {
+export async function refuseLiveMembership(luns: readonly Lun[], urls: readonly string[]): Promise<void> {
   for (const lun of luns) {
     try {
       const { label } = await readLabel(lun)
@@ -234,6 +238,6 @@ export async function refuseLiveMembership(luns: readonly Lun[]): Promise<void> 
       if (isMatrixError(error, 'lun-unlabelled', 'lun-damaged', 'lun-foreign', 'format-version')) continue
       throw error
     }
-    await refuseWhenInUse(new Partitions([lun], { clock: realClock, timings: defaultTimings }))
+    await refuseWhenInUse(new Partitions([lun], { clock: realClock, timings: defaultTimings }), urls)
   }
 }

@@ -21,13 +21,13 @@ import { realThreads } from '../platform/real/threads.ts'
 import { createTcpTransport } from '../platform/real/transport.ts'
 import {
   type FenceAgent,
-  isIscsiUrl,
   KillAgent,
   LeaseAgent,
   type LeaseWatch,
   type Lun,
   type NodeLease,
   openLun,
+  orphanIoMs,
   ScriptAgent,
   startLeaseThread,
 } from '../san/index.ts'
@@ -60,8 +60,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   const { timings, node } = config
   const timeline = new TimelineFile(config.stateDir, log)
   const lunFinder = new NodeLuns(config, realHost, log)
-  // what a killed process had sent to a target may be executed a little later, but not beyond the life of an I/O
-  const killSettleMs = () => (lunFinder.urls().some(isIscsiUrl) ? timings.ioLifeMs : 0)
+  const orphansMs = () => orphanIoMs(lunFinder.urls(), timings)
   let gateways: Gateways | undefined
   const core = await NodeCore.start({
     matrixName: config.matrix.name,
@@ -88,11 +87,12 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
           nonce: randomUUID(),
         },
         timings,
+        orphanIoMs: orphansMs(),
         log,
         onEnd,
       }),
     fenceAgents: (lease, watch) =>
-      config.fencing.agents.map((name) => makeFenceAgent(name, config, { lease, watch, log, killSettleMs })),
+      config.fencing.agents.map((name) => makeFenceAgent(name, config, { lease, watch, log, orphansMs })),
     threads: realThreads,
     newImageFile: (record) => newImageFile(config.stateDir, record.name),
     dataCacheBytes: config.cache.dataBytes,
@@ -130,18 +130,18 @@ function makeFenceAgent(
     lease,
     watch,
     log,
-    killSettleMs,
+    orphansMs,
   }: {
     readonly lease: NodeLease
     readonly watch: LeaseWatch
     readonly log: Log
-    readonly killSettleMs: () => number
+    readonly orphansMs: () => number
   },
 ): FenceAgent {
   const clock = realClock
   switch (name) {
     case 'kill':
-      return new KillAgent(realProcesses, { clock, settleMs: killSettleMs })
+      return new KillAgent(realProcesses, { clock, orphanIoMs: orphansMs })
     case 'script': {
       const { path: script, timeoutMs } = fencing.script as NonNullable<typeof fencing.script>
       return new ScriptAgent({

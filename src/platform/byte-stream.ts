@@ -3,11 +3,11 @@ import type { PeerAddress } from './transport.ts'
 
 export interface ByteStream {
   /**
-   * Sends `buffers` one after another; they have to stay as they are until they have left. Never blocks: whoever sends bounds what may wait,
-   * by what the protocol allows to be under way.
+   * Hands `buffers` to the system, one after another, in this very turn as far as it takes them; they have to stay as they are until they have left.
+   * `onSent`: nothing of them is in this process any more; what still is can be called back only by `reset`. Not called after the end.
    */
-  write(buffers: readonly Uint8Array[]): void
-  /** Ends it at once, with a reset: what has not left this machine never does. `onClose` follows. */
+  write(buffers: readonly Uint8Array[], onSent: () => void): void
+  /** Ends it at once, with a reset: what has not left this machine never does. `onClose` follows. Whatever is open when the process exits is reset, too. */
   reset(): void
   /** Set right after the stream is handed over; the chunk stays valid. */
   onData: (chunk: Buffer) => void

@@ -4,7 +4,7 @@
  *
  *   kill   the victim's process is on this host: SIGKILL of exactly that process. Once it is gone, so is its I/O: that holds for LUNs
  *          reached by system calls, in which a process that is killed stays until they are over. What it has sent to an iSCSI target
- *          may still be executed: there the life of an I/O is waited for, too.
+ *          is waited for (orphan-io.ts).
  *   script a program of the operator cuts the victim off; how far it is believed: script-agent.ts.
  *   lease  ask the victim to die through the disk, and wait until its lease is surely over and its I/O surely dead.
  */
@@ -16,6 +16,7 @@ import type { Log } from '../platform/log.ts'
 import type { NodeLease } from './disk-lease.ts'
 import type { LeaseSector } from './lease-sector.ts'
 import type { LeaseWatch } from './lease-watch.ts'
+import { orphansOver } from './orphan-io.ts'
 
 export type FenceOutcome = 'fenced' | 'unable'
 
@@ -28,21 +29,20 @@ export interface FenceAgent {
   isGone?(life: LeaseSector): boolean
 }
 
-/** I/O that outlives its process. */
-export type KillSettling = {
+export type KillOptions = {
   readonly clock: Clock
-  /** Since a process is gone, until nothing that it has sent is executed any more, ms. */
-  readonly settleMs: () => number
+  /** How long commands to the LUNs of now may outlive their process, ms (orphan-io.ts). */
+  readonly orphanIoMs: () => number
 }
 
 export class KillAgent implements FenceAgent {
   readonly name = 'kill'
   readonly #processes: Pick<Processes, 'state' | 'kill'>
-  readonly #settle: KillSettling | undefined
+  readonly #options: KillOptions
 
-  constructor(processes: Pick<Processes, 'state' | 'kill'>, settle?: KillSettling) {
+  constructor(processes: Pick<Processes, 'state' | 'kill'>, options: KillOptions) {
     this.#processes = processes
-    this.#settle = settle
+    this.#options = options
   }
 
   isGone(life: LeaseSector): boolean {
@@ -53,8 +53,8 @@ export class KillAgent implements FenceAgent {
     const state = this.#processes.state(victim.process)
     if (state === 'running') await this.#processes.kill(victim.process)
     if (!this.isGone(victim) && !brokenRules.fencedIsCertain) return 'unable'
-    const settleMs = this.#settle?.settleMs() ?? 0
-    if (this.#settle && settleMs > 0) await sleep(this.#settle.clock, settleMs)
+    const { clock, orphanIoMs } = this.#options
+    await orphansOver(clock, orphanIoMs())
     return 'fenced'
   }
 }

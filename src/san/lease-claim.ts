@@ -1,8 +1,8 @@
 /**
  * How a slot's lease is claimed: a delta lease (Chockler and Malkhi 2002), since a plain file has no compare-and-write.
  *
- *   1. Read the sector. A former owner that did not leave cleanly must surely be dead: its process is gone from this host, or
- *      its sector has not changed for `observedDeadMs` of own watching. Else 'node-in-use'.
+ *   1. Read the sector. A former owner that did not leave cleanly must surely be dead: its process is gone from this host, and
+ *      what it had sent to a target is over (orphan-io.ts); or its sector has not changed for `observedDeadMs` of own watching. Else 'node-in-use'.
  *      Let t0 be the time at which the last read of it was issued.
  *   2. Write our record, incarnation + 1, state claiming; complete at t1.
  *   3. If t1 - t0 > settleMs, start over. Else wait settleMs, and read: still our record → the lease is ours.
@@ -24,6 +24,7 @@ import type { Processes, ProcessIdentity } from '../platform/files.ts'
 import type { Log } from '../platform/log.ts'
 import { type LeaseSector, recordsOf } from './lease-sector.ts'
 import { LEASE_OFFSET } from './lun-layout.ts'
+import { orphansOver } from './orphan-io.ts'
 import type { LeaseOwner, OwnSectors } from './own-sectors.ts'
 import type { Partitions } from './partitions.ts'
 import { Sightings } from './sightings.ts'
@@ -38,6 +39,8 @@ export type ClaimOptions = {
   readonly timings: Timings
   readonly log: Log
   readonly owner: LeaseOwner
+  /** How long commands to any LUN of the matrix may outlive their process, ms (orphan-io.ts). */
+  readonly orphanIoMs: number
 }
 
 /** What a claim has won: the lease counts from `issuedAt`, own clock, ms. */
@@ -106,8 +109,9 @@ async function checkNeighbours({ partitions, timings, owner, log }: ClaimOptions
 /** The former record of the sector, once its owner is surely dead, and when the last read of it was issued (step 1). */
 async function awaitFormerOwner(
   sectors: OwnSectors,
-  { clock, timings, processes, owner, log }: ClaimOptions,
+  options: ClaimOptions,
 ): Promise<{ former: LeaseSector | undefined; readAt: number }> {
+  const { clock, timings, processes, owner, log, orphanIoMs } = options
   const firstReadAt = clock.now()
   const found = await sectors.read()
   let seenAt = clock.now()
@@ -130,7 +134,13 @@ async function awaitFormerOwner(
   }
   const isGone = (rival: LeaseSector) =>
     processes.state(rival.process) === 'gone' && (rival.state !== 'claiming' || brokenRules.claimingIsWatched)
-  if (rivals.every(isGone)) return { former, readAt: firstReadAt }
+  if (rivals.every(isGone)) {
+    if (!(await orphansOver(clock, orphanIoMs))) return { former, readAt: firstReadAt }
+    // a renewal may have been among what has landed meanwhile, or somebody else's claim
+    const readAt = clock.now()
+    if (!sightings.meet(await sectors.read())) return { former, readAt }
+    return awaitFormerOwner(sectors, options)
+  }
   const { hostName, process } = former
   log.info({ slot: owner.slot, host: hostName, pid: process.pid }, 'watching whether the former owner lives')
   const writers = new Set(found.map(({ nonce }) => nonce))

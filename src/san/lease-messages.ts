@@ -15,6 +15,8 @@ export type LeaseThreadData = {
   readonly partitions: number
   readonly owner: LeaseOwner
   readonly timings: Timings
+  /** See `ClaimOptions`. */
+  readonly orphanIoMs: number
   /** One double: `goodUntil()` in milliseconds of the monotonic clock that all threads of a process share. */
   readonly deadline: SharedArrayBuffer
 }

@@ -22,6 +22,8 @@ export type LeaseThreadOptions = {
   readonly partitions: number
   readonly owner: LeaseOwner
   readonly timings: Timings
+  /** See `ClaimOptions`. */
+  readonly orphanIoMs: number
   readonly log: Log
   /** See `DiskLeaseOptions.onEnd`. */
   readonly onEnd: (end: LeaseEnd) => void
@@ -50,7 +52,7 @@ class LeaseThread implements NodeLease {
   #exitedBecause: string | undefined
 
   constructor(options: LeaseThreadOptions) {
-    const { threads, lunUrls, partitions, owner, timings } = options
+    const { threads, lunUrls, partitions, owner, timings, orphanIoMs } = options
     this.#options = options
     this.#life = { slot: owner.slot, incarnation: 0 }
     const shared = new SharedArrayBuffer(Float64Array.BYTES_PER_ELEMENT)
@@ -59,7 +61,7 @@ class LeaseThread implements NodeLease {
     this.claimed = new Promise((resolve, reject) => {
       this.#claimWaiting = { resolve, reject }
     })
-    const data: LeaseThreadData = { lunUrls, partitions, owner, timings, deadline: shared }
+    const data: LeaseThreadData = { lunUrls, partitions, owner, timings, orphanIoMs, deadline: shared }
     this.#thread = threads.start(moduleBeside(import.meta.url, './lease-worker.ts'), data)
     this.#thread.onMessage = (message) => this.#receive(message as FromLeaseThread)
     this.#thread.onExit = (reason) => this.#exited(reason)

@@ -14,7 +14,7 @@ import type { FromLeaseThread, LeaseCommand, LeaseThreadData, ToLeaseThread } fr
 import { openPartitions } from './membership-luns.ts'
 import { openLun } from './open-lun.ts'
 
-const { lunUrls, partitions, owner, timings, deadline } = workerData as LeaseThreadData
+const { lunUrls, partitions, owner, timings, orphanIoMs, deadline } = workerData as LeaseThreadData
 const shared = new Float64Array(deadline)
 
 function say(message: FromLeaseThread): void {
@@ -68,6 +68,7 @@ try {
     clock: realClock,
     processes: realProcesses,
     timings,
+    orphanIoMs,
     log,
     owner,
     onEnd: (end) => say({ kind: 'ended', end }),

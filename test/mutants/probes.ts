@@ -72,6 +72,7 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   incarnationGrows: test('unit/san/disk-lease', 'incarnations only grow'),
   slowClaimStartsOver: test('unit/san/disk-lease', 'a claim whose write is slow hides another'),
   claimSettles: test('unit/san/disk-lease', 'a claim whose write is slow hides another'),
+  orphansAreAwaited: test('unit/san/disk-lease', 'nothing that its former process had sent to a target'),
   claimingIsWatched: test('unit/san/disk-lease', 'a claim that was never settled may hide'),
   fenceRequestHeeded: test('unit/san/fence', 'the living victim finds the request'),
   higherSlotYields: test('unit/san/fence', 'exactly one lives, whoever asked first'),

@@ -9,7 +9,7 @@
  *   is lost or torn. The order of arrival means nothing. Hosts are not told; crash them as well.
  * - A host that crashes leaves its writes under way undecided: each lands at its moment, or later, or never, or torn; but none
  *   after `ioLifeMs` from its issue. Nobody is answered. The process is gone only once all of them are decided, as a process is that
- *   hangs in a system call when it is killed.
+ *   hangs in a system call when it is killed; or at once, and they go on, as commands to an iSCSI target do (`SimHost.hasOrphans`).
  * - A paused host's writes land all the same; it hears of it when it goes on.
  * - `faults` may make any I/O fail or slow. A failed write has landed wholly, in part or not at all. A slow one still keeps to
  *   `ioLifeMs` unless the fault says otherwise. Or a write lands somewhere else than it should, and is answered as done.

@@ -49,6 +49,8 @@ export type SimMatrixOptions = {
   readonly listed?: number
   /** Networks between the nodes; 1 is the default. */
   readonly networks?: number
+  /** LUNs are reached as those of an iSCSI target are: what a process has sent to them outlives it. */
+  readonly hasOrphans?: boolean
   readonly log?: (node: string) => Log
   /** One I/O takes at most this long; leases and time-outs follow from it, ms. */
   readonly ioTimeoutMs?: number
@@ -213,11 +215,12 @@ export class SimMatrix {
 
   /** Starts the next life of a machine that has none. Resolves once it serves; rejects when the start failed. */
   async boot(node: SimNode): Promise<void> {
-    const host = new SimHost(this.world, node.name, node.machine)
+    const host = new SimHost(this.world, node.name, node.machine, this.options.hasOrphans)
     node.host = host
     node.core = undefined
     const processes = this.#processes.add(host, 'host')
     const { timings } = this
+    const orphanIoMs = this.options.hasOrphans ? timings.orphanIoMs : 0
     const log = this.#coverage.log(this.options.log?.(node.name) ?? silentLog)
     const prng = this.world.prng.fork()
     const peer = ({ name, slot }: SimNode) => ({
@@ -244,6 +247,7 @@ export class SimMatrix {
           clock: thread.clock,
           processes,
           timings,
+          orphanIoMs,
           log,
           owner: {
             slot: node.slot,
@@ -261,7 +265,7 @@ export class SimMatrix {
         this.options.fencing
           .map((name) =>
             name === 'kill'
-              ? new KillAgent(processes)
+              ? new KillAgent(processes, { clock: host.clock, orphanIoMs: () => orphanIoMs })
               : name === 'script'
                 ? new ScriptAgent({
                     ...{ clock: host.clock, watch, lease, timings, log, script: '/etc/matrixfs/fence' },

@@ -24,7 +24,7 @@ export class SimProcessTable {
     this.#hosts.set(`${machine}/${self.pid}`, host)
     const state = (identity: ProcessIdentity) => {
       if (identity.bootId !== machine) return 'elsewhere'
-      return this.#hosts.get(`${machine}/${identity.pid}`)?.gone === false ? 'running' : 'gone'
+      return this.#hosts.get(`${machine}/${identity.pid}`)?.processGone === false ? 'running' : 'gone'
     }
     return {
       self: () => self,

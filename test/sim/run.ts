@@ -15,7 +15,7 @@
  */
 
 import { brokenRules } from '../../src/base/broken-rules.ts'
-import type { Prng } from '../../src/base/prng.ts'
+import { Prng } from '../../src/base/prng.ts'
 import { KiB } from '../../src/base/units.ts'
 import { resourceName, resourceType, SLOT_LOCK } from '../../src/locking/index.ts'
 import type { MatrixFs } from '../../src/metadata/index.ts'
@@ -106,11 +106,14 @@ class Run {
     const partitions = this.#prng.pick([1, 3] as const)
     const networks = this.#prng.pick([1, 1, 2])
     const journalBytes = this.#prng.pick([64 * KiB, 64 * KiB, 256 * KiB])
+    // from the seed alone: whatever else a seed draws is as it was
+    const hasOrphans = new Prng(world.seed + 1_000_003).chance(0.3)
+    if (hasOrphans) this.#coverage.count('LUNs are reached as those of a target')
     this.matrix = new SimMatrix(world, {
       ...{ nodes, fencing, journalBytes, partitions, networks, ioTimeoutMs: this.#mix.ioTimeoutMs },
       // others are found by their lease sectors
       listed: this.#prng.chance(0.25) ? this.#prng.between(1, nodes) : nodes,
-      ...{ log: options.log, coverage: this.#coverage },
+      ...{ log: options.log, coverage: this.#coverage, hasOrphans },
     })
     this.#faults = new Faults(this.matrix, world.prng.fork(), this.#outside.clock, this.#coverage, this.#mix.pace)
     this.#litter = new Litter(world)

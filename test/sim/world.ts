@@ -148,8 +148,10 @@ export class SimHost {
   crashedAt: number | undefined
   /** While paused, the host's timers do not fire; they all do, late, when it goes on. */
   paused = false
-  /** Writes handed to a device whose fate is open: until it is decided the process is not gone, dead or not. */
+  /** Writes handed to a device whose fate is open. */
   writesUnderWay = 0
+  /** Its I/O are commands to a target, not system calls: they outlive the process. */
+  readonly hasOrphans: boolean
   #held: (() => void)[] = []
   #threads: SimHost[] = []
   readonly machine: MachineClock
@@ -157,10 +159,11 @@ export class SimHost {
   #slowMs = 0
   #busyUntil = 0
 
-  constructor(world: SimWorld, name: string, machine: MachineClock = rightClock()) {
+  constructor(world: SimWorld, name: string, machine: MachineClock = rightClock(), hasOrphans = false) {
     this.world = world
     this.name = name
     this.machine = machine
+    this.hasOrphans = hasOrphans
   }
 
   /** World time at which this machine's monotonic clock shows `ms`. */
@@ -217,9 +220,14 @@ export class SimHost {
     this.world.trace(`${this.name} takes ${ms} ms for everything`)
   }
 
-  /** It has ended, and so has its last system call. */
+  /** It has ended, and the fate of all that it had under way is decided. */
   get gone(): boolean {
     return !this.alive && this.writesUnderWay === 0 && this.#threads.every((thread) => thread.gone)
+  }
+
+  /** Its system knows it no more: its last system call has ended, too. */
+  get processGone(): boolean {
+    return this.hasOrphans ? !this.alive : this.gone
   }
 
   /** Its machine has lost power: nothing of it is under way any more. */
@@ -234,7 +242,7 @@ export class SimHost {
 
   /** A thread beside the main one, with a clock of its own. */
   thread(): SimHost {
-    const thread = new SimHost(this.world, this.name, this.machine)
+    const thread = new SimHost(this.world, this.name, this.machine, this.hasOrphans)
     this.#threads.push(thread)
     return thread
   }

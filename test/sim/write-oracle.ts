@@ -6,7 +6,7 @@
  *          given the lease back, when nothing of it was under way
  *   script nothing of it lands any more: its lease was over, and what was under way is what the script's word is taken for. Lease
  *          sectors aside: a renewal may be issued until the very end of a lease, and nobody but its slot reads anything into it.
- *   kill   nothing of it lands any more: the process was gone, and what it had under way decided. The same holds when the lease
+ *   kill   nothing of it lands any more: the process was gone, and what it had under way decided (a system call had ended, or a command to a target was waited for). The same holds when the lease
  *          agent found the slot claimed by the next life: the process before it was gone.
  */
 import type { Life } from '../../src/base/life.ts'
@@ -47,6 +47,10 @@ class Watched implements AtLife {
   /** Its process has ended, and its last system call with it. */
   get gone(): boolean {
     return this.#main.gone
+  }
+
+  get processGone(): boolean {
+    return this.#main.processGone
   }
 
   get goneAt(): number | undefined {
@@ -117,7 +121,7 @@ export class WriteOracle {
         isGone: (victim) => {
           const gone = agent.isGone?.(victim) === true
           const life = this.#lives.get(nameOf(victim))
-          if (gone && life && !life.gone)
+          if (gone && life && !life.processGone)
             this.#world.fail(new Error(`agent ${agent.name} says that ${life.name} is gone`))
           return gone
         },

@@ -1,8 +1,16 @@
-/** Byte streams over TCP. What is written within one turn of the event loop leaves in one write. */
-import { createConnection } from 'node:net'
+/**
+ * Byte streams over TCP. A process that exits resets them: otherwise the system would go on to deliver what it has taken, for minutes where
+ * the path is cut, although nobody stands for it any more. One that is killed cannot.
+ */
+import { createConnection, type Socket } from 'node:net'
 import { MatrixError } from '../../base/errors.ts'
 import type { ByteStream, Dialer } from '../byte-stream.ts'
 import { connectError, formatAddress } from './socket-errors.ts'
+
+const open = new Set<Socket>()
+process.on('exit', () => {
+  for (const socket of open) socket.resetAndDestroy()
+})
 
 export const realDialer: Dialer = {
   dial(address, limitMs) {
@@ -23,20 +31,18 @@ export const realDialer: Dialer = {
       socket.once('connect', () => {
         clearTimeout(limit)
         socket.removeAllListeners('error')
-        let corked = false
         let reason: string | undefined
+        open.add(socket)
         const stream: ByteStream = {
-          write(buffers) {
-            if (reason !== undefined) return
-            if (!corked) {
-              corked = true
-              socket.cork()
-              setImmediate(() => {
-                corked = false
-                socket.uncork()
-              })
-            }
-            for (const buffer of buffers) socket.write(buffer)
+          write(buffers, onSent) {
+            if (reason !== undefined || buffers.length === 0) return
+            const last = buffers.length - 1
+            socket.cork()
+            for (let i = 0; i < last; i++) socket.write(buffers[i] as Uint8Array)
+            socket.write(buffers[last] as Uint8Array, (error) => {
+              if (!error && reason === undefined) onSent()
+            })
+            socket.uncork()
           },
           reset() {
             reason ??= 'closed here'
@@ -56,7 +62,10 @@ export const realDialer: Dialer = {
         socket.on('error', (error) => {
           reason ??= error.message
         })
-        socket.on('close', () => stream.onClose(reason ?? 'closed by the peer'))
+        socket.on('close', () => {
+          open.delete(socket)
+          stream.onClose(reason ?? 'closed by the peer')
+        })
         resolve(stream)
       })
     })

@@ -7,8 +7,9 @@
  * Refused as well: what is no disk, is write-protected, or has logical blocks of other than 512 bytes: frames of journals and sectors of leases
  * are multiples of 512 at multiples of 512, and reading and writing back a larger block around one could undo what another node writes beside it.
  *
- * A command is over within 1.7 I/O time-outs, one way or the other: aborted at the target, or the connection is reset so that nothing of it
- * arrives later. That is within the life of an I/O (`ioLifeMs`) by which others reckon.
+ * Nothing of a write begins to leave this process later than `guardMs` after it was handed over, so not after the end of the lease that the fence gate
+ * has looked at. Then it is aborted at the target, or within half a time-out the connection is reset. What the target has received until then it executes
+ * or gives up within the life of an I/O (`ioLifeMs`, from the hand-over), by which others reckon; a write of which nobody knows rejects only then.
  */
 import { assert } from '../../base/assert.ts'
 import { isMatrixError, MatrixError } from '../../base/errors.ts'
@@ -63,12 +64,13 @@ export class IscsiLun implements Lun {
         random: host.random,
       }
       const portal: Portal = { address, limitMs: timings.ioTimeoutMs }
-      const opened = new IscsiLun(place, host, 1.25 * timings.ioTimeoutMs)
+      const opened = new IscsiLun(place, host, timings.guardMs)
       try {
         opened.#session = await IscsiSession.open({
           ...{ host, portal, log, lun: encodeLun(lun), identity: place },
           login: { ...login, targetName: target },
           timings: { idleMs: timings.ioTimeoutMs, answerMs: timings.ioTimeoutMs / 4 },
+          afterlifeMs: timings.ioLifeMs - timings.guardMs,
           verify: (execute, deadlineAt) => opened.#verify(execute, deadlineAt),
         })
       } catch (error) {

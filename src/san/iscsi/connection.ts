@@ -3,10 +3,11 @@
  * target grants, data in both directions, and everything else that a target may say. Whatever is not as it has to be ends the connection, and
  * with it the session: nothing is guessed, nothing is written to the wrong place.
  *
- * A command that has no answer at its deadline is aborted at the target. Only when the target says that it is gone, so that it will never
- * land any more, is it rejected by itself; if the target does not say so either, the connection ends, with a reset.
+ * A command that has no answer at its deadline is aborted at the target, and nothing of a write begins to leave from then on, not even by a process
+ * that stood still meanwhile (pdu-stream.ts). Only when the target says that it is gone, so that it will never land any more, is it rejected by
+ * itself; if the target does not say so either, the connection ends, with a reset.
  *
- * When it ends, everything under way rejects with `ConnectionLost`: it may or may not have been executed.
+ * When it ends, everything under way rejects with `ConnectionLost`: it may or may not have been executed, or be yet.
  */
 import { MatrixError } from '../../base/errors.ts'
 import type { Clock, Timer } from '../../platform/clock.ts'
@@ -31,7 +32,7 @@ export class ConnectionLost extends Error {
   override readonly name = 'ConnectionLost'
 }
 
-/** The target has confirmed that the command is gone. */
+/** The command is gone: it was never sent over this connection, it has been answered, or the target has confirmed that it has aborted it. */
 export class CommandAborted extends Error {
   override readonly name = 'CommandAborted'
 }
@@ -50,6 +51,7 @@ const SIMPLE = 0x01
 const ABORT_TASK = 1
 const FUNCTION_COMPLETE = 0
 const NO_SUCH_TASK = 1
+const OUT_OF_TURN = 'it was not its turn before its deadline'
 
 export class Connection {
   /** Called exactly once. */
@@ -128,7 +130,12 @@ export class Connection {
   }
 
   #sendWaiting(): void {
-    while (this.#waiting.length > 0 && !isAfter(this.#cmdSn, this.#maxCmdSn)) this.#sendCommand(this.#waiting.shift()!)
+    const now = this.#clock.now()
+    while (this.#waiting.length > 0 && !isAfter(this.#cmdSn, this.#maxCmdSn)) {
+      const task = this.#waiting.shift()!
+      if (now < task.deadlineAt) this.#sendCommand(task)
+      else task.end.reject(new CommandAborted(OUT_OF_TURN))
+    }
   }
 
   #sendCommand(task: Task): void {
@@ -147,7 +154,7 @@ export class Connection {
     task.cmdSn = this.#cmdSn
     this.#cmdSn = next(this.#cmdSn)
     command.cdb.copy(bhs, 32)
-    this.#pdus.send(bhs, write ? slice(write, 0, immediate) : [])
+    this.#pdus.send(bhs, write ? slice(write, 0, immediate) : [], task.sendUntil)
     if (unasked > immediate) this.#sendData(task, tag, NO_TAG, this.#lun, immediate, unasked)
     task.sendUnasked(unasked)
   }
@@ -163,7 +170,7 @@ export class Connection {
       bhs.writeUInt32BE(this.#statSn, 28)
       bhs.writeUInt32BE(dataSn, 36)
       bhs.writeUInt32BE(at, 40)
-      this.#pdus.send(bhs, slice(task.command.write ?? [], at, end))
+      this.#pdus.send(bhs, slice(task.command.write ?? [], at, end), task.sendUntil)
       at = end
     }
   }
@@ -190,6 +197,8 @@ export class Connection {
       }
       case responseOpcode.r2t: {
         const task = this.#task(pdu)
+        if (task.abortedAt === undefined && this.#heardAt >= task.deadlineAt)
+          this.#abort(tagOf(pdu), task, this.#heardAt)
         if (task.abortedAt !== undefined) break
         const { from, to } = task.takeR2t(pdu, this.#parameters.maxBurstBytes)
         this.#sendData(task, tagOf(pdu), bhs.readUInt32BE(20), bhs.subarray(8, 16), from, to)
@@ -297,7 +306,7 @@ export class Connection {
     const now = this.#clock.now()
     const { idleMs, answerMs } = this.#timings
     while (this.#waiting[0] && now >= this.#waiting[0].deadlineAt)
-      this.#waiting.shift()!.end.reject(new CommandAborted('it was not its turn before its deadline'))
+      this.#waiting.shift()!.end.reject(new CommandAborted(OUT_OF_TURN))
     for (const [tag, task] of this.#tasks) {
       if (task.abortedAt === undefined) {
         if (now >= task.deadlineAt) this.#abort(tag, task, now)

@@ -23,7 +23,7 @@ export async function dialTarget<T>(
 ): Promise<T> {
   let pdus: PduStream
   try {
-    pdus = new PduStream(await host.dialer.dial(address, limitMs))
+    pdus = new PduStream(await host.dialer.dial(address, limitMs), host.clock)
   } catch (error) {
     if (isMatrixError(error)) throw new MatrixError('lun-io', `cannot connect: ${error.message}`, { cause: error })
     throw error

@@ -11,6 +11,9 @@
  * 3. What was answered stays: writes are answered only once they are on the medium (drivers/iscsi-lun.ts), so that a target that was
  *    switched off in between has lost nothing of them.
  *
+ * A write that rejects is over, too: it was never sent, the target has aborted it, a new session has ended it, or it is `afterlifeMs` after its deadline
+ * (which is when nothing of it could leave any more). Who waits for the end of what is under way, in order to tell others, waits long enough.
+ *
  * Before anything is sent to it the device is looked at again (`verify`): one that is another now gets nothing.
  */
 import { isMatrixError, MatrixError } from '../../base/errors.ts'
@@ -32,6 +35,8 @@ export type SessionOptions = {
   readonly lun: Buffer
   readonly timings: ConnectionTimings
   readonly log: Log
+  /** Beyond its deadline, a write whose connection was lost may be executed for so long, ms. */
+  readonly afterlifeMs: number
   /** For messages. */
   readonly identity: string
   /** Looks at the device, before anybody may use it. A rejection with 'lun-foreign' is final. */
@@ -66,20 +71,29 @@ export class IscsiSession {
     this.#clock = options.host.clock
   }
 
-  /** Rejects with MatrixError 'lun-io', at the latest a moment after `deadlineAt`, or with what `verify` found to be final. */
+  /** Rejects with MatrixError 'lun-io', at the latest a moment after `deadlineAt`, writes `afterlifeMs` later, or with what `verify` found to be final. */
   async execute(command: ScsiCommand, deadlineAt: number): Promise<ScsiAnswer> {
-    for (let tries = 0; ; tries++) {
-      const connection = this.#connection ?? (await this.#connected(command, deadlineAt))
-      if (tries > 0 && command.isSuperseded?.())
-        throw this.#failed(command, `${this.#lostBecause}; it is not sent again, since a newer write overlaps it`)
-      try {
-        return await connection.execute(command, deadlineAt)
-      } catch (error) {
-        if (error instanceof CommandAborted)
-          throw this.#failed(command, `no answer before its deadline: ${error.message}`)
-        if (!(error instanceof ConnectionLost)) throw error
-        if (this.#clock.now() >= deadlineAt) throw this.#failed(command, error.message)
+    let mayLand = false
+    try {
+      for (let tries = 0; ; tries++) {
+        const connection = this.#connection ?? (await this.#connected(command, deadlineAt))
+        mayLand = false
+        if (tries > 0 && command.isSuperseded?.())
+          throw this.#failed(command, `${this.#lostBecause}; it is not sent again, since a newer write overlaps it`)
+        try {
+          return await connection.execute(command, deadlineAt)
+        } catch (error) {
+          if (error instanceof CommandAborted)
+            throw this.#failed(command, `no answer before its deadline: ${error.message}`)
+          if (!(error instanceof ConnectionLost)) throw error
+          mayLand = command.write !== undefined
+          if (this.#clock.now() >= deadlineAt) throw this.#failed(command, error.message)
+        }
       }
+    } catch (error) {
+      const leftMs = deadlineAt + this.#options.afterlifeMs - this.#clock.now()
+      if (mayLand && leftMs > 0) await sleep(this.#clock, leftMs)
+      throw error
     }
   }
 

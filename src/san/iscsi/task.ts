@@ -31,6 +31,11 @@ export class Task {
     this.size = command.read?.length ?? sizeOf(command.write ?? [])
   }
 
+  /** Nothing of a write begins to leave from then on. */
+  get sendUntil(): number {
+    return this.command.write ? this.deadlineAt : Number.POSITIVE_INFINITY
+  }
+
   /** Counts data that is sent without being asked for. */
   sendUnasked(bytes: number): void {
     this.#moved += bytes

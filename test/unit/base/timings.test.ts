@@ -21,6 +21,13 @@ test('an observer acts only when the lease it watched is over and its last write
   }
 })
 
+test('a process that is gone for orphanIoMs has nothing under way at a target, whatever the clock of who waits', () => {
+  for (const base of BASES) {
+    const { ioLifeMs, orphanIoMs } = timingsFrom(base)
+    assert.ok(orphanIoMs / (1 + MAX_CLOCK_DRIFT) >= ioLifeMs - 1e-6)
+  }
+})
+
 test('a lease is over for whoever has seen it unchanged for leaseOverMs, and a healthy device is done with its last write', () => {
   for (const base of BASES) {
     const { leaseMs, guardMs, ioTimeoutMs, leaseOverMs, renewMs } = timingsFrom(base)

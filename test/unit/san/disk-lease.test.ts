@@ -53,6 +53,33 @@ test('a node that left cleanly, or whose process is gone, is succeeded at once; 
   assert.ok(w.world.now - crashedAt < timings.leaseMs, 'no watching: the process is gone')
 })
 
+test('a slot is claimed only once nothing that its former process had sent to a target can land (50 seeds)', async () => {
+  let landed = 0
+  for (let seed = 1; seed <= 50; seed++) {
+    const w = new LeaseWorld(seed, [0.05, timings.ioTimeoutMs / 4], { hasOrphans: true })
+    const first = await w.start(0, 'm')
+    const write = () => void first.psd.write(8 << 20, [Buffer.alloc(512)], { purpose: 'data' }).catch(() => {})
+    first.host.clock.every(3, write)
+    // its renewals, too
+    const renew = () => void first.lease.setState('active').catch(() => {})
+    first.host.clock.every(20, renew)
+    await w.world.run(w.world.now + 100 + 7 * seed)
+    first.host.crash()
+    const second = w.node(0, 'm')
+    let claimedAt = Number.POSITIVE_INFINITY
+    w.disk.onLanded = ({ by }) => {
+      if (by === second.host) claimedAt = Math.min(claimedAt, w.world.now)
+      if (by !== first.host) return
+      landed++
+      assert.ok(w.world.now < claimedAt, `seed ${seed}: ${w.world.now - claimedAt} ms after the claim`)
+    }
+    const lease = await w.world.settle(second.claim())
+    assert.equal(lease.life, { slot: 0, incarnation: 2 }, `seed ${seed}`)
+    await w.world.run(w.world.now + 2 * timings.ioLifeMs)
+  }
+  assert.ok(landed > 100, 'much lands after the death')
+})
+
 test('two nodes with one name: the second is refused by pid on this host, by the moving counter elsewhere', async () => {
   const w = new LeaseWorld(3)
   const first = await w.start(0, 'm')

@@ -142,7 +142,7 @@ test('agent kill: only on the same host; already gone counts; a stranger is left
   const b = await w.start(1, 'm')
   const c = await w.start(2, 'elsewhere')
   const sectors = await w.world.settle(a.watch.scan())
-  const agent = new KillAgent(a.processes)
+  const agent = new KillAgent(a.processes, { clock: a.host.clock, orphanIoMs: () => 0 })
   assert.is(await agent.fence(sectorOf(sectors, 2)), 'unable')
   assert.ok(c.host.alive)
   assert.is(await agent.fence(sectorOf(sectors, 1)), 'fenced')
@@ -150,16 +150,30 @@ test('agent kill: only on the same host; already gone counts; a stranger is left
   assert.is(await agent.fence(sectorOf(sectors, 1)), 'fenced')
 })
 
-test('agent kill: what a killed process had sent to a target is waited for', async () => {
-  const w = new LeaseWorld(6)
-  const a = await w.start(0, 'm')
-  await w.start(1, 'm')
-  const victim = sectorOf(await w.world.settle(a.watch.scan()), 1)
-  const { clock } = a.host
-  const killedAt = clock.now()
-  const agent = new KillAgent(a.processes, { clock, settleMs: () => 4000 })
-  assert.is(await w.world.settle(agent.fence(victim)), 'fenced')
-  assert.ok(clock.now() - killedAt >= 4000)
+test('agent kill: nothing that a killed process had sent to a target lands once it is fenced (50 seeds)', async () => {
+  let landed = 0
+  for (let seed = 1; seed <= 50; seed++) {
+    const w = new LeaseWorld(seed, [0.05, timings.ioTimeoutMs / 4], { hasOrphans: true })
+    const a = await w.start(0, 'm')
+    const b = await w.start(1, 'm')
+    const victim = sectorOf(await w.world.settle(a.watch.scan()), 1)
+    b.host.clock.every(3, () => void b.psd.write(8 << 20, [Buffer.alloc(512)], { purpose: 'data' }).catch(() => {}))
+    await w.world.run(w.world.now + 100)
+    const killedAt = w.world.now
+    let fencedAt = Number.POSITIVE_INFINITY
+    w.disk.onLanded = ({ by }) => {
+      if (by !== b.host) return
+      landed++
+      assert.ok(w.world.now <= fencedAt, `seed ${seed}: ${w.world.now - fencedAt} ms after the fence`)
+    }
+    const { clock } = a.host
+    const agent = new KillAgent(a.processes, { clock, orphanIoMs: () => timings.orphanIoMs })
+    assert.is(await w.world.settle(agent.fence(victim)), 'fenced')
+    fencedAt = w.world.now
+    assert.ok(a.processes.state(victim.process) === 'gone' && fencedAt > killedAt)
+    await w.world.run(fencedAt + 2 * timings.ioLifeMs)
+  }
+  assert.ok(landed > 100, 'much lands after the kill')
 })
 
 test('fenceNode: agents in order, the first that can; each step logged; none is an error that says so', async () => {
@@ -172,7 +186,8 @@ test('fenceNode: agents in order, the first that can; each step logged; none is 
   const log: Log = { ...silentLog, info: note, warn: note }
   const broken: FenceAgent = { name: 'switch', fence: () => Promise.reject(new Error('no route')) }
   const options = { clock: a.host.clock, log }
-  const by = await w.world.settle(fenceNode([broken, new KillAgent(a.processes), a.agent], victim, options))
+  const kill = new KillAgent(a.processes, { clock: a.host.clock, orphanIoMs: () => 0 })
+  const by = await w.world.settle(fenceNode([broken, kill, a.agent], victim, options))
   assert.is(by, 'lease')
   assert.equal(lines, ['switch unable', 'kill unable', 'lease fenced'])
   assert.is(b.ends[0]?.kind, 'fenced')

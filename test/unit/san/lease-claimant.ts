@@ -25,6 +25,7 @@ try {
       nonce: randomUUID(),
     },
     timings: timingsFrom(Number(ioTimeoutMs)),
+    orphanIoMs: 0,
     log: silentLog,
     onEnd: (end) => say({ ended: end }),
   })

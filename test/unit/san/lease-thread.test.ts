@@ -89,7 +89,7 @@ test('a main thread that is busy for longer than a lease keeps it; a process kil
   assert.equal(await first.ask('block'), { good: true })
   const victim = await sectorOf(context.path)
   assert.is(victim.process.pid, first.child.pid)
-  assert.is(await new KillAgent(realProcesses).fence(victim), 'fenced')
+  assert.is(await new KillAgent(realProcesses, { clock: realClock, orphanIoMs: () => 0 }).fence(victim), 'fenced')
   assert.is(realProcesses.state(victim.process), 'gone')
   const second = claimant(context)
   assert.equal(await second.next(), { claimed: 2 })
@@ -109,6 +109,7 @@ test('a thread that dies is a lost lease: the deadline is withdrawn, nothing can
     lunUrls: [path],
     partitions: 1,
     timings: timingsFrom(50),
+    orphanIoMs: 0,
     log: silentLog,
     onEnd: (end: LeaseEnd) => void ends.push(end),
   }

@@ -21,15 +21,17 @@ export class LeaseWorld {
   readonly world: SimWorld
   readonly disk: SimDisk
   readonly processes = new SimProcessTable()
+  readonly #hasOrphans: boolean
 
-  constructor(seed: number, latencyMs: readonly [number, number] = [0.05, 5]) {
+  constructor(seed: number, latencyMs: readonly [number, number] = [0.05, 5], { hasOrphans = false } = {}) {
+    this.#hasOrphans = hasOrphans
     this.world = new SimWorld(seed)
     this.disk = new SimDisk(this.world, 64 * MiB, { ioLifeMs: timings.ioLifeMs, latencyMs })
   }
 
   /** A process of node `slot` on `machine`, that has not claimed yet. */
   node(slot: number, machine = `m${slot}`, override: Partial<DiskLeaseOptions['owner']> = {}, hostName = `n${slot}`) {
-    const host = new SimHost(this.world, hostName)
+    const host = new SimHost(this.world, hostName, undefined, this.#hasOrphans)
     const lun = new SimLun(this.disk, host)
     const processes = this.processes.add(host, machine)
     const ends: LeaseEnd[] = []
@@ -38,6 +40,7 @@ export class LeaseWorld {
       clock: host.clock,
       processes,
       timings,
+      orphanIoMs: this.#hasOrphans ? timings.orphanIoMs : 0,
       log: silentLog,
       owner: {
         slot,

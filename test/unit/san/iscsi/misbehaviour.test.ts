@@ -249,7 +249,7 @@ test('what a device says instead of executing is retried; what it means is told'
 })
 
 test('another device at the same place gets nothing', async ({ target }) => {
-  const lun = await open(target)
+  const lun = await open(target, 1000)
   once(target, WRITE, (_tag, served) => {
     target.serial = 'another'
     served.close('closed by the peer')
@@ -314,6 +314,86 @@ test('what is neither answered nor aborted ends the connection, and rejects', as
   assert.match(await failure(lun.write(0, [PATTERN], data)), /lun-io: .*neither answered nor aborted/)
   target.meddle = undefined
   await lun.write(0, [PATTERN], data)
+  await lun.close()
+})
+
+/** The process stands still, for longer than a command may take. */
+function freeze(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}
+
+const dataOuts = ({ requests }: Served) => requests.filter(({ bhs }) => (bhs[0]! & 0x3f) === 0x05)
+
+test('a process that stood still sends no data for a write whose deadline is over', async ({ target }) => {
+  const lun = await open(target, 200)
+  once(target, WRITE, (tag, served) => {
+    setImmediate(() => {
+      freeze(300)
+      served.isPrompt = true
+      served.r2t(tag, 4096, 4096)
+    })
+  })
+  assert.match(await failure(lun.write(0, [PATTERN], data)), /lun-io: .*no answer before its deadline/)
+  assert.equal(target.connections.flatMap(dataOuts), [])
+  assert.is(target.landed, 0)
+  await lun.close()
+})
+
+test('a process that stood still sends nothing of a write that had waited for the one before', async ({ target }) => {
+  const lun = await open(target, 200)
+  const [only] = target.connections as [Served]
+  target.takes = () => {
+    target.takes = undefined
+    return false
+  }
+  const first = lun.read(0, Buffer.alloc(512)).catch(() => {})
+  while (target.takes) await sleep(1)
+  const second = failure(lun.write(0, [PATTERN.subarray(0, 512)], data))
+  await sleep(1)
+  freeze(300)
+  target.release()
+  assert.match(await second, /lun-io: .*could not be sent before its deadline/)
+  await first
+  assert.ok(only.closed, 'the stream was reset')
+  assert.not.ok(target.connections.some(({ requests }) => requests.some((each) => operationOf(each) === WRITE)))
+  await lun.close()
+})
+
+test('a command whose turn comes after its deadline is not sent', async ({ target }) => {
+  target.window = 1
+  const lun = await open(target, 200)
+  once(target, READ, (tag, served) => {
+    setImmediate(() => {
+      freeze(300)
+      served.isPrompt = true
+      served.dataIn(tag, Buffer.alloc(512))
+    })
+  })
+  const first = lun.read(0, Buffer.alloc(512))
+  assert.match(await failure(lun.write(0, [PATTERN], data)), /lun-io: .*not its turn before its deadline/)
+  await first
+  assert.is(target.landed, 0)
+  await lun.close()
+})
+
+test('a write whose connection was lost, and did not come back, rejects only when nothing of it can land any more', async ({
+  target,
+}) => {
+  const lun = await open(target, 200)
+  const { ioLifeMs } = timingsFrom(200)
+  target.meddle = (request, served) => {
+    if (isLogin(request)) return true
+    if (operationOf(request) !== WRITE && operationOf(request) !== READ) return false
+    served.close('closed by the peer')
+    return true
+  }
+  const began = performance.now()
+  const write = failure(lun.write(0, [PATTERN], data)).then(() => performance.now() - began)
+  const read = failure(lun.read(0, Buffer.alloc(512))).then(() => performance.now() - began)
+  const tookMs = await Promise.all([write, read])
+  assert.ok(tookMs[0] >= ioLifeMs && tookMs[0] > tookMs[1], `${tookMs}`)
+  const late = failure(lun.write(0, [PATTERN], data))
+  assert.match(await late, /lun-io: .*no connection/, 'it was never sent')
   await lun.close()
 })
 

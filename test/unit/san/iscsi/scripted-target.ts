@@ -20,6 +20,8 @@ export class Served {
   cmdSn = 1
   readonly window: number
   closed = false
+  /** Answers arrive in the same turn: before any timer. */
+  isPrompt = false
   readonly #send: (bytes: Uint8Array) => void
   /** Data of writes, by tag. */
   readonly writes = new Map<number, { cdb: Buffer; data: Buffer; have: number }>()
@@ -32,16 +34,22 @@ export class Served {
       if (!target.meddle?.(copy, this)) this.behave(copy, target)
     })
     const stream: ByteStream = {
-      write: (buffers) => {
+      write: (buffers, onSent) => {
         const bytes = Buffer.concat(buffers)
-        setImmediate(() => this.closed || reader.push(bytes))
+        setImmediate(() => {
+          if (this.closed) return
+          reader.push(bytes)
+          if (target.takes?.(bytes) === false) target.release = onSent
+          else onSent()
+        })
       },
       reset: () => this.close('reset'),
       onData: () => {},
       onClose: () => {},
     }
     this.stream = stream
-    this.#send = (bytes) => setImmediate(() => this.closed || stream.onData(Buffer.from(bytes)))
+    const deliver = (bytes: Uint8Array) => this.closed || stream.onData(Buffer.from(bytes))
+    this.#send = (bytes) => (this.isPrompt ? deliver(bytes) : setImmediate(() => deliver(bytes)))
   }
 
   close(why: string): void {
@@ -207,6 +215,9 @@ export class ScriptedTarget {
     ['FirstBurstLength', '4096'],
     ['MaxBurstLength', '65536'],
   ]
+  /** False for what the system of the initiator has not taken wholly before `release` is called. */
+  takes: ((bytes: Buffer) => boolean) | undefined
+  release: () => void = () => {}
   /** True when it has dealt with the request. */
   meddle: ((request: Pdu, served: Served) => boolean) | undefined
   readonly connections: Served[] = []
