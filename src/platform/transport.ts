@@ -6,6 +6,10 @@
 /** Where a peer listens. */
 export type PeerAddress = { readonly host: string; readonly port: number }
 
+export function formatAddress({ host, port }: PeerAddress): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
 export interface Connection {
   /** Sends one frame; frames of one connection arrive in order, each once, or the connection closes. Never blocks. */
   send(frame: Uint8Array): void

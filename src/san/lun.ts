@@ -24,6 +24,22 @@ export type WriteOptions = {
   readonly durable?: boolean
 }
 
+/**
+ * 'active': in use; 'ready': can be connected to; 'failed': could not be reached, or was lost; 'untried'.
+ */
+export type PathState = 'active' | 'ready' | 'failed' | 'untried'
+
+/** One way to a LUN. */
+export interface LunPath {
+  /** For people: an address. */
+  readonly name: string
+  readonly state: PathState
+  /** Why it has failed. */
+  readonly reason: string | undefined
+  /** In this state for so long, ms. */
+  readonly forMs: number
+}
+
 export interface Lun {
   /** What the device calls itself (path, serial number): for messages, never for decisions. */
   readonly identity: string
@@ -36,4 +52,6 @@ export interface Lun {
   /** Every write that had resolved when this was called is on stable storage when it resolves. */
   flush(): Promise<void>
   close(): Promise<void>
+  /** Where there can be several. */
+  readonly paths?: readonly LunPath[]
 }

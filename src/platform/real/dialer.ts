@@ -5,7 +5,8 @@
 import { createConnection, type Socket } from 'node:net'
 import { MatrixError } from '../../base/errors.ts'
 import type { ByteStream, Dialer } from '../byte-stream.ts'
-import { connectError, formatAddress } from './socket-errors.ts'
+import { formatAddress } from '../transport.ts'
+import { connectError } from './socket-errors.ts'
 
 const open = new Set<Socket>()
 process.on('exit', () => {

@@ -1,6 +1,5 @@
 /** What the system says when a connection cannot be made, in the words of the matrix. */
 import { MatrixError } from '../../base/errors.ts'
-import type { PeerAddress } from '../transport.ts'
 
 /** The peer's system answers: there is no such process. */
 const goneCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE'])
@@ -19,8 +18,4 @@ export function connectError(
   if (goneCodes.has(code)) return new MatrixError('peer-gone', `${where}: ${error.message}`, { cause: error })
   if (noRouteCodes.has(code)) return new MatrixError('no-route', `${where}: ${error.message}`, { cause: error })
   return new MatrixError('protocol', `${where}: ${explain(error)}`, { cause: error })
-}
-
-export function formatAddress({ host, port }: PeerAddress): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }

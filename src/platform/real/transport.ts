@@ -20,9 +20,9 @@ import { assert } from '../../base/assert.ts'
 import { MatrixError } from '../../base/errors.ts'
 import { MAX_MESSAGE_BYTES, MAX_SLOTS } from '../../base/limits.ts'
 import type { Log } from '../log.ts'
-import type { Connection, Listener, Transport } from '../transport.ts'
+import { type Connection, formatAddress, type Listener, type Transport } from '../transport.ts'
 import { encodeFrames, FrameReader, LENGTH_BYTES } from './frame-stream.ts'
-import { connectError, formatAddress } from './socket-errors.ts'
+import { connectError } from './socket-errors.ts'
 
 /** What may wait for a peer that does not read, bytes. Four of the longest messages: more means that it hangs. */
 export const MAX_QUEUED_BYTES = 4 * MAX_MESSAGE_BYTES

@@ -16,13 +16,15 @@ import { isMatrixError, MatrixError } from '../../base/errors.ts'
 import type { Timings } from '../../base/timings.ts'
 import type { Host } from '../../platform/host.ts'
 import type { Log } from '../../platform/log.ts'
+import type { PeerAddress } from '../../platform/transport.ts'
 import type { Portal } from '../iscsi/dial.ts'
 import { discoverTargets } from '../iscsi/discovery.ts'
 import type { LoginOptions } from '../iscsi/login.ts'
+import { Paths } from '../iscsi/paths.ts'
 import { type Execute, IscsiSession } from '../iscsi/session.ts'
 import { slice } from '../iscsi/task.ts'
 import { parseIscsiUrl } from '../iscsi/url.ts'
-import type { Lun, WriteOptions } from '../lun.ts'
+import type { Lun, LunPath, WriteOptions } from '../lun.ts'
 import { encodeLun } from '../scsi/answers.ts'
 import { readBlocks, type ScsiCommand, synchronizeCache, writeBlocks } from '../scsi/command.ts'
 import { type Device, examineDevice } from '../scsi/device.ts'
@@ -42,6 +44,7 @@ export class IscsiLun implements Lun {
   readonly #place: string
   readonly #host: Host
   readonly #commandMs: number
+  readonly paths: readonly LunPath[] | undefined
   #session!: IscsiSession
   #device!: Device
   readonly #writes = new Set<PendingWrite>()
@@ -51,7 +54,7 @@ export class IscsiLun implements Lun {
    * reached now) or 'protocol'.
    */
   static async open(url: string, host: Host, { timings, log }: IscsiLunOptions): Promise<IscsiLun> {
-    const { address, target, lun, digests, initiator, chap } = parseIscsiUrl(url)
+    const { addresses, target, lun, digests, initiator, chap } = parseIscsiUrl(url)
     const place = url.replace(/\?.*$/s, '')
     try {
       const random = host.random(5)
@@ -63,19 +66,34 @@ export class IscsiLun implements Lun {
         ...(chap && { chap: await readSecrets(chap, host) }),
         random: host.random,
       }
-      const portal: Portal = { address, limitMs: timings.ioTimeoutMs }
-      const opened = new IscsiLun(place, host, timings.guardMs)
+      const { ioTimeoutMs, ioLifeMs, guardMs } = timings
+      // where there is another path a dead one has to be found out while there is time to send again what is under way
+      const limitMs = addresses.length > 1 ? ioTimeoutMs / 4 : ioTimeoutMs
+      const paths = new Paths(addresses, host.clock)
+      const opened = new IscsiLun(place, host, guardMs, addresses.length > 1 ? paths.all : undefined)
       try {
         opened.#session = await IscsiSession.open({
-          ...{ host, portal, log, lun: encodeLun(lun), identity: place },
+          ...{
+            host,
+            paths,
+            limitMs,
+            lookMs: 2 * ioTimeoutMs,
+            lifeMs: ioLifeMs,
+            log,
+            lun: encodeLun(lun),
+            identity: place,
+          },
           login: { ...login, targetName: target },
-          timings: { idleMs: timings.ioTimeoutMs, answerMs: timings.ioTimeoutMs / 4 },
-          afterlifeMs: timings.ioLifeMs - timings.guardMs,
+          timings: { idleMs: limitMs, answerMs: ioTimeoutMs / 4 },
+          afterlifeMs: ioLifeMs - guardMs,
           verify: (execute, deadlineAt) => opened.#verify(execute, deadlineAt),
         })
       } catch (error) {
         if (isMatrixError(error, 'not-found') && /there is no target/.test(error.message))
-          throw new MatrixError('not-found', `${error.message}${await others(host, portal, login)}`)
+          throw new MatrixError(
+            'not-found',
+            `${error.message}${await others(host, { address: addresses[0] as PeerAddress, limitMs }, login)}`,
+          )
         throw error
       }
       return opened
@@ -85,10 +103,11 @@ export class IscsiLun implements Lun {
     }
   }
 
-  private constructor(place: string, host: Host, commandMs: number) {
+  private constructor(place: string, host: Host, commandMs: number, paths: readonly LunPath[] | undefined) {
     this.#place = place
     this.#host = host
     this.#commandMs = commandMs
+    this.paths = paths
   }
 
   get identity(): string {

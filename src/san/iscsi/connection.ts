@@ -74,6 +74,7 @@ export class Connection {
   #heardAt: number
   #pingAt: number | undefined
   #loggedOut: (() => void) | undefined
+  #drained: (() => void) | undefined
 
   constructor(
     pdus: PduStream,
@@ -95,6 +96,10 @@ export class Connection {
     pdus.onEnd = (reason) => this.#ended(reason)
   }
 
+  get portalGroup(): string | undefined {
+    return this.#parameters.portalGroup
+  }
+
   get ended(): string | undefined {
     return this.#pdus.ended
   }
@@ -105,6 +110,14 @@ export class Connection {
     return new Promise((resolve, reject) => {
       this.#waiting.push(new Task(command, deadlineAt, { resolve, reject }))
       this.#sendWaiting()
+    })
+  }
+
+  /** Resolves once nothing is under way; whoever asks starts nothing more. */
+  drained(): Promise<void> {
+    if (this.#tasks.size + this.#waiting.length === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#drained = resolve
     })
   }
 
@@ -230,6 +243,11 @@ export class Connection {
     }
     this.#widen(bhs)
     this.#sendWaiting()
+    this.#noteDrained()
+  }
+
+  #noteDrained(): void {
+    if (this.#drained && this.#tasks.size + this.#waiting.length === 0) this.#drained()
   }
 
   #task(pdu: Pdu): Task {
@@ -307,6 +325,7 @@ export class Connection {
     const { idleMs, answerMs } = this.#timings
     while (this.#waiting[0] && now >= this.#waiting[0].deadlineAt)
       this.#waiting.shift()!.end.reject(new CommandAborted(OUT_OF_TURN))
+    this.#noteDrained()
     for (const [tag, task] of this.#tasks) {
       if (task.abortedAt === undefined) {
         if (now >= task.deadlineAt) this.#abort(tag, task, now)
@@ -344,6 +363,7 @@ export class Connection {
     const tasks = [...this.#tasks.values(), ...this.#waiting.splice(0)]
     this.#tasks.clear()
     for (const task of tasks) task.end.reject(new ConnectionLost(reason))
+    this.#drained?.()
     this.onEnd(reason)
   }
 

@@ -23,6 +23,8 @@ export type LoginOptions = {
 
 /** What was negotiated. */
 export type SessionParameters = {
+  /** Sessions with the same name and ISID replace each other within one portal group (RFC 7143, 4.4.2); undefined when the target does not tell. */
+  readonly portalGroup: string | undefined
   /** Longest data segment that the target takes, bytes. */
   readonly maxSendBytes: number
   readonly maxBurstBytes: number
@@ -81,6 +83,7 @@ class Login {
   #steps = 0
   #text: Buffer[] = []
   readonly #negotiated = new Map<string, string>()
+  #portalGroup: string | undefined
 
   constructor(pdus: PduStream, options: LoginOptions) {
     this.#pdus = pdus
@@ -122,6 +125,7 @@ class Login {
     }
     const pairs = parseText(Buffer.concat(this.#text))
     this.#text = []
+    this.#portalGroup ??= pairs.find(([key]) => key === 'TargetPortalGroupTag')?.[1]
     const isOver = (flags & TRANSIT) !== 0
     if (this.#stage === SECURITY) this.#secure(new Map(pairs), isOver && (flags & 3) === OPERATIONAL)
     else if (this.#negotiate(pairs, isOver)) return this.#finish(pdu)
@@ -202,6 +206,7 @@ class Login {
     if (this.#number('ErrorRecoveryLevel', 0, { min: 0, max: 0 }) !== 0) throw new Error('unreachable')
     const maxBurstBytes = this.#number('MaxBurstLength', 262_144, { min: 512, max: MAX_BURST_BYTES })
     const parameters: SessionParameters = {
+      portalGroup: this.#portalGroup,
       maxSendBytes: this.#number('MaxRecvDataSegmentLength', 8192, { min: 512, max: 2 ** 24 - 1 }),
       maxBurstBytes,
       firstBurstBytes: Math.min(

@@ -15,21 +15,33 @@
  * (which is when nothing of it could leave any more). Who waits for the end of what is under way, in order to tell others, waits long enough.
  *
  * Before anything is sent to it the device is looked at again (`verify`): one that is another now gets nothing.
+ *
+ * Several portals: the session moves as a whole, and what is said above holds as long as the portals belong to one portal group, for there the
+ * new session ends the old one. Between portals of different groups it does not; what was under way at the old one may still land, so nothing
+ * is sent to the new one before its life is over (`lifeMs`). A session that goes back to a portal that is wanted more leaves nothing under way.
  */
 import { isMatrixError, MatrixError } from '../../base/errors.ts'
-import { type Clock, sleep } from '../../platform/clock.ts'
+import { type Clock, sleep, type Timer } from '../../platform/clock.ts'
 import type { Host } from '../../platform/host.ts'
 import type { Log } from '../../platform/log.ts'
+import type { PathState } from '../lun.ts'
 import type { ScsiAnswer, ScsiCommand } from '../scsi/command.ts'
 import { CommandAborted, Connection, ConnectionLost, type ConnectionTimings } from './connection.ts'
-import { dialTarget, type Portal } from './dial.ts'
+import { dialTarget } from './dial.ts'
 import type { LoginOptions } from './login.ts'
+import type { Path, Paths } from './paths.ts'
 
 export type Execute = (command: ScsiCommand) => Promise<ScsiAnswer>
 
 export type SessionOptions = {
   readonly host: Pick<Host, 'dialer' | 'clock'>
-  readonly portal: Portal
+  readonly paths: Paths
+  /** For connecting, and again for logging in, ms. */
+  readonly limitMs: number
+  /** Paths that are not in use are looked at so often, ms. */
+  readonly lookMs: number
+  /** What was handed to the device has landed after so long, or never will, ms. */
+  readonly lifeMs: number
   readonly login: LoginOptions
   /** The logical unit, as on the wire. */
   readonly lun: Buffer
@@ -58,11 +70,17 @@ export class IscsiSession {
   #pauseMs = FIRST_PAUSE_MS
   /** Why there is no connection. */
   #lostBecause = ''
+  /** Where and when the last connection was lost that may have left something under way. */
+  #left: { readonly group: string | undefined; readonly at: number } | undefined
+  #looks: Timer | undefined
+  #isLooking = false
 
   /** Rejects as `dialTarget` and `verify` do. */
   static async open(options: SessionOptions): Promise<IscsiSession> {
     const session = new IscsiSession(options)
-    await session.#connect()
+    await session.#connectAny()
+    if (options.paths.all.length > 1)
+      session.#looks = options.host.clock.every(options.lookMs, () => void session.#look())
     return session
   }
 
@@ -104,6 +122,7 @@ export class IscsiSession {
 
   async close(): Promise<void> {
     this.#failure ??= new MatrixError('lun-io', `${this.#options.identity} was closed`)
+    this.#looks?.cancel()
     this.#wake()
     await this.#connection?.logout()
   }
@@ -134,15 +153,45 @@ export class IscsiSession {
     for (const wake of [...this.#waiters]) wake()
   }
 
-  async #connect(): Promise<void> {
-    const { host, portal, login, lun, timings, verify } = this.#options
+  /** By the first path that leads there. Rejects with what is wrong with the first, and names the others. */
+  async #connectAny(lost?: Path): Promise<void> {
+    const errors: MatrixError[] = []
+    for (const path of this.#options.paths.toTry(lost)) {
+      try {
+        await this.#connect(path)
+        return
+      } catch (error) {
+        if (this.#failure || !isMatrixError(error) || error.code === 'lun-foreign') throw error
+        path.become('failed', error.message)
+        errors.push(error)
+      }
+    }
+    // what a target says weighs more than that another cannot be reached
+    const first = errors.find(({ code }) => code !== 'lun-io') ?? (errors[0] as MatrixError)
+    if (errors.length === 1) throw first
+    const all = this.#options.paths.all.map(({ name, reason }) => `${name}: ${reason}`)
+    throw new MatrixError(first.code, `no path leads to it: ${all.join('; ')}`, { cause: first })
+  }
+
+  async #connect(path: Path): Promise<void> {
+    const { host, limitMs, lifeMs, login, lun, timings, verify, log, identity } = this.#options
     const clock = this.#clock
+    const portal = { address: path.address, limitMs }
     const connection = await dialTarget(host, portal, login, (pdus, parameters) => {
       return new Connection(pdus, parameters, lun, { clock, timings })
     })
     try {
-      const deadlineAt = clock.now() + portal.limitMs
+      const deadlineAt = clock.now() + limitMs
       await verify((command) => connection.execute(command, deadlineAt), deadlineAt)
+      const left = this.#left
+      if (left && left.group !== connection.portalGroup) {
+        const leftMs = left.at + lifeMs - clock.now()
+        log.warn(
+          { lun: identity, path: path.name, groups: [left.group, connection.portalGroup], waitMs: Math.ceil(leftMs) },
+          'this path is of another portal group: nothing is sent before all that was under way is over',
+        )
+        if (leftMs > 0) await sleep(clock, leftMs)
+      }
       if (this.#failure) throw this.#failure
       if (connection.ended !== undefined) throw new ConnectionLost(connection.ended)
     } catch (error) {
@@ -154,25 +203,30 @@ export class IscsiSession {
     connection.onEnd = (reason) => {
       this.#connection = undefined
       this.#lostBecause = `the connection was lost: ${reason}`
-      if (!this.#failure) void this.#reconnect()
+      this.#left = { group: connection.portalGroup, at: clock.now() }
+      path.become('failed', reason)
+      if (!this.#failure) void this.#reconnect(path)
     }
+    this.#left = undefined
     this.#connectedAt = clock.now()
     this.#connection = connection
+    path.become('active')
     this.#wake()
   }
 
-  async #reconnect(): Promise<void> {
+  async #reconnect(lost: Path): Promise<void> {
     const { log, identity } = this.#options
     const lostAt = this.#clock.now()
-    log.warn({ lun: identity, reason: this.#lostBecause }, 'the connection to a LUN was lost')
+    log.warn({ lun: identity, path: lost.name, reason: this.#lostBecause }, 'the connection to a LUN was lost')
     if (lostAt - this.#connectedAt > LAST_PAUSE_MS) this.#pauseMs = FIRST_PAUSE_MS
     while (!this.#failure) {
       await sleep(this.#clock, this.#pauseMs)
       this.#pauseMs = Math.min(2 * this.#pauseMs, LAST_PAUSE_MS)
       if (this.#failure) return
       try {
-        await this.#connect()
-        log.info({ lun: identity, tookMs: Math.round(this.#clock.now() - lostAt) }, 'the LUN is connected again')
+        await this.#connectAny(lost)
+        const tookMs = Math.round(this.#clock.now() - lostAt)
+        log.info({ lun: identity, path: this.#options.paths.active?.name, tookMs }, 'the LUN is connected again')
         return
       } catch (error) {
         if (isMatrixError(error, 'lun-foreign')) {
@@ -184,6 +238,63 @@ export class IscsiSession {
         if (!isMatrixError(error)) throw error
         this.#lostBecause = error.message
       }
+    }
+  }
+
+  /** Which paths that are not in use lead somewhere; and back to the one that is wanted more, when it does again. */
+  async #look(): Promise<void> {
+    const { host, paths, limitMs, log, identity } = this.#options
+    if (this.#isLooking || !this.#connection) return
+    this.#isLooking = true
+    try {
+      for (const path of paths.all) {
+        if (path.state === 'active') continue
+        const met = await host.dialer.dial(path.address, limitMs).then(
+          (stream) => stream.reset(),
+          (error: unknown) => error as MatrixError,
+        )
+        if (this.#failure) return
+        // it may have come into use meanwhile
+        if ((path.state as PathState) === 'active') continue
+        const isNews = path.become(met ? 'failed' : 'ready', met?.message)
+        if (isNews)
+          log.info({ lun: identity, path: path.name, state: path.state, reason: path.reason }, 'a path to a LUN')
+      }
+      const better = paths.better()
+      if (better) await this.#moveTo(better)
+    } finally {
+      this.#isLooking = false
+    }
+  }
+
+  /** Leaves the connection with nothing under way, and takes the path. */
+  async #moveTo(path: Path): Promise<void> {
+    const { paths, log, identity } = this.#options
+    const [old, from] = [this.#connection, paths.active]
+    if (!old || !from) return
+    const startedAt = this.#clock.now()
+    this.#connection = undefined
+    this.#lostBecause = `it moves to ${path.name}`
+    let lost: string | undefined
+    old.onEnd = (reason) => {
+      lost = reason
+    }
+    await old.drained()
+    if (lost === undefined) {
+      old.onEnd = () => {}
+      await old.logout()
+    } else this.#left = { group: old.portalGroup, at: this.#clock.now() }
+    from.become(lost === undefined ? 'ready' : 'failed', lost)
+    try {
+      if (this.#failure) return
+      await this.#connect(path)
+      const tookMs = Math.round(this.#clock.now() - startedAt)
+      log.info({ lun: identity, path: path.name, from: from.name, tookMs }, 'back on the path that is wanted more')
+    } catch (error) {
+      if (!isMatrixError(error)) throw error
+      path.become('failed', error.message)
+      this.#lostBecause = error.message
+      void this.#reconnect(path)
     }
   }
 }

@@ -1,17 +1,20 @@
 /**
  * URLs of LUNs at an iSCSI target:
  *
- *     iscsi://HOST[:3260]/TARGET/LUN[?user=NAME&secret_file=PATH&target_secret_file=PATH&digest=crc32c&initiator=NAME]
+ *     iscsi://HOST[:3260][,HOST[:3260]…]/TARGET/LUN[?user=NAME&secret_file=PATH&target_secret_file=PATH&digest=crc32c&initiator=NAME]
+ *
+ * Several hosts are portals of the one target: paths to the LUN, the one that is wanted most first.
  *
  * Secrets stand in files of their own, never in the URL: URLs are shown by `ps`, in logs and by `matrix status`.
  */
 import { isAbsolute } from 'node:path'
 import { MatrixError } from '../../base/errors.ts'
-import type { PeerAddress } from '../../platform/transport.ts'
+import { formatAddress, type PeerAddress } from '../../platform/transport.ts'
 import { MAX_LUN } from '../scsi/answers.ts'
 
 export type IscsiUrl = {
-  readonly address: PeerAddress
+  /** At least one; the first is the one to use. */
+  readonly addresses: readonly PeerAddress[]
   readonly target: string
   readonly lun: number
   readonly digests: boolean
@@ -19,7 +22,9 @@ export type IscsiUrl = {
   readonly chap?: { readonly user: string; readonly secretFile: string; readonly targetSecretFile?: string }
 }
 
-export const ISCSI_FORM = 'iscsi://HOST[:3260]/TARGET/LUN'
+export const ISCSI_FORM = 'iscsi://HOST[:3260][,HOST[:3260]…]/TARGET/LUN'
+/** More are a mistake. */
+const MAX_PORTALS = 8
 const DEFAULT_PORT = 3260
 const OPTIONS = ['user', 'secret_file', 'target_secret_file', 'digest', 'initiator']
 const FILE_OPTIONS = ['secret_file', 'target_secret_file']
@@ -31,15 +36,16 @@ export function isIscsiUrl(url: string): boolean {
 /** Throws MatrixError 'config'. */
 export function parseIscsiUrl(url: string): IscsiUrl {
   const wrong = (why: string) => new MatrixError('config', `${withoutSecrets(url)}: ${why}`)
-  const form =
-    /^iscsi:\/\/(?:([^/@?]*)@)?(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::(\d{1,5}))?\/([^/?#]+)\/(\d{1,5})(?:\?([^#]*))?$/i
+  const form = /^iscsi:\/\/(?:([^/@?]*)@)?([^/@?#]+)\/([^/?#]+)\/(\d{1,5})(?:\?([^#]*))?$/i
   const match = form.exec(url)
   if (!match) throw wrong(`allowed is ${ISCSI_FORM}, such as iscsi://10.0.0.9/iqn.2026-11.com.example:array/1`)
-  const [, login, six, name, digits, target = '', lunDigits, query = ''] = match
+  const [, login, portals = '', target = '', lunDigits, query = ''] = match
   if (login !== undefined)
     throw wrong('user and secret do not stand before the host; allowed is ?user=NAME&secret_file=PATH at the end')
-  const port = digits === undefined ? DEFAULT_PORT : Number(digits)
-  if (port < 1 || port > 65535) throw wrong(`port ${port}; allowed is 1…65535`)
+  const addresses = portals.split(',').map((portal) => parsePortal(portal, wrong))
+  if (addresses.length > MAX_PORTALS) throw wrong(`${addresses.length} portals; allowed are ${MAX_PORTALS}`)
+  const twice = addresses.map(formatAddress).find((name, at, all) => all.indexOf(name) !== at)
+  if (twice !== undefined) throw wrong(`portal ${twice} is there twice`)
   if (!isIscsiName(target))
     throw wrong(`the target is called "${target}"; allowed is a name that begins with iqn., eui. or naa.`)
   const lun = Number(lunDigits)
@@ -58,7 +64,7 @@ export function parseIscsiUrl(url: string): IscsiUrl {
   if ((user === undefined) !== (secretFile === undefined)) throw wrong('user and secret_file go together')
   if (targetSecretFile !== undefined && user === undefined) throw wrong('target_secret_file needs user and secret_file')
   return {
-    address: { host: (six ?? name) as string, port },
+    addresses,
     target,
     lun,
     digests: digest !== null,
@@ -66,6 +72,15 @@ export function parseIscsiUrl(url: string): IscsiUrl {
     ...(user !== undefined &&
       secretFile !== undefined && { chap: { user, secretFile, ...(targetSecretFile && { targetSecretFile }) } }),
   }
+}
+
+function parsePortal(portal: string, wrong: (why: string) => MatrixError): PeerAddress {
+  const [, six, name, digits] = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::(\d{1,5}))?$/i.exec(portal) ?? []
+  const host = six ?? name
+  if (host === undefined) throw wrong(`portal "${portal}"; allowed is ${ISCSI_FORM}`)
+  const port = digits === undefined ? DEFAULT_PORT : Number(digits)
+  if (port < 1 || port > 65535) throw wrong(`port ${port}; allowed is 1…65535`)
+  return { host, port }
 }
 
 /** The URL with the paths in it made absolute by `resolve`. Throws MatrixError 'config'. */

@@ -1,6 +1,5 @@
 /** The initiator and the `iscsi:` driver against a real target (tgt). */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,6 +9,7 @@ import { isMatrixError } from '../../../../src/base/errors.ts'
 import { timingsFrom } from '../../../../src/base/timings.ts'
 import { realHost } from '../../../../src/platform/real/host.ts'
 import { type Lun, openLun } from '../../../../src/san/index.ts'
+import { Cable } from '../../../helpers/cable.ts'
 import { noTgt, Tgt } from '../../../helpers/tgt.ts'
 
 const missing = noTgt()
@@ -51,62 +51,6 @@ async function readBack(lun: Lun, offset: number, bytes: number): Promise<Buffer
   const buffer = Buffer.alloc(bytes)
   await lun.read(offset, buffer)
   return buffer
-}
-
-/** A way to the target that can be cut. */
-class Cable {
-  readonly #sockets = new Set<Socket>()
-  #server: Server | undefined
-  #isCut = false
-  port = 0
-
-  async plug(to: number): Promise<void> {
-    const server = createServer({ allowHalfOpen: true }, (socket) => {
-      if (this.#isCut) {
-        socket.resetAndDestroy()
-        return
-      }
-      const peer = connect({ host: '127.0.0.1', port: to, allowHalfOpen: true })
-      for (const [one, other] of [
-        [socket, peer],
-        [peer, socket],
-      ] as const) {
-        this.#sockets.add(one)
-        one.on('error', () => {})
-        one.on('end', () => other.destroy())
-        one.on('close', () => {
-          this.#sockets.delete(one)
-          other.destroy()
-        })
-        one.pipe(other, { end: false })
-      }
-    })
-    this.#server = server
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    this.port = (server.address() as { port: number }).port
-  }
-
-  cut(): void {
-    this.#isCut = true
-    for (const socket of this.#sockets) socket.resetAndDestroy()
-  }
-
-  mend(): void {
-    this.#isCut = false
-  }
-
-  /** Everything stays open, and nothing arrives any more. */
-  hang(): void {
-    for (const socket of this.#sockets) {
-      socket.unpipe()
-      socket.pause()
-    }
-  }
-
-  close(): void {
-    this.cut()
-    this.#server?.close()
-  }
 }
 
 test.before(async () => {

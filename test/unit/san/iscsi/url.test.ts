@@ -9,7 +9,7 @@ const IQN = 'iqn.2026-11.com.example:array'
 
 test('host, port, target, LUN and options', () => {
   assert.equal(parseIscsiUrl(`iscsi://10.0.0.9/${IQN}/1`), {
-    address: { host: '10.0.0.9', port: 3260 },
+    addresses: [{ host: '10.0.0.9', port: 3260 }],
     target: IQN,
     lun: 1,
     digests: false,
@@ -19,7 +19,7 @@ test('host, port, target, LUN and options', () => {
       `iscsi://[fd00::9]:13260/${IQN}/16383?digest=crc32c&user=n&secret_file=/s&target_secret_file=t&initiator=iqn.2026-11.x:n1`,
     ),
     {
-      address: { host: 'fd00::9', port: 13260 },
+      addresses: [{ host: 'fd00::9', port: 13260 }],
       target: IQN,
       lun: 16383,
       digests: true,
@@ -27,6 +27,14 @@ test('host, port, target, LUN and options', () => {
       chap: { user: 'n', secretFile: '/s', targetSecretFile: 't' },
     },
   )
+})
+
+test('several portals, the wanted one first', () => {
+  assert.equal(parseIscsiUrl(`iscsi://10.0.0.9,[fd00::9]:13260,array/${IQN}/1`).addresses, [
+    { host: '10.0.0.9', port: 3260 },
+    { host: 'fd00::9', port: 13260 },
+    { host: 'array', port: 3260 },
+  ])
 })
 
 test('paths in it are made absolute, and nothing else is changed', () => {
@@ -43,6 +51,9 @@ for (const [url, expected] of [
   [`iscsi://array/${IQN}`, /allowed is iscsi:\/\/HOST/],
   [`iscsi://array/${IQN}/one`, /allowed is iscsi:\/\/HOST/],
   [`iscsi://array:99999/${IQN}/1`, /port 99999/],
+  [`iscsi://a,b,a:3260/${IQN}/1`, /portal a:3260 is there twice/],
+  [`iscsi://a,/${IQN}/1`, /portal ""; allowed is/],
+  [`iscsi://${'abcdefghi'.split('').join()}/${IQN}/1`, /9 portals; allowed are 8/],
   [`iscsi://array/${IQN}/16384`, /LUN 16384; allowed is 0…16383/],
   ['iscsi://array/disk/1', /the target is called "disk"/],
   [`iscsi://array/${IQN}/1?chap=yes`, /option "chap"; allowed are user/],
