@@ -28,13 +28,19 @@ import type { Timings } from '../base/timings.ts'
 import type { Clock, Timer } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { type Label, readFirstLabel, readLabel } from './label.ts'
-import type { Lun } from './lun.ts'
+import type { Lun, LunPath } from './lun.ts'
 import { type Finding, LunHealth, type LunState, type LunTransition } from './lun-health.ts'
 import { probeOffset } from './lun-layout.ts'
 import { decodeProbe, encodeProbe } from './probe-sector.ts'
 
 /** A LUN that is open at this node: what it was when it was opened, and the way to it through the gate. */
 export type ProbedLun = { readonly label: Pick<Label, 'lunUuid' | 'lunName'>; readonly lun: Lun }
+
+export type LunReport = {
+  readonly state: LunState
+  readonly reason?: string
+  readonly paths?: readonly (Pick<LunPath, 'name' | 'state' | 'forMs'> & { readonly reason?: string })[]
+}
 
 export type DiskProbeOptions = {
   readonly clock: Clock
@@ -85,14 +91,25 @@ export class DiskProbe {
     this.#timer = undefined
   }
 
-  /** What this node thinks of its LUNs, by name. */
-  states(): Readonly<Record<string, { readonly state: LunState; readonly reason?: string }>> {
-    return Object.fromEntries(
-      [...this.#probed.values()].map(({ lunName, health: { state, reason } }) => [
-        lunName,
-        reason === '' ? { state } : { state, reason },
-      ]),
-    )
+  /** What this node thinks of its LUNs, and by which ways it reaches those that have several, by name. */
+  states(): Readonly<Record<string, LunReport>> {
+    const report: Record<string, LunReport> = {}
+    for (const { label, lun } of this.#options.luns()) {
+      const health = this.#probed.get(label.lunUuid)?.health
+      if (!health) continue
+      const paths = lun.paths?.map(({ name, state, reason, forMs }) => ({
+        name,
+        state,
+        ...(reason !== undefined && { reason }),
+        forMs: Math.round(forMs),
+      }))
+      report[label.lunName] = {
+        state: health.state,
+        ...(health.reason !== '' && { reason: health.reason }),
+        ...(paths && { paths }),
+      }
+    }
+    return report
   }
 
   #round(): void {

@@ -13,7 +13,7 @@
 import { brokenRules } from '../base/broken-rules.ts'
 import { MatrixError } from '../base/errors.ts'
 import type { Clock } from '../platform/clock.ts'
-import type { Lun, WriteOptions, WritePurpose } from './lun.ts'
+import type { Lun, LunPath, WriteOptions, WritePurpose } from './lun.ts'
 
 /** Until when this node may write, in `clock.now()` milliseconds; -Infinity once it is lost. */
 export interface Lease {
@@ -67,6 +67,10 @@ export class PseudoStorageDriver implements Lun {
 
   get size(): number {
     return this.#device.size
+  }
+
+  get paths(): readonly LunPath[] | undefined {
+    return this.#device.paths
   }
 
   /** Why the gate is closed; undefined while it is open. */
