@@ -2,19 +2,19 @@
  * `npm run bench`: a demo of two nodes on this machine's disk, and peers if there are any, measured in turns with the same calls.
  * Prints a table and keeps it, with the commit and the machine, in bench/results/.
  */
-import { spawnSync } from 'node:child_process'
-import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs'
-import { cpus, release, totalmem } from 'node:os'
-import { join } from 'node:path'
+import { accessSync, constants } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { Demo } from '../test/e2e/demo.ts'
 import { type Handovers, measureHandover, median } from './handover.ts'
 import { startPeers } from './peers.ts'
+import { commit, machine, save } from './results.ts'
+import { benchSan } from './san.ts'
 import { type StormResult, storm } from './storm.ts'
 import { cpuMicros, type Target } from './target.ts'
 import { Objects, type WorkloadName, workloadNames } from './workloads.ts'
 
-const help = `npm run bench [-- options]
+const help = `npm run bench [-- options]        a node, over NFS
+npm run bench -- san [options]   the iSCSI initiator (--help for its own)
 
   --only a,b        only these workloads: ${workloadNames.join(', ')}, handover
   --runs N          turns of every workload (default 3); medians are shown
@@ -25,7 +25,9 @@ const help = `npm run bench [-- options]
 
 With MATRIXFS_PERF_LAB=DIR, DIR/peers.sh starts nfs-ganesha as a peer.`
 
+const what = process.argv[2]
 const { values } = parseArgs({
+  args: what === 'san' ? [] : process.argv.slice(2),
   options: {
     only: { type: 'string' },
     runs: { type: 'string', default: '3' },
@@ -74,7 +76,7 @@ async function main(): Promise<void> {
     const handover = wanted('handover') ? await measureHandover(demo, runs, say) : undefined
     const text = report(targets, rows, handover)
     process.stdout.write(text)
-    if (!values['no-save']) save(text, { rows, handover })
+    if (!values['no-save']) say(`kept in ${save('', text, { rows, handover })}`)
   } finally {
     await demo.dispose()
     peers.stop()
@@ -131,7 +133,7 @@ function report(targets: readonly Target[], rows: readonly Row[], handover: Hand
   const [own, ...others] = targets
   const lines = [
     `matrixfs ${commit()}, ${new Date().toISOString().slice(0, 10)}`,
-    `${cpus().length} × ${cpus()[0]?.model.trim()}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}, Node ${process.version}; medians of ${values.runs} runs of ${values.seconds} s`,
+    `${machine()}; medians of ${values.runs} runs of ${values.seconds} s`,
     '',
   ]
   const head = [
@@ -170,21 +172,8 @@ function report(targets: readonly Target[], rows: readonly Row[], handover: Hand
   return `${lines.join('\n')}\n`
 }
 
-function commit(): string {
-  const { stdout } = spawnSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8' })
-  return stdout.trim() || 'of unknown commit'
-}
-
-function save(text: string, raw: unknown): void {
-  const folder = join(import.meta.dirname, 'results')
-  mkdirSync(folder, { recursive: true })
-  const name = `${new Date().toISOString().slice(0, 10)}-${commit()}`
-  writeFileSync(join(folder, `${name}.md`), text)
-  writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(raw, null, 1)}\n`)
-  say(`kept in bench/results/${name}.md`)
-}
-
-if (values.help) process.stdout.write(`${help}\n`)
+if (what === 'san') await benchSan(process.argv.slice(3))
+else if (values.help) process.stdout.write(`${help}\n`)
 else {
   await main().catch((error: unknown) => {
     say(error instanceof Error ? error.message : String(error))

@@ -9,8 +9,14 @@ export interface ByteStream {
   write(buffers: readonly Uint8Array[], onSent: () => void): void
   /** Ends it at once, with a reset: what has not left this machine never does. `onClose` follows. Whatever is open when the process exits is reset, too. */
   reset(): void
-  /** Set right after the stream is handed over; the chunk stays valid. */
+  /** Set right after the stream is handed over; the chunk is only valid during the call unless copied. */
   onData: (chunk: Buffer) => void
+  /**
+   * Asked before every read: a place of the reader's own for the bytes to come, so that they are not copied once more. How many have come there
+   * `onPlaced` tells, in the same turn in which they are put; `onData` is for what comes when there is none.
+   */
+  place: () => Buffer | undefined
+  onPlaced: (bytes: number) => void
   /** Called exactly once; nothing arrives afterwards. */
   onClose: (reason: string) => void
 }

@@ -26,19 +26,22 @@ export type TgtOptions = {
   /** Of initiators, and what the target proves itself with. */
   readonly chap?: { readonly user: string; readonly secret: string; readonly target?: { user: string; secret: string } }
   readonly blockSize?: number
+  /** Where its LUNs are kept. */
+  readonly dir?: string | undefined
   /** CRC-32C may be negotiated. */
   readonly digests?: boolean
 }
 
 export class Tgt {
   static readonly iqn = 'iqn.2026-11.net.matrixfs.test:t1'
-  readonly dir = mkdtempSync(join(tmpdir(), 'matrixfs-tgt-'))
+  readonly dir: string
   readonly #options: TgtOptions
   #child: ChildProcess | undefined
   #port = 0
 
   constructor(options: TgtOptions = {}) {
     this.#options = options
+    this.dir = mkdtempSync(join(options.dir ?? tmpdir(), 'matrixfs-tgt-'))
   }
 
   get port(): number {

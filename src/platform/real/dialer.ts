@@ -13,12 +13,29 @@ process.on('exit', () => {
   for (const socket of open) socket.resetAndDestroy()
 })
 
+/** What is read at a time when the reader has no place of its own, bytes. */
+const CHUNK_BYTES = 64 * 1024
+
 export const realDialer: Dialer = {
   dial(address, limitMs) {
     return new Promise((resolve, reject) => {
       const where = formatAddress(address)
       // half-open, so that Node does not begin to shut it down by itself: a socket that does can be reset no more, and would stay open
-      const socket = createConnection({ host: address.host, port: address.port, noDelay: true, allowHalfOpen: true })
+      let stream: ByteStream | undefined
+      let reason: string | undefined
+      const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES)
+      const socket = createConnection({
+        ...{ host: address.host, port: address.port, noDelay: true, allowHalfOpen: true },
+        onread: {
+          buffer: () => stream?.place() ?? chunk,
+          callback(bytes, buffer) {
+            if (reason !== undefined || !stream) return false
+            if (buffer === chunk) stream.onData(chunk.subarray(0, bytes))
+            else stream.onPlaced(bytes)
+            return true
+          },
+        },
+      })
       const fail = (error: MatrixError): void => {
         clearTimeout(limit)
         socket.destroy()
@@ -32,9 +49,8 @@ export const realDialer: Dialer = {
       socket.once('connect', () => {
         clearTimeout(limit)
         socket.removeAllListeners('error')
-        let reason: string | undefined
         open.add(socket)
-        const stream: ByteStream = {
+        const opened: ByteStream = {
           write(buffers, onSent) {
             if (reason !== undefined || buffers.length === 0) return
             const last = buffers.length - 1
@@ -50,11 +66,11 @@ export const realDialer: Dialer = {
             socket.resetAndDestroy()
           },
           onData: () => {},
+          place: () => undefined,
+          onPlaced: () => {},
           onClose: () => {},
         }
-        socket.on('data', (chunk: Buffer) => {
-          if (reason === undefined) stream.onData(chunk)
-        })
+        stream = opened
         // half-closed is of no use to anybody: what was to be answered never will be
         socket.on('end', () => {
           reason ??= 'closed by the peer'
@@ -65,9 +81,9 @@ export const realDialer: Dialer = {
         })
         socket.on('close', () => {
           open.delete(socket)
-          stream.onClose(reason ?? 'closed by the peer')
+          opened.onClose(reason ?? 'closed by the peer')
         })
-        resolve(stream)
+        resolve(opened)
       })
     })
   },

@@ -93,6 +93,7 @@ export class Connection {
     this.#heardAt = clock.now()
     this.#timer = clock.every(Math.max(1, timings.answerMs / 4), () => this.#look())
     pdus.onPdu = (pdu) => this.#receive(pdu)
+    pdus.placeOf = (bhs, bytes) => this.#placeOf(bhs, bytes)
     pdus.onEnd = (reason) => this.#ended(reason)
   }
 
@@ -250,6 +251,14 @@ export class Connection {
     if (this.#drained && this.#tasks.size + this.#waiting.length === 0) this.#drained()
   }
 
+  /** Of a command that is being aborted the data is not wanted any more, wherever it was to go. */
+  #placeOf(bhs: Buffer, bytes: number): Buffer | undefined {
+    const pdu = { bhs, data: bhs }
+    if (opcodeOf(pdu) !== responseOpcode.dataIn) return undefined
+    const task = this.#task(pdu)
+    return task.abortedAt === undefined ? task.placeOf(bhs, bytes) : undefined
+  }
+
   #task(pdu: Pdu): Task {
     const task = this.#tasks.get(tagOf(pdu))
     if (task) return task
@@ -379,7 +388,7 @@ export class Connection {
   }
 }
 
-/** Behind its length of two bytes. */
+/** Behind its length of two bytes; a copy, since it outlives the PDU. */
 function senseOf({ data }: Pdu): Buffer {
-  return data.length < 2 ? Buffer.alloc(0) : data.subarray(2, 2 + data.readUInt16BE(0))
+  return data.length < 2 ? Buffer.alloc(0) : Buffer.from(data.subarray(2, 2 + data.readUInt16BE(0)))
 }

@@ -113,7 +113,7 @@ class Login {
     if (this.#statSn !== undefined && statSn !== this.#statSn)
       throw new MatrixError('protocol', 'the target lost count of its responses during the login')
     this.#statSn = next(statSn)
-    this.#text.push(data)
+    this.#text.push(Buffer.from(data))
     if (this.#text.reduce((sum, { length }) => sum + length, 0) > MAX_TEXT_BYTES)
       throw new MatrixError('protocol', 'the text of the target has no end')
     const flags = bhs[1]!

@@ -18,8 +18,10 @@ const BATCH_BYTES = 128 * 1024
 type Outgoing = { readonly buffers: readonly Uint8Array[]; readonly sendUntil: number }
 
 export class PduStream {
-  /** What it throws ends the stream. */
+  /** What it throws ends the stream. The PDU is valid only during the call. */
   onPdu: (pdu: Pdu) => void = () => {}
+  /** Where the data of a PDU belongs, if anywhere; what it throws ends the stream. */
+  placeOf: (bhs: Buffer, bytes: number) => Buffer | undefined = () => undefined
   /** Called exactly once. */
   onEnd: (reason: string) => void = () => {}
   readonly #stream: ByteStream
@@ -34,19 +36,27 @@ export class PduStream {
   constructor(stream: ByteStream, clock: Clock) {
     this.#stream = stream
     this.#clock = clock
-    this.#reader = new PduReader(MAX_RECV_BYTES, (pdu) => {
-      if (this.#ended === undefined) this.onPdu(pdu)
-    })
-    stream.onData = (chunk) => {
-      if (this.#ended !== undefined) return
-      try {
-        this.#reader.push(chunk)
-      } catch (error) {
-        if (error instanceof InvariantError) throw error
-        this.end(error instanceof Error ? error.message : String(error))
-      }
-    }
+    this.#reader = new PduReader(
+      MAX_RECV_BYTES,
+      (pdu) => {
+        if (this.#ended === undefined) this.onPdu(pdu)
+      },
+      (bhs, bytes) => (this.#ended === undefined ? this.placeOf(bhs, bytes) : undefined),
+    )
+    stream.onData = (chunk) => this.#receive(() => this.#reader.push(chunk))
+    stream.place = () => (this.#ended === undefined ? this.#reader.place() : undefined)
+    stream.onPlaced = (bytes) => this.#receive(() => this.#reader.placed(bytes))
     stream.onClose = (reason) => this.end(reason)
+  }
+
+  #receive(take: () => void): void {
+    if (this.#ended !== undefined) return
+    try {
+      take()
+    } catch (error) {
+      if (error instanceof InvariantError) throw error
+      this.end(error instanceof Error ? error.message : String(error))
+    }
   }
 
   /** Why it has ended. */

@@ -81,76 +81,142 @@ function digest(crc: number): Buffer {
   return bytes
 }
 
-/** Finds PDUs in a stream. What lies within one chunk is not copied. */
+/** A data segment of which no more is missing is not worth a read of its own, bytes. */
+const MIN_DIRECT = 16 * 1024
+/** Padding and digest. */
+const MAX_TRAILER = 8
+
+/**
+ * Finds PDUs in a stream. What lies within one chunk is handed on as it lies there. A data segment that does not is gathered where `placeOf`
+ * says it belongs, and what is still to come of it can be read right to there (`place`, `placed`).
+ */
 export class PduReader {
   /** Of PDUs from now on. */
   digests: Digests = { header: false, data: false }
   readonly #maxData: number
   readonly #onPdu: (pdu: Pdu) => void
+  readonly #placeOf: (bhs: Buffer, bytes: number) => Buffer | undefined
+  readonly #header = Buffer.alloc(BHS_BYTES + 4)
+  #headerFilled = 0
+  /** The PDU whose data is being gathered. */
   #bhs: Buffer | undefined
-  /** A part that has not arrived whole. */
-  #partial: Buffer | undefined
+  #data: Buffer = Buffer.alloc(0)
+  readonly #trailer = Buffer.alloc(MAX_TRAILER)
+  #trailerBytes = 0
+  /** Of data and trailer. */
   #filled = 0
 
-  /** `maxData`: longest data segment that the target may send, as was declared. */
-  constructor(maxData: number, onPdu: (pdu: Pdu) => void) {
+  /**
+   * `maxData`: longest data segment that the target may send, as was declared. `placeOf`: where the data of the PDU with this header belongs, if
+   * anywhere. A PDU is valid only during `onPdu`, but for data that was put where it belongs.
+   */
+  constructor(
+    maxData: number,
+    onPdu: (pdu: Pdu) => void,
+    placeOf: (bhs: Buffer, bytes: number) => Buffer | undefined = () => undefined,
+  ) {
     this.#maxData = maxData
     this.#onPdu = onPdu
+    this.#placeOf = placeOf
+  }
+
+  /** Where the next bytes of the stream belong, when there are enough of them to come. */
+  place(): Buffer | undefined {
+    const missing = this.#bhs ? this.#data.length - this.#filled : 0
+    return missing >= MIN_DIRECT ? this.#data.subarray(this.#filled) : undefined
+  }
+
+  /** So many bytes were put to `place`. */
+  placed(bytes: number): void {
+    this.#filled += bytes
+    assert(this.#bhs && this.#filled <= this.#data.length, 'bytes were put where there was a place')
+    this.#endData()
   }
 
   /** Takes the next bytes of the stream. Throws MatrixError 'protocol' for what cannot be: nothing after it can be trusted. */
   push(chunk: Buffer): void {
-    for (let at = 0; at < chunk.length; ) {
-      const length = this.#wanted()
-      let part: Buffer
-      if (!this.#partial && chunk.length - at >= length) {
-        part = chunk.subarray(at, at + length)
-        at += length
-      } else {
-        this.#partial ??= Buffer.allocUnsafe(length)
-        const taken = chunk.copy(this.#partial, this.#filled, at)
-        this.#filled += taken
-        at += taken
-        if (this.#filled < this.#partial.length) return
-        part = this.#partial
-        this.#partial = undefined
-        this.#filled = 0
-      }
-      this.#take(part)
+    for (let at = 0; at < chunk.length; ) at = this.#bhs ? this.#takeData(chunk, at) : this.#takeHeader(chunk, at)
+  }
+
+  #takeHeader(chunk: Buffer, from: number): number {
+    const length = BHS_BYTES + (this.digests.header ? 4 : 0)
+    let header: Buffer
+    let at = from
+    if (this.#headerFilled === 0 && chunk.length - at >= length) {
+      header = chunk.subarray(at, (at += length))
+    } else {
+      const taken = chunk.copy(this.#header, this.#headerFilled, at, at + length - this.#headerFilled)
+      this.#headerFilled += taken
+      at += taken
+      if (this.#headerFilled < length) return at
+      this.#headerFilled = 0
+      header = this.#header
     }
+    if (this.digests.header) check(header.subarray(0, BHS_BYTES), header.readUInt32LE(BHS_BYTES), 'header')
+    const bhs = header.subarray(0, BHS_BYTES)
+    const bytes = bhs.readUIntBE(5, 3)
+    if (bytes > this.#maxData)
+      throw new MatrixError('protocol', `the target announced ${bytes} bytes in one PDU; ${this.#maxData} are allowed`)
+    if (bhs[4] !== 0) throw new MatrixError('protocol', 'the target sent an additional header; none was asked for')
+    if (bytes === 0) {
+      this.#onPdu({ bhs, data: NO_DATA })
+      return at
+    }
+    const trailerBytes = (-bytes & 3) + (this.digests.data ? 4 : 0)
+    if (chunk.length - at >= bytes + trailerBytes) {
+      const data = chunk.subarray(at, at + bytes)
+      this.#finish(bhs, data, chunk.subarray(at + bytes, at + bytes + trailerBytes))
+      return at + bytes + trailerBytes
+    }
+    this.#bhs = Buffer.from(bhs)
+    this.#data = this.#placeOf(bhs, bytes) ?? Buffer.allocUnsafe(bytes)
+    assert(this.#data.length === bytes, 'data is put where it belongs')
+    this.#trailerBytes = trailerBytes
+    this.#filled = 0
+    return at
   }
 
-  #wanted(): number {
-    if (this.#partial) return this.#partial.length
-    if (!this.#bhs) return BHS_BYTES + (this.digests.header ? 4 : 0)
-    return padded(this.#bhs) + (this.digests.data ? 4 : 0)
+  #takeData(chunk: Buffer, from: number): number {
+    let at = from
+    const length = this.#data.length
+    if (this.#filled < length) {
+      const taken = chunk.copy(this.#data, this.#filled, at)
+      this.#filled += taken
+      at += taken
+    }
+    if (this.#filled >= length) {
+      const had = this.#filled - length
+      const taken = chunk.copy(this.#trailer, had, at, at + this.#trailerBytes - had)
+      this.#filled += taken
+      at += taken
+    }
+    this.#endData()
+    return at
   }
 
-  #take(part: Buffer): void {
+  #endData(): void {
     const bhs = this.#bhs
-    if (bhs) {
-      const end = padded(bhs)
-      if (this.digests.data) check(part, end, 'data')
-      this.#bhs = undefined
-      this.#onPdu({ bhs, data: part.subarray(0, bhs.readUIntBE(5, 3)) })
-      return
+    if (!bhs || this.#filled < this.#data.length + this.#trailerBytes) return
+    const data = this.#data
+    this.#bhs = undefined
+    this.#data = NO_DATA
+    this.#finish(bhs, data, this.#trailer.subarray(0, this.#trailerBytes))
+  }
+
+  #finish(bhs: Buffer, data: Buffer, trailer: Buffer): void {
+    if (this.digests.data) {
+      const end = trailer.length - 4
+      check(data, trailer.readUInt32LE(end), 'data', trailer.subarray(0, end))
     }
-    if (this.digests.header) check(part, BHS_BYTES, 'header')
-    const length = part.readUIntBE(5, 3)
-    if (length > this.#maxData)
-      throw new MatrixError('protocol', `the target announced ${length} bytes in one PDU; ${this.#maxData} are allowed`)
-    if (part[4] !== 0) throw new MatrixError('protocol', 'the target sent an additional header; none was asked for')
-    if (length === 0) this.#onPdu({ bhs: part.subarray(0, BHS_BYTES), data: Buffer.alloc(0) })
-    else this.#bhs = part.subarray(0, BHS_BYTES)
+    this.#onPdu({ bhs, data })
   }
 }
 
-function padded(bhs: Buffer): number {
-  return (bhs.readUIntBE(5, 3) + 3) & ~3
-}
+const NO_DATA = Buffer.alloc(0)
 
-function check(part: Buffer, end: number, what: string): void {
-  if (crc32c(part.subarray(0, end)) !== part.readUInt32LE(end))
+function check(bytes: Buffer, crc: number, what: string, padding: Buffer = NO_DATA): void {
+  const found = padding.length > 0 ? crc32c(padding, crc32c(bytes)) : crc32c(bytes)
+  if (found !== crc)
     throw new MatrixError('protocol', `the ${what} digest of a PDU is wrong: it was damaged on its way`)
 }
 

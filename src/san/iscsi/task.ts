@@ -41,17 +41,23 @@ export class Task {
     this.#moved += bytes
   }
 
-  /** Copies what a Data-In brings to its place. */
-  takeDataIn({ bhs, data }: Pdu): void {
+  /** Where what a Data-In brings belongs. */
+  placeOf(bhs: Buffer, bytes: number): Buffer {
     const { read, name } = this.command
     if (!read) throw new MatrixError('protocol', `data came in for ${name}, which reads none`)
     const [dataSn, offset] = [bhs.readUInt32BE(36), bhs.readUInt32BE(40)]
-    if (dataSn !== this.#dataSn || offset !== this.#moved || offset + data.length > read.length)
+    if (dataSn !== this.#dataSn || offset !== this.#moved || offset + bytes > read.length)
       throw new MatrixError(
         'protocol',
-        `${name}: ${data.length} bytes for ${offset} came, number ${dataSn}; number ${this.#dataSn} for ${this.#moved} of ${read.length} was due`,
+        `${name}: ${bytes} bytes for ${offset} came, number ${dataSn}; number ${this.#dataSn} for ${this.#moved} of ${read.length} was due`,
       )
-    data.copy(read, offset)
+    return read.subarray(offset, offset + bytes)
+  }
+
+  /** Copies what a Data-In brings to its place, unless it was put there. */
+  takeDataIn({ bhs, data }: Pdu): void {
+    const place = this.placeOf(bhs, data.length)
+    if (data.buffer !== place.buffer || data.byteOffset !== place.byteOffset) data.copy(place)
     this.#dataSn++
     this.#moved += data.length
   }

@@ -45,6 +45,8 @@ export class Served {
       },
       reset: () => this.close('reset'),
       onData: () => {},
+      place: () => undefined,
+      onPlaced: () => {},
       onClose: () => {},
     }
     this.stream = stream
