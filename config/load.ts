@@ -199,6 +199,11 @@ function nodeOf({ name, slot, mesh: [mesh, ...otherMeshes] }: WrittenNode): Conf
   return { name, slot, mesh: mesh as PeerAddress, otherMeshes }
 }
 
+/** With an absolute path. */
+function lunUrl(folder: string, url: string): string {
+  return url.startsWith('block:') ? url : `file:${resolve(folder, url.slice('file:'.length))}`
+}
+
 function configOf(file: string, written: ConfigFile, secret: string): MatrixdConfig {
   const folder = dirname(file)
   const { matrix, node, nodes, luns, fencing, timings, nfs, http, cache, log } = written
@@ -208,7 +213,7 @@ function configOf(file: string, written: ConfigFile, secret: string): MatrixdCon
     node: nodeOf((nodes.find(({ name }) => name === node.name) ?? node) as WrittenNode),
     stateDir: resolve(folder, node.state_dir),
     nodes: nodes.map(nodeOf).sort((a, b) => a.slot - b.slot),
-    luns: luns.map(({ url }) => ({ url: `file:${resolve(folder, url.slice('file:'.length))}` })),
+    luns: luns.map(({ url }) => ({ url: lunUrl(folder, url) })),
     fencing: {
       agents: fencing.agents,
       ...(fencing.script !== undefined && {

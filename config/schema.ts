@@ -74,13 +74,18 @@ const nodes = v.pipe(
   v.maxLength(MAX_SLOTS, `at most ${MAX_SLOTS} nodes`),
 )
 
+function isLunUrl(written: string): boolean {
+  const [, scheme, rest] = /^(file|block):(.*)$/s.exec(written) ?? []
+  return rest !== undefined && isPath(rest) && (scheme === 'file' || isAbsolute(rest))
+}
+
 const luns = v.pipe(
   v.array(
     v.strictObject({
       url: text(
         'Where this node finds the LUN. The order does not matter and may differ between nodes: LUNs are known by their labels.',
-        '"file:" and a path (a relative one is relative to this file)',
-        (written) => written.startsWith('file:') && isPath(written.slice('file:'.length)),
+        '"file:" and a path (a relative one is relative to this file), or "block:" and the absolute path of a device, such as "block:/dev/disk/by-id/wwn-0x5000c500a1b2c3d4" ([how](operating.md#luns-that-are-block-devices))',
+        isLunUrl,
       ),
     }),
   ),

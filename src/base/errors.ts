@@ -50,6 +50,7 @@ export type MatrixErrorCode =
   | 'lun-damaged' // ours, but both copies of a structure fail their checksum, or it is truncated
   | 'lun-too-small'
   | 'lun-io' // the device reported an error
+  | 'lun-reserved' // another initiator has reserved it at the device
   | 'lun-refused' // a member does not reach a LUN that was to be added
   | 'format-version' // written by a newer matrixfs
   | 'fenced' // this node has been fenced, or its lease is over: nothing may be written

@@ -14,14 +14,19 @@ const OWN_PATIENCE_MS = 2000
 type Found = LabelledLun & { readonly url: string }
 
 export class NodeLuns implements LunFinder {
-  readonly #config: Pick<MatrixdConfig, 'file' | 'stateDir' | 'luns'>
+  readonly #config: Pick<MatrixdConfig, 'file' | 'stateDir' | 'luns' | 'timings'>
   readonly #files: Files
   readonly #clock: Clock
   readonly #log: Log
   #added: readonly AddedLun[]
 
   /** Throws MatrixError 'config' when `luns.json` is damaged. */
-  constructor(config: Pick<MatrixdConfig, 'file' | 'stateDir' | 'luns'>, files: Files, clock: Clock, log: Log) {
+  constructor(
+    config: Pick<MatrixdConfig, 'file' | 'stateDir' | 'luns' | 'timings'>,
+    files: Files,
+    clock: Clock,
+    log: Log,
+  ) {
     this.#config = config
     this.#files = files
     this.#clock = clock
@@ -70,7 +75,7 @@ export class NodeLuns implements LunFinder {
   async #look(url: string, uuid: string): Promise<Found | undefined> {
     let lun: Awaited<ReturnType<typeof openLun>> | undefined
     try {
-      lun = await openLun(url, this.#files)
+      lun = await openLun(url, this.#files, { timings: this.#config.timings })
       const { label } = await readLabel(lun)
       if (label.lunUuid === uuid) return { url, lun, label }
       await lun.close()

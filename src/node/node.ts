@@ -55,8 +55,8 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   const { log } = hooks
   mkdirSync(config.stateDir, { recursive: true })
   const urls = new Map<Lun, string>()
-  for (const { url } of config.luns) urls.set(await openLun(url, realFiles), url)
   const { timings, node } = config
+  for (const { url } of config.luns) urls.set(await openLun(url, realFiles, { timings }), url)
   const timeline = new TimelineFile(config.stateDir, log)
   let gateways: Gateways | undefined
   const core = await NodeCore.start({

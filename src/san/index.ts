@@ -16,6 +16,7 @@ export {
 export { databaseFormat } from './database-copies.ts'
 export * from './disk-lease.ts'
 export * from './disk-probe.ts'
+export * from './drivers/block-lun.ts'
 export * from './drivers/file-lun.ts'
 export * from './fence.ts'
 export * from './label.ts'

@@ -57,10 +57,14 @@ function run(lease: DiskLease, command: LeaseCommand): Promise<void> {
 
 try {
   const lease = await DiskLease.claim({
-    partitions: openPartitions(await Promise.all(lunUrls.map((url) => openLun(url, realFiles))), partitions, {
-      clock: realClock,
-      timings,
-    }),
+    partitions: openPartitions(
+      await Promise.all(lunUrls.map((url) => openLun(url, realFiles, { timings }))),
+      partitions,
+      {
+        clock: realClock,
+        timings,
+      },
+    ),
     clock: realClock,
     processes: realProcesses,
     timings,

@@ -1,20 +1,33 @@
 /** Chooses the driver of a LUN by its URL. */
 import { MatrixError } from '../base/errors.ts'
+import { defaultTimings, type Timings } from '../base/timings.ts'
 import type { Files } from '../platform/files.ts'
+import { BlockLun } from './drivers/block-lun.ts'
 import { FileLun } from './drivers/file-lun.ts'
 import type { Lun } from './lun.ts'
 
+export type OpenLunOptions = {
+  /** Of the matrix: how long an I/O may take. */
+  readonly timings?: Timings
+}
+
 /**
- * Opens `file:/path` or a plain path. Rejects with MatrixError 'config' for a URL it has no driver for, 'not-found' or 'lun-io'.
+ * Opens `file:/path`, a plain path, or `block:/dev/…`. Rejects with MatrixError 'config' for a URL it has no driver for, 'not-found' or
+ * 'lun-io'; for devices as `BlockLun.open` does.
  * What is opened here bypasses the fence gate: a node wraps it in its `PseudoStorageDriver` before anything else.
  */
-export async function openLun(url: string, files: Files): Promise<Lun> {
+export async function openLun(
+  url: string,
+  files: Files,
+  { timings = defaultTimings }: OpenLunOptions = {},
+): Promise<Lun> {
   const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(url)?.[1]?.toLowerCase()
   if (scheme === undefined) return FileLun.open(url, files)
   if (scheme === 'file') return FileLun.open(filePath(url), files)
+  if (scheme === 'block') return BlockLun.open(url.slice('block:'.length), files, timings)
   throw new MatrixError(
     'config',
-    `${url}: LUNs of kind "${scheme}:" are not supported; use file:/absolute/path or a plain path`,
+    `${url}: LUNs of kind "${scheme}:" are not supported; use file:/absolute/path, a plain path, or block:/dev/…`,
   )
 }
 

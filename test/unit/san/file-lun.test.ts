@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Files, RandomAccessFile } from '../../../src/platform/files.ts'
-import { openLun } from '../../../src/san/index.ts'
+import { FileLun } from '../../../src/san/index.ts'
 
 const test = suite('san: file LUN')
 
@@ -24,8 +24,8 @@ class SlowFile implements RandomAccessFile {
 
 async function setUp() {
   const file = new SlowFile()
-  const files: Files = { open: async () => file }
-  return { file, lun: await openLun('/lun', files) }
+  const files: Pick<Files, 'open'> = { open: async () => file }
+  return { file, lun: await FileLun.open('/lun', files) }
 }
 
 const turn = () => new Promise((resolve) => setImmediate(resolve))
