@@ -20,7 +20,7 @@ export const MAX_LUNS = 256
 const MAX_ID = 2 ** 32 - 2
 const NOBODY = 65534
 
-export const fenceAgents = ['kill', 'script', 'lease'] as const
+export const fenceAgents = ['kill', 'scsi-pr', 'script', 'lease'] as const
 export type FenceAgentName = (typeof fenceAgents)[number]
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const
 export type LogLevel = (typeof logLevels)[number]
@@ -98,7 +98,7 @@ const fencing = v.strictObject({
     v.pipe(
       v.array(
         oneOf(
-          'How a failed node is cut off, tried in this order. `kill`: SIGKILL to exactly its process, for nodes on one host. `script`: a program of yours cuts it off, at its power or at the storage ([how](operating.md#fencing-by-a-script)). `lease`: wait until its disk lease is surely over.',
+          'How a failed node is cut off, tried in this order. `kill`: SIGKILL to exactly its process, for nodes on one host. `scsi-pr`: the LUNs themselves refuse its writes, by SCSI persistent reservations; then it is an agent of all nodes ([how](operating.md#fencing-by-reservations)). `script`: a program of yours cuts it off, at its power or at the storage ([how](operating.md#fencing-by-a-script)). `lease`: wait until its disk lease is surely over.',
           fenceAgents,
         ),
       ),

@@ -27,7 +27,9 @@ import {
   type Lun,
   type NodeLease,
   openLun,
+  type ReservedStorage,
   ScriptAgent,
+  ScsiPrAgent,
   startLeaseThread,
 } from '../san/index.ts'
 import { type ControlHandler, ControlServer } from './control.ts'
@@ -57,6 +59,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   const urls = new Map<Lun, string>()
   const { timings, node } = config
   for (const { url } of config.luns) urls.set(await openLun(url, realFiles, { timings }), url)
+  const reserves = config.fencing.agents.includes('scsi-pr')
   const timeline = new TimelineFile(config.stateDir, log)
   let gateways: Gateways | undefined
   const core = await NodeCore.start({
@@ -75,6 +78,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
         threads: realThreads,
         lunUrls: partitions.luns.flatMap((lun) => urls.get(lun) ?? []),
         partitions: partitions.luns.length,
+        reserves,
         owner: {
           slot: node.slot,
           nodeName: node.name,
@@ -87,8 +91,9 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
         log,
         onEnd,
       }),
-    fenceAgents: (lease, watch) =>
-      config.fencing.agents.map((name) => makeFenceAgent(name, config, { lease, watch, log })),
+    reserves,
+    fenceAgents: (lease, watch, storage) =>
+      config.fencing.agents.map((name) => makeFenceAgent(name, config, { lease, watch, storage, log })),
     threads: realThreads,
     newImageFile: (record) => newImageFile(config.stateDir, record.name),
     dataCacheBytes: config.cache.dataBytes,
@@ -122,12 +127,24 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
 function makeFenceAgent(
   name: FenceAgentName,
   { fencing, timings, nodes }: MatrixdConfig,
-  { lease, watch, log }: { readonly lease: NodeLease; readonly watch: LeaseWatch; readonly log: Log },
+  {
+    lease,
+    watch,
+    storage,
+    log,
+  }: {
+    readonly lease: NodeLease
+    readonly watch: LeaseWatch
+    readonly storage: ReservedStorage
+    readonly log: Log
+  },
 ): FenceAgent {
   const clock = realClock
   switch (name) {
     case 'kill':
       return new KillAgent(realProcesses)
+    case 'scsi-pr':
+      return new ScsiPrAgent({ clock, watch, lease, timings, log, ...storage, life: lease.life })
     case 'script': {
       const { path: script, timeoutMs } = fencing.script as NonNullable<typeof fencing.script>
       return new ScriptAgent({

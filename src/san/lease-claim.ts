@@ -26,6 +26,7 @@ import { type LeaseSector, recordsOf } from './lease-sector.ts'
 import { LEASE_OFFSET } from './lun-layout.ts'
 import type { LeaseOwner, OwnSectors } from './own-sectors.ts'
 import type { Partitions } from './partitions.ts'
+import type { LeaseRegistration } from './registration.ts'
 import { Sightings } from './sightings.ts'
 
 /** Attempts of a claim whose I/O was too slow to be sure, before it is given up. */
@@ -38,6 +39,8 @@ export type ClaimOptions = {
   readonly timings: Timings
   readonly log: Log
   readonly owner: LeaseOwner
+  /** Where LUNs are reserved: admits this life before its first write, once the former owner is surely dead; its last write is in `release`. */
+  readonly registration?: Pick<LeaseRegistration, 'admit' | 'leave'> | undefined
 }
 
 /** What a claim has won: the lease counts from `issuedAt`, own clock, ms. */
@@ -52,6 +55,7 @@ export async function claimSector(sectors: OwnSectors, options: ClaimOptions): P
   for (let attempt = 1; attempt <= MAX_CLAIM_ATTEMPTS; attempt++) {
     const { former, readAt } = await awaitFormerOwner(sectors, options)
     const incarnation = (former?.incarnation ?? 0) + (former && brokenRules.incarnationGrows ? 0 : 1)
+    await options.registration?.admit({ slot: owner.slot, incarnation })
     const issuedAt = clock.now()
     await sectors.write(incarnation, 'claiming')
     const tookMs = clock.now() - readAt
