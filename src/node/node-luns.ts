@@ -6,6 +6,7 @@
 import { type AddedLun, loadConfig, type MatrixdConfig, readAddedLuns, writeAddedLuns } from '../../config/index.ts'
 import { isMatrixError } from '../base/errors.ts'
 import { type Clock, type Files, type Log, within } from '../platform/index.ts'
+import { realPrograms } from '../platform/real/programs.ts'
 import { type LabelledLun, type LunFinder, openLun, readLabel } from '../san/index.ts'
 
 /** An own LUN that hangs holds up the look at the hint for so long, ms. */
@@ -75,7 +76,7 @@ export class NodeLuns implements LunFinder {
   async #look(url: string, uuid: string): Promise<Found | undefined> {
     let lun: Awaited<ReturnType<typeof openLun>> | undefined
     try {
-      lun = await openLun(url, this.#files, { timings: this.#config.timings })
+      lun = await openLun(url, this.#files, { timings: this.#config.timings, programs: realPrograms })
       const { label } = await readLabel(lun)
       if (label.lunUuid === uuid) return { url, lun, label }
       await lun.close()

@@ -58,7 +58,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   mkdirSync(config.stateDir, { recursive: true })
   const urls = new Map<Lun, string>()
   const { timings, node } = config
-  for (const { url } of config.luns) urls.set(await openLun(url, realFiles, { timings }), url)
+  for (const { url } of config.luns) urls.set(await openLun(url, realFiles, { timings, programs: realPrograms }), url)
   const reserves = config.fencing.agents.includes('scsi-pr')
   const timeline = new TimelineFile(config.stateDir, log)
   let gateways: Gateways | undefined

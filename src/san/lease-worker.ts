@@ -9,6 +9,7 @@ import type { Log, LogFields } from '../platform/log.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realFiles } from '../platform/real/files.ts'
 import { realProcesses } from '../platform/real/processes.ts'
+import { realPrograms } from '../platform/real/programs.ts'
 import { DiskLease } from './disk-lease.ts'
 import type { FromLeaseThread, LeaseCommand, LeaseThreadData, ToLeaseThread } from './lease-messages.ts'
 import { openPartitions } from './membership-luns.ts'
@@ -57,7 +58,7 @@ function run(lease: DiskLease, command: LeaseCommand): Promise<void> {
 }
 
 try {
-  const luns = await Promise.all(lunUrls.map((url) => openLun(url, realFiles, { timings })))
+  const luns = await Promise.all(lunUrls.map((url) => openLun(url, realFiles, { timings, programs: realPrograms })))
   const lease = await DiskLease.claim({
     partitions: openPartitions(luns, partitions, { clock: realClock, timings }),
     ...(reserves && { registration: new LeaseRegistration(luns) }),

@@ -2,6 +2,7 @@
 import { MatrixError } from '../base/errors.ts'
 import { defaultTimings, type Timings } from '../base/timings.ts'
 import type { Files } from '../platform/files.ts'
+import type { Programs } from '../platform/programs.ts'
 import { BlockLun } from './drivers/block-lun.ts'
 import { FileLun } from './drivers/file-lun.ts'
 import type { Lun } from './lun.ts'
@@ -9,6 +10,8 @@ import type { Lun } from './lun.ts'
 export type OpenLunOptions = {
   /** Of the matrix: how long an I/O may take. */
   readonly timings?: Timings
+  /** Where nodes register at the LUNs: how block devices are asked. */
+  readonly programs?: Programs
 }
 
 /**
@@ -19,12 +22,12 @@ export type OpenLunOptions = {
 export async function openLun(
   url: string,
   files: Files,
-  { timings = defaultTimings }: OpenLunOptions = {},
+  { timings = defaultTimings, programs }: OpenLunOptions = {},
 ): Promise<Lun> {
   const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(url)?.[1]?.toLowerCase()
   if (scheme === undefined) return FileLun.open(url, files)
   if (scheme === 'file') return FileLun.open(filePath(url), files)
-  if (scheme === 'block') return BlockLun.open(url.slice('block:'.length), files, timings)
+  if (scheme === 'block') return BlockLun.open(url.slice('block:'.length), files, { timings, programs })
   throw new MatrixError(
     'config',
     `${url}: LUNs of kind "${scheme}:" are not supported; use file:/absolute/path, a plain path, or block:/dev/…`,

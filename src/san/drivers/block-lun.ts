@@ -12,11 +12,21 @@ import { assert } from '../../base/assert.ts'
 import { isMatrixError, MatrixError } from '../../base/errors.ts'
 import type { Timings } from '../../base/timings.ts'
 import type { BlockDevice, BlockDevices } from '../../platform/block-devices.ts'
+import type { Programs } from '../../platform/programs.ts'
 import type { Lun, WriteOptions } from '../lun.ts'
+import type { Reservations } from '../reservations.ts'
+import { SgPersist } from './sg-persist.ts'
 import { SharedFlush } from './shared-flush.ts'
+
+export type BlockLunOptions = {
+  readonly timings: Pick<Timings, 'ioTimeoutMs'>
+  /** To ask for reservations; without them it has none. */
+  readonly programs?: Programs | undefined
+}
 
 export class BlockLun implements Lun {
   readonly identity: string
+  readonly reservations?: Reservations
   readonly #device: BlockDevice
   readonly #issuedWithinMs: number
   readonly #flushes: SharedFlush
@@ -26,28 +36,27 @@ export class BlockLun implements Lun {
   #flushed = 0
 
   /** `path`: of the device, absolute. Rejects as `BlockDevices.openDevice` does. */
-  static async open(
-    path: string,
-    devices: BlockDevices,
-    { ioTimeoutMs }: Pick<Timings, 'ioTimeoutMs'>,
-  ): Promise<BlockLun> {
+  static async open(path: string, devices: BlockDevices, options: BlockLunOptions): Promise<BlockLun> {
     if (!path.startsWith('/'))
       throw new MatrixError(
         'config',
         `block:${path}: the path of a device is absolute, such as block:/dev/disk/by-id/…`,
       )
-    return new BlockLun(path, await devices.openDevice(path), ioTimeoutMs)
+    return new BlockLun(path, await devices.openDevice(path), options)
   }
 
-  private constructor(path: string, device: BlockDevice, issuedWithinMs: number) {
+  private constructor(path: string, device: BlockDevice, { timings, programs }: BlockLunOptions) {
     this.identity = device.identity === '' ? path : `${path} (${device.identity})`
     this.#device = device
-    this.#issuedWithinMs = issuedWithinMs
+    this.#issuedWithinMs = timings.ioTimeoutMs
     this.#flushes = new SharedFlush(async () => {
       const ended = this.#ended
       await device.flush()
       this.#flushed = Math.max(this.#flushed, ended)
     })
+    // a multipath device has many ways to the LUN, each with a registration: sg_persist would make one of them, and not say of which
+    if (programs && !device.identity.startsWith('mpath-'))
+      this.reservations = new SgPersist({ path, programs, timeoutMs: timings.ioTimeoutMs })
   }
 
   get size(): number {

@@ -32,7 +32,10 @@ class FakeDevice implements BlockDevice {
 
 async function setUp() {
   const device = new FakeDevice()
-  return { device, lun: await BlockLun.open('/dev/sdb', { openDevice: async () => device }, { ioTimeoutMs: 300 }) }
+  return {
+    device,
+    lun: await BlockLun.open('/dev/sdb', { openDevice: async () => device }, { timings: { ioTimeoutMs: 300 } }),
+  }
 }
 
 const sector = [Buffer.alloc(512)]
