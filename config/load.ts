@@ -162,6 +162,7 @@ function urlProblems(output: unknown): string[] {
 /** With the paths in it absolute. */
 function lunUrl(folder: string, url: string): string {
   if (isIscsiUrl(url)) return resolveIscsiUrl(url, (path) => resolve(folder, path))
+  if (url.startsWith('block:')) return url
   return `file:${resolve(folder, url.slice('file:'.length))}`
 }
 

@@ -21,7 +21,7 @@ export const MAX_LUNS = 256
 const MAX_ID = 2 ** 32 - 2
 const NOBODY = 65534
 
-export const fenceAgents = ['kill', 'script', 'lease'] as const
+export const fenceAgents = ['kill', 'scsi-pr', 'script', 'lease'] as const
 export type FenceAgentName = (typeof fenceAgents)[number]
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const
 export type LogLevel = (typeof logLevels)[number]
@@ -75,13 +75,19 @@ const nodes = v.pipe(
   v.maxLength(MAX_SLOTS, `at most ${MAX_SLOTS} nodes`),
 )
 
+function isLunUrl(written: string): boolean {
+  if (isIscsiUrl(written)) return true
+  const [, scheme, rest] = /^(file|block):(.*)$/s.exec(written) ?? []
+  return rest !== undefined && isPath(rest) && (scheme === 'file' || isAbsolute(rest))
+}
+
 const luns = v.pipe(
   v.array(
     v.strictObject({
       url: text(
         'Where this node finds the LUN. The order does not matter and may differ between nodes: LUNs are known by their labels.',
-        '"file:" and a path (a relative one is relative to this file), or iscsi://host[:3260]/TARGET/LUN with options ([how](operating.md#luns-of-an-iscsi-target))',
-        (written) => isIscsiUrl(written) || (written.startsWith('file:') && isPath(written.slice('file:'.length))),
+        '"file:" and a path (a relative one is relative to this file), "block:" and the absolute path of a device, such as "block:/dev/disk/by-id/wwn-0x5000c500a1b2c3d4" ([how](operating.md#luns-that-are-block-devices)), or iscsi://HOST[:3260]/TARGET/LUN with options ([how](operating.md#luns-of-an-iscsi-target))',
+        isLunUrl,
       ),
     }),
   ),
@@ -94,7 +100,7 @@ const fencing = v.strictObject({
     v.pipe(
       v.array(
         oneOf(
-          'How a failed node is cut off, tried in this order. `kill`: SIGKILL to exactly its process, for nodes on one host. `script`: a program of yours cuts it off, at its power or at the storage ([how](operating.md#fencing-by-a-script)). `lease`: wait until its disk lease is surely over.',
+          'How a failed node is cut off, tried in this order. `kill`: SIGKILL to exactly its process, for nodes on one host. `scsi-pr`: the LUNs themselves refuse its writes, by SCSI persistent reservations; then it is an agent of all nodes ([how](operating.md#fencing-by-reservations)). `script`: a program of yours cuts it off, at its power or at the storage ([how](operating.md#fencing-by-a-script)). `lease`: wait until its disk lease is surely over.',
           fenceAgents,
         ),
       ),

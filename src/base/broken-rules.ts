@@ -182,6 +182,17 @@ export const brokenRules = {
   /** Two directories move at the same time, and may end up below each other. */
   oneRenameAtATime: false,
 
+  // ── fencing at the storage ──
+
+  /** A node that meets a reservation conflict registers again and goes on. */
+  conflictIsTheEnd: false,
+  /** A LUN is passed over when a victim is preempted. */
+  preemptedEverywhere: false,
+  /** A preemption is believed: nobody reads the registrations back. */
+  preemptionVerified: false,
+  /** A LUN at which a node registers late is used although its earlier registrations are gone. */
+  earlierRegistrationsStand: false,
+
   // ── recovery ──
 
   /** The coordinator looks for strangers before the members have said on the disk that they are active. */

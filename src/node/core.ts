@@ -40,6 +40,8 @@ import {
   type NodeLease,
   openPartitions,
   type Partitions,
+  Registration,
+  type ReservedStorage,
   readLabels,
 } from '../san/index.ts'
 import { Administration } from './administration.ts'
@@ -62,7 +64,9 @@ export type NodeCoreOptions = {
   /** Claims this node's lease on the membership partitions. */
   claimLease(partitions: Partitions, onEnd: (end: LeaseEnd) => void): Promise<NodeLease>
   /** In the configured order. */
-  fenceAgents(lease: NodeLease, watch: LeaseWatch): readonly FenceAgent[]
+  fenceAgents(lease: NodeLease, watch: LeaseWatch, storage: ReservedStorage): readonly FenceAgent[]
+  /** This node registers itself at every LUN, and so do all others: whoever is not registered cannot write. */
+  readonly reserves?: boolean
   /** Where the next local image of a filesystem goes: a path where no file is, or ':memory:'. */
   newImageFile(record: FilesystemRecord): string
   /** For work that would hold up the main one; without any it is done there. */
@@ -127,7 +131,11 @@ export class NodeCore {
     this.#options = options
     this.#lease = lease
     this.#watch = watch
-    this.luns = new LunTable(luns, { clock, lease, timings, log, finder: options.lunFinder })
+    this.#registration = options.reserves ? new Registration(lease.life) : undefined
+    this.luns = new LunTable(luns, {
+      ...{ clock, lease, timings, log, finder: options.lunFinder, registration: this.#registration },
+      onReserved: (lun, reason) => this.#reserved(lun, reason),
+    })
     this.#cluster = new ClusterNode({
       ...options,
       self: { ...self, incarnation: lease.life.incarnation },
@@ -164,7 +172,14 @@ export class NodeCore {
     const administration = new Administration({
       ...{ mesh, clock, log, timings, timeline, watch, partitions, store },
       life: lease.life,
-      agents: options.fenceAgents(lease, watch),
+      agents: options.fenceAgents(lease, watch, {
+        luns: () =>
+          this.luns.entries.map(({ label, lun }) => ({
+            ...{ uuid: label.lunUuid, name: label.lunName, reservations: lun.reservations },
+          })),
+        missing: () => this.luns.missing.map(({ name }) => name),
+        onReserved: (reason) => this.halt(reason),
+      }),
       luns: this.luns,
       mount: (record) => this.#members.mount(record),
       adopt: (record, slots) => this.#adopt(record, slots),
@@ -213,6 +228,7 @@ export class NodeCore {
   }
 
   readonly #care: LunCare
+  readonly #registration: Registration | undefined
   readonly #leaseCheck: Timer
   readonly #database: MembershipStore
   readonly #election: Election
@@ -237,6 +253,8 @@ export class NodeCore {
 
   async #open(): Promise<void> {
     const { log } = this.#options
+    // the first write of this thread comes after that
+    if (this.#registration) for (const { lun } of this.luns.entries) await this.#registration.admit(lun)
     const database = await this.luns.follow(() => this.#database.read())
     this.#mustReach(database)
     // images are loaded before joining, so that nobody waits for it; what fails here fails again in recovery, and is judged there
@@ -370,6 +388,12 @@ export class NodeCore {
     if (this.#lease.goodUntil() < this.#options.clock.now()) this.halt('the disk lease is over')
   }
 
+  /** It was fenced there, or the LUN has lost its registration: which of the two it cannot know, so it does not register again. */
+  #reserved(lun: Lun, reason: string): void {
+    if (brokenRules.conflictIsTheEnd) void this.#registration?.admit(lun).catch(() => {})
+    else this.halt(`fenced at the storage: ${reason}`)
+  }
+
   leaseEnded(end: LeaseEnd): void {
     if (end.kind !== 'released') this.halt(describeEnd(end))
   }
@@ -392,6 +416,7 @@ export class NodeCore {
     const release = async (): Promise<void> => {
       if (!brokenRules.drainedBeforeGivenBack) await this.luns.drained()
       await this.#lease.release()
+      await this.#registration?.leaveAll()
     }
     const over = release().catch((error) => log.warn({ error: String(error) }, 'the lease could not be given back'))
     await within(clock, over, timings.ioTimeoutMs)
@@ -417,6 +442,7 @@ export class NodeCore {
     this.luns.fence('the node has stopped')
     await this.luns.drained()
     await this.#lease.release()
+    await this.#registration?.leaveAll()
     await this.#cluster.leave()
     this.#watch.stop()
     await this.luns.close()

@@ -28,7 +28,9 @@ import {
   type NodeLease,
   openLun,
   orphanIoMs,
+  type ReservedStorage,
   ScriptAgent,
+  ScsiPrAgent,
   startLeaseThread,
 } from '../san/index.ts'
 import { type ControlHandler, ControlServer } from './control.ts'
@@ -56,8 +58,9 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   const { log } = hooks
   mkdirSync(config.stateDir, { recursive: true })
   const urls = new Map<Lun, string>()
-  for (const { url } of config.luns) urls.set(await openLun(url, realHost, { timings: config.timings, log }), url)
   const { timings, node } = config
+  for (const { url } of config.luns) urls.set(await openLun(url, realHost, { timings, log }), url)
+  const reserves = config.fencing.agents.includes('scsi-pr')
   const timeline = new TimelineFile(config.stateDir, log)
   const lunFinder = new NodeLuns(config, realHost, log)
   const orphansMs = () => orphanIoMs(lunFinder.urls(), timings)
@@ -78,6 +81,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
         threads: realThreads,
         lunUrls: partitions.luns.flatMap((lun) => urls.get(lun) ?? []),
         partitions: partitions.luns.length,
+        reserves,
         owner: {
           slot: node.slot,
           nodeName: node.name,
@@ -91,8 +95,9 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
         log,
         onEnd,
       }),
-    fenceAgents: (lease, watch) =>
-      config.fencing.agents.map((name) => makeFenceAgent(name, config, { lease, watch, log, orphansMs })),
+    reserves,
+    fenceAgents: (lease, watch, storage) =>
+      config.fencing.agents.map((name) => makeFenceAgent(name, config, { lease, watch, storage, log, orphansMs })),
     threads: realThreads,
     newImageFile: (record) => newImageFile(config.stateDir, record.name),
     dataCacheBytes: config.cache.dataBytes,
@@ -129,11 +134,13 @@ function makeFenceAgent(
   {
     lease,
     watch,
+    storage,
     log,
     orphansMs,
   }: {
     readonly lease: NodeLease
     readonly watch: LeaseWatch
+    readonly storage: ReservedStorage
     readonly log: Log
     readonly orphansMs: () => number
   },
@@ -142,6 +149,8 @@ function makeFenceAgent(
   switch (name) {
     case 'kill':
       return new KillAgent(realProcesses, { clock, orphanIoMs: orphansMs })
+    case 'scsi-pr':
+      return new ScsiPrAgent({ clock, watch, lease, timings, log, ...storage, life: lease.life })
     case 'script': {
       const { path: script, timeoutMs } = fencing.script as NonNullable<typeof fencing.script>
       return new ScriptAgent({

@@ -1,4 +1,5 @@
 /** Files and processes of the host, handed in: what LUN drivers and fence agents need of the operating system. */
+import type { BlockDevices } from './block-devices.ts'
 
 /** A file or device opened for random access. Offsets and lengths in bytes. */
 export interface RandomAccessFile {
@@ -12,7 +13,7 @@ export interface RandomAccessFile {
   close(): Promise<void>
 }
 
-export interface Files {
+export interface Files extends BlockDevices {
   /** Rejects with MatrixError 'not-found' or 'lun-io'. */
   open(path: string): Promise<RandomAccessFile>
 }

@@ -1,4 +1,5 @@
 /** Floor 1: the seams to the operating system. `real/` implements them; the simulator has its own (test/sim). */
+export * from './block-devices.ts'
 export * from './byte-stream.ts'
 export * from './clock.ts'
 export * from './files.ts'

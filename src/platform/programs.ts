@@ -8,6 +8,8 @@ export type ProgramRun = {
   readonly env: Readonly<Record<string, string>>
   /** After so long it is killed, ms. */
   readonly timeoutMs: number
+  /** So many of the last lines of its output are kept; 20 when left out. */
+  readonly outputLines?: number
   /** Kills it earlier. */
   readonly abort?: AbortSignal | undefined
 }

@@ -134,6 +134,7 @@ export class DiskLease implements NodeLease {
       await this.#settled()
       await this.#checkOwner()
       if (this.#options.clock.now() <= this.#lastDeadline) await this.#sectors.write(this.#incarnation, 'clean')
+      await this.#options.registration?.leave()
     })
   }
 
@@ -172,6 +173,8 @@ export class DiskLease implements NodeLease {
       ok = false
       const leftMs = this.#goodUntil - clock.now()
       if (!this.#end) log.warn({ slot: owner.slot, error, leftMs }, 'lease renewal failed')
+      if (isMatrixError(error, 'lun-reserved') && !brokenRules.conflictIsTheEnd)
+        this.#finish({ kind: 'lost', reason: 'fenced at the storage: the LUN refuses the writes of this node' })
     }
     if (this.#end) return
     const pauseMs = ok ? timings.renewMs : timings.renewMs / 4

@@ -27,6 +27,7 @@ import { LEASE_OFFSET } from './lun-layout.ts'
 import { orphansOver } from './orphan-io.ts'
 import type { LeaseOwner, OwnSectors } from './own-sectors.ts'
 import type { Partitions } from './partitions.ts'
+import type { LeaseRegistration } from './registration.ts'
 import { Sightings } from './sightings.ts'
 
 /** Attempts of a claim whose I/O was too slow to be sure, before it is given up. */
@@ -41,6 +42,8 @@ export type ClaimOptions = {
   readonly owner: LeaseOwner
   /** How long commands to any LUN of the matrix may outlive their process, ms (orphan-io.ts). */
   readonly orphanIoMs: number
+  /** Where LUNs are reserved: admits this life before its first write, once the former owner is surely dead; its last write is in `release`. */
+  readonly registration?: Pick<LeaseRegistration, 'admit' | 'leave'> | undefined
 }
 
 /** What a claim has won: the lease counts from `issuedAt`, own clock, ms. */
@@ -55,6 +58,7 @@ export async function claimSector(sectors: OwnSectors, options: ClaimOptions): P
   for (let attempt = 1; attempt <= MAX_CLAIM_ATTEMPTS; attempt++) {
     const { former, readAt } = await awaitFormerOwner(sectors, options)
     const incarnation = (former?.incarnation ?? 0) + (former && brokenRules.incarnationGrows ? 0 : 1)
+    await options.registration?.admit({ slot: owner.slot, incarnation })
     const issuedAt = clock.now()
     await sectors.write(incarnation, 'claiming')
     const tookMs = clock.now() - readAt

@@ -13,6 +13,8 @@ export type LeaseThreadData = {
   readonly lunUrls: readonly string[]
   /** How many partitions the matrix has: one of three may be missing. */
   readonly partitions: number
+  /** This thread registers its ways to them. */
+  readonly reserves: boolean
   readonly owner: LeaseOwner
   readonly timings: Timings
   /** See `ClaimOptions`. */

@@ -20,6 +20,8 @@ export type LeaseThreadOptions = {
   readonly lunUrls: readonly string[]
   /** How many the matrix has: one of three may be missing. */
   readonly partitions: number
+  /** Nodes register at the LUNs. Default: no. */
+  readonly reserves?: boolean
   readonly owner: LeaseOwner
   readonly timings: Timings
   /** See `ClaimOptions`. */
@@ -52,7 +54,7 @@ class LeaseThread implements NodeLease {
   #exitedBecause: string | undefined
 
   constructor(options: LeaseThreadOptions) {
-    const { threads, lunUrls, partitions, owner, timings, orphanIoMs } = options
+    const { threads, lunUrls, partitions, reserves = false, owner, timings, orphanIoMs } = options
     this.#options = options
     this.#life = { slot: owner.slot, incarnation: 0 }
     const shared = new SharedArrayBuffer(Float64Array.BYTES_PER_ELEMENT)
@@ -61,7 +63,7 @@ class LeaseThread implements NodeLease {
     this.claimed = new Promise((resolve, reject) => {
       this.#claimWaiting = { resolve, reject }
     })
-    const data: LeaseThreadData = { lunUrls, partitions, owner, timings, orphanIoMs, deadline: shared }
+    const data: LeaseThreadData = { lunUrls, partitions, reserves, owner, timings, orphanIoMs, deadline: shared }
     this.#thread = threads.start(moduleBeside(import.meta.url, './lease-worker.ts'), data)
     this.#thread.onMessage = (message) => this.#receive(message as FromLeaseThread)
     this.#thread.onExit = (reason) => this.#exited(reason)

@@ -13,8 +13,9 @@ import { DiskLease } from './disk-lease.ts'
 import type { FromLeaseThread, LeaseCommand, LeaseThreadData, ToLeaseThread } from './lease-messages.ts'
 import { openPartitions } from './membership-luns.ts'
 import { openLun } from './open-lun.ts'
+import { LeaseRegistration } from './registration.ts'
 
-const { lunUrls, partitions, owner, timings, orphanIoMs, deadline } = workerData as LeaseThreadData
+const { lunUrls, partitions, reserves, owner, timings, orphanIoMs, deadline } = workerData as LeaseThreadData
 const shared = new Float64Array(deadline)
 
 function say(message: FromLeaseThread): void {
@@ -56,15 +57,10 @@ function run(lease: DiskLease, command: LeaseCommand): Promise<void> {
 }
 
 try {
+  const luns = await Promise.all(lunUrls.map((url) => openLun(url, realHost, { timings, log })))
   const lease = await DiskLease.claim({
-    partitions: openPartitions(
-      await Promise.all(lunUrls.map((url) => openLun(url, realHost, { timings, log }))),
-      partitions,
-      {
-        clock: realClock,
-        timings,
-      },
-    ),
+    partitions: openPartitions(luns, partitions, { clock: realClock, timings }),
+    ...(reserves && { registration: new LeaseRegistration(luns) }),
     clock: realClock,
     processes: realProcesses,
     timings,

@@ -27,6 +27,7 @@ import { type Label, readLabel } from './label.ts'
 import type { Lun } from './lun.ts'
 import { membershipLuns } from './membership-luns.ts'
 import { alwaysGoodLease, type IoCounters, type IoKind, type Lease, PseudoStorageDriver } from './psd.ts'
+import type { Registration } from './registration.ts'
 
 /** LUNs that are missing are looked for this often, ms. */
 const LOOK_PERIOD_MS = 5_000
@@ -49,6 +50,10 @@ export type LunTableOptions = {
   readonly timings: Pick<Timings, 'guardMs' | 'ioLifeMs'>
   readonly log: Log
   readonly finder: LunFinder
+  /** Of this life, at every LUN that is used; without it LUNs are used as they are. */
+  readonly registration?: Registration | undefined
+  /** A LUN refuses the writes of this node. */
+  readonly onReserved?: (lun: Lun, reason: string) => void
 }
 
 export class LunTable {
@@ -184,8 +189,11 @@ export class LunTable {
   // ── within ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #put({ label, lun }: LabelledLun): void {
-    const { clock, lease, timings } = this.#options
-    const gate = new PseudoStorageDriver(lun, { clock, lease, guardMs: timings.guardMs })
+    const { clock, lease, timings, onReserved } = this.#options
+    const gate = new PseudoStorageDriver(lun, {
+      ...{ clock, lease, guardMs: timings.guardMs },
+      onReserved: (reason) => onReserved?.(lun, reason),
+    })
     this.#entries.set(label.lunUuid, { label, lun, gate })
     this.#whyMissing.delete(label.lunUuid)
   }
@@ -201,7 +209,7 @@ export class LunTable {
     if (typeof found === 'string') return found
     const objection = this.#closedBy ?? this.#objection(lun, found)
     if (objection === undefined) this.#put(found)
-    else closeQuietly(found.lun)
+    else this.#discard(found.lun)
     return objection
   }
 
@@ -209,9 +217,9 @@ export class LunTable {
     const { clock, finder, timings } = this.#options
     const limitMs = 2 * timings.ioLifeMs
     let over = false
-    const finding = finder.find(uuid, hint).then(
+    const finding = this.#admitted(finder.find(uuid, hint)).then(
       (found) => {
-        if (over && found) closeQuietly(found.lun)
+        if (over && found) this.#discard(found.lun)
         return found ?? `does not find LUN ${name}: add its URL under luns in the configuration of this node`
       },
       (error) => {
@@ -224,6 +232,22 @@ export class LunTable {
     return found === 'late' ? `LUN ${name} has not answered for ${limitMs} ms` : found
   }
 
+  #discard(lun: Lun): void {
+    this.#options.registration?.forget(lun)
+    closeQuietly(lun)
+  }
+
+  async #admitted(finding: Promise<LabelledLun | undefined>): Promise<LabelledLun | undefined> {
+    const found = await finding
+    try {
+      if (found?.label.matrixUuid === this.#matrixUuid) await this.#options.registration?.admit(found.lun)
+      return found
+    } catch (error) {
+      if (found) this.#discard(found.lun)
+      throw error
+    }
+  }
+
   #objection(lun: LunRecord, { label, lun: device }: LabelledLun): string | undefined {
     const what = `finds LUN ${lun.name} at ${device.identity}, whose label`
     if (label.matrixUuid !== this.#matrixUuid) return `${what} is of matrix ${label.matrixName} (${label.matrixUuid})`
@@ -233,7 +257,7 @@ export class LunTable {
   }
 
   async #takeOut(uuid: string): Promise<void> {
-    const { clock, log, timings, finder } = this.#options
+    const { clock, log, timings, finder, registration } = this.#options
     const entry = this.#entries.get(uuid)
     finder.forget(uuid)
     if (!entry) return
@@ -241,7 +265,12 @@ export class LunTable {
     assert(label.partitions === 0, `LUN ${label.lunName} bears a membership partition and is to be removed`)
     gate.fence(`LUN ${label.lunName} is none of the matrix any more`)
     const drained = gate.drained()
-    drained.then(() => closeQuietly(lun))
+    void drained.then(async () => {
+      await registration
+        ?.leave(lun)
+        .catch((error) => log.warn({ lun: label.lunName, error }, 'a registration could not be taken back'))
+      closeQuietly(lun)
+    })
     if (!brokenRules.drainedBeforeRemoved && (await within(clock, drained, timings.ioLifeMs)) === 'late')
       log.warn({ lun: label.lunName }, 'I/O to a LUN that is removed has not ended within its longest life')
     this.#entries.delete(uuid)
@@ -257,7 +286,7 @@ export class LunTable {
         const found = await this.#find(lun, undefined)
         await this.#turns.take(async () => {
           if (this.missing.some(({ uuid }) => uuid === lun.uuid)) this.#tell(lun, this.#use(lun, found))
-          else if (typeof found !== 'string') closeQuietly(found.lun)
+          else if (typeof found !== 'string') this.#discard(found.lun)
         })
       }
     } finally {

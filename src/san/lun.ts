@@ -2,9 +2,10 @@
  * A LUN as everything above sees it. Drivers (`drivers/file.ts`, the simulator's, later block and iSCSI) implement it; a
  * node never uses a driver directly but through its `PseudoStorageDriver` (psd.ts), which has the same shape.
  *
- * Failure: MatrixError 'lun-io' (the device said no), 'fenced' (the gate is closed), FsError never. A write that rejects
+ * Failure: MatrixError 'lun-io' (the device said no), 'lun-reserved' (this node may not write there, or not any more), 'fenced' (the gate is closed), FsError never. A write that rejects
  * may have been applied in part: whole 512-byte sectors are old or new, nothing in between.
  */
+import type { Reservations } from './reservations.ts'
 
 /** Why a write happens: counters, faults and traces are told apart by it. */
 export type WritePurpose =
@@ -45,6 +46,8 @@ export interface Lun {
   readonly identity: string
   /** Bytes. */
   readonly size: number
+  /** Of this way to it; undefined where there are none. */
+  readonly reservations?: Reservations
   /** Fills `buffer` from byte `offset`. */
   read(offset: number, buffer: Buffer): Promise<void>
   /** Writes `buffers` one after another from byte `offset` (a multiple of 512, as is the total length). */

@@ -3,6 +3,7 @@ import { MatrixError } from '../base/errors.ts'
 import { defaultTimings, type Timings } from '../base/timings.ts'
 import type { Host } from '../platform/host.ts'
 import { type Log, silentLog } from '../platform/log.ts'
+import { BlockLun } from './drivers/block-lun.ts'
 import { FileLun } from './drivers/file-lun.ts'
 import { IscsiLun } from './drivers/iscsi-lun.ts'
 import { ISCSI_FORM } from './iscsi/url.ts'
@@ -15,8 +16,8 @@ export type OpenLunOptions = {
 }
 
 /**
- * Opens `file:/path`, a plain path, or `iscsi://host/target/lun` (iscsi/url.ts). Rejects with MatrixError 'config' for a URL it has no driver
- * for, 'not-found' or 'lun-io'; for iSCSI as `IscsiLun.open` does.
+ * Opens `file:/path`, a plain path, `block:/dev/…`, or `iscsi://host/target/lun` (iscsi/url.ts). Rejects with MatrixError 'config' for a URL it has no driver
+ * for, 'not-found' or 'lun-io'; for devices as `BlockLun.open`, for iSCSI as `IscsiLun.open` does.
  * What is opened here bypasses the fence gate: a node wraps it in its `PseudoStorageDriver` before anything else.
  */
 export async function openLun(
@@ -27,10 +28,12 @@ export async function openLun(
   const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(url)?.[1]?.toLowerCase()
   if (scheme === undefined) return FileLun.open(url, host.files)
   if (scheme === 'file') return FileLun.open(filePath(url), host.files)
+  if (scheme === 'block')
+    return BlockLun.open(url.slice('block:'.length), host.files, { timings, programs: host.programs })
   if (scheme === 'iscsi') return IscsiLun.open(url, host, { timings, log })
   throw new MatrixError(
     'config',
-    `${url}: LUNs of kind "${scheme}:" are not supported; use file:/absolute/path, a plain path, or ${ISCSI_FORM}`,
+    `${url}: LUNs of kind "${scheme}:" are not supported; use file:/absolute/path, a plain path, block:/dev/…, or ${ISCSI_FORM}`,
   )
 }
 

@@ -8,10 +8,12 @@
  * 3. What completes after the lease is over rejects with 'fenced': a write may or may not count (others may have read the
  *    place already), a flush promises nothing any more, a read may be stale.
  *
+ * A reservation conflict says that this node was fenced at the storage: the gate closes by itself.
+ *
  * After a rejection with 'fenced' the device may still read from the buffers handed over: do not use them again before `drained`.
  */
 import { brokenRules } from '../base/broken-rules.ts'
-import { MatrixError } from '../base/errors.ts'
+import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Lun, LunPath, WriteOptions, WritePurpose } from './lun.ts'
 
@@ -43,6 +45,8 @@ export type PsdOptions = {
   /** See `Timings.guardMs`. */
   readonly guardMs: number
   readonly trace?: (io: IoTrace) => void
+  /** The device has answered a reservation conflict. */
+  readonly onReserved?: (reason: string) => void
 }
 
 type Pending = { readonly reject: (error: MatrixError) => void }
@@ -134,6 +138,7 @@ export class PseudoStorageDriver implements Lun {
         this.#pending.delete(pending)
         this.#count(kind, offset, bytes, startedAt, error)
         const leftNow = lease.goodUntil() - clock.now()
+        if (isMatrixError(error, 'lun-reserved')) this.#reserved(error.message)
         if (error !== undefined) reject(error)
         else if (!(leftNow > 0) && !brokenRules.leaseAfterIo) reject(this.#leaseOver(leftNow))
         else resolve()
@@ -143,6 +148,11 @@ export class PseudoStorageDriver implements Lun {
       this.#underWay++
       run().then(() => settle(), settle)
     })
+  }
+
+  #reserved(reason: string): void {
+    if (!brokenRules.conflictIsTheEnd) this.fence(reason)
+    this.#options.onReserved?.(reason)
   }
 
   #count(kind: IoKind, offset: number, bytes: number, startedAt: number, error: unknown): void {

@@ -24,29 +24,14 @@
  */
 import { brokenRules } from '../base/broken-rules.ts'
 import { MatrixError } from '../base/errors.ts'
-import type { Timings } from '../base/timings.ts'
-import { type Clock, sleep } from '../platform/clock.ts'
-import type { Log } from '../platform/log.ts'
 import type { Programs } from '../platform/programs.ts'
 import type { PeerAddress } from '../platform/transport.ts'
-import type { NodeLease } from './disk-lease.ts'
 import type { FenceAgent, FenceOutcome } from './fence.ts'
 import type { LeaseSector } from './lease-sector.ts'
-import type { LeaseWatch } from './lease-watch.ts'
+import { type Cut, VictimWatch, type VictimWatchOptions } from './victim-watch.ts'
 
-/** Who has not written its lease for so many renewal periods is not about to answer. */
-const SILENT_RENEWALS = 2
-/** Who is alive finds a request before its next renewal, and ends: so many renewal periods are enough. */
-const ANSWER_RENEWALS = 3
-
-export type ScriptAgentOptions = {
-  readonly clock: Clock
+export type ScriptAgentOptions = VictimWatchOptions & {
   readonly programs: Programs
-  /** Must be watching. */
-  readonly watch: Pick<LeaseWatch, 'scan' | 'sectors' | 'stillMs' | 'certainlyDead'>
-  readonly lease: Pick<NodeLease, 'requestFence'>
-  readonly timings: Pick<Timings, 'ioTimeoutMs' | 'renewMs' | 'leaseOverMs'>
-  readonly log: Log
   /** Absolute path of the script. */
   readonly script: string
   /** It is killed after so long, ms. */
@@ -55,22 +40,16 @@ export type ScriptAgentOptions = {
   addresses(victim: LeaseSector): readonly PeerAddress[]
 }
 
-/** The script has said that a life is fenced. */
-type Word = {
-  /** When it exited, own clock, ms. */
-  readonly at: number
-  /** The victim's record as first seen after that; undefined until it has been read. */
-  seen?: LeaseSector | undefined
-}
-
 export class ScriptAgent implements FenceAgent {
   readonly name = 'script'
   readonly #options: ScriptAgentOptions
-  /** By life: a script that has done its work is not run again because the watching failed. */
-  readonly #words = new Map<string, Word>()
+  readonly #victims: VictimWatch
+  /** By life: the script has said that it is fenced. One that has done its work is not run again because the watching failed. */
+  readonly #words = new Map<string, Cut>()
 
   constructor(options: ScriptAgentOptions) {
     this.#options = options
+    this.#victims = new VictimWatch(options)
   }
 
   async fence(victim: LeaseSector, abort?: AbortSignal): Promise<FenceOutcome> {
@@ -78,9 +57,10 @@ export class ScriptAgent implements FenceAgent {
     let word = this.#words.get(key)
     if (!word) {
       if (this.#options.watch.certainlyDead(victim)) return 'fenced'
-      if (await this.#endsByItself(victim, abort)) return 'fenced'
+      if (await this.#victims.endsByItself(victim, abort)) return 'fenced'
       if (!(await this.#run(victim, abort))) return 'unable'
-      this.#words.set(key, (word = { at: this.#options.clock.now() }))
+      const at = this.#options.clock.now()
+      this.#words.set(key, (word = { at, settledAt: at + this.#options.timings.ioTimeoutMs }))
     }
     if (brokenRules.scriptIsDoubted) return 'fenced'
     try {
@@ -89,24 +69,6 @@ export class ScriptAgent implements FenceAgent {
       this.#words.delete(key)
       throw error
     }
-  }
-
-  /** Asks the victim to die, for as long as it shows life and may be about to answer. */
-  async #endsByItself(victim: LeaseSector, abort: AbortSignal | undefined): Promise<boolean> {
-    const { clock, watch, lease, timings, log } = this.#options
-    const { renewMs } = timings
-    const until = clock.now() + ANSWER_RENEWALS * renewMs
-    try {
-      await lease.requestFence([victim])
-      while (clock.now() < until && watch.stillMs(victim) < SILENT_RENEWALS * renewMs && !abort?.aborted) {
-        await sleep(clock, renewMs / 4)
-        await watch.scan()
-        if (watch.certainlyDead(victim)) return true
-      }
-    } catch (error) {
-      log.warn({ node: victim.nodeName, error: String(error) }, 'a node could not be asked to die: the script is run')
-    }
-    return false
   }
 
   /** Whether it has exited with 0. Rejects with MatrixError 'not-found' when it cannot be started, 'timeout' when it hangs. */
@@ -134,31 +96,13 @@ export class ScriptAgent implements FenceAgent {
   }
 
   /** Rejects with MatrixError 'fence-failed' when the victim goes on. */
-  async #watchLease(victim: LeaseSector, word: Word, abort: AbortSignal | undefined): Promise<FenceOutcome> {
-    const { clock, watch, timings, log } = this.#options
-    const { ioTimeoutMs, renewMs, leaseOverMs } = timings
-    const until = clock.now() + 2 * leaseOverMs
-    while (clock.now() < until && !abort?.aborted) {
-      const read = await watch.scan().then(
-        () => true,
-        (error) => {
-          log.warn({ node: victim.nodeName, error }, 'the lease of a node that the script has fenced cannot be read')
-          return false
-        },
-      )
-      if (watch.certainlyDead(victim)) return 'fenced'
-      const found = watch.sectors.find(({ slot }) => slot === victim.slot)
-      if (read && word.seen && (word.seen.counter !== found?.counter || word.seen.nonce !== found.nonce)) {
-        const { nodeName, slot, incarnation } = victim
-        const afterMs = Math.round(clock.now() - word.at)
-        log.error({ node: nodeName, slot, incarnation, afterMs }, 'the fence script says fenced, the node goes on')
-        throw new MatrixError('fence-failed', `the script says fenced, but "${nodeName}" has renewed its lease since`)
-      }
-      if (read) word.seen ??= found
-      const leftMs = Math.max(leaseOverMs - watch.stillMs(victim), word.at + ioTimeoutMs - clock.now())
-      if (read && leftMs <= 0) return 'fenced'
-      await sleep(clock, read ? Math.min(leftMs, renewMs) : renewMs)
-    }
-    return 'unable'
+  async #watchLease(victim: LeaseSector, word: Cut, abort: AbortSignal | undefined): Promise<FenceOutcome> {
+    const end = await this.#victims.leaseEnds(victim, word, abort)
+    if (end !== 'renewed') return end === 'over' ? 'fenced' : 'unable'
+    const { clock, log } = this.#options
+    const { nodeName, slot, incarnation } = victim
+    const afterMs = Math.round(clock.now() - word.at)
+    log.error({ node: nodeName, slot, incarnation, afterMs }, 'the fence script says fenced, the node goes on')
+    throw new MatrixError('fence-failed', `the script says fenced, but "${nodeName}" has renewed its lease since`)
   }
 }

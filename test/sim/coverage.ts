@@ -93,6 +93,8 @@ const wanted: readonly string[] = [
     'kill: error',
     'lease: fenced',
     'lease: unable',
+    'scsi-pr: fenced',
+    'scsi-pr: error',
     'script: fenced',
     'script: error',
     'script: unable',

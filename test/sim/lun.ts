@@ -21,7 +21,9 @@ import { crc32c } from '../../src/base/crc32c.ts'
 import { MatrixError } from '../../src/base/errors.ts'
 import type { Prng } from '../../src/base/prng.ts'
 import type { Lun, WriteOptions, WritePurpose } from '../../src/san/lun.ts'
+import type { Reservations } from '../../src/san/reservations.ts'
 import { SparseBytes } from '../helpers/sparse-bytes.ts'
+import { SimReservations } from './reservations.ts'
 import type { SimHost, SimWorld } from './world.ts'
 
 const ATOM = 512
@@ -40,7 +42,7 @@ export type Landed = {
 
 export type SimIo = {
   readonly host: string
-  readonly op: 'read' | 'write' | 'flush'
+  readonly op: 'read' | 'write' | 'flush' | 'reservation'
   /** Of writes only. */
   readonly purpose?: WritePurpose
   readonly offset: number
@@ -95,12 +97,13 @@ export class SimDisk {
   readonly faults = new Set<FaultHook>()
   /** Asked before a write lands: one that is barred changes nothing, and its host hears that it failed. */
   readonly bars = new Set<(write: Landed) => boolean>()
+  readonly reservations: SimReservations
   onLanded: ((landed: Landed) => void) | undefined
   onIssued: ((io: SimIo, by: SimHost) => void) | undefined
   /** Told what the device does that nobody asked it to, by name. */
   onOddity: (what: string) => void = () => {}
   /** I/Os so far, by host: R47's counters at the LUN. */
-  readonly counts = new Map<string, { reads: number; writes: number; flushes: number }>()
+  readonly counts = new Map<string, { reads: number; writes: number; flushes: number; reservations: number }>()
   #seen = new SparseBytes()
   #stable = new SparseBytes()
   #volatile: Landed[] = []
@@ -120,6 +123,7 @@ export class SimDisk {
     this.world = world
     this.name = name
     this.size = size
+    this.reservations = new SimReservations(world, name)
     this.options = { latencyMs, ioLifeMs, splitChance }
     this.prng = world.prng.fork()
   }
@@ -159,9 +163,13 @@ export class SimDisk {
     this.onLanded?.(write)
   }
 
-  isBarred(write: Landed): boolean {
-    for (const bars of this.bars) if (bars(write)) return true
-    return false
+  /** Why a write does not land, if it does not. */
+  refusal(write: Landed): MatrixError | undefined {
+    const refused = (code: 'lun-io' | 'lun-reserved', why: string) =>
+      new MatrixError(code, `sim:${this.name}: write at ${write.offset} failed: ${why}`)
+    if (this.reservations.refuses(write.by)) return refused('lun-reserved', 'reservation conflict')
+    for (const bars of this.bars) if (bars(write)) return refused('lun-io', 'the storage refuses this host')
+    return undefined
   }
 
   /** What has landed until now; `harden` makes it durable. */
@@ -200,7 +208,7 @@ function tear(write: Landed, prng: Prng): Landed[] {
   return parts
 }
 
-const countKeys = { read: 'reads', write: 'writes', flush: 'flushes' } as const
+const countKeys = { read: 'reads', write: 'writes', flush: 'flushes', reservation: 'reservations' } as const
 
 /** One host's access to a disk. */
 export class SimLun implements Lun {
@@ -208,10 +216,12 @@ export class SimLun implements Lun {
   readonly #host: SimHost
   readonly #prng: Prng
   #closed = false
+  readonly reservations: Reservations
 
   constructor(disk: SimDisk, host: SimHost) {
     this.#disk = disk
     this.#host = host
+    this.reservations = disk.reservations.path(host, (run) => this.#command(run))
     this.#prng = disk.prng.fork()
   }
 
@@ -247,7 +257,7 @@ export class SimLun implements Lun {
         if (cycle === this.#disk.powerCycle) this.#host.writesUnderWay--
       }
       const land = (parts: readonly Landed[]): void => {
-        if (cycle !== this.#disk.powerCycle || this.#disk.isBarred(write)) return
+        if (cycle !== this.#disk.powerCycle || this.#disk.refusal(write)) return
         for (const part of parts) this.#disk.land(part, durable)
       }
       const split = bytes.length > ATOM && this.#prng.chance(this.#disk.options.splitChance)
@@ -255,7 +265,8 @@ export class SimLun implements Lun {
       this.#later(tookMs, () => {
         if (!this.#host.alive) return this.#undecided(write, land, decided)
         decided()
-        if (this.#disk.isBarred(write)) return answer(this.#failed('write', offset, 'the storage refuses this host'))
+        const refusal = this.#disk.refusal(write)
+        if (refusal) return answer(refusal)
         if (fails) {
           land(this.#prng.pick([[], [write], tear(write, this.#prng)]))
           return answer()
@@ -276,6 +287,25 @@ export class SimLun implements Lun {
         answer()
       })
     })
+  }
+
+  /** One that fails was executed or not; one of a host that has died, too. */
+  async #command<T>(run: () => T): Promise<T> {
+    let result: T | undefined
+    let refused: MatrixError | undefined
+    await this.#io({ op: 'reservation', offset: 0, bytes: 0 }, (tookMs, cycle, answer, fails) => {
+      this.#later(tookMs, () => {
+        if (cycle !== this.#disk.powerCycle) return answer(this.#failed('reservation', 0, 'the device lost power'))
+        if ((fails || !this.#host.alive) && this.#prng.chance(0.5)) return answer()
+        try {
+          result = run()
+        } catch (error) {
+          refused = error as MatrixError
+        }
+        answer(fails ? undefined : refused)
+      })
+    })
+    return result as T
   }
 
   async close(): Promise<void> {
@@ -313,7 +343,7 @@ export class SimLun implements Lun {
       return Promise.reject(this.#failed(io.op, io.offset, this.#closed ? 'the LUN is closed' : 'beyond its end'))
     }
     let count = counts.get(io.host)
-    if (!count) counts.set(io.host, (count = { reads: 0, writes: 0, flushes: 0 }))
+    if (!count) counts.set(io.host, (count = { reads: 0, writes: 0, flushes: 0, reservations: 0 }))
     count[countKeys[io.op]]++
     this.#disk.onIssued?.(io, this.#host)
 

@@ -17,9 +17,11 @@ import {
   formatLun,
   KillAgent,
   LeaseAgent,
+  LeaseRegistration,
   MembershipStore,
   Partitions,
   ScriptAgent,
+  ScsiPrAgent,
 } from '../../src/san/index.ts'
 import { Coverage } from './coverage.ts'
 import { FlakyScript, type ScriptWay, scriptWays } from './flaky-agent.ts'
@@ -38,7 +40,7 @@ const SPARES = 2
 export type SimMatrixOptions = {
   readonly nodes: number
   /** Agents in order; without 'kill' a dead node is waited for by its lease alone. */
-  readonly fencing: readonly ('script' | 'kill' | 'lease')[]
+  readonly fencing: readonly ('scsi-pr' | 'script' | 'kill' | 'lease')[]
   /** What a fence script may do; everything by default. */
   readonly scriptWays?: readonly ScriptWay[]
   /** Small ones make readers fall behind, and checkpoints frequent. */
@@ -107,7 +109,7 @@ export class SimMatrix {
     this.timings = timingsFrom(ioTimeoutMs)
     const disk = (name: string) => new SimDisk(world, LUN_BYTES, { name, ioLifeMs: this.timings.ioLifeMs })
     this.disks = Array.from({ length: this.partitions === 3 ? 3 : 2 }, (_, i) => disk(`lun${i + 1}`))
-    this.writes = new WriteOracle(world, this.timings)
+    this.writes = new WriteOracle(world, this.timings, this.disks)
     this.locks = new LockOracle(world, coverage, (host) => this.writes.life(host).over())
     this.spares = new SpareLuns(world, this.writes.administrators, { count: SPARES, ioLifeMs: this.timings.ioLifeMs })
     for (const each of this.allDisks) {
@@ -125,6 +127,11 @@ export class SimMatrix {
 
   get partitions(): 1 | 3 {
     return this.options.partitions ?? 1
+  }
+
+  /** Nodes register at the LUNs. */
+  get reserves(): boolean {
+    return this.options.fencing.includes('scsi-pr')
   }
 
   get networks(): number {
@@ -242,8 +249,10 @@ export class SimMatrix {
       lunFinder: this.spares.finder(node, host),
       claimLease: async (_lun, onEnd) => {
         const thread = host.thread()
+        const partitions = this.#partitions(thread)
         const lease = await ThreadLease.claim(host, thread, onEnd, {
-          partitions: this.#partitions(thread),
+          partitions,
+          ...(this.reserves && { registration: new LeaseRegistration(partitions.luns) }),
           clock: thread.clock,
           processes,
           timings,
@@ -261,25 +270,28 @@ export class SimMatrix {
         this.writes.begins(lease, [host, thread])
         return lease
       },
-      fenceAgents: (lease, watch) =>
+      reserves: this.reserves,
+      fenceAgents: (lease, watch, storage) =>
         this.options.fencing
           .map((name) =>
-            name === 'kill'
-              ? new KillAgent(processes, { clock: host.clock, orphanIoMs: () => orphanIoMs })
-              : name === 'script'
-                ? new ScriptAgent({
-                    ...{ clock: host.clock, watch, lease, timings, log, script: '/etc/matrixfs/fence' },
-                    timeoutMs: 2 * timings.ioTimeoutMs,
-                    addresses: ({ address }) => [address],
-                    programs: this.#script(prng.fork(), host),
-                  })
-                : new LeaseAgent({
-                    clock: host.clock,
-                    watch,
-                    lease,
-                    pollMs: timings.renewMs,
-                    limitMs: 4 * timings.observedDeadMs,
-                  }),
+            name === 'scsi-pr'
+              ? new ScsiPrAgent({ clock: host.clock, watch, lease, timings, log, ...storage, life: lease.life })
+              : name === 'kill'
+                ? new KillAgent(processes, { clock: host.clock, orphanIoMs: () => orphanIoMs })
+                : name === 'script'
+                  ? new ScriptAgent({
+                      ...{ clock: host.clock, watch, lease, timings, log, script: '/etc/matrixfs/fence' },
+                      timeoutMs: 2 * timings.ioTimeoutMs,
+                      addresses: ({ address }) => [address],
+                      programs: this.#script(prng.fork(), host),
+                    })
+                  : new LeaseAgent({
+                      clock: host.clock,
+                      watch,
+                      lease,
+                      pollMs: timings.renewMs,
+                      limitMs: 4 * timings.observedDeadMs,
+                    }),
           )
           .map((agent) => this.writes.witness(agent)),
       newImageFile: () => ':memory:',

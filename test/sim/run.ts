@@ -100,7 +100,7 @@ class Run {
     this.#mix = drawMix(this.#prng)
     const nodes = this.#prng.between(3, 5)
     const fencing = [
-      ...(this.#prng.chance(0.3) ? (['script'] as const) : []),
+      ...(this.#prng.chance(0.3) ? ([this.#prng.pick(['script', 'scsi-pr'] as const)] as const) : []),
       ...(this.#prng.chance(0.7) ? (['kill', 'lease'] as const) : (['lease'] as const)),
     ]
     const partitions = this.#prng.pick([1, 3] as const)

@@ -71,7 +71,9 @@ export class SpareLuns {
       const { onIssued, onLanded } = disk
       disk.onIssued = (io, by) => {
         onIssued?.(io, by)
-        const looks = io.op === 'read' && [LABEL_A_OFFSET, labelBOffset(disk.size)].includes(io.offset)
+        // to find a LUN its label is read, and the node is registered there
+        const looks =
+          io.op === 'reservation' || (io.op === 'read' && [LABEL_A_OFFSET, labelBOffset(disk.size)].includes(io.offset))
         if (this.#out.has(disk) && !looks && this.#served.has(by))
           this.#fail(disk, `${by.name} issues a ${io.op} at ${io.offset}`)
       }

@@ -6,12 +6,13 @@
  *          given the lease back, when nothing of it was under way
  *   script nothing of it lands any more: its lease was over, and what was under way is what the script's word is taken for. Lease
  *          sectors aside: a renewal may be issued until the very end of a lease, and nobody but its slot reads anything into it.
+ *   scsi-pr nothing of it lands any more, renewals included: its registrations are gone, and its lease is over.
  *   kill   nothing of it lands any more: the process was gone, and what it had under way decided (a system call had ended, or a command to a target was waited for). The same holds when the lease
  *          agent found the slot claimed by the next life: the process before it was gone.
  */
 import type { Life } from '../../src/base/life.ts'
 import type { Timings } from '../../src/base/timings.ts'
-import type { FenceAgent } from '../../src/san/index.ts'
+import { type FenceAgent, registrationKey } from '../../src/san/index.ts'
 import { AdministratorOracle } from './administrator-oracle.ts'
 import type { Landed, SimDisk } from './lun.ts'
 import type { AtLife } from './oracle.ts'
@@ -69,13 +70,16 @@ class Watched implements AtLife {
 export class WriteOracle {
   readonly #world: SimWorld
   readonly #timings: Timings
+  readonly #disks: readonly SimDisk[]
   readonly #lives = new Map<string, Watched>()
   readonly #hosts = new Map<SimHost, Watched>()
   readonly administrators: AdministratorOracle
   fences = 0
 
-  constructor(world: SimWorld, timings: Timings) {
+  /** `disks`: those of the filesystem and the membership partitions. */
+  constructor(world: SimWorld, timings: Timings, disks: readonly SimDisk[]) {
     this.#world = world
+    this.#disks = disks
     this.#timings = timings
     this.administrators = new AdministratorOracle(world)
   }
@@ -142,8 +146,14 @@ export class WriteOracle {
   #doubt({ name }: FenceAgent, life: Watched): void {
     const { now } = this.#world
     const isOver = life.lease.givenBack || now >= life.goodUntil + this.#timings.ioLifeMs
-    if (life.gone || (name === 'lease' && isOver)) return
+    if (life.gone || (['lease', 'scsi-pr'].includes(name) && isOver)) return
     if (name === 'script' && (life.lease.givenBack || now >= life.goodUntil)) return
+    if (name === 'scsi-pr') {
+      const key = registrationKey(life.lease.life)
+      const where = this.#disks.find(({ reservations }) => reservations.has(key))
+      if (now >= life.goodUntil && !where) return
+      if (where) this.#fail(where, `agent scsi-pr vouches for ${life.name}, which is registered there`)
+    }
     this.#world.fail(
       new Error(`agent ${name} vouches for a node at ${now} whose lease was good until ${life.goodUntil}`),
     )

@@ -3,6 +3,7 @@ import * as fs from 'node:fs'
 import { promisify } from 'node:util'
 import { MatrixError } from '../../base/errors.ts'
 import type { Files, RandomAccessFile } from '../files.ts'
+import { realBlockDevices } from './block-device.ts'
 
 const open = promisify(fs.open)
 const fstat = promisify(fs.fstat)
@@ -107,6 +108,7 @@ function after(buffers: readonly Uint8Array[], count: number): Uint8Array[] {
 }
 
 export const realFiles: Files = {
+  ...realBlockDevices,
   async open(path) {
     let fd: number
     try {
@@ -122,7 +124,8 @@ export const realFiles: Files = {
     try {
       const stat = await fstat(fd)
       if (!stat.isFile()) {
-        throw new MatrixError('lun-io', `${path} is not a regular file; only files are supported as LUNs so far`)
+        const instead = stat.isBlockDevice() ? `; name it as block:${path}` : ''
+        throw new MatrixError('lun-io', `${path} is not a regular file${instead}`)
       }
       return new RealFile(path, fd, stat.size)
     } catch (error) {

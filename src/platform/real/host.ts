@@ -7,12 +7,14 @@ import type { Host } from '../host.ts'
 import { realClock } from './clock.ts'
 import { realDialer } from './dialer.ts'
 import { realFiles } from './files.ts'
+import { realPrograms } from './programs.ts'
 
 export const realHost: Host = {
   name: hostname(),
   clock: realClock,
   files: realFiles,
   dialer: realDialer,
+  programs: realPrograms,
   async secret(path) {
     try {
       const mode = process.platform === 'win32' ? 0 : (await stat(path)).mode & 0o777

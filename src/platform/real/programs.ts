@@ -7,8 +7,8 @@ import type { Readable } from 'node:stream'
 import { MatrixError } from '../../base/errors.ts'
 import type { ProgramEnd, ProgramRun, Programs } from '../programs.ts'
 
-/** Kept of what a program writes: the end, which has the reason. */
-const OUTPUT_BYTES = 8 * 1024
+/** Kept of what a program writes: the end, which has the reason; of a line in the mean. */
+const LINE_BYTES = 400
 const OUTPUT_LINES = 20
 /** What a program has started may hold its output open for longer than it lives: so long it is waited for, ms. */
 const OUTPUT_PATIENCE_MS = 100
@@ -44,13 +44,13 @@ function start({ path, args, env }: ProgramRun): ChildProcess {
   })
 }
 
-function ended(child: ChildProcess, { timeoutMs, abort }: ProgramRun): Promise<ProgramEnd> {
+function ended(child: ChildProcess, { timeoutMs, abort, outputLines = OUTPUT_LINES }: ProgramRun): Promise<ProgramEnd> {
   return new Promise((resolve) => {
     let text = ''
     const streams = [child.stdout, child.stderr] as Readable[]
     for (const stream of streams) {
       stream.setEncoding('utf8').on('data', (more: string) => {
-        text = (text + more).slice(-OUTPUT_BYTES)
+        text = (text + more).slice(-LINE_BYTES * outputLines)
       })
     }
     let cut: 'timeout' | 'aborted' | undefined
@@ -61,7 +61,7 @@ function ended(child: ChildProcess, { timeoutMs, abort }: ProgramRun): Promise<P
       abort?.removeEventListener('abort', onAbort)
       for (const stream of streams) stream.destroy()
       child.unref()
-      resolve({ ...end, output: text.trimEnd().split('\n').slice(-OUTPUT_LINES) })
+      resolve({ ...end, output: text.trimEnd().split('\n').slice(-outputLines) })
     }
     const kill = (why: 'timeout' | 'aborted'): void => {
       if (cut || child.exitCode !== null || child.signalCode !== null) return

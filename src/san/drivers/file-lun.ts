@@ -1,35 +1,28 @@
 /**
  * `file:` LUNs: processes of one host share a file; the host's page cache keeps them coherent, so a write that has resolved is
- * seen by every reader. Durable means fdatasync. Two may be under way, so that data and journal do not wait for each other; flushes that are
- * asked for meanwhile share the next one.
- *
- * A flush that failed is final: the kernel may have dropped the pages that it could not write and marked them clean, so that the
- * next fdatasync would succeed and lie. Every later flush and durable write of this LUN rejects with the same failure.
+ * seen by every reader. Durable means fdatasync; after one that failed the kernel may have dropped the pages that it could not write
+ * and marked them clean (shared-flush.ts).
  */
 import { assert } from '../../base/assert.ts'
 import { MatrixError } from '../../base/errors.ts'
 import type { Files, RandomAccessFile } from '../../platform/files.ts'
 import type { Lun, WriteOptions } from '../lun.ts'
-
-const MAX_FLUSHES = 2
+import { SharedFlush } from './shared-flush.ts'
 
 export class FileLun implements Lun {
   readonly identity: string
   readonly #file: RandomAccessFile
-  #flushing = 0
-  /** The flush that begins as soon as one may: whoever asks meanwhile shares it. */
-  #next: Promise<void> | undefined
-  #flushEnded: (() => void) | undefined
-  #flushFailure: unknown
+  readonly #flushes: SharedFlush
 
   /** Rejects with MatrixError 'not-found' or 'lun-io'. */
-  static async open(path: string, files: Files): Promise<FileLun> {
+  static async open(path: string, files: Pick<Files, 'open'>): Promise<FileLun> {
     return new FileLun(path, await files.open(path))
   }
 
   private constructor(path: string, file: RandomAccessFile) {
     this.identity = path
     this.#file = file
+    this.#flushes = new SharedFlush(() => file.flush())
   }
 
   get size(): number {
@@ -50,34 +43,7 @@ export class FileLun implements Lun {
   }
 
   flush(): Promise<void> {
-    if (this.#flushFailure) return Promise.reject(this.#flushFailure)
-    // those under way may have begun before the caller's write had ended: only a later one covers it
-    this.#next ??= this.#mayFlush().then(() => {
-      this.#next = undefined
-      return this.#flush()
-    })
-    return this.#next
-  }
-
-  #mayFlush(): Promise<void> {
-    if (this.#flushing < MAX_FLUSHES) return Promise.resolve()
-    return new Promise((resolve) => {
-      this.#flushEnded = resolve
-    })
-  }
-
-  async #flush(): Promise<void> {
-    this.#flushing++
-    try {
-      if (!this.#flushFailure) await this.#file.flush()
-    } catch (error) {
-      this.#flushFailure ??= error
-    } finally {
-      this.#flushing--
-      this.#flushEnded?.()
-      this.#flushEnded = undefined
-    }
-    if (this.#flushFailure) throw this.#flushFailure
+    return this.#flushes.flush()
   }
 
   close(): Promise<void> {

@@ -25,10 +25,12 @@ import { type Execute, IscsiSession } from '../iscsi/session.ts'
 import { slice } from '../iscsi/task.ts'
 import { parseIscsiUrl } from '../iscsi/url.ts'
 import type { Lun, LunPath, WriteOptions } from '../lun.ts'
+import type { Reservations } from '../reservations.ts'
 import { encodeLun } from '../scsi/answers.ts'
 import { readBlocks, type ScsiCommand, synchronizeCache, writeBlocks } from '../scsi/command.ts'
 import { type Device, examineDevice } from '../scsi/device.ts'
 import { runCommand, sizeOf } from '../scsi/run-command.ts'
+import { IscsiReservations } from './iscsi-reservations.ts'
 
 const BLOCK = 512
 /** Longest transfer of one command, bytes: longer ones would hold up others, and R2Ts, for too long. */
@@ -48,6 +50,7 @@ export class IscsiLun implements Lun {
   #session!: IscsiSession
   #device!: Device
   readonly #writes = new Set<PendingWrite>()
+  readonly reservations: Reservations
 
   /**
    * Rejects with MatrixError 'config' (the URL, a secret, a device of the wrong kind), 'not-found' (no such target or LUN), 'lun-io' (it cannot be
@@ -108,6 +111,7 @@ export class IscsiLun implements Lun {
     this.#host = host
     this.#commandMs = commandMs
     this.paths = paths
+    this.reservations = new IscsiReservations((command) => this.#run(command))
   }
 
   get identity(): string {
@@ -170,16 +174,16 @@ export class IscsiLun implements Lun {
       await this.#run(make(from, to))
       return
     }
-    const parts: Promise<void>[] = []
+    const parts: Promise<unknown>[] = []
     for (let at = from; at < to; at += step) parts.push(this.#run(make(at, Math.min(at + step, to))))
     const failed = (await Promise.allSettled(parts)).find((part) => part.status === 'rejected')
     if (failed) throw failed.reason
   }
 
-  async #run(command: ScsiCommand): Promise<void> {
+  async #run(command: ScsiCommand): Promise<number> {
     const { clock } = this.#host
     const deadlineAt = clock.now() + this.#commandMs
-    await runCommand((each) => this.#session.execute(each, deadlineAt), command, {
+    return runCommand((each) => this.#session.execute(each, deadlineAt), command, {
       ...{ clock, deadlineAt, identity: this.#place },
       onChanged: (why) => this.#session.renew(`the device says: ${why}`),
     })

@@ -1,16 +1,11 @@
 /**
- * Persistent reservations (SPC-4, 5.13 and 6.15–6.16) as a LUN has them: who has registered, under which key of 64 bits, and who has reserved it.
- * With the reservation of type 7, "write exclusive – all registrants", everybody who is registered writes, and nobody else; whoever takes
- * another's registration away (PREEMPT) ends that one's writing, at the device.
+ * The commands of persistent reservations (SPC-4, 6.15 and 6.16), and what devices answer, parsed without trusting any length in it. What they are for:
+ * reservations.ts.
  */
 import { assert } from '../../base/assert.ts'
 import { MatrixError } from '../../base/errors.ts'
+import type { Reservation } from '../reservations.ts'
 import type { ScsiCommand } from './command.ts'
-
-/** All registrants write; everybody reads. It stays as long as anybody is registered. */
-export const WRITE_EXCLUSIVE_ALL_REGISTRANTS = 7
-
-export type Reservation = { readonly key: bigint; readonly type: number }
 
 const IN = 0x5e
 const OUT = 0x5f

@@ -20,6 +20,7 @@ import { leaves } from './leaves.ts'
 import { lunChanges } from './lun-changes.ts'
 import { lunErrors } from './lun-errors.ts'
 import { pauses, slowNodes } from './pauses.ts'
+import { reservationFaults, reservations } from './reservations.ts'
 import { slowLuns } from './slow-luns.ts'
 
 type Kind = { readonly begin: (fate: Fate) => void; readonly chance: number; readonly counts: readonly string[] }
@@ -62,6 +63,7 @@ const kinds: readonly Kind[] = [
     chance: 0.6,
     counts: ['LUN added', 'LUN removed', 'LUN not in reach of a node', 'LUN that hangs'],
   },
+  { begin: reservations, chance: 1, counts: reservationFaults },
   { begin: damage, chance: 0.3, counts: ['damaged label', 'damaged lease sector', 'damaged membership partition'] },
 ]
 

@@ -165,7 +165,7 @@ for (const [what, edits, problem] of [
   [
     'an unknown fence agent',
     [['"kill", "lease"', '"kill", "stonith"']],
-    'fencing.agents[1]: found "stonith"; allowed is one of "kill", "script", "lease"',
+    'fencing.agents[1]: found "stonith"; allowed is one of "kill", "scsi-pr", "script", "lease"',
   ],
   [
     'a fence script that is not named',

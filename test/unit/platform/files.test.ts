@@ -62,7 +62,7 @@ test('openLun chooses the driver by URL', async ({ path }) => {
     assert.is(lun.identity, path)
     await lun.close()
   }
-  for (const url of ['block:/dev/sda', 'file://elsewhere/lun']) {
+  for (const url of ['nbd:/dev/sda', 'file://elsewhere/lun']) {
     const error = await failure(openLun(url, realHost))
     assert.ok(isMatrixError(error, 'config'), String(error))
     assert.match(error.message, /use file:\/absolute\/path/)

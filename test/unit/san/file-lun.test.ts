@@ -24,7 +24,7 @@ class SlowFile implements RandomAccessFile {
 
 async function setUp() {
   const file = new SlowFile()
-  const files: Files = { open: async () => file }
+  const files: Pick<Files, 'open'> = { open: async () => file }
   return { file, lun: await FileLun.open('/lun', files) }
 }
 

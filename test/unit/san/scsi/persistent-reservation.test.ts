@@ -2,13 +2,13 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isMatrixError } from '../../../../src/base/errors.ts'
+import { ALL_REGISTRANTS } from '../../../../src/san/reservations.ts'
 import {
   parseCapabilities,
   parseKeys,
   parseReservation,
   readKeys,
   reserveOut,
-  WRITE_EXCLUSIVE_ALL_REGISTRANTS,
 } from '../../../../src/san/scsi/persistent-reservation.ts'
 
 const test = suite('san: persistent reservations')
@@ -18,7 +18,7 @@ test('as they are sent', () => {
   const { cdb, write } = reserveOut('PREEMPT AND ABORT', {
     key: 0x1122334455667788n,
     serviceKey: 0xffeeddccbbaa9988n,
-    type: WRITE_EXCLUSIVE_ALL_REGISTRANTS,
+    type: ALL_REGISTRANTS,
   })
   assert.is(cdb.toString('hex'), '5f050700000000001800000000000000')
   assert.is(Buffer.concat(write ?? []).toString('hex'), '1122334455667788ffeeddccbbaa99880000000000000000')

@@ -1,0 +1,108 @@
+/**
+ * `block:` LUNs: disks and LUNs that the host reaches by a driver of its own, past its page cache (platform/block-devices.ts), so that hosts
+ * that share one see what is on it. Durable means on the medium: a durable write is sent with FUA, or followed by a flush.
+ *
+ * What was handed to the device counts for others as landed `ioLifeMs` later at the latest. So a write that has to wait here (for
+ * the rest of its sector, for its turn) is given up once it would be issued too late.
+ *
+ * When a durable write fails, it may be its flush that has: then what was written before, and not flushed yet, may be gone, and no later
+ * flush may say that it is there.
+ */
+import { assert } from '../../base/assert.ts'
+import { isMatrixError, MatrixError } from '../../base/errors.ts'
+import type { Timings } from '../../base/timings.ts'
+import type { BlockDevice, BlockDevices } from '../../platform/block-devices.ts'
+import type { Programs } from '../../platform/programs.ts'
+import type { Lun, WriteOptions } from '../lun.ts'
+import type { Reservations } from '../reservations.ts'
+import { SgPersist } from './sg-persist.ts'
+import { SharedFlush } from './shared-flush.ts'
+
+export type BlockLunOptions = {
+  readonly timings: Pick<Timings, 'ioTimeoutMs'>
+  /** To ask for reservations; without them it has none. */
+  readonly programs?: Programs | undefined
+}
+
+export class BlockLun implements Lun {
+  readonly identity: string
+  readonly reservations?: Reservations
+  readonly #device: BlockDevice
+  readonly #issuedWithinMs: number
+  readonly #flushes: SharedFlush
+  /** Writes that only a flush makes durable: asked for, ended, and ended before a flush that succeeded. */
+  #asked = 0
+  #ended = 0
+  #flushed = 0
+
+  /** `path`: of the device, absolute. Rejects as `BlockDevices.openDevice` does. */
+  static async open(path: string, devices: BlockDevices, options: BlockLunOptions): Promise<BlockLun> {
+    if (!path.startsWith('/'))
+      throw new MatrixError(
+        'config',
+        `block:${path}: the path of a device is absolute, such as block:/dev/disk/by-id/…`,
+      )
+    return new BlockLun(path, await devices.openDevice(path), options)
+  }
+
+  private constructor(path: string, device: BlockDevice, { timings, programs }: BlockLunOptions) {
+    this.identity = device.identity === '' ? path : `${path} (${device.identity})`
+    this.#device = device
+    this.#issuedWithinMs = timings.ioTimeoutMs
+    this.#flushes = new SharedFlush(async () => {
+      const ended = this.#ended
+      await device.flush()
+      this.#flushed = Math.max(this.#flushed, ended)
+    })
+    // a multipath device has many ways to the LUN, each with a registration: sg_persist would make one of them, and not say of which
+    if (programs && !device.identity.startsWith('mpath-'))
+      this.reservations = new SgPersist({ path, programs, timeoutMs: timings.ioTimeoutMs })
+  }
+
+  get size(): number {
+    return this.#device.size
+  }
+
+  async read(offset: number, buffer: Buffer): Promise<void> {
+    this.#checkRange('read', offset, buffer.length)
+    await this.#device.read(offset, buffer)
+  }
+
+  async write(offset: number, buffers: readonly Uint8Array[], { durable = false }: WriteOptions): Promise<void> {
+    const length = buffers.reduce((sum, buffer) => sum + buffer.length, 0)
+    assert(offset % 512 === 0 && length % 512 === 0, `write of ${length} bytes at ${offset} is not in whole sectors`)
+    this.#checkRange('write', offset, length)
+    const options = { durable, issuedWithinMs: this.#issuedWithinMs }
+    if (!durable) {
+      this.#asked++
+      try {
+        await this.#device.write(offset, buffers, options)
+      } finally {
+        this.#ended++
+      }
+      return
+    }
+    try {
+      await this.#device.write(offset, buffers, options)
+    } catch (error) {
+      if (this.#asked > this.#flushed && !isMatrixError(error, 'lun-reserved')) this.#flushes.fail(error)
+      throw error
+    }
+  }
+
+  flush(): Promise<void> {
+    return this.#flushes.flush()
+  }
+
+  close(): Promise<void> {
+    return this.#device.close()
+  }
+
+  #checkRange(what: string, offset: number, length: number): void {
+    if (offset >= 0 && Number.isSafeInteger(offset) && offset + length <= this.size) return
+    throw new MatrixError(
+      'lun-io',
+      `${this.identity}: ${what} of ${length} bytes at ${offset} exceeds its ${this.size} bytes`,
+    )
+  }
+}
