@@ -28,7 +28,7 @@ import type { Lun, LunPath, WriteOptions } from '../lun.ts'
 import type { Reservations } from '../reservations.ts'
 import { encodeLun } from '../scsi/answers.ts'
 import { readBlocks, type ScsiCommand, synchronizeCache, writeBlocks } from '../scsi/command.ts'
-import { type Device, examineDevice } from '../scsi/device.ts'
+import { type CacheFacts, type Device, examineCache, examineDevice } from '../scsi/device.ts'
 import { runCommand, sizeOf } from '../scsi/run-command.ts'
 import { IscsiReservations } from './iscsi-reservations.ts'
 
@@ -144,13 +144,14 @@ export class IscsiLun implements Lun {
     )
     if (length === 0) return
     this.#checkRange('write', offset, length)
+    const cache = this.#device.cache ?? (await this.#cache())
     const own: PendingWrite = { from: offset, to: offset + length, isSuperseded: false }
     for (const older of this.#writes) if (older.from < own.to && own.from < older.to) older.isSuperseded = true
     this.#writes.add(own)
     try {
       await this.#each(own.from, own.to, (start, end) =>
         writeBlocks(start / BLOCK, (end - start) / BLOCK, slice(buffers, start - offset, end - offset), {
-          fua: this.#device.fua,
+          fua: cache.fua,
           isSuperseded: () => own.isSuperseded,
         }),
       )
@@ -160,7 +161,17 @@ export class IscsiLun implements Lun {
   }
 
   async flush(): Promise<void> {
-    if (this.#device.canSynchronize) await this.#run(synchronizeCache())
+    const { canSynchronize } = await this.#cache()
+    if (canSynchronize) await this.#run(synchronizeCache())
+  }
+
+  /** Asked again while the device has not told. */
+  async #cache(): Promise<CacheFacts> {
+    const known = this.#device.cache
+    if (known) return known
+    const cache = await examineCache((command) => this.#run(command))
+    this.#device = { ...this.#device, cache }
+    return cache
   }
 
   close(): Promise<void> {
@@ -206,7 +217,7 @@ export class IscsiLun implements Lun {
         `${this.#place} has shrunk from ${before.blocks} to ${found.blocks} blocks: what lay behind is lost`,
       )
     // one that has grown keeps its size until it is opened again
-    this.#device = before ? { ...found, blocks: before.blocks } : found
+    this.#device = before ? { ...found, blocks: before.blocks, cache: found.cache ?? before.cache } : found
   }
 
   #checkRange(what: string, offset: number, length: number): void {

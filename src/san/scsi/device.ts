@@ -21,27 +21,30 @@ import {
   testUnitReady,
 } from './command.ts'
 
-export type Device = {
-  /** What it is, by its name that is unique in the world (VPD 83h) and its serial number (80h), as far as it has them. */
-  readonly name: string
-  readonly blocks: number
-  /** Most blocks of one transfer. */
-  readonly maxTransfer: number
+/** How writes get to the medium. */
+export type CacheFacts = {
   /** Writes are sent with FUA. Otherwise the device has no cache that forgets. */
   readonly fua: boolean
   /** It knows SYNCHRONIZE CACHE. */
   readonly canSynchronize: boolean
 }
 
+export type Device = {
+  /** What it is, by its name that is unique in the world (VPD 83h) and its serial number (80h), as far as it has them. */
+  readonly name: string
+  readonly blocks: number
+  /** Most blocks of one transfer. */
+  readonly maxTransfer: number
+  /** Undefined while others have reserved it: then it does not tell (SPC-4, 5.13.1). Nothing can be written then, either. */
+  readonly cache: CacheFacts | undefined
+}
+
 /** Runs a command to its end, gives the bytes that were transferred; rejects with MatrixError 'lun-io'. */
 type Run = (command: ScsiCommand) => Promise<number>
 
-/** Rejects with MatrixError 'not-found' (no such logical unit), 'config' (a device that cannot be used), 'lun-io' or 'lun-reserved'. */
+/** Rejects with MatrixError 'not-found' (no such logical unit), 'config' (a device that cannot be used), or 'lun-io'. */
 export async function examineDevice(run: Run, blockSize: number): Promise<Device> {
-  const ask = async (command: ScsiCommand): Promise<Buffer> => {
-    const length = await run(command)
-    return (command.read as Buffer).subarray(0, length)
-  }
+  const ask = (command: ScsiCommand) => answerOf(run, command)
   const { qualifier, deviceType, vendor, product } = parseInquiry(await ask(inquiry()))
   if (qualifier !== 0 || deviceType !== 0) {
     const others = await otherLuns(ask)
@@ -62,20 +65,33 @@ export async function examineDevice(run: Run, blockSize: number): Promise<Device
       'config',
       `its logical blocks have ${capacity.blockSize} bytes; allowed is ${blockSize} (set it so at the array; physical blocks may be larger)`,
     )
-  const cache = parseCacheMode(await ask(modeSenseCaching()))
-  if (cache.writeProtected) throw new MatrixError('config', 'it is write-protected')
-  if (cache.writeCache && !cache.fua)
-    throw new MatrixError(
-      'config',
-      'it caches writes and cannot be told to put one on the medium (no FUA); switch its write cache off',
-    )
+  const cache = await examineCache(run).catch((error: unknown) => {
+    if (isMatrixError(error, 'lun-reserved')) return undefined
+    throw error
+  })
   return {
     name: [vendor, product, identity, serial && `serial ${serial}`].filter(Boolean).join(' '),
     blocks: capacity.blocks,
     maxTransfer: limit ?? Number.MAX_SAFE_INTEGER,
-    fua: cache.fua,
-    canSynchronize: await knowsSynchronize(run),
+    cache,
   }
+}
+
+/** Rejects with MatrixError 'config' for a device that could lose what it has answered, 'lun-reserved' while others have reserved it. */
+export async function examineCache(run: Run): Promise<CacheFacts> {
+  const { writeProtected, writeCache, fua } = parseCacheMode(await answerOf(run, modeSenseCaching()))
+  if (writeProtected) throw new MatrixError('config', 'it is write-protected')
+  if (writeCache && !fua)
+    throw new MatrixError(
+      'config',
+      'it caches writes and cannot be told to put one on the medium (no FUA); switch its write cache off',
+    )
+  return { fua, canSynchronize: await knowsSynchronize(run) }
+}
+
+async function answerOf(run: Run, command: ScsiCommand): Promise<Buffer> {
+  const length = await run(command)
+  return (command.read as Buffer).subarray(0, length)
 }
 
 /** Some targets do not tell where there is no such LUN. */
