@@ -30,6 +30,8 @@ export type TgtOptions = {
   readonly dir?: string | undefined
   /** CRC-32C may be negotiated. */
   readonly digests?: boolean
+  /** Folder of the images; otherwise one of its own, which goes with it. */
+  readonly images?: string
 }
 
 export class Tgt {
@@ -53,7 +55,7 @@ export class Tgt {
   }
 
   image(lun: number): string {
-    return join(this.dir, `lun${lun}.img`)
+    return join(this.#options.images ?? this.dir, `lun${lun}.img`)
   }
 
   /** Starts it; again, after `kill`, on the same port and with what the LUNs hold. */
