@@ -19,6 +19,7 @@ Runs test/**/*.test.ts, or those whose path contains one of the given texts.
   --jobs N           files at a time (default 2)
   --time-limit S     seconds a file may take (default 120); a comment "// time limit: 300 s"
                      among its first ten lines goes before this
+  --san tgt          where a test runs the demo, its LUNs are at an iSCSI target (tgt)
   --verbose          print the output of files that pass, too
   --help             this text
 `
@@ -226,12 +227,14 @@ async function main(): Promise<number> {
       root: { type: 'string', default: dirname(dirname(fileURLToPath(import.meta.url))) },
       jobs: { type: 'string', default: '2' },
       'time-limit': { type: 'string', default: '120' },
+      san: { type: 'string' },
     },
   })
   if (values.help) {
     process.stdout.write(HELP)
     return 0
   }
+  if (values.san !== undefined) process.env['MATRIXFS_SAN'] = values.san
   const jobs = positive(values.jobs, '--jobs')
   const root = resolve(values.root)
   const filters = positionals.map((text) => text.replace(/^\.\//, ''))

@@ -8,6 +8,8 @@ import { sizeFrom, wholeNumber } from './option-values.ts'
 
 const DEFAULT_DIR = './var/demo'
 
+type LunOptions = { readonly lunSize?: number; readonly lun?: readonly string[] }
+
 type NodeOptions = { readonly dir?: string }
 
 export function demoCommand(): Command {
@@ -26,6 +28,11 @@ export function demoCommand(): Command {
       `size of each of the two LUNs, such as 512MiB (default: ${formatSize(DEFAULT_LUN_BYTES)}; the files are sparse)`,
       sizeFrom(MIN_LUN_BYTES),
     )
+    .option(
+      '--lun <url>',
+      'use this LUN, which nobody uses, instead of files of its own; give it as often as there are LUNs',
+      (url: string, others: readonly string[] = []) => [...others, url],
+    )
     .option('--mount', 'every node also mounts the filesystem on this machine, in DIR/mnt/NODE (Linux, as root)')
     .option('--reset', 'begin anew: delete the data kept there')
     .addHelpText(
@@ -40,8 +47,8 @@ Examples:
   matrix demo start-node n2 --dir /tmp/demo
   matrix demo add-node --dir /tmp/demo`,
     )
-    .action(({ lunSize, ...options }: Omit<DemoOptions, 'lunBytes'> & { readonly lunSize?: number }) =>
-      runDemo({ ...options, lunBytes: lunSize }),
+    .action(({ lunSize, lun, ...options }: Omit<DemoOptions, 'lunBytes' | 'lunUrls'> & LunOptions) =>
+      runDemo({ ...options, lunBytes: lunSize, lunUrls: lun }),
     )
   const nodeCommand = (verb: string, about: string, run: (dir: string, name: string) => Promise<void>): void => {
     command

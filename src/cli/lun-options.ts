@@ -5,7 +5,7 @@
 import type { Command } from 'commander'
 import { type AddedLun, loadConfig, readAddedLuns } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
-import { DemoLayout, LUN_NAMES } from './demo/layout.ts'
+import { DemoLayout } from './demo/layout.ts'
 import { UsageError } from './option-values.ts'
 
 export type LunOptions = { readonly lun?: readonly string[]; readonly config?: string; readonly dir?: string }
@@ -33,7 +33,7 @@ export function lunUrls({ lun, config, dir }: LunOptions): readonly string[] {
   const settings = layout.readSettings()
   if (!settings) throw new MatrixError('not-found', `there is no demo in ${layout.dir}`)
   return withAdded(
-    LUN_NAMES.map((name) => `file:${layout.lunFile(name)}`),
+    layout.luns(settings).map(({ url }) => url),
     layout.addedLuns(settings),
   )
 }

@@ -1,12 +1,16 @@
 /**
  * Drives `matrix demo` as a user's script would: starts it, waits for `matrix ready`, reads `matrix.json`, kills nodes and brings
  * them back. Everything end-to-end uses this; nothing here reaches into the product.
+ *
+ * With `--san tgt`, or MATRIXFS_SAN=tgt, the LUNs are at an iSCSI target that is started here, one for each folder for as long as this process lives.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseSize } from '../../src/base/units.ts'
 import type { HandoverSteps } from '../../src/locking/index.ts'
+import { noTgt, Tgt } from '../helpers/tgt.ts'
 
 export type DemoNode = {
   readonly name: string
@@ -19,7 +23,7 @@ export type DemoNode = {
 export type DemoMatrix = {
   readonly matrix: string
   readonly nodes: readonly DemoNode[]
-  readonly luns: readonly { readonly name: string; readonly path: string }[]
+  readonly luns: readonly { readonly name: string; readonly path?: string; readonly url?: string }[]
 }
 
 /** Of `matrix counters`, what is looked at here. */
@@ -67,7 +71,8 @@ export class Demo {
   /** Starts it; resolves with the milliseconds to `matrix ready`. */
   async start(): Promise<number> {
     const { nodes = 3, basePort = 24000, lunSize = '8GiB', mount = false } = this.options
-    const args = ['demo', '--dir', this.dir, '--nodes', `${nodes}`, '--base-port', `${basePort}`, '--lun-size', lunSize]
+    const luns = usesTgt() ? await lunsAtTarget(this.dir, lunSize) : ['--lun-size', lunSize]
+    const args = ['demo', '--dir', this.dir, '--nodes', `${nodes}`, '--base-port', `${basePort}`, ...luns]
     if (mount) args.push('--mount')
     const began = performance.now()
     this.output = ''
@@ -153,6 +158,38 @@ export class Demo {
     if (status !== 0) throw new Error(`matrix ${command.join(' ')}: exit ${status}\n${stdout}${stderr}`)
     return `${stdout}${stderr}`
   }
+}
+
+/** By folder of a demo. */
+const targets = new Map<string, Tgt>()
+process.on('exit', () => {
+  for (const target of targets.values()) target.abandon()
+})
+
+/** Whether LUNs are at an iSCSI target. */
+export function usesTgt(): boolean {
+  const at = process.argv.indexOf('--san')
+  const san = at < 0 ? process.env['MATRIXFS_SAN'] : (process.argv[at + 1] ?? '')
+  if (san === undefined) return false
+  if (san !== 'tgt') throw new Error(`the SAN "${san}" is not known; allowed is tgt`)
+  const missing = noTgt()
+  if (missing) throw new Error(missing)
+  return true
+}
+
+/** Arguments for the demo in `dir`. One whose data is gone gets LUNs that are empty. */
+async function lunsAtTarget(dir: string, lunSize: string): Promise<string[]> {
+  let target = targets.get(dir)
+  if (target && !existsSync(join(dir, 'demo.json'))) {
+    await target.dispose()
+    target = undefined
+  }
+  if (!target) {
+    target = new Tgt({ lunBytes: parseSize(lunSize) as number })
+    targets.set(dir, target)
+    await target.start()
+  }
+  return ['--lun', target.url(1), '--lun', target.url(2)]
 }
 
 /** `--name value` of a script's arguments, as a number. */

@@ -65,6 +65,7 @@ export class Tgt {
     for (const suffix of ['', '.0', '.0.lock', '.lock']) rmSync(`${control}${suffix}`, { force: true })
     const args = ['-f', '-t', '1', '--iscsi', `portal=127.0.0.1:${this.#port}`]
     const child = spawn('tgtd', args, { env: this.#env(), stdio: 'ignore' })
+    child.unref()
     this.#child = child
     const begun = performance.now()
     for (;;) {
@@ -111,6 +112,12 @@ export class Tgt {
     const gone = new Promise((resolve) => child.once('exit', resolve))
     child.kill('SIGKILL')
     await gone
+  }
+
+  /** As `dispose`, when the process ends. */
+  abandon(): void {
+    this.#child?.kill('SIGKILL')
+    rmSync(this.dir, { recursive: true, force: true })
   }
 
   async dispose(): Promise<void> {

@@ -41,6 +41,8 @@ export type DemoOptions = {
   readonly basePort: number
   /** Left out: that of the kept data, else DEFAULT_LUN_BYTES. */
   readonly lunBytes?: number
+  /** Where LUNs are that are there already, instead of files of its own; left out: those of the kept data. */
+  readonly lunUrls?: readonly string[]
   readonly reset?: boolean
   /** Every node mounts the filesystem in DIR/mnt/<node>. */
   readonly mount?: boolean
@@ -112,10 +114,20 @@ class StopRequest {
 }
 
 /** The settings of this start; throws when they do not fit the kept data. */
-function settle(layout: DemoLayout, { nodes, basePort, lunBytes, mount = false }: DemoOptions): DemoSettings {
+function settle(layout: DemoLayout, { nodes, basePort, lunBytes, lunUrls, mount = false }: DemoOptions): DemoSettings {
+  if (lunBytes !== undefined && lunUrls)
+    throw new MatrixError('config', '--lun-size is the size of files that the demo makes; leave it out with --lun')
   const kept = layout.readSettings()
   if (!kept?.provisioned) {
-    return { nodes, basePort, lunBytes: lunBytes ?? DEFAULT_LUN_BYTES, mount, provisioned: false }
+    const luns = { lunBytes: lunBytes ?? DEFAULT_LUN_BYTES, lunUrls: [...(lunUrls ?? kept?.lunUrls ?? [])] }
+    return { nodes, basePort, ...luns, mount, provisioned: false }
+  }
+  if (lunUrls && lunUrls.join(' ') !== kept.lunUrls.join(' ')) {
+    const where = kept.lunUrls.join(', ') || 'files there'
+    throw new MatrixError(
+      'exists',
+      `the data kept in ${layout.dir} is on other LUNs (${where}); leave --lun out to go on with it, or choose another --dir`,
+    )
   }
   if (lunBytes !== undefined && lunBytes !== kept.lunBytes) {
     throw new MatrixError(
@@ -123,9 +135,9 @@ function settle(layout: DemoLayout, { nodes, basePort, lunBytes, mount = false }
       `the data kept in ${layout.dir} has LUNs of ${formatSize(kept.lunBytes)}; leave --lun-size out to go on with it, or --reset to begin anew`,
     )
   }
-  for (const name of LUN_NAMES) {
-    if (existsSync(layout.lunFile(name))) continue
-    throw new MatrixError('not-found', `${layout.lunFile(name)} is gone, and data with it; --reset begins anew`)
+  for (const { path } of layout.luns(kept)) {
+    if (path === undefined || existsSync(path)) continue
+    throw new MatrixError('not-found', `${path} is gone, and data with it; --reset begins anew`)
   }
   // Slots for MAX_NODES nodes are laid out, so the number of nodes may change from start to start.
   return { ...kept, nodes, basePort, mount }
@@ -163,26 +175,32 @@ function removeData(layout: DemoLayout): void {
 }
 
 async function provision(layout: DemoLayout, settings: DemoSettings): Promise<void> {
+  const luns = layout.luns(settings)
   if (settings.provisioned) {
     layout.writeSettings(settings)
-    say(`  going on with the data kept there: 2 LUNs of ${formatSize(settings.lunBytes)}, filesystem ${FILESYSTEM}`)
+    const what =
+      settings.lunUrls.length > 0 ? luns.map(({ url }) => url).join(', ') : `2 LUNs of ${formatSize(settings.lunBytes)}`
+    say(`  going on with the data kept there: ${what}, filesystem ${FILESYSTEM}`)
     return
   }
   await refuseForeignFolder(layout)
+  // of LUNs that are not its own the demo overwrites only those that it had begun to label
+  const force = layout.readSettings()?.lunUrls.join(' ') === settings.lunUrls.join(' ')
   removeData(layout)
   layout.writeSettings(settings)
   writeFileSync(layout.secretFile, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 })
   chmodSync(layout.secretFile, 0o600)
-  const luns = LUN_NAMES.map((name) => ({ name, url: `file:${layout.lunFile(name)}` }))
-  for (const { name } of luns) {
-    writeFileSync(layout.lunFile(name), '')
-    truncateSync(layout.lunFile(name), settings.lunBytes)
-    say(`  ${name}: ${layout.lunFile(name)}, ${formatSize(settings.lunBytes)}, sparse`)
+  for (const { name, url, path } of luns) {
+    if (path !== undefined) {
+      writeFileSync(path, '')
+      truncateSync(path, settings.lunBytes)
+    }
+    say(`  ${name}: ${path === undefined ? url : `${path}, ${formatSize(settings.lunBytes)}, sparse`}`)
   }
-  await formatMatrix({ matrixName: MATRIX_NAME, luns })
+  await formatMatrix({ matrixName: MATRIX_NAME, luns, force })
   await createFilesystem({ name: FILESYSTEM, urls: luns.map(({ url }) => url), plan: { slots: MAX_NODES } })
   layout.writeSettings({ ...settings, provisioned: true })
-  say(`  filesystem ${FILESYSTEM} made on ${LUN_NAMES.join(' and ')}`)
+  say(`  filesystem ${FILESYSTEM} made on ${luns.map(({ name }) => name).join(' and ')}`)
 }
 
 /** A folder with somebody else's LUN images is not ours to fill. */

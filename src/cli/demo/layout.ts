@@ -4,7 +4,7 @@
  *     DIR/demo.json          settings of the kept data (below)
  *     DIR/matrix.json        how to reach the nodes; there only while the demo serves
  *     DIR/secret             the matrix secret
- *     DIR/lun1.img, lun2.img the LUNs, sparse
+ *     DIR/lun1.img, lun2.img the LUNs, sparse; none with --lun
  *     DIR/run/demo.json      the demo itself: its process, while it runs
  *     DIR/run/n1.json        run file of node n1
  *     DIR/n1.toml            its configuration, written anew at every start
@@ -28,6 +28,8 @@ const settingsSchema = v.object({
   nodes: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_NODES)),
   basePort: v.pipe(v.number(), v.integer()),
   lunBytes: v.pipe(v.number(), v.integer()),
+  /** LUNs that are not made here (--lun); otherwise two files of `lunBytes` are. */
+  lunUrls: v.optional(v.array(v.string()), []),
   /** Every node mounts the filesystem on this machine. */
   mount: v.optional(v.boolean(), false),
   /** False until the LUNs are labelled and the filesystem is made: a start that finds it so makes them anew. */
@@ -37,6 +39,13 @@ const settingsSchema = v.object({
 export type DemoSettings = v.InferOutput<typeof settingsSchema>
 
 export type DemoPorts = { readonly mesh: number; readonly nfs: number; readonly http: number }
+
+export type DemoLun = {
+  readonly name: string
+  readonly url: string
+  /** Of a file that the demo has made. */
+  readonly path?: string
+}
 
 /** Ports of node `number` (from 1). */
 export function portsOf(basePort: number, number: number): DemoPorts {
@@ -73,6 +82,10 @@ export class DemoLayout {
   }
   lunFile(name: string): string {
     return join(this.dir, `${name}.img`)
+  }
+  luns({ lunUrls }: Pick<DemoSettings, 'lunUrls'>): readonly DemoLun[] {
+    if (lunUrls.length > 0) return lunUrls.map((url, index) => ({ name: `lun${index + 1}`, url }))
+    return LUN_NAMES.map((name) => ({ name, url: `file:${this.lunFile(name)}`, path: this.lunFile(name) }))
   }
   stateFolder(name: string): string {
     return join(this.dir, name)
@@ -140,7 +153,8 @@ slot = ${slot}
 mesh = "${HOST}:${portsOf(settings.basePort, slot + 1).mesh}"
 `,
   )
-  const luns = LUN_NAMES.map((name) => `[[luns]]\nurl = "file:${name}.img"\n`)
+  const urls = settings.lunUrls.length > 0 ? settings.lunUrls : LUN_NAMES.map((name) => `file:${name}.img`)
+  const luns = urls.map((url) => `[[luns]]\nurl = ${JSON.stringify(url)}\n`)
   const mount = `
 [[mounts]]
 filesystem = "${FILESYSTEM}"

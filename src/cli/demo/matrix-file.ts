@@ -7,16 +7,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { readRunFile, replaceFile } from '../../../config/index.ts'
-import {
-  type DemoLayout,
-  type DemoSettings,
-  FILESYSTEM,
-  HOST,
-  LUN_NAMES,
-  MATRIX_NAME,
-  nodeNames,
-  portsOf,
-} from './layout.ts'
+import { type DemoLayout, type DemoSettings, FILESYSTEM, HOST, MATRIX_NAME, nodeNames, portsOf } from './layout.ts'
 
 export type MatrixFile = {
   readonly matrix: string
@@ -28,7 +19,8 @@ export type MatrixFile = {
     /** Where the node has mounted the filesystem; absent without --mount. */
     readonly mount?: string
   }[]
-  readonly luns: readonly { readonly name: string; readonly path: string }[]
+  /** `path`: of a file that the demo has made; otherwise `url`. */
+  readonly luns: readonly { readonly name: string; readonly path?: string; readonly url?: string }[]
 }
 
 /** How often a file that changes under our hands is written before it is taken as it is. */
@@ -47,7 +39,7 @@ export function describeMatrix(layout: DemoLayout, settings: DemoSettings): Matr
         ...(settings.mount && { mount: layout.mountFolder(name) }),
       }
     }),
-    luns: LUN_NAMES.map((name) => ({ name, path: layout.lunFile(name) })),
+    luns: layout.luns(settings).map(({ name, url, path }) => (path === undefined ? { name, url } : { name, path })),
   }
 }
 

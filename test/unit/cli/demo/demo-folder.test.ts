@@ -15,7 +15,10 @@ import { checkPorts } from '../../../../src/cli/demo/ports.ts'
 import { realProcesses } from '../../../../src/platform/real/processes.ts'
 
 const test = suite<{ layout: DemoLayout }>('demo folder')
-const settings: DemoSettings = { nodes: 3, basePort: 23_000, lunBytes: 128 * MiB, mount: false, provisioned: true }
+const settings: DemoSettings = {
+  ...{ nodes: 3, basePort: 23_000, lunBytes: 128 * MiB, lunUrls: [], mount: false },
+  provisioned: true,
+}
 
 test.before.each((context) => {
   context.layout = new DemoLayout(mkdtempSync(join(tmpdir(), 'matrixfs-demo-')))
