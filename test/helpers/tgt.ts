@@ -65,7 +65,7 @@ export class Tgt {
     for (const suffix of ['', '.0', '.0.lock', '.lock']) rmSync(`${control}${suffix}`, { force: true })
     const args = ['-f', '-t', '1', '--iscsi', `portal=127.0.0.1:${this.#port}`]
     const child = spawn('tgtd', args, { env: this.#env(), stdio: 'ignore' })
-    child.unref()
+    child.unref() // a script that has ended does not wait for it
     this.#child = child
     const begun = performance.now()
     for (;;) {
@@ -109,6 +109,7 @@ export class Tgt {
   async kill(): Promise<void> {
     const child = this.#child
     if (!child || child.exitCode !== null || child.signalCode !== null) return
+    child.ref()
     const gone = new Promise((resolve) => child.once('exit', resolve))
     child.kill('SIGKILL')
     await gone

@@ -15,7 +15,7 @@ export type ScsiCommand = {
   readonly mayBeShort?: boolean
   /** Sent to the device, one after another. */
   readonly write?: readonly Uint8Array[]
-  /** Asked before it is sent once more after its connection was lost: it must not be any more. */
+  /** Asked before it is sent once more, because its connection was lost or the device did not execute it: it must not be any more. */
   readonly isSuperseded?: () => boolean
 }
 

@@ -49,6 +49,7 @@ export async function runCommand(
     if (clock.now() >= deadlineAt || (!isBusy && again >= MAX_AGAIN)) throw failed(`still, after so many tries: ${why}`)
     if (sense?.key === senseKey.unitAttention && isAboutItself(sense)) onChanged?.(why)
     if (isBusy) await sleep(clock, PAUSE_MS)
+    if (command.isSuperseded?.()) throw failed(`${why}; it is not sent again, since a newer write overlaps it`)
   }
 }
 

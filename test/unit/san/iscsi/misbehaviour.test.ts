@@ -295,6 +295,18 @@ test('a write that a newer one overlaps is not sent again after the connection w
   await lun.close()
 })
 
+test('a write that the device was too busy for is not sent again once a newer one overlaps it', async ({ target }) => {
+  const lun = await open(target)
+  const [older, newer] = [Buffer.alloc(1024, 1), Buffer.alloc(1024, 2)]
+  once(target, WRITE, (tag, served) => served.status(tag, 0x08))
+  const first = failure(lun.write(0, [older], data))
+  await lun.write(512, [newer], data)
+  assert.match(await first, /lun-io: .*busy.*not sent again, since a newer write overlaps it/)
+  assert.ok(target.disk.subarray(512, 1536).equals(newer))
+  assert.is(target.landed, 1)
+  await lun.close()
+})
+
 test('a command without an answer is aborted at its deadline, and the session goes on', async ({ target }) => {
   const lun = await open(target, 200)
   once(target, READ, () => {})
