@@ -150,7 +150,7 @@ export class PduReader {
       at += taken
       if (this.#headerFilled < length) return at
       this.#headerFilled = 0
-      header = this.#header
+      header = Buffer.from(this.#header)
     }
     if (this.digests.header) check(header.subarray(0, BHS_BYTES), header.readUInt32LE(BHS_BYTES), 'header')
     const bhs = header.subarray(0, BHS_BYTES)
