@@ -7,9 +7,9 @@ import { conditions, miscompare } from './sense-data.ts'
 import type { Unit } from './unit.ts'
 
 /** Longest transfer of one command, bytes. */
-export const MAX_TRANSFER_BYTES = 1024 * 1024
+export const MAX_TRANSFER_BYTES = 2 * 1024 * 1024
 /** Longest WRITE SAME, and most that one UNMAP takes, bytes. */
-export const MAX_SAME_BYTES = 64 * 1024 * 1024
+export const MAX_SAME_BYTES = 16 * 1024 * 1024
 export const MAX_COMPARE_BLOCKS = 128
 export const MAX_UNMAP_DESCRIPTORS = 64
 /** So much is looked at for one answer of GET LBA STATUS, bytes. */
@@ -190,7 +190,8 @@ export function compareAndWrite(unit: Unit, task: ScsiTask): Answer | Plan {
   const [block, count] = [cdb.readUInt32BE(2) * 2 ** 32 + cdb.readUInt32BE(6), cdb[13]!]
   if (count > MAX_COMPARE_BLOCKS) refuse(conditions.invalidCdb)
   within({ block, count }, medium.blocks)
-  if (count === 0) return good
+  // data for no block was meant for more blocks than fit in the field
+  if (count === 0) return task.expectedBytes === 0 ? good : refuse(conditions.invalidCdb)
   const bytes = count * medium.blockSize
   return {
     wants: 2 * bytes,

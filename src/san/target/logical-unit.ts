@@ -125,7 +125,10 @@ export class LogicalUnit implements Unit {
     if (this.isStopped && command.needsMedium) return check(conditions.notReady)
     try {
       const plan = command.plan(this, task)
-      this.#tasks.add(task)
+      if ('run' in plan) {
+        this.#tasks.add(task)
+        task.onOver = () => this.#tasks.delete(task)
+      }
       return plan
     } catch (error) {
       if (error instanceof Refused) return error.answer
@@ -147,8 +150,6 @@ export class LogicalUnit implements Unit {
         log.error({ lun, error: error instanceof Error ? error.message : String(error) }, 'a command failed')
         answer = check(conditions.internal)
       }
-    } finally {
-      this.#tasks.delete(task)
     }
     task.end(answer)
   }
@@ -222,10 +223,7 @@ export class LogicalUnit implements Unit {
   /** Aborts commands, and waits until nothing of them is under way. `by`: id of the nexus that wants it: others are told by status. */
   async abort(isMeant: (task: ScsiTask) => boolean, by: string | undefined): Promise<number> {
     const meant = [...this.#tasks].filter(isMeant)
-    for (const task of meant) {
-      task.abort(by === undefined || task.origin.nexus === by ? undefined : TASK_ABORTED)
-      if (task.isOver) this.#tasks.delete(task)
-    }
+    for (const task of meant) task.abort(by === undefined || task.origin.nexus === by ? undefined : TASK_ABORTED)
     await Promise.all(meant.map((task) => task.settled()))
     return meant.length
   }

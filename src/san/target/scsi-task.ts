@@ -18,6 +18,10 @@ export class ScsiTask {
   readonly origin: TaskOrigin
   readonly cdb: Buffer
   readonly isOrdered: boolean
+  /** That the initiator means to move. */
+  readonly expectedBytes: number
+  /** Called when it is over, before its answer is given. */
+  onOver: () => void = () => {}
   /** Its I/O is under way. */
   isAtWork = false
   /** It is with the logical unit; otherwise it waits for data. */
@@ -29,10 +33,16 @@ export class ScsiTask {
   #cancel: (() => void) | undefined
   readonly #waiters: (() => void)[] = []
 
-  constructor(origin: TaskOrigin, cdb: Buffer, isOrdered: boolean, onEnd: (answer: Answer | undefined) => void) {
+  constructor(
+    origin: TaskOrigin,
+    cdb: Buffer,
+    { isOrdered, expectedBytes }: { readonly isOrdered: boolean; readonly expectedBytes: number },
+    onEnd: (answer: Answer | undefined) => void,
+  ) {
     this.origin = origin
     this.cdb = cdb
     this.isOrdered = isOrdered
+    this.expectedBytes = expectedBytes
     this.#onEnd = onEnd
   }
 
@@ -55,6 +65,7 @@ export class ScsiTask {
   end(answer: Answer | undefined): void {
     if (this.#isOver) return
     this.#isOver = true
+    this.onOver()
     this.#onEnd(this.#abort ? this.#abort.answer : answer)
     for (const done of this.#waiters.splice(0)) done()
   }

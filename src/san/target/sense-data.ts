@@ -29,8 +29,7 @@ export const conditions = {
   readFailed: { key: MEDIUM_ERROR, asc: 0x11, ascq: 0x00 },
   writeFailed: { key: MEDIUM_ERROR, asc: 0x0c, ascq: 0x00 },
   internal: { key: HARDWARE_ERROR, asc: 0x44, ascq: 0x00 },
-  tooMuchUnasked: { key: abortedCommand, asc: 0x0c, ascq: 0x0c },
-  dataCountWrong: { key: abortedCommand, asc: 0x0c, ascq: 0x0d },
+  dataLost: { key: abortedCommand, asc: 0x47, ascq: 0x05 },
   noSense: { key: 0, asc: 0, ascq: 0 },
 } as const satisfies Record<string, CheckCondition>
 

@@ -22,10 +22,10 @@ import type { PduStream } from '../iscsi/pdu-stream.ts'
 import { slice } from '../iscsi/task.ts'
 import { encodeText, type Pair, parseText } from '../iscsi/text.ts'
 import { scsiStatus } from '../scsi/command.ts'
-import type { Answer, Plan } from './answer.ts'
+import { type Answer, check, type Plan } from './answer.ts'
 import type { Parameters } from './negotiation.ts'
 import { ScsiTask, type TaskOrigin } from './scsi-task.ts'
-import { encodeSense } from './sense-data.ts'
+import { conditions, encodeSense } from './sense-data.ts'
 import { Transfer } from './transfer.ts'
 
 /** What the target does for a session. */
@@ -64,7 +64,7 @@ const MAX_IMMEDIATE = 32
 /** PDUs that may wait while the cable is pulled. */
 const MAX_HELD = 16_384
 
-const rejection = { protocol: 0x04, unsupported: 0x05, tooManyImmediate: 0x06 } as const
+const rejection = { unsupported: 0x05, tooManyImmediate: 0x06 } as const
 
 type Request = {
   readonly task: ScsiTask
@@ -140,16 +140,19 @@ export class TargetConnection {
   }
 
   #arrive(pdu: Pdu): void {
-    if (!this.#held) return this.#receive(pdu)
-    this.#held.received.push(pdu)
-    if (this.#held.received.length > MAX_HELD) this.#pdus.end('too much came while the cable was pulled')
+    const held = this.#held?.received
+    if (!held) this.#receive(pdu)
+    else if (held.push(pdu) > MAX_HELD) this.#pdus.end('too much came while the cable was pulled')
   }
 
   #receive(pdu: Pdu): void {
     if (this.#isLoggedOut) return
     const { bhs } = pdu
     const opcode = opcodeOf(pdu)
-    if (opcode === requestOpcode.dataOut) return this.#receiveData(pdu)
+    if (opcode === requestOpcode.dataOut) {
+      this.#receiveData(pdu)
+      return
+    }
     const isImmediate = (bhs[0]! & IMMEDIATE) !== 0
     if (!isImmediate) {
       const cmdSn = bhs.readUInt32BE(24)
@@ -161,20 +164,13 @@ export class TargetConnection {
     }
     const isForbidden =
       this.#options.isDiscovery && (opcode === requestOpcode.command || opcode === requestOpcode.taskManagement)
-    switch (isForbidden ? -1 : opcode) {
-      case requestOpcode.command:
-        return this.#receiveCommand(pdu, isImmediate)
-      case requestOpcode.nopOut:
-        return this.#receiveNop(pdu)
-      case requestOpcode.taskManagement:
-        return void this.#manage(pdu)
-      case requestOpcode.text:
-        return this.#receiveText(pdu)
-      case requestOpcode.logout:
-        return void this.#logout(pdu)
-      default:
-        this.#reject(pdu, rejection.unsupported)
-    }
+    if (isForbidden) this.#reject(pdu, rejection.unsupported)
+    else if (opcode === requestOpcode.command) this.#receiveCommand(pdu, isImmediate)
+    else if (opcode === requestOpcode.nopOut) this.#receiveNop(pdu)
+    else if (opcode === requestOpcode.taskManagement) void this.#manage(pdu)
+    else if (opcode === requestOpcode.text) this.#receiveText(pdu)
+    else if (opcode === requestOpcode.logout) void this.#logout(pdu)
+    else this.#reject(pdu, rejection.unsupported)
   }
 
   #receiveCommand(pdu: Pdu, isImmediate: boolean): void {
@@ -182,8 +178,10 @@ export class TargetConnection {
     const tag = tagOf(pdu)
     const { parameters, service, origin } = this.#options
     if (this.#requests.has(tag)) throw new MatrixError('protocol', `task tag ${tag} is under way already`)
-    if (isImmediate && this.#requests.size - this.#underWay >= MAX_IMMEDIATE)
-      return this.#reject(pdu, rejection.tooManyImmediate)
+    if (isImmediate && this.#requests.size - this.#underWay >= MAX_IMMEDIATE) {
+      this.#reject(pdu, rejection.tooManyImmediate)
+      return
+    }
     const [flags, expected, lun] = [bhs[1]!, bhs.readUInt32BE(20), bhs.subarray(8, 16)]
     const isFinal = (flags & FINAL) !== 0
     const isWrite = (flags & WRITE) !== 0
@@ -193,7 +191,12 @@ export class TargetConnection {
       throw new MatrixError('protocol', 'data is to follow that was not asked for, which was not agreed upon')
     const isOrdered = (flags & 0x07) === ORDERED
     // the task ends only after the request is known
-    const task: ScsiTask = new ScsiTask(origin, bhs.subarray(32, 48), isOrdered, (answer) => this.#end(request, answer))
+    const task: ScsiTask = new ScsiTask(
+      origin,
+      bhs.subarray(32, 48),
+      { isOrdered, expectedBytes: expected },
+      (answer) => this.#end(request, answer),
+    )
     const request: Request = { task, tag, lun, expected, flags, isImmediate, plan: undefined, transfer: undefined }
     this.#requests.set(tag, request)
     if (!isImmediate) this.#underWay++
@@ -212,8 +215,8 @@ export class TargetConnection {
     const request = this.#requests.get(tagOf(pdu))
     // of a command that was answered or aborted meanwhile
     if (!request?.transfer || request.task.isRunning) return
-    request.transfer.take(pdu)
-    this.#carryOn(request)
+    if (request.transfer.take(pdu)) this.#carryOn(request)
+    else request.task.end(check(conditions.dataLost))
   }
 
   /** Asks for more data, or carries the command out. */
@@ -262,9 +265,8 @@ export class TargetConnection {
     this.#number(bhs)
     bhs.writeUInt32BE(transfer ? 0 : dataSn, 36)
     bhs.writeUInt32BE(Math.abs(residual), 44)
-    if (!sense) return this.#send(bhs)
-    const bytes = encodeSense(sense)
-    this.#send(bhs, [Buffer.of(bytes.length >> 8, bytes.length & 0xff), bytes])
+    const bytes = sense ? encodeSense(sense) : undefined
+    this.#send(bhs, bytes ? [Buffer.of(bytes.length >> 8, bytes.length & 0xff), bytes] : [])
   }
 
   /** With the status in the last PDU, where it is good. Gives the number of PDUs. */
@@ -321,7 +323,10 @@ export class TargetConnection {
     const { bhs, data } = pdu
     const { parameters, service } = this.#options
     // of one PDU each: what is asked here is short, and so is the answer
-    if ((bhs[1]! & FINAL) === 0 || bhs.readUInt32BE(20) !== NO_TAG) return this.#reject(pdu, rejection.unsupported)
+    if ((bhs[1]! & FINAL) === 0 || bhs.readUInt32BE(20) !== NO_TAG) {
+      this.#reject(pdu, rejection.unsupported)
+      return
+    }
     const answers = parseText(data).flatMap(([key, value]): readonly Pair[] =>
       key === 'SendTargets' ? service.sendTargets(value) : [[key, 'NotUnderstood']],
     )

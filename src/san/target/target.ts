@@ -74,7 +74,7 @@ type Session = {
 }
 
 /** Commands of one session that may be under way. */
-const WINDOW = 128
+const WINDOW = 64
 /** A login has to be over, and a connection of which nothing more is expected closed by the initiator, within this time, ms. */
 const LOGIN_MS = 10_000
 const LINGER_MS = 2000

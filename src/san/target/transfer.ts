@@ -1,8 +1,7 @@
 /**
  * A command of which the data is arriving: what came unasked, then what R2Ts ask for, all of it in order. Data beyond what the command wants is taken
- * off the wire and forgotten; the residual tells of it. Throws MatrixError 'protocol' for data that is not due.
+ * off the wire and forgotten; the residual tells of it.
  */
-import { MatrixError } from '../../base/errors.ts'
 import type { Pdu } from '../iscsi/pdu.ts'
 
 export type Burst = {
@@ -53,23 +52,24 @@ export class Transfer {
     if (this.#unasked) this.#unasked.at = data.length
   }
 
-  take({ bhs, data }: Pdu): void {
+  /** False: it is not the data that was due, so some is lost, and the command cannot be carried out. */
+  take({ bhs, data }: Pdu): boolean {
     const [transferTag, dataSn, offset] = [bhs.readUInt32BE(20), bhs.readUInt32BE(36), bhs.readUInt32BE(40)]
     const isLast = (bhs[1]! & 0x80) !== 0
     const burst = transferTag === 0xffffffff ? this.#unasked : this.#bursts[0]
-    if (!burst || burst.transferTag !== transferTag || dataSn !== burst.dataSn || offset !== burst.at)
-      throw new MatrixError('protocol', `data number ${dataSn} for byte ${offset} is not what was due`)
+    if (!burst || burst.transferTag !== transferTag || dataSn !== burst.dataSn || offset !== burst.at) return false
     burst.at += data.length
     burst.dataSn++
-    if (burst.at > burst.to) throw new MatrixError('protocol', `more data than was asked for, to byte ${burst.at}`)
+    if (burst.at > burst.to) return false
     this.#keep(data, offset)
     if (burst === this.#unasked) {
       if (isLast) this.#unasked = undefined
     } else if (isLast !== (burst.at === burst.to)) {
-      throw new MatrixError('protocol', `a burst of data ends at byte ${burst.at} instead of ${burst.to}`)
+      return false
     } else if (isLast) {
       this.#bursts.shift()
     }
+    return true
   }
 
   #keep(data: Buffer, offset: number): void {
