@@ -1,5 +1,7 @@
 /** Single SCSI commands, and single PDUs, at an iSCSI target: for tests that need what no LUN driver sends. */
+
 import { realHost } from '../../src/platform/real/host.ts'
+import type { PeerAddress } from '../../src/platform/transport.ts'
 import { Connection } from '../../src/san/iscsi/connection.ts'
 import { dialTarget } from '../../src/san/iscsi/dial.ts'
 import { newBhs, type Pdu } from '../../src/san/iscsi/pdu.ts'
@@ -39,11 +41,11 @@ export class RawInitiator {
   ended: string | undefined
 
   static async open(url: string, options: RawOptions = {}): Promise<RawInitiator> {
-    const { address, target, lun } = parseIscsiUrl(url)
+    const { addresses, target, lun } = parseIscsiUrl(url)
     const { clock } = realHost
     const connection = await dialTarget(
       realHost,
-      { address, limitMs: LIMIT_MS },
+      { address: addresses[0] as PeerAddress, limitMs: LIMIT_MS },
       loginOf(target, options),
       (pdus, parameters) =>
         new Connection(pdus, parameters, encodeLun(lun), { clock, timings: { idleMs: LIMIT_MS, answerMs: LIMIT_MS } }),
@@ -153,10 +155,10 @@ export class RawPdus {
   ended: string | undefined
 
   static async open(url: string, options: RawOptions = {}): Promise<RawPdus> {
-    const { address, target, lun } = parseIscsiUrl(url)
+    const { addresses, target, lun } = parseIscsiUrl(url)
     return dialTarget(
       realHost,
-      { address, limitMs: LIMIT_MS },
+      { address: addresses[0] as PeerAddress, limitMs: LIMIT_MS },
       loginOf(target, options),
       (pdus, { cmdSn }) => new RawPdus(pdus, encodeLun(lun), cmdSn),
     )

@@ -58,7 +58,7 @@ export type TargetOptions = {
 
 export type TargetHost = {
   readonly clock: Clock
-  readonly files: Files
+  readonly files: Pick<Files, 'open'>
   readonly listener: ByteListener
   readonly random: (count: number) => Buffer
   readonly log: Log
@@ -171,7 +171,7 @@ export class IscsiTarget {
   }
 
   #accept(stream: ByteStream, portal: number): void {
-    const pdus = new PduStream(stream)
+    const pdus = new PduStream(stream, this.#host.clock)
     this.#streams.add(pdus)
     const { clock, random } = this.#host
     const limit = clock.after(LOGIN_MS, () => pdus.end('no login'))

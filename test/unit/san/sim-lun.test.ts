@@ -36,8 +36,8 @@ test('R47 what one host wrote, every other reads; both are counted at the LUN', 
   const read = Buffer.alloc(1024)
   await world.settle(lunB.read(100 * 512, read))
   assert.equal(sectors(read), [1, 2])
-  assert.equal(disk.counts.get('a'), { reads: 0, writes: 1, flushes: 0 })
-  assert.equal(disk.counts.get('b'), { reads: 1, writes: 0, flushes: 0 })
+  assert.equal(disk.counts.get('a'), { reads: 0, writes: 1, flushes: 0, reservations: 0 })
+  assert.equal(disk.counts.get('b'), { reads: 1, writes: 0, flushes: 0, reservations: 0 })
 })
 
 test('power loss: flushed and durable writes stay, also over older ones; of the others anything may stay, torn', async () => {

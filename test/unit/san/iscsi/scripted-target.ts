@@ -39,8 +39,8 @@ export class Served {
         setImmediate(() => {
           if (this.closed) return
           reader.push(bytes)
-          if (target.takes?.(bytes) === false) target.release = onSent
-          else onSent()
+          if (target.takes?.(bytes) === false) target.release = onSent ?? (() => {})
+          else onSent?.()
         })
       },
       reset: () => this.close('reset'),
