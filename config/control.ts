@@ -8,6 +8,7 @@
  *     {"command":"luns"}                                              {"ok":true,"luns":{"matrixUuid":"…","matrixName":"demo","luns":[…]}}
  *     {"command":"add-lun","lun":{…},"url":"file:/luns/lun3.img"}     {"ok":true}
  *     {"command":"remove-lun","uuid":"…"}                             {"ok":false,"code":"view-changed","message":"…"}     (ask again)
+ *     {"command":"grow-filesystem","filesystem":"home","uuid":"…"}   {"ok":true,"bytes":107374182400}
  *     {"command":"mounts"}                                            {"ok":true,"mounts":[{"filesystem":"home","directory":"/home"}]}
  */
 import { join } from 'node:path'
@@ -36,6 +37,7 @@ export const controlRequest = v.variant('command', [
     url: v.pipe(v.string(), v.minLength(1), v.maxLength(MAX_LUN_URL)),
   }),
   v.strictObject({ command: v.literal('remove-lun'), uuid: v.string() }),
+  v.strictObject({ command: v.literal('grow-filesystem'), filesystem: v.string(), uuid: v.string() }),
 ])
 export type ControlRequest = v.InferOutput<typeof controlRequest>
 
@@ -46,6 +48,8 @@ export const controlAnswer = v.variant('ok', [
     ok: v.literal(true),
     directory: v.optional(v.string()),
     mounts: v.optional(v.array(mountEntry)),
+    /** What has become free. */
+    bytes: v.optional(v.number()),
     /** Whatever this version counts, by part. */
     counters: v.optional(v.record(v.string(), v.unknown())),
     /** As the membership database has them. `pending`: the UUID of one that is being added or removed. */

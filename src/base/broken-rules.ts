@@ -173,6 +173,10 @@ export const brokenRules = {
   tailIsDurable: false,
   /** What is found of a dead node's journal is applied before it is on stable storage. */
   foundIsDurable: false,
+  /** Space of a LUN is added that is only about to become one of the filesystem's. */
+  spaceOfRecordOnly: false,
+  /** Space of a new LUN is added again by whoever looks. */
+  spaceAddedOnce: false,
   /** An inode that is open at another node is deleted. */
   openStays: false,
   /** Two directories move at the same time, and may end up below each other. */

@@ -5,19 +5,12 @@ import { defaultTimings } from '../base/timings.ts'
 import { formatSize } from '../base/units.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realFiles } from '../platform/real/files.ts'
-import {
-  type Label,
-  type LabelRead,
-  MembershipStore,
-  openLun,
-  Partitions,
-  type PendingChange,
-  readLabel,
-} from '../san/index.ts'
+import { type Label, type LabelRead, MembershipStore, openLun, Partitions, readLabel } from '../san/index.ts'
 import { ask, type NodeOptions, withConfig } from './ask-node.ts'
 import { addLun, removeLun } from './lun-change.ts'
 import { type NodeSeen, nodesOn } from './offline-matrix.ts'
 import { names, nameValue, UsageError } from './option-values.ts'
+import { describePending } from './pending-change.ts'
 import { addLuns, formatMatrix, type NamedLun } from './provision.ts'
 import { formatTable, say, sayJson } from './table.ts'
 import { toolLog } from './tool-log.ts'
@@ -133,7 +126,7 @@ async function remove(name: string, { config }: NodeOptions): Promise<void> {
 }
 
 /** What is no result. */
-function explain(line: string): void {
+export function explain(line: string): void {
   process.stderr.write(`matrix: ${line}\n`)
 }
 
@@ -205,10 +198,6 @@ function describe({ url, label, damagedCopies = [], nodes, database, error }: Sh
   }
   if (error) lines.push(`  ${error}`)
   return lines.join('\n')
-}
-
-export function describePending({ kind, lun }: PendingChange): string {
-  return `LUN ${lun.name} is being ${kind === 'add' ? 'added' : 'removed'}: the nodes have yet to finish that`
 }
 
 export function describeNodes(nodes: readonly NodeSeen[]): string {

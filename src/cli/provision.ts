@@ -24,6 +24,7 @@ import {
   readLabel,
 } from '../san/index.ts'
 import { OfflineMatrix, refuseWhenInUse } from './offline-matrix.ts'
+import { describePending } from './pending-change.ts'
 
 export type NamedLun = { readonly name: string; readonly url: string }
 
@@ -124,6 +125,7 @@ export type CreateFilesystemOptions = {
   /** Names of those it gets; the first one carries journals and checkpoints. Left out: all that bear no filesystem yet. */
   readonly lunNames?: readonly string[]
   readonly plan?: PlanOptions
+  readonly spread?: 'free' | 'stripe'
 }
 
 /** Makes an empty filesystem. Rejects with 'exists', 'not-found', 'in-use', 'lun-too-small' or 'config'. */
@@ -132,6 +134,7 @@ export async function createFilesystem({
   urls,
   lunNames,
   plan,
+  spread,
 }: CreateFilesystemOptions): Promise<FilesystemRecord> {
   checkNames([name])
   const matrix = await OfflineMatrix.open(urls)
@@ -167,6 +170,7 @@ export async function createFilesystem({
         luns.map(({ label }) => label.size),
         plan,
       ),
+      ...(spread && spread !== 'free' && { spread }),
       seals: [],
     }
     await formatFilesystem(
@@ -184,11 +188,7 @@ export async function createFilesystem({
 /** A change that nodes have begun is theirs to finish: some may have closed the LUN, or opened it. */
 function refuseWhilePending({ pending }: MembershipDatabase): void {
   if (!pending) return
-  const what = pending.kind === 'add' ? 'being added' : 'being removed'
-  throw new MatrixError(
-    'in-use',
-    `LUN ${pending.lun.name} is ${what}, and no node was left to finish that; start one: it finishes it at once`,
-  )
+  throw new MatrixError('in-use', `${describePending(pending)}; start one of them: it does that at once`)
 }
 
 function newFsid(uuid: string, others: readonly FilesystemRecord[]): number {

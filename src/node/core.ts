@@ -174,6 +174,7 @@ export class NodeCore {
       mesh,
       administrator: () => this.#election.administrator?.slot,
       luns: this.luns,
+      mount: (fsid) => this.#members.mounts.find(({ record }) => record.fsid === fsid),
       changes: administration.lunChanges,
     })
     this.#election = new Election({
@@ -273,9 +274,20 @@ export class NodeCore {
     return this.#database.read()
   }
 
-  /** Asks the administrator to change the list of LUNs, once. Rejects as `LunMembers.ask`. */
+  /** Asks the administrator to change what LUNs are used for, once. Rejects as `LunMembers.ask`. */
   changeLuns(wish: LunWish): Promise<void> {
     return this.#lunMembers.ask(wish)
+  }
+
+  /**
+   * A filesystem gets another LUN of the matrix, once; gives how many bytes that has made free, none when it had been done. Rejects as
+   * `changeLuns`, with 'not-found' for what is not here, and 'withdrawn'.
+   */
+  async growFilesystem(fsid: number, uuid: string): Promise<number> {
+    await this.changeLuns({ kind: 'extend', uuid, fsid })
+    const mount = this.#members.mounts.find(({ record }) => record.fsid === fsid)
+    if (!mount) throw new MatrixError('not-found', 'the filesystem is not mounted here: ask at another node')
+    return mount.extended(uuid)
   }
 
   async #openMount(record: FilesystemRecord): Promise<Mount> {
@@ -290,7 +302,7 @@ export class NodeCore {
         log,
         timings,
         dataCacheBytes,
-        luns: (wanted) => wanted.luns.map((uuid) => this.luns.gate(uuid)),
+        luns: (uuids) => uuids.map((uuid) => this.luns.gate(uuid)),
         newImageFile,
         threads,
         leaseGood: () => clock.now() < this.#lease.goodUntil() && !this.#ended,

@@ -227,7 +227,17 @@ class Gateways {
       case 'remove-lun':
         await this.#core.changeLuns({ kind: 'remove', uuid: request.uuid })
         return {}
+      case 'grow-filesystem':
+        return { bytes: await this.#core.growFilesystem(this.#filesystem(request.filesystem), request.uuid) }
     }
+  }
+
+  /** The number of a filesystem that is mounted here. */
+  #filesystem(name: string): number {
+    const mount = this.#core.mounts.find(({ record }) => record.name === name)
+    if (mount) return mount.record.fsid
+    const known = this.#core.mounts.map(({ record }) => record.name).join(', ') || 'none'
+    throw new MatrixError('not-found', `no filesystem ${name} is in service at this node; it has ${known}`)
   }
 
   /** The node has halted: nothing of it may be answered any more. */

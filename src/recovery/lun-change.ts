@@ -1,13 +1,14 @@
 /**
  * Adding and removing a LUN while the matrix runs, as the administrator does it (Fig 12, R100–R106; what a crash leaves at each step
- * stands in docs/decisions/0008-lun-change-crash-points.md, every state of it in test/model/lun-change.ts).
+ * stands in docs/decisions/0008-lun-change-crash-points.md, every state of it in test/model/lun-change.ts). And what LUNs of the list are
+ * used for: a filesystem gets another one (docs/decisions/0012-filesystems-grow.md).
  *
  *   decide     1602         `pending` is written beside the list, with the generation that members will be told
- *   announce   1604, 1606   every member opens the LUN, or refuses; or ends its I/O and closes it
+ *   announce   1604, 1606   every member opens the LUN, or refuses; or ends its I/O and closes it; or uses it for the filesystem
  *   finish     1608         all have acknowledged: the new list is written under that generation, and `pending` is cleared
  *              1610         whoever asked is told
  *
- * An add that a member refuses is taken back: `pending` is written anew as a removal, and goes the same way.
+ * What a member refuses is taken back: `pending` is written anew as the opposite (`opposites`), and goes the same way.
  *
  * Invariants
  *   1. What members are told stands on the disk as `pending`, with that generation, and stays there until all have acknowledged or the
@@ -22,8 +23,9 @@ import { isMatrixError, MatrixError } from '../base/errors.ts'
 import { Turns } from '../base/turns.ts'
 import type { Mesh, View } from '../cluster/index.ts'
 import { type Clock, type Log, sleep } from '../platform/index.ts'
-import { MAX_ENTRIES, type MembershipDatabase, type PendingChange } from '../san/index.ts'
-import { decodeLunAnswer, type LunWish } from './lun-protocol.ts'
+import type { MembershipDatabase, PendingChange } from '../san/index.ts'
+import { type Change, decodeLunAnswer, type LunWish } from './lun-protocol.ts'
+import { toAdd, toExtend, toRemove } from './lun-wishes.ts'
 import type { Timeline } from './timeline.ts'
 
 /** A step that failed is tried again after this long, ms. */
@@ -48,7 +50,10 @@ export type LunChangesHost = {
   mayBearPartition(uuid: string): boolean
 }
 
-type Change = Omit<PendingChange, 'generation'>
+/** What a member may refuse, and what takes it back. */
+const opposites: Partial<Record<Change['kind'], Change['kind']>> = { add: 'remove', extend: 'retract' }
+/** How what was refused is told. */
+const notDone: Partial<Record<Change['kind'], string>> = { add: 'was not added', extend: 'is not used for it' }
 
 export class LunChanges {
   readonly #host: LunChangesHost
@@ -105,27 +110,26 @@ export class LunChanges {
   /** Why it is not done, for good. Rejects when it may be tried again. */
   async #once(view: View, wish: LunWish): Promise<MatrixError | undefined> {
     const database = await this.finishPending(view, await this.#host.readDatabase())
-    const change = wish.kind === 'add' ? toAdd(database, wish) : this.#toRemove(database, wish.uuid)
+    const change = this.#toChange(database, wish)
     if (change === undefined || change instanceof MatrixError) return change
     const { refusal } = await this.#carryOut(view, database, change)
     if (refusal === undefined) return undefined
-    return new MatrixError('lun-refused', `${refusal}. LUN ${change.lun.name} was not added`)
+    return new MatrixError('lun-refused', `${refusal}. LUN ${change.lun.name} ${notDone[change.kind]}`)
   }
 
-  #toRemove({ luns, filesystems }: MembershipDatabase, uuid: string): Change | MatrixError | undefined {
-    const lun = luns.find((each) => each.uuid === uuid)
-    if (!lun) return undefined
-    const user = filesystems.find((filesystem) => filesystem.luns.includes(uuid))
-    if (user) return new MatrixError('in-use', `filesystem ${user.name} is on LUN ${lun.name}: it cannot be removed`)
-    if (this.#host.mayBearPartition(uuid))
-      return new MatrixError(
-        'in-use',
-        `LUN ${lun.name} bears a membership partition of the matrix, or may (not all are in reach): it cannot be removed`,
-      )
-    return { kind: 'remove', lun }
+  /** What it takes: a change, nothing, or it cannot be. */
+  #toChange(database: MembershipDatabase, wish: LunWish): Change | MatrixError | undefined {
+    switch (wish.kind) {
+      case 'add':
+        return toAdd(database, wish)
+      case 'remove':
+        return toRemove(database, wish.uuid, (uuid) => this.#host.mayBearPartition(uuid))
+      case 'extend':
+        return toExtend(database, wish)
+    }
   }
 
-  /** From 1602 to 1608. `refusal`: who refused an add, which has then been taken back. Rejects when the view has ended, or with what failed. */
+  /** From 1602 to 1608. `refusal`: who refused it; it has then been taken back. Rejects when the view has ended, or with what failed. */
   async #carryOut(
     view: View,
     database: MembershipDatabase,
@@ -146,7 +150,7 @@ export class LunChanges {
         let told = written.pending as PendingChange
         let refused = await this.#do(view, 'announce', next, () => this.#announce(view, told))
         if (refused !== undefined && brokenRules.undoIsDurable) {
-          told = { kind: 'remove', lun: next.lun, generation: told.generation + 1 }
+          told = { ...oppositeOf(next), generation: told.generation + 1 }
           await this.#announce(view, told)
           refused = undefined
         }
@@ -155,14 +159,14 @@ export class LunChanges {
           return { database: await this.#do(view, 'finish', next, () => finishChange(done)), refusal }
         }
         refusal = refused
-        next = { kind: 'remove', lun: next.lun }
+        next = oppositeOf(next)
       }
     } finally {
       this.#step = undefined
     }
   }
 
-  /** 1606: resolves once all have acknowledged; or with who refuses an add, and why. */
+  /** 1606: resolves once all have acknowledged; or with who refuses it, and why. */
   async #announce(view: View, change: PendingChange): Promise<string | undefined> {
     const { mesh } = this.#host
     const body = { kind: 'change', view: view.id, change }
@@ -172,7 +176,7 @@ export class LunChanges {
       return undefined
     }
     const answers = (await all).map(decodeLunAnswer)
-    const at = change.kind === 'add' ? answers.findIndex(({ refused }) => refused !== null) : -1
+    const at = opposites[change.kind] ? answers.findIndex(({ refused }) => refused !== null) : -1
     return at < 0 ? undefined : `${view.members[at]?.name}: ${answers[at]?.refused}`
   }
 
@@ -186,18 +190,6 @@ export class LunChanges {
   }
 }
 
-/** What adding it takes: a change, nothing, or it cannot be. */
-function toAdd(
-  { luns, matrixName }: MembershipDatabase,
-  { lun, hint }: Extract<LunWish, { kind: 'add' }>,
-): Change | MatrixError | undefined {
-  const same = luns.find(({ uuid }) => uuid === lun.uuid)
-  if (same && same.name === lun.name && same.size === lun.size) return undefined
-  if (same)
-    return new MatrixError('exists', `the LUN is in matrix ${matrixName} as ${same.name}, with ${same.size} bytes`)
-  if (luns.some(({ name }) => name === lun.name))
-    return new MatrixError('exists', `matrix ${matrixName} has a LUN ${lun.name} already; choose another name`)
-  if (luns.length >= MAX_ENTRIES)
-    return new MatrixError('no-space', `matrix ${matrixName} has ${luns.length} LUNs, which is the most it can have`)
-  return { kind: 'add', lun, ...(hint !== undefined && { hint }) }
+function oppositeOf({ kind, lun, place }: Change): Change {
+  return { kind: opposites[kind] as Change['kind'], lun, ...(place && { place }) }
 }

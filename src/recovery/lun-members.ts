@@ -1,13 +1,14 @@
 /**
  * The members' side of a change of LUNs on one node (lun-protocol.ts): does what the administrator of the present view says, and passes on
- * to it what is asked for here. Its LUNs themselves are in the table that it is given.
+ * to it what is asked for here. Its LUNs themselves are in the table that it is given, its filesystems in their mounts.
  */
 import { MatrixError } from '../base/errors.ts'
 import type { Slot } from '../base/ids.ts'
 import { type Mesh, presentView, type View } from '../cluster/index.ts'
-import type { LunTable, PendingChange } from '../san/index.ts'
+import type { LunPlace, LunRecord, LunTable, PendingChange } from '../san/index.ts'
 import type { LunChanges } from './lun-change.ts'
 import { decodeLunRequest, type LunAnswer, type LunWish } from './lun-protocol.ts'
+import type { Mount } from './mount.ts'
 
 /** The administrator has this long, changes that were asked for before included, ms. */
 const ASK_LIMIT_MS = 120_000
@@ -16,7 +17,9 @@ export type LunMembersHost = {
   readonly mesh: Mesh
   /** The administrator as announced in the present view. */
   administrator(): Slot | undefined
-  readonly luns: Pick<LunTable, 'add' | 'remove'>
+  readonly luns: Pick<LunTable, 'add' | 'remove' | 'whyNot'>
+  /** The mount of a filesystem; undefined while this node has none: it gets the database's record when it mounts it. */
+  mount(fsid: number): Pick<Mount, 'extend' | 'retract'> | undefined
   /** Does what is asked for while this node is administrator. */
   readonly changes: Pick<LunChanges, 'ask'>
 }
@@ -56,7 +59,7 @@ export class LunMembers {
     return null
   }
 
-  #change(view: View, change: PendingChange): Promise<string | undefined> {
+  async #change(view: View, change: PendingChange): Promise<string | undefined> {
     const { mesh, luns } = this.#host
     // looked at in turn: what is left of an earlier view must not undo what was told in this one
     const check = (): void => {
@@ -65,6 +68,26 @@ export class LunMembers {
         throw new MatrixError('protocol', `SAN generation ${change.generation} after ${this.#told}`)
       this.#told = change.generation
     }
-    return change.kind === 'add' ? luns.add(change.lun, change.hint, check) : luns.remove(change.lun, check)
+    const { kind, lun, place } = change
+    switch (kind) {
+      case 'add':
+        return luns.add(lun, change.hint, check)
+      case 'remove':
+        return luns.remove(lun, check)
+      case 'extend':
+        check()
+        return this.#extend(lun, place as LunPlace)
+      case 'retract':
+        check()
+        this.#host.mount((place as LunPlace).fsid)?.retract(place as LunPlace, lun.uuid)
+        return undefined
+    }
+  }
+
+  #extend(lun: LunRecord, place: LunPlace): string | undefined {
+    const { luns, mount } = this.#host
+    const refused = luns.whyNot(lun)
+    if (refused === undefined) mount(place.fsid)?.extend(place, lun.uuid)
+    return refused
   }
 }

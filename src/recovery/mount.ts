@@ -25,7 +25,7 @@
 
 import { assert } from '../base/assert.ts'
 import { brokenRules } from '../base/broken-rules.ts'
-import { isMatrixError, MatrixError } from '../base/errors.ts'
+import { isFsError, isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Incarnation, Lsn, Slot } from '../base/ids.ts'
 import { type Life, sameLife } from '../base/life.ts'
 import type { Prng } from '../base/prng.ts'
@@ -35,10 +35,12 @@ import type { Mesh, View } from '../cluster/index.ts'
 import { CHECKPOINT_LOCK, EX, LockSpace, resourceId } from '../locking/index.ts'
 import { MatrixFilesystem, Volume } from '../metadata/index.ts'
 import type { Clock, Log, Threads } from '../platform/index.ts'
-import type { FilesystemRecord, Lun } from '../san/index.ts'
+import type { FilesystemRecord, Lun, LunPlace } from '../san/index.ts'
 
 /** How often a node tells its peers where its journal durably ends, so that they read it before they must, ms. */
 const ANNOUNCE_PERIOD_MS = 200
+/** Space of a new LUN that could not be added is added later, ms. */
+const ADD_AGAIN_MS = 5_000
 
 export type MountState = 'loaded' | 'recovering' | 'reopened' | 'serving' | 'withdrawn'
 
@@ -51,8 +53,8 @@ export type MountHost = {
   readonly log: Log
   readonly timings: Timings
   readonly dataCacheBytes: number
-  /** The filesystem's LUNs in the order of the record, through this node's pseudo storage drivers. */
-  luns(record: FilesystemRecord): readonly Lun[]
+  /** The LUNs with these UUIDs, in their order, through this node's pseudo storage drivers. */
+  luns(uuids: readonly string[]): readonly Lun[]
   /** Where the next local image goes: a path where no file is, or ':memory:'. */
   newImageFile(record: FilesystemRecord): string
   readonly threads?: Threads | undefined
@@ -63,6 +65,8 @@ export type MountHost = {
 
 export class Mount {
   #record: FilesystemRecord
+  /** The LUNs that are used: those of the record, and one that is to become the next (`extend`). */
+  #luns: readonly string[]
   readonly volume: Volume
   readonly locks: LockSpace
   readonly fs: MatrixFilesystem
@@ -87,7 +91,7 @@ export class Mount {
   static async open(host: MountHost, record: FilesystemRecord): Promise<Mount> {
     let mount: Mount | undefined
     const volume = await Volume.open({
-      luns: host.luns(record),
+      luns: host.luns(record.luns),
       record,
       slot: host.slot,
       incarnation: host.incarnation,
@@ -108,6 +112,7 @@ export class Mount {
     const log = host.log.child({ filesystem: record.name })
     this.#host = host
     this.#record = record
+    this.#luns = record.luns
     this.volume = volume
     this.locks = new LockSpace({
       self: host.slot,
@@ -123,7 +128,7 @@ export class Mount {
       fsid: record.fsid,
       volume,
       locks: this.locks.cache,
-      luns: host.luns(record),
+      luns: host.luns(record.luns),
       slot: host.slot,
       clock: host.clock,
       prng: host.prng,
@@ -187,7 +192,7 @@ export class Mount {
   async recover(record: FilesystemRecord, view: View): Promise<Lsn> {
     assert(record.fsid === this.#record.fsid, `recover: ${record.name} is another filesystem`)
     this.#mustLive()
-    this.#record = record
+    this.#follow(record)
     this.#stopGranting()
     this.#state = 'recovering'
     this.volume.setSeals(record.seals)
@@ -211,7 +216,10 @@ export class Mount {
     this.#holdsCheckpoints = false
     if (this.#state === 'recovering' && this.locks.phase === 'granting') this.#state = 'serving'
     this.#started ??= this.#start()
-    this.#started.catch((error) => this.withdraw(error))
+    this.#started.then(
+      () => void this.#addSpaceSoon(),
+      (error) => this.withdraw(error),
+    )
   }
 
   async #start(): Promise<void> {
@@ -227,10 +235,75 @@ export class Mount {
     dead: readonly Life[],
   ): Promise<readonly Lsn[]> {
     this.#mustLive()
-    this.#record = record
+    this.#follow(record)
     this.volume.setSeals(record.seals)
     for (const { slot, incarnation } of [...writers, ...dead]) this.volume.setIncarnation(slot, incarnation)
     return this.volume.findEnds(dead)
+  }
+
+  // ── its LUNs ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** As the membership database has it. */
+  #follow(record: FilesystemRecord): void {
+    this.#record = record
+    this.#use(record.luns)
+  }
+
+  #use(luns: readonly string[]): void {
+    if (luns.join() === this.#luns.join()) return
+    this.#luns = luns
+    this.fs.useLuns(this.#host.luns(luns))
+  }
+
+  /** Another LUN is about to become the next of the filesystem's: peers may use it before this node hears more of it. */
+  extend({ index }: LunPlace, uuid: string): void {
+    this.#mustLive()
+    const { luns } = this.#record
+    if (luns[index] === uuid) return
+    assert(luns.length === index, `${this.#record.name} has ${luns.length} LUNs, another is to be number ${index}`)
+    this.#use([...luns, uuid])
+  }
+
+  /** It is not to become that: nobody has used it. */
+  retract({ index }: LunPlace, uuid: string): void {
+    this.#mustLive()
+    assert(
+      this.#record.luns[index] !== uuid,
+      `LUN ${uuid} of ${this.#record.name} is taken back, and is one of its LUNs`,
+    )
+    this.#use(this.#record.luns)
+  }
+
+  /** The database names as the filesystem's what this node was told of by `extend`: whoever asked for it makes its space free. Gives how many bytes. */
+  async extended(uuid: string): Promise<number> {
+    this.#mustLive()
+    if (!this.#luns.includes(uuid))
+      throw new MatrixError('view-changed', `this node has not heard that ${this.#record.name} has grown: ask again`)
+    this.#record = { ...this.#record, luns: this.#luns }
+    return this.#addSpace()
+  }
+
+  async #addSpace(): Promise<number> {
+    await this.#started
+    // not of one that is only about to become the filesystem's: that may be taken back
+    const count = brokenRules.spaceOfRecordOnly ? this.#luns.length : this.#record.luns.length
+    const bytes = await this.fs.addSpace(count).catch((error) => {
+      if (!isFsError(error)) throw error
+      throw new MatrixError('timeout', `the new space could not be added yet: ${error.message}`)
+    })
+    if (bytes > 0) this.#host.log.info({ filesystem: this.#record.name, bytes }, 'new space is free')
+    return bytes
+  }
+
+  /** What nobody was left to add, or could. */
+  async #addSpaceSoon(): Promise<void> {
+    try {
+      await this.#addSpace()
+    } catch (error) {
+      if (this.#state === 'withdrawn') return
+      this.#host.log.warn({ error: String(error) }, 'new space could not be added, it is tried again')
+      this.#host.clock.after(ADD_AGAIN_MS, () => void this.#addSpaceSoon())
+    }
   }
 
   /** Publishes a checkpoint, so that journal space before it becomes free; concurrent callers share one. */

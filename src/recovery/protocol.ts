@@ -43,6 +43,7 @@ const record = v.strictObject({
   journalBytes: count,
   checkpointBytes: count,
   groupBlocks: count,
+  spread: v.optional(v.picklist(['free', 'stripe'])),
   seals: v.array(seal),
   error: v.optional(v.string()),
 })

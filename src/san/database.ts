@@ -25,6 +25,8 @@ export type FilesystemRecord = {
   readonly checkpointBytes: number
   /** Blocks of one allocation group. */
   readonly groupBlocks: number
+  /** Which LUN new data goes to: by the share of the free space that each has, or all in turn. Left out: 'free'. */
+  readonly spread?: 'free' | 'stripe'
   /** By slot and incarnation, ascending; older ones are dropped once every kept checkpoint covers them. */
   readonly seals: readonly Seal[]
   /** Set when its recovery failed: nobody mounts it until an operator has looked. */
@@ -34,17 +36,29 @@ export type FilesystemRecord = {
 /** A LUN of the matrix, by what its label says. */
 export type LunRecord = { readonly uuid: string; readonly name: string; readonly size: number }
 
+/** Of a LUN in a filesystem: its index is in the block addresses. */
+export type LunPlace = { readonly fsid: number; readonly index: number }
+
+/** What a change does, with a LUN of the list, to the filesystem that `place` names. */
+export const placeChanges = ['extend', 'retract'] as const
+
 /**
- * A change of the list of LUNs that has begun and is to be finished (docs/decisions/0008-lun-change-crash-points.md). An add's LUN is not
- * in the list yet; a removal's is, or was to be added and is taken back.
+ * A change of what LUNs are used for that has begun and is to be finished (docs/decisions/0008-lun-change-crash-points.md):
+ *
+ *   add      the LUN gets into the list, where it is not yet
+ *   remove   it gets out of the list, or was to be added and is taken back
+ *   extend   it becomes the next of a filesystem's
+ *   retract  it was to become that, and is taken back
  */
 export type PendingChange = {
-  readonly kind: 'add' | 'remove'
+  readonly kind: 'add' | 'remove' | (typeof placeChanges)[number]
   readonly lun: LunRecord
   /** SAN generation that members are told with it, and of the database that will have the new list: the one after the database's. */
   readonly generation: number
   /** Of an add: where the node that asked for it found the LUN. Others may find it there, too. */
   readonly hint?: string
+  /** Of what changes a filesystem. */
+  readonly place?: LunPlace
 }
 
 export type MembershipDatabase = {
@@ -72,10 +86,11 @@ const name = v.pipe(v.string(), v.minLength(1), v.maxLength(64))
 export const lunRecord = v.strictObject({ uuid, name, size: positive })
 /** A change in a message or in the database. */
 export const pendingChange = v.strictObject({
-  kind: v.picklist(['add', 'remove']),
+  kind: v.picklist(['add', 'remove', ...placeChanges]),
   lun: lunRecord,
   generation: positive,
   hint: v.optional(v.pipe(v.string(), v.maxLength(MAX_LUN_URL))),
+  place: v.optional(v.strictObject({ fsid: positive, index: v.pipe(natural, v.maxValue(MAX_ENTRIES - 1)) })),
 })
 
 const filesystem = v.strictObject({
@@ -87,6 +102,7 @@ const filesystem = v.strictObject({
   journalBytes: positive,
   checkpointBytes: positive,
   groupBlocks: positive,
+  spread: v.optional(v.picklist(['free', 'stripe'])),
   seals: v.pipe(
     v.array(v.strictObject({ slot: v.pipe(natural, v.maxValue(MAX_SLOTS - 1)), incarnation: positive, lsn: natural })),
     v.maxLength(MAX_SEALS),
@@ -114,13 +130,26 @@ export function parseDatabase(value: unknown): MembershipDatabase | string {
   return contradictionIn(result.output as MembershipDatabase) ?? (result.output as MembershipDatabase)
 }
 
-/** The list of LUNs as it is once `pending` is finished. */
-export function lunsAfter(
-  { luns }: Pick<MembershipDatabase, 'luns'>,
-  { kind, lun }: PendingChange,
-): readonly LunRecord[] {
+/** What the database says once `pending` is finished. */
+export function databaseAfter<T extends Pick<MembershipDatabase, 'luns' | 'filesystems'>>(
+  database: T,
+  { kind, lun, place }: PendingChange,
+): T {
+  const { luns, filesystems } = database
   const others = luns.filter(({ uuid }) => uuid !== lun.uuid)
-  return kind === 'add' ? [...others, lun] : others
+  switch (kind) {
+    case 'add':
+      return { ...database, luns: [...others, lun] }
+    case 'remove':
+      return { ...database, luns: others }
+    case 'extend': {
+      const extended = (fs: FilesystemRecord) =>
+        fs.fsid === place?.fsid ? { ...fs, luns: [...fs.luns, lun.uuid] } : fs
+      return { ...database, filesystems: filesystems.map(extended) }
+    }
+    case 'retract':
+      return database
+  }
 }
 
 function contradictionIn({ luns, filesystems, pending, generation }: MembershipDatabase): string | undefined {
@@ -137,16 +166,26 @@ function contradictionIn({ luns, filesystems, pending, generation }: MembershipD
 }
 
 function contradictionOf(
-  { kind, lun, generation, hint }: PendingChange,
+  { kind, lun, generation, hint, place }: PendingChange,
   database: Pick<MembershipDatabase, 'luns' | 'filesystems' | 'generation'>,
 ): string | undefined {
   if (generation !== database.generation + 1)
     return `pending: generation ${generation} does not follow ${database.generation}`
-  if (kind === 'remove' && hint !== undefined) return 'pending: a removal has no hint'
+  if (kind !== 'add' && hint !== undefined) return 'pending: only an add has a hint'
+  const changesFilesystem = (placeChanges as readonly string[]).includes(kind)
+  if (changesFilesystem !== (place !== undefined))
+    return `pending: ${place ? 'a' : 'no'} place in a filesystem for ${kind}`
   const same = database.luns.find(({ uuid, name }) => uuid === lun.uuid || name === lun.name)
   if (kind === 'add') return same && `pending: LUN ${same.name} is in the list already`
   if (same && (same.uuid !== lun.uuid || same.name !== lun.name || same.size !== lun.size))
-    return `pending: the removal of LUN ${lun.name} does not fit LUN ${same.name} in the list`
+    return `pending: ${kind} of LUN ${lun.name} does not fit LUN ${same.name} in the list`
   const user = database.filesystems.find((fs) => fs.luns.includes(lun.uuid))
-  return user && `pending: LUN ${lun.name} is to be removed, and filesystem ${user.name} is on it`
+  if (kind === 'remove')
+    return user && `pending: LUN ${lun.name} is to be removed, and filesystem ${user.name} is on it`
+  const filesystem = database.filesystems.find(({ fsid }) => fsid === place?.fsid)
+  if (!same || !filesystem) return `pending: ${kind} of LUN ${lun.name} names what is not there`
+  if (user) return `pending: LUN ${lun.name} is to become part of a filesystem, and ${user.name} is on it`
+  return place?.index === filesystem.luns.length
+    ? undefined
+    : `pending: LUN ${lun.name} is to be number ${place?.index} of filesystem ${filesystem.name}, which has ${filesystem.luns.length}`
 }

@@ -3,14 +3,16 @@
  * partition: disk leases, fence requests and the membership database. Everything above reaches a LUN through this face.
  */
 export {
+  databaseAfter,
   type FilesystemRecord,
+  type LunPlace,
   type LunRecord,
   lunRecord,
-  lunsAfter,
   MAX_ENTRIES,
   type MembershipDatabase,
   type PendingChange,
   pendingChange,
+  placeChanges,
   type Seal,
 } from './database.ts'
 export { databaseFormat } from './database-copies.ts'
@@ -19,6 +21,7 @@ export * from './disk-probe.ts'
 export * from './drivers/file-lun.ts'
 export * from './fence.ts'
 export * from './label.ts'
+export * from './labelled-part.ts'
 export * from './lease-sector.ts'
 export * from './lease-thread.ts'
 export * from './lease-watch.ts'

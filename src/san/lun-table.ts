@@ -97,6 +97,12 @@ export class LunTable {
     return { gates: bearing.map(({ gate }) => gate), expected }
   }
 
+  /** Why the LUN of the list cannot be used here; undefined when it is open. */
+  whyNot({ uuid, name }: LunRecord): string | undefined {
+    if (this.#entries.has(uuid)) return undefined
+    return this.#whyMissing.get(uuid) ?? `LUN ${name} is not open here`
+  }
+
   /** Throws MatrixError 'not-found'. */
   gate(uuid: string): PseudoStorageDriver {
     const entry = this.#entries.get(uuid)
@@ -125,7 +131,8 @@ export class LunTable {
   follow(read: () => Promise<MembershipDatabase>): Promise<MembershipDatabase> {
     return this.#turns.take(async () => {
       const database = await read()
-      const changing = database.pending?.lun.uuid
+      const { pending } = database
+      const changing = pending?.kind === 'add' || pending?.kind === 'remove' ? pending.lun.uuid : undefined
       this.#listed = database.luns.filter(({ uuid }) => uuid !== changing)
       for (const { label } of this.entries) {
         const { lunUuid, partitions } = label
@@ -185,7 +192,7 @@ export class LunTable {
 
   #put({ label, lun }: LabelledLun): void {
     const { clock, lease, timings } = this.#options
-    const gate = new PseudoStorageDriver(lun, { clock, lease, guardMs: timings.guardMs })
+    const gate = new PseudoStorageDriver(lun, { clock, lease, guardMs: timings.guardMs, size: label.size })
     this.#entries.set(label.lunUuid, { label, lun, gate })
     this.#whyMissing.delete(label.lunUuid)
   }

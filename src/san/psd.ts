@@ -42,6 +42,8 @@ export type PsdOptions = {
   readonly lease: Lease
   /** See `Timings.guardMs`. */
   readonly guardMs: number
+  /** How much of the device is used, bytes; all of it unless told otherwise. One that has grown is used as its label says. */
+  readonly size?: number
   readonly trace?: (io: IoTrace) => void
 }
 
@@ -66,7 +68,7 @@ export class PseudoStorageDriver implements Lun {
   }
 
   get size(): number {
-    return this.#device.size
+    return this.#options.size ?? this.#device.size
   }
 
   /** Why the gate is closed; undefined while it is open. */

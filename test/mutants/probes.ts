@@ -99,6 +99,8 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   newestReadBack: test('unit/metadata/checkpoint-rules', 'with the newest one damaged'),
   cacheGoesWithLock: test('unit/metadata/coherent-io', 'random writes, truncations and reads'),
   dirtyDataGoesFirst: test('unit/metadata/coherent-io', 'goes from node to node clean'),
+  spaceAddedOnce: test('unit/metadata/growth', 'a full filesystem gets another LUN'),
+  spaceOfRecordOnly: matrices(1, 60),
   openStays: test('unit/metadata/ordering', 'a file that is open at one node stays'),
   oneRenameAtATime: test('unit/metadata/ordering', 'two directories that move below each other'),
   dataBeforeExtent: test('unit/metadata/ordering', 'an extent is journaled only after its data'),

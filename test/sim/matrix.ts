@@ -142,15 +142,22 @@ export class SimMatrix {
     return views.every((view) => view?.id === views[0]?.id && view?.members.length === this.nodes.length)
   }
 
+  /** As the newest database has it. */
   get record(): FilesystemRecord {
-    return this.#record as FilesystemRecord
+    return this.writes.administrators.newest?.filesystems[0] ?? (this.#record as FilesystemRecord)
   }
 
   get layout(): FsLayout {
+    const { record } = this
     return new FsLayout(
-      this.record,
-      this.disks.map((disk) => disk.size),
+      record,
+      record.luns.map((uuid) => this.#diskOf(uuid).size),
     )
+  }
+
+  #diskOf(uuid: string): SimDisk {
+    const own = this.disks[(this.#record as FilesystemRecord).luns.indexOf(uuid)]
+    return own ?? (this.spares.disks.find((disk) => this.spares.record(disk).uuid === uuid) as SimDisk)
   }
 
   /** Labels the LUNs and makes the filesystem, as `matrix lun format` and `matrix fs create` do. */

@@ -17,11 +17,13 @@ import { FsError } from '../../base/errors.ts'
 import { MAX_SLOTS } from '../../base/limits.ts'
 import type { Vector } from '../../base/vector.ts'
 import { EX, GROUP_LOCK, type LockCache, type LockCallouts, resourceId, resourceNumber } from '../../locking/index.ts'
-import type { FsLayout } from '../fs-layout.ts'
+import { type FsLayout, lunRange } from '../fs-layout.ts'
 import type { Mutation } from '../image/mutation.ts'
 import type { VolumeApi } from '../volume-api.ts'
 import { Group } from './group.ts'
 import type { Run } from './run-set.ts'
+
+const GOLDEN = (Math.sqrt(5) - 1) / 2
 
 /** Groups asked for without waiting before the next step is tried: bounds one `grow`, not how much there is. */
 const MAX_POLITE_REQUESTS = 16
@@ -37,8 +39,10 @@ export class Space {
   readonly #layout: FsLayout
   readonly #locks: LockCache
   readonly #groups = new Map<number, Group>()
-  /** Every group, in the order this node prefers them. */
-  readonly #preference: readonly number[]
+  /** Every group by LUN, each in the order this node prefers them. */
+  #preference: readonly (readonly number[])[] = []
+  /** How often this node has looked for more. */
+  #looks = 0
   /** Available blocks of groups that are not leaving. */
   #free = 0
   #reserved = 0
@@ -55,8 +59,16 @@ export class Space {
     this.#volume = volume
     this.#layout = layout
     this.#locks = locks
-    this.#preference = preferred(layout.groups(), volume.slot)
+    this.relayout()
     locks.registerCallouts(GROUP_LOCK, this.#callouts())
+  }
+
+  /** The filesystem has other LUNs now. */
+  relayout(): void {
+    const { lunCount } = this.#layout
+    this.#preference = Array.from({ length: lunCount }, (_, lun) =>
+      preferred(this.#layout.groupsOf(lun), this.#volume.slot),
+    )
   }
 
   /** Blocks promised and not yet taken. */
@@ -164,8 +176,9 @@ export class Space {
   }
 
   async #grow(count: number): Promise<void> {
+    const candidates = this.#candidates()
     let asked = 0
-    for (const number of this.#preference) {
+    for (const number of candidates) {
       if (asked === MAX_POLITE_REQUESTS) break
       if (this.#groups.has(number) || !this.#hasFreeRows(number)) continue
       asked++
@@ -174,7 +187,7 @@ export class Space {
       if (this.unreserved >= count) return
     }
     if ((await this.reclaim()) && this.unreserved >= count) return
-    for (const number of this.#preference) {
+    for (const number of candidates) {
       if (this.#groups.has(number) || !this.#hasFreeRows(number)) continue
       const hold = await this.#locks.acquire(resourceId(GROUP_LOCK, number), EX)
       hold.release()
@@ -182,6 +195,15 @@ export class Space {
     }
     await this.reclaim()
     if (this.unreserved < count) throw new FsError('ENOSPC')
+  }
+
+  /** Every group, in the order in which more space is looked for: which LUN comes first follows the policy, then the one with the most free. */
+  #candidates(): number[] {
+    const free = this.#preference.map((_, lun) => this.#volume.image.freeBlocksIn(lunRange(lun)))
+    const first = spread(this.#looks++, free, this.#layout.record.spread ?? 'free')
+    const luns = free.map((_, lun) => lun)
+    luns.sort((a, b) => Number(b === first) - Number(a === first) || (free[b] as number) - (free[a] as number))
+    return luns.flatMap((lun) => this.#preference[lun] as readonly number[])
   }
 
   #groupFor(goal: number | undefined): Group {
@@ -254,6 +276,22 @@ export class Space {
     await this.#volume.flush()
     return this.#volume.durableVector()
   }
+}
+
+/**
+ * The LUN that a new group is taken from, the `turn`th time: 'free', each as often as its share of the free space; 'stripe', all in turn as
+ * long as they have any.
+ */
+export function spread(turn: number, free: readonly number[], policy: 'free' | 'stripe'): number {
+  const withSpace = free.flatMap((blocks, lun) => (blocks > 0 ? [lun] : []))
+  if (policy === 'stripe') return withSpace[turn % withSpace.length] ?? 0
+  // multiples of the golden ratio fall evenly on any division of the circle
+  let place = ((turn * GOLDEN) % 1) * free.reduce((sum, blocks) => sum + blocks, 0)
+  for (const lun of withSpace) {
+    place -= free[lun] as number
+    if (place < 0) return lun
+  }
+  return withSpace.at(-1) ?? 0
 }
 
 /** All groups from this slot's own starting point on: bit-reversed, so that any few slots start far apart. */

@@ -7,6 +7,7 @@
  */
 import { assert } from '../../base/assert.ts'
 import type { Ino, Slot } from '../../base/ids.ts'
+import { BLOCK_SIZE } from '../../base/limits.ts'
 import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
 import type { Prng } from '../../base/prng.ts'
 import type { Timings } from '../../base/timings.ts'
@@ -14,6 +15,7 @@ import { MiB } from '../../base/units.ts'
 import { EX, type Hold, type LockCache, resourceId, SLOT_LOCK } from '../../locking/index.ts'
 import type { Clock, Log } from '../../platform/index.ts'
 import type { Lun } from '../../san/index.ts'
+import { NewSpace } from '../alloc/new-space.ts'
 import { Reclaimer } from '../alloc/reclaimer.ts'
 import { Space } from '../alloc/space.ts'
 import { Cleaner } from '../cache/cleaner.ts'
@@ -97,6 +99,7 @@ export class MatrixFilesystem implements MatrixFs {
   readonly #runner: Runner
   readonly #reaper: Reaper
   readonly #io: LunIo
+  readonly #newSpace: NewSpace
   #ownSlot: Hold | undefined
   #stopped = false
 
@@ -114,6 +117,7 @@ export class MatrixFilesystem implements MatrixFs {
     const cleanAfterMs = options.timings.cleanAfterMs
     const cleaner = new Cleaner({ volume, layout, space, cache: data, io, clock, log, cleanAfterMs })
     this.#io = io
+    this.#newSpace = new NewSpace({ volume, layout, locks, space })
     this.#mount = {
       ...{ volume, locks, inodes, data, space, cleaner, clock, log },
       prng: options.prng.fork(),
@@ -161,6 +165,19 @@ export class MatrixFilesystem implements MatrixFs {
     this.#mount.cleaner.stop()
     this.#mount.reclaimer.stop().catch(() => {})
     this.#reaper.stop().catch(() => {})
+  }
+
+  /** The filesystem's LUNs from now on, in the order of its record. What is new of them is not allocated from before `addSpace`. */
+  useLuns(luns: readonly Lun[]): void {
+    const { volume, space } = this.#mount
+    volume.layout.resize(luns.map((lun) => lun.size))
+    this.#io.luns = luns
+    space.relayout()
+  }
+
+  /** Makes what is new of the first `lunCount` LUNs free for everybody, unless it is; gives how many bytes. Locks must be granted. */
+  async addSpace(lunCount: number): Promise<number> {
+    return (await this.#newSpace.add(lunCount)) * BLOCK_SIZE
   }
 
   /** Recovery: the freed space and the orphans of a slot whose node is dead become this node's. */

@@ -149,6 +149,16 @@ export class Image {
     return (this.#statements.freeIn.all(range.from, range.to) as SpaceRow[]).map(spaceOfRow)
   }
 
+  /** Blocks of from … to-1 that are free. */
+  freeBlocksIn(range: { readonly from: BlockAddress; readonly to: BlockAddress }): number {
+    return this.#statements.freeBlocksIn.get(range.from, range.to) as number
+  }
+
+  /** Blocks of from … to-1 that are in any row: free, freed or mapped. Looks at every extent. */
+  spaceIn({ from, to }: { readonly from: BlockAddress; readonly to: BlockAddress }): number {
+    return this.#statements.spaceIn.get(from, to, from, to, from, to) as number
+  }
+
   /** Space that transactions of `slot` freed, ascending by address. */
   freed(slot: Slot, limit: number): SpaceRecord[] {
     return (this.#statements.freed.all(slot, limit) as SpaceRow[]).map(spaceOfRow)

@@ -94,6 +94,13 @@ function prepare(db: Database.Database) {
     putFree: db.prepare('INSERT OR REPLACE INTO free VALUES (?, ?)'),
     deleteFree: db.prepare('DELETE FROM free WHERE address = ?'),
 
+    freeBlocksIn: value('SELECT coalesce(sum(count), 0) FROM free WHERE address >= ? AND address < ?'),
+    spaceIn: value(
+      `SELECT coalesce(sum(count), 0) FROM (${['free', 'freed', 'extent']
+        .map((table) => `SELECT count FROM ${table} WHERE address >= ? AND address < ?`)
+        .join(' UNION ALL ')})`,
+    ),
+
     freed: rows('SELECT address, count FROM freed WHERE slot = ? ORDER BY address LIMIT ?'),
     freedCount: value('SELECT count FROM freed WHERE slot = ? AND address = ?'),
     putFreed: db.prepare('INSERT OR REPLACE INTO freed VALUES (?, ?, ?)'),

@@ -60,7 +60,7 @@ const kinds: readonly Kind[] = [
   {
     begin: lunChanges,
     chance: 0.6,
-    counts: ['LUN added', 'LUN removed', 'LUN not in reach of a node', 'LUN that hangs'],
+    counts: ['LUN added', 'LUN removed', 'filesystem grown', 'LUN not in reach of a node', 'LUN that hangs'],
   },
   { begin: damage, chance: 0.3, counts: ['damaged label', 'damaged lease sector', 'damaged membership partition'] },
 ]

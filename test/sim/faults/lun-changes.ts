@@ -1,9 +1,10 @@
 /**
- * LUNs are added and removed: asked for at any node, and again until there is an answer, as `matrix lun add` does; or until whoever asks goes
+ * LUNs are added, made part of the filesystem, and removed: asked for at any node, and again until there is an answer, as `matrix lun add` does; or until whoever asks goes
  * away. Nodes lose their way to a LUN for a while, so that they refuse it; or their reads of it hang for longer than an I/O should. The
  * administrator dies at every step of it.
  */
-import { isMatrixError } from '../../../src/base/errors.ts'
+import { isFsError, isMatrixError } from '../../../src/base/errors.ts'
+import type { NodeCore } from '../../../src/node/core.ts'
 import { sleep } from '../../../src/platform/index.ts'
 import type { LunWish } from '../../../src/recovery/index.ts'
 import type { SimNode } from '../matrix.ts'
@@ -51,6 +52,7 @@ async function changeOne(fate: Fate): Promise<void> {
   const { prng, matrix, clock } = fate
   const { spares, world } = matrix
   if (prng.chance(0.1)) return refuseFilesystems(fate)
+  if (prng.chance(0.25)) return growFilesystem(fate)
   const disk = prng.pick(spares.disks)
   const lun = spares.record(disk)
   const kind = prng.pick(['add', 'add', 'remove'] as const)
@@ -60,7 +62,11 @@ async function changeOne(fate: Fate): Promise<void> {
   const patience = prng.between(2, 40)
   for (let times = 0; times < patience; times++) {
     const node = prng.pick(matrix.nodes)
-    const answer = await askAt(fate, node, wish)
+    const answer = await askAt(fate, node, (core) => core.changeLuns(wish))
+    if (isMatrixError(answer, 'in-use') && kind === 'remove' && spares.inFilesystem(disk, asked)) {
+      fate.tell('LUN remove: in use')
+      return
+    }
     if (answer === undefined || isMatrixError(answer, 'lun-refused')) {
       world.trace(`${kind} ${lun.name} by ${node.name}: ${answer ? answer.message : 'complete'}`)
       fate.tell(`LUN ${kind}: ${answer ? 'refused' : 'complete'}`)
@@ -76,12 +82,41 @@ async function changeOne(fate: Fate): Promise<void> {
   fate.tell(`LUN ${kind}: given up`)
 }
 
+/** The filesystem gets a spare LUN, whether or not the matrix has it. */
+async function growFilesystem(fate: Fate): Promise<void> {
+  const { prng, matrix, clock } = fate
+  const { spares, world } = matrix
+  const disk = prng.pick(spares.disks)
+  const { uuid, name } = spares.record(disk)
+  const { fsid } = matrix.record
+  fate.count('filesystem grown')
+  const asked = matrix.writes.administrators.count
+  const patience = prng.between(2, 40)
+  for (let times = 0; times < patience; times++) {
+    const node = prng.pick(matrix.nodes)
+    const answer = await askAt(fate, node, (core) => core.growFilesystem(fsid, uuid))
+    world.trace(`growing onto ${name} by ${node.name}: ${answer ? answer.message : 'complete'}`)
+    if (answer === undefined) {
+      fate.tell('filesystem grown: complete')
+      const id = node.core?.cluster.mesh.view?.id
+      const members = matrix.nodes.filter(({ core, host }) => host?.alive && core?.cluster.mesh.view?.id === id)
+      return spares.grown(disk, asked, members)
+    }
+    if (isMatrixError(answer, 'lun-refused', 'not-found')) {
+      fate.tell(`filesystem grown: ${answer.code === 'not-found' ? 'no such LUN' : 'refused'}`)
+      return
+    }
+    if (!isMatrixError(answer) && !isFsError(answer)) throw answer
+    await sleep(clock, AGAIN_MS)
+  }
+}
+
 /** Undefined once it is complete; or why not. */
-async function askAt({ matrix, clock }: Fate, { host, core }: SimNode, wish: LunWish) {
+async function askAt({ matrix, clock }: Fate, { host, core }: SimNode, ask: (core: NodeCore) => Promise<unknown>) {
   let answer: { readonly error?: Error } | undefined
   if (host?.alive && core && !core.halted) {
     host.enter(() => {
-      core.changeLuns(wish).then(
+      ask(core).then(
         () => (answer = {}),
         (error) => (answer = { error }),
       )
@@ -94,7 +129,8 @@ async function askAt({ matrix, clock }: Fate, { host, core }: SimNode, wish: Lun
 /** What a filesystem is on, or a membership partition, cannot be removed. */
 async function refuseFilesystems(fate: Fate): Promise<void> {
   const { prng, matrix } = fate
-  const answer = await askAt(fate, prng.pick(matrix.nodes), { kind: 'remove', uuid: prng.pick(matrix.record.luns) })
+  const uuid = prng.pick(matrix.record.luns)
+  const answer = await askAt(fate, prng.pick(matrix.nodes), (core) => core.changeLuns({ kind: 'remove', uuid }))
   if (!answer) throw new Error('a LUN of the filesystem was removed')
   if (isMatrixError(answer, 'in-use')) fate.tell('LUN remove: in use')
   else if (!isMatrixError(answer, 'view-changed', 'peer-gone', 'timeout')) throw answer

@@ -164,6 +164,71 @@ test('whoever asks for what is so already is told that it is; what cannot be is 
   await fails(ask(3, {}), 'no-space', /256 LUNs/)
 })
 
+const lunsOf = ({ filesystems }: MembershipDatabase) => filesystems[0]?.luns
+const withSpares = async (w: Awaited<ReturnType<typeof setUp>>) => {
+  const first = await w.store.read()
+  return w.store.write({ ...first, luns: [...first.luns, lun(3), lun(4)] })
+}
+
+test('a filesystem gets a LUN once all have acknowledged it, as the next of its own; the list stays', async () => {
+  const w = await setUp()
+  const before = await withSpares(w)
+  const wish = { kind: 'extend', uuid: uuid(3), fsid: 1 } as const
+  await w.changes.ask(w.view, wish)
+  assert.equal(w.steps, ['decide extend lun3', 'announce extend lun3', 'finish extend lun3'])
+  for (const { change, pending } of w.told) assert.equal(pending, change, 'what is told is on the disk')
+  assert.equal(w.told[0]?.change.place, { fsid: 1, index: 1 })
+  const after = await w.store.read()
+  assert.equal([after.luns, lunsOf(after), after.pending], [before.luns, [uuid(2), uuid(3)], undefined])
+  await w.changes.ask(w.view, wish)
+  assert.equal(await w.store.read(), after, 'it is so already')
+  await w.changes.ask(w.view, { ...wish, uuid: uuid(4) })
+  assert.equal(lunsOf(await w.store.read()), [uuid(2), uuid(3), uuid(4)])
+})
+
+test('a LUN that a member cannot use for a filesystem is taken back from all, on the disk before anybody is told', async () => {
+  const w = await setUp((to, { kind }) => ({
+    refused: to === 2 && kind === 'extend' ? 'LUN lun3 is not open here' : null,
+  }))
+  const before = await withSpares(w)
+  const wish = { kind: 'extend', uuid: uuid(3), fsid: 1 } as const
+  await fails(
+    w.changes.ask(w.view, wish),
+    'lun-refused',
+    /^n3: LUN lun3 is not open here\. LUN lun3 is not used for it$/,
+  )
+  assert.equal(w.steps.slice(2), ['undo retract lun3', 'announce retract lun3', 'finish retract lun3'])
+  for (const { change, pending } of w.told) assert.equal(pending, change)
+  const after = await w.store.read()
+  assert.equal([after.luns, lunsOf(after), after.pending], [before.luns, [uuid(2)], undefined])
+})
+
+test('a filesystem does not get what is no LUN of the matrix, or another one is on, or while it is in error', async () => {
+  const w = await setUp()
+  const before = await withSpares(w)
+  const extend = (n: number, fsid = 1) => w.changes.ask(w.view, { kind: 'extend', uuid: uuid(n), fsid })
+  await fails(extend(5), 'not-found', /does not have that LUN/)
+  await fails(extend(3, 9), 'not-found', /no such filesystem/)
+  const home = before.filesystems[0] as (typeof before.filesystems)[0]
+  const second = { ...home, name: 'second', fsid: 2, luns: [uuid(3)] }
+  const both = await w.store.write({ ...before, filesystems: [home, second] })
+  await fails(extend(3), 'in-use', /filesystem second is on LUN lun3 already/)
+  await w.store.write({ ...both, filesystems: [{ ...home, error: 'broken' }] })
+  await fails(extend(3), 'in-use', /home is in error and cannot grow: broken/)
+  assert.equal(w.told, [])
+})
+
+for (const kind of ['extend', 'retract'] as const) {
+  test(`what a filesystem was to get is settled by the next administrator: ${kind}`, async () => {
+    const w = await setUp()
+    const place = { fsid: 1, index: 1 }
+    const left = await w.store.write({ ...(await withSpares(w)), pending: { kind, lun: lun(3), place, generation: 0 } })
+    const after = await w.changes.finishPending(w.view, left)
+    for (const { change } of w.told) assert.ok(change.generation > (left.pending?.generation ?? 0))
+    assert.equal(lunsOf(after), kind === 'extend' ? [uuid(2), uuid(3)] : [uuid(2)])
+  })
+}
+
 test('a LUN goes as it came; changes that are asked for at once go one after another', async () => {
   let open = 0
   let most = 0
@@ -240,7 +305,15 @@ function member(view: View | undefined, administrator: number | undefined) {
         done.push(`remove ${record.name}`)
         return undefined
       },
+      whyNot: ({ name }) => (name === 'lun5' ? 'does not have it' : undefined),
     },
+    mount: (fsid) =>
+      fsid === 1
+        ? {
+            extend: ({ index }, of) => void done.push(`extend ${index} ${of.at(-1)}`),
+            retract: ({ index }, of) => void done.push(`retract ${index} ${of.at(-1)}`),
+          }
+        : undefined,
     changes: { ask: async (_view, wish) => void done.push(`ask ${wish.kind}`) },
   })
   const tell = async (from: number, body: LunRequest) => handler?.(from, body)
@@ -264,6 +337,20 @@ test('a member does what the administrator of its view says, again when told aga
   state.administrator = undefined
   await fails(tell(2, change('add', 3, 18)), 'protocol', /not the administrator/)
   assert.equal(done, ['add lun3 file:/x', 'add lun3 file:/x', 'add lun5 file:/x', 'remove lun3'])
+})
+
+test('a member uses a LUN for a filesystem as it is told, also when it has not mounted that yet, but for one that it has not', async () => {
+  const { tell, done } = member(viewOf(7), 2)
+  const place = (kind: 'extend' | 'retract', n: number, generation: number, fsid = 1): LunRequest => ({
+    ...{ kind: 'change', view: 7 },
+    change: { kind, lun: lun(n), generation, place: { fsid, index: 3 } },
+  })
+  assert.equal(await tell(2, place('extend', 3, 12)), { refused: null })
+  assert.equal(await tell(2, place('extend', 5, 14)), { refused: 'does not have it' })
+  assert.equal(await tell(2, place('retract', 5, 15)), { refused: null })
+  assert.equal(await tell(2, place('extend', 3, 17, 2)), { refused: null })
+  await fails(tell(2, place('extend', 3, 16)), 'protocol', /SAN generation 16 after 17/)
+  assert.equal(done, ['extend 3 3', 'retract 3 5'])
 })
 
 test('the administrator is asked; who is none passes nothing on', async () => {

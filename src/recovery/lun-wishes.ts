@@ -1,0 +1,70 @@
+/**
+ * What it takes to make the list of LUNs, or a filesystem's, as somebody wants it: a change, nothing since it is so already, or it cannot
+ * be. Decided by what the membership database says.
+ */
+import { MatrixError } from '../base/errors.ts'
+import { formatSize } from '../base/units.ts'
+import { GROUPS_PER_LUN, groupsOf } from '../metadata/index.ts'
+import { MAX_ENTRIES, type MembershipDatabase } from '../san/index.ts'
+import type { Change, LunWish } from './lun-protocol.ts'
+
+type Wish<Kind extends LunWish['kind']> = Extract<LunWish, { kind: Kind }>
+type Outcome = Change | MatrixError | undefined
+
+export function toAdd({ luns, matrixName }: MembershipDatabase, { lun, hint }: Wish<'add'>): Outcome {
+  const same = luns.find(({ uuid }) => uuid === lun.uuid)
+  if (same && same.name === lun.name && same.size === lun.size) return undefined
+  if (same)
+    return new MatrixError('exists', `the LUN is in matrix ${matrixName} as ${same.name}, with ${same.size} bytes`)
+  if (luns.some(({ name }) => name === lun.name))
+    return new MatrixError('exists', `matrix ${matrixName} has a LUN ${lun.name} already; choose another name`)
+  if (luns.length >= MAX_ENTRIES)
+    return new MatrixError('no-space', `matrix ${matrixName} has ${luns.length} LUNs, which is the most it can have`)
+  return { kind: 'add', lun, ...(hint !== undefined && { hint }) }
+}
+
+export function toRemove(
+  { luns, filesystems }: MembershipDatabase,
+  uuid: string,
+  mayBearPartition: (uuid: string) => boolean,
+): Outcome {
+  const lun = luns.find((each) => each.uuid === uuid)
+  if (!lun) return undefined
+  const user = filesystems.find((filesystem) => filesystem.luns.includes(uuid))
+  if (user) return new MatrixError('in-use', `filesystem ${user.name} is on LUN ${lun.name}: it cannot be removed`)
+  if (mayBearPartition(uuid))
+    return new MatrixError(
+      'in-use',
+      `LUN ${lun.name} bears a membership partition of the matrix, or may (not all are in reach): it cannot be removed`,
+    )
+  return { kind: 'remove', lun }
+}
+
+export function toExtend(
+  { luns, filesystems, matrixName }: MembershipDatabase,
+  { uuid, fsid }: Wish<'extend'>,
+): Outcome {
+  const filesystem = filesystems.find((each) => each.fsid === fsid)
+  const lun = luns.find((each) => each.uuid === uuid)
+  if (!filesystem) return new MatrixError('not-found', `matrix ${matrixName} has no such filesystem any more`)
+  if (!lun) return new MatrixError('not-found', `matrix ${matrixName} does not have that LUN any more`)
+  if (filesystem.luns.includes(uuid)) return undefined
+  const user = filesystems.find((other) => other.luns.includes(uuid))
+  if (user)
+    return new MatrixError('in-use', `filesystem ${user.name} is on LUN ${lun.name} already; choose another LUN`)
+  if (filesystem.error !== undefined)
+    return new MatrixError('in-use', `filesystem ${filesystem.name} is in error and cannot grow: ${filesystem.error}`)
+  const index = filesystem.luns.length
+  if (index >= MAX_ENTRIES)
+    return new MatrixError(
+      'no-space',
+      `filesystem ${filesystem.name} has had ${index} LUNs, which is the most it can have`,
+    )
+  const groups = groupsOf(filesystem, index, lun.size)
+  if (groups > GROUPS_PER_LUN)
+    return new MatrixError(
+      'config',
+      `LUN ${lun.name} (${formatSize(lun.size)}) would have ${groups} allocation groups in filesystem ${filesystem.name}, more than ${GROUPS_PER_LUN}; use smaller LUNs`,
+    )
+  return { kind: 'extend', lun, place: { fsid, index } }
+}
