@@ -9,6 +9,8 @@
  *     {"command":"add-lun","lun":{…},"url":"file:/luns/lun3.img"}     {"ok":true}
  *     {"command":"remove-lun","uuid":"…"}                             {"ok":false,"code":"view-changed","message":"…"}     (ask again)
  *     {"command":"grow-filesystem","filesystem":"home","uuid":"…"}   {"ok":true,"bytes":107374182400}
+ *     {"command":"drain-lun","uuid":"…"}                              {"ok":true,"left":4194304}     (goes on when asked again; without `left` it is done)
+ *     {"command":"refill-lun","uuid":"…"}                             {"ok":true,"bytes":0}
  *     {"command":"mounts"}                                            {"ok":true,"mounts":[{"filesystem":"home","directory":"/home"}]}
  */
 import { join } from 'node:path'
@@ -38,6 +40,7 @@ export const controlRequest = v.variant('command', [
   }),
   v.strictObject({ command: v.literal('remove-lun'), uuid: v.string() }),
   v.strictObject({ command: v.literal('grow-filesystem'), filesystem: v.string(), uuid: v.string() }),
+  v.strictObject({ command: v.picklist(['drain-lun', 'refill-lun']), uuid: v.string() }),
 ])
 export type ControlRequest = v.InferOutput<typeof controlRequest>
 
@@ -50,6 +53,8 @@ export const controlAnswer = v.variant('ok', [
     mounts: v.optional(v.array(mountEntry)),
     /** What has become free. */
     bytes: v.optional(v.number()),
+    /** Bytes on a LUN that is being drained. */
+    left: v.optional(v.number()),
     /** Whatever this version counts, by part. */
     counters: v.optional(v.record(v.string(), v.unknown())),
     /** As the membership database has them. `pending`: the UUID of one that is being added or removed. */

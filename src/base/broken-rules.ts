@@ -173,8 +173,10 @@ export const brokenRules = {
   tailIsDurable: false,
   /** What is found of a dead node's journal is applied before it is on stable storage. */
   foundIsDurable: false,
-  /** Space of a LUN is added that is only about to become one of the filesystem's. */
-  spaceOfRecordOnly: false,
+  /** New data goes to a LUN that is being drained. */
+  drainingIsNotFilled: false,
+  /** A LUN is given up by a filesystem that has something there. */
+  emptiedBeforeVacated: false,
   /** Space of a new LUN is added again by whoever looks. */
   spaceAddedOnce: false,
   /** An inode that is open at another node is deleted. */

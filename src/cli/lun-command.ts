@@ -7,7 +7,8 @@ import { realClock } from '../platform/real/clock.ts'
 import { realFiles } from '../platform/real/files.ts'
 import { type Label, type LabelRead, MembershipStore, openLun, Partitions, readLabel } from '../san/index.ts'
 import { ask, type NodeOptions, withConfig } from './ask-node.ts'
-import { addLun, removeLun } from './lun-change.ts'
+import { type AskNode, addLun, removeLun } from './lun-change.ts'
+import { drainLun, stopDraining } from './lun-drain.ts'
 import { type NodeSeen, nodesOn } from './offline-matrix.ts'
 import { names, nameValue, UsageError } from './option-values.ts'
 import { describePending } from './pending-change.ts'
@@ -24,7 +25,7 @@ type FormatOptions = {
 }
 
 export function lunCommand(): Command {
-  const command = new Command('lun').description('prepare LUNs, add and remove them, and read what is on them')
+  const command = new Command('lun').description('prepare LUNs, add, drain and remove them, and read what is on them')
   command
     .command('format')
     .description('label LUNs: of a new matrix (--matrix), or added to one (--into)')
@@ -75,6 +76,23 @@ Example:
   matrix lun add file:/srv/lun3.img --name lun3 --config var/demo/n1.toml`,
     )
     .action(add)
+  withConfig(command.command('drain'))
+    .description(
+      'move what a filesystem has on a LUN to its other LUNs, while it is in use, until it needs the LUN no more',
+    )
+    .argument('<name>', 'its matrix-wide name (matrix status)')
+    .option('--stop', 'do not drain it (any more): new data goes there again')
+    .addHelpText(
+      'after',
+      `
+From the start of it nothing new is written there. Interrupted (Ctrl-C, or the node dies) it stands still; run again, on any node, it goes
+on. The first LUN of a filesystem carries its journals and checkpoints, and cannot be drained. Afterwards: matrix lun remove.
+
+Examples:
+  matrix lun drain lun2 --config var/demo/n1.toml
+  matrix lun drain lun2 --stop --config var/demo/n1.toml`,
+    )
+    .action(drain)
   withConfig(command.command('remove'))
     .description('take a LUN that no filesystem uses out of the running matrix: every node closes it')
     .argument('<name>', 'its matrix-wide name (matrix status)')
@@ -123,6 +141,17 @@ async function add(
 async function remove(name: string, { config }: NodeOptions): Promise<void> {
   const lun = await removeLun(name, (request) => ask(config, request), explain)
   say(`LUN ${lun.name} is none of matrix ${lun.matrixName} any more: every node has closed it`)
+}
+
+async function drain(name: string, { config, stop = false }: NodeOptions & { readonly stop?: boolean }): Promise<void> {
+  const asking: AskNode = (request) => ask(config, request)
+  if (stop) {
+    await stopDraining(name, asking, explain)
+    say(`LUN ${name} is not drained any more: new data goes there again`)
+    return
+  }
+  await drainLun(name, asking, explain)
+  say(`LUN ${name} is drained: no filesystem is on it. Take it out of the matrix with: matrix lun remove ${name}`)
 }
 
 /** What is no result. */
@@ -213,9 +242,11 @@ export function describeNodes(nodes: readonly NodeSeen[]): string {
 export function describeFilesystems(database: NonNullable<Shown['database']>): string {
   if (database.filesystems.length === 0) return 'no filesystems'
   const nameOf = (uuid: string) => database.luns.find((lun) => lun.uuid === uuid)?.name ?? uuid
-  const rows = database.filesystems.map(({ name, luns, slots, journalBytes, checkpointBytes, error }) => {
+  const rows = database.filesystems.map(({ name, luns, draining, slots, journalBytes, checkpointBytes, error }) => {
+    const used = luns.filter((uuid) => uuid !== null)
+    const on = used.map((uuid) => (draining?.includes(uuid) ? `${nameOf(uuid)} (draining)` : nameOf(uuid)))
     const sizes = [String(slots), formatSize(journalBytes), formatSize(checkpointBytes)]
-    return [name, luns.map(nameOf).join(', '), ...sizes, error ?? 'sound']
+    return [name, on.join(', '), ...sizes, error ?? 'sound']
   })
   return formatTable(['filesystem', 'LUNs', 'slots', 'journal', 'checkpoint', 'state'], rows)
 }

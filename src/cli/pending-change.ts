@@ -6,6 +6,9 @@ const beingDone: Record<PendingChange['kind'], string> = {
   remove: 'removed',
   extend: 'made part of a filesystem',
   retract: 'taken back from a filesystem',
+  drain: 'closed for new data',
+  refill: 'opened for new data',
+  vacate: 'given up by its filesystem',
 }
 
 export function describePending({ kind, lun }: PendingChange): string {

@@ -45,17 +45,19 @@ export class FsLayout {
   #lunBlocks!: readonly number[]
 
   /** `lunSizes` in bytes, in the order of `record.luns`. Throws MatrixError 'lun-too-small'. */
-  constructor(record: FilesystemRecord, lunSizes: readonly number[]) {
+  constructor(record: FilesystemRecord, lunSizes: readonly (number | undefined)[]) {
     assert(lunSizes.length === record.luns.length, 'one size per LUN of the filesystem')
     this.record = record
     this.resize(lunSizes)
   }
 
-  /** The filesystem has LUNs of these sizes now. Throws MatrixError 'lun-too-small'. */
-  resize(lunSizes: readonly number[]): void {
-    this.#lunBlocks = lunSizes.map((size) => Math.floor(fsAreaEnd(size) / BLOCK_SIZE))
+  /** The filesystem has LUNs of these sizes now; undefined where it has none any more. Throws MatrixError 'lun-too-small'. */
+  resize(lunSizes: readonly (number | undefined)[]): void {
+    this.#lunBlocks = lunSizes.map((size, index) =>
+      size === undefined ? this.firstDataBlock(index) : Math.floor(fsAreaEnd(size) / BLOCK_SIZE),
+    )
     lunSizes.forEach((size, index) => {
-      if (this.groupCount(index) < 1)
+      if (size !== undefined && this.groupCount(index) < 1)
         throw new MatrixError(
           'lun-too-small',
           `LUN ${index} of filesystem ${this.record.name} has ${formatSize(size)}: nothing is left for data after ${formatSize(dataStart(this.record, index))} of metadata`,
@@ -120,7 +122,7 @@ export class FsLayout {
 
   /** The block addresses of a group. */
   groupRange(group: number): BlockRange {
-    const lun = Math.floor(group / GROUPS_PER_LUN)
+    const lun = lunOfGroup(group)
     const k = group % GROUPS_PER_LUN
     assert(lun < this.lunCount && k < this.groupCount(lun), `no group ${group}`)
     const first = this.firstDataBlock(lun) + k * this.record.groupBlocks
@@ -164,6 +166,10 @@ function checkpointsStart(record: FilesystemPlan): number {
 /** First byte of the data on a LUN; a multiple of BLOCK_SIZE. */
 export function dataStart(record: FilesystemPlan, lunIndex: number): number {
   return lunIndex === 0 ? checkpointsStart(record) + record.slots * 2 * record.checkpointBytes : FS_AREA_OFFSET
+}
+
+export function lunOfGroup(group: number): number {
+  return Math.floor(group / GROUPS_PER_LUN)
 }
 
 /** Every block address that a LUN can have. */

@@ -13,6 +13,7 @@ import {
   type FenceAgent,
   type FilesystemRecord,
   type LeaseWatch,
+  type LunPlace,
   type LunTable,
   type MembershipStore,
   type Partitions,
@@ -34,6 +35,8 @@ export type AdministrationOptions = {
   /** This node's mount of a filesystem, opened when it is not yet. */
   mount(record: FilesystemRecord): Promise<Mount>
   adopt(record: FilesystemRecord, slots: readonly Slot[]): void
+  /** By this node's mount of the filesystem. */
+  isEmptied(place: LunPlace): Promise<boolean>
 }
 
 export class Administration {

@@ -168,13 +168,14 @@ export class NodeCore {
       luns: this.luns,
       mount: (record) => this.#members.mount(record),
       adopt: (record, slots) => this.#adopt(record, slots),
+      isEmptied: async ({ fsid, index }) => (await this.#mountOf(fsid)?.isEmptied(index)) === true,
     })
     this.lunChanges = administration.lunChanges
     this.#lunMembers = new LunMembers({
       mesh,
       administrator: () => this.#election.administrator?.slot,
       luns: this.luns,
-      mount: (fsid) => this.#members.mounts.find(({ record }) => record.fsid === fsid),
+      mount: (fsid) => this.#mountOf(fsid),
       changes: administration.lunChanges,
     })
     this.#election = new Election({
@@ -285,9 +286,37 @@ export class NodeCore {
    */
   async growFilesystem(fsid: number, uuid: string): Promise<number> {
     await this.changeLuns({ kind: 'extend', uuid, fsid })
-    const mount = this.#members.mounts.find(({ record }) => record.fsid === fsid)
+    const mount = this.#mountOf(fsid)
     if (!mount) throw new MatrixError('not-found', 'the filesystem is not mounted here: ask at another node')
     return mount.extended(uuid)
+  }
+
+  /**
+   * Moves what a filesystem has on the LUN elsewhere, for about `limitMs`, and gives the LUN up when nothing is left: to be asked again until
+   * it is `done`, at any node. Rejects as `changeLuns`, and with 'no-space'.
+   */
+  async drainLun(uuid: string, limitMs: number): Promise<{ readonly leftBytes: number; readonly done: boolean }> {
+    await this.changeLuns({ kind: 'drain', uuid })
+    const { leftBytes, isEmpty } = await this.#mountOn(uuid).drain(uuid, limitMs)
+    if (isEmpty) await this.changeLuns({ kind: 'vacate', uuid })
+    return { leftBytes, done: isEmpty }
+  }
+
+  /** The LUN is not to be drained any more; gives how many bytes of it that has made free again. Rejects as `changeLuns`. */
+  async refillLun(uuid: string): Promise<number> {
+    await this.changeLuns({ kind: 'refill', uuid })
+    return this.#mountOn(uuid).extended(uuid)
+  }
+
+  #mountOf(fsid: number): Mount | undefined {
+    return this.#members.mounts.find(({ record }) => record.fsid === fsid)
+  }
+
+  #mountOn(uuid: string): Mount {
+    const mount = this.#members.mounts.find(({ record }) => record.luns.includes(uuid))
+    if (!mount)
+      throw new MatrixError('not-found', 'the filesystem on that LUN is not mounted here: ask at another node')
+    return mount
   }
 
   async #openMount(record: FilesystemRecord): Promise<Mount> {
@@ -302,7 +331,7 @@ export class NodeCore {
         log,
         timings,
         dataCacheBytes,
-        luns: (uuids) => uuids.map((uuid) => this.luns.gate(uuid)),
+        luns: (uuids) => uuids.map((uuid) => (uuid === null ? undefined : this.luns.gate(uuid))),
         newImageFile,
         threads,
         leaseGood: () => clock.now() < this.#lease.goodUntil() && !this.#ended,
@@ -346,8 +375,8 @@ export class NodeCore {
     for (const { name, luns: wanted, slots, error } of filesystems) {
       if (error === undefined && slot >= slots)
         throw new MatrixError('config', `filesystem ${name} has ${slots} slots; this node has slot ${slot}`)
-      const missing = error === undefined ? wanted.find((uuid) => !this.luns.has(uuid)) : undefined
-      if (missing === undefined) continue
+      const missing = error === undefined ? wanted.find((uuid) => uuid !== null && !this.luns.has(uuid)) : undefined
+      if (!missing) continue
       const lun = luns.find(({ uuid }) => uuid === missing)?.name ?? missing
       throw new MatrixError(
         'config',

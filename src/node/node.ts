@@ -149,6 +149,9 @@ function peerOf({ name, slot, mesh, otherMeshes }: ConfiguredNode): KnownPeer {
   return { name, slot, address: mesh, otherAddresses: otherMeshes }
 }
 
+/** A LUN is drained so long before whoever asked hears how far it is, ms. */
+const DRAIN_STEP_MS = 1000
+
 /** The protocols of one node. */
 class Gateways {
   readonly #config: MatrixdConfig
@@ -229,6 +232,12 @@ class Gateways {
         return {}
       case 'grow-filesystem':
         return { bytes: await this.#core.growFilesystem(this.#filesystem(request.filesystem), request.uuid) }
+      case 'drain-lun': {
+        const { done, leftBytes } = await this.#core.drainLun(request.uuid, DRAIN_STEP_MS)
+        return done ? {} : { left: leftBytes }
+      }
+      case 'refill-lun':
+        return { bytes: await this.#core.refillLun(request.uuid) }
     }
   }
 

@@ -1,7 +1,7 @@
 /**
  * Adding and removing a LUN while the matrix runs, as the administrator does it (Fig 12, R100–R106; what a crash leaves at each step
  * stands in docs/decisions/0008-lun-change-crash-points.md, every state of it in test/model/lun-change.ts). And what LUNs of the list are
- * used for: a filesystem gets another one (docs/decisions/0012-filesystems-grow.md).
+ * used for: a filesystem gets another one, or one is drained and then none of its own (docs/decisions/0012-luns-of-filesystems.md).
  *
  *   decide     1602         `pending` is written beside the list, with the generation that members will be told
  *   announce   1604, 1606   every member opens the LUN, or refuses; or ends its I/O and closes it; or uses it for the filesystem
@@ -23,9 +23,9 @@ import { isMatrixError, MatrixError } from '../base/errors.ts'
 import { Turns } from '../base/turns.ts'
 import type { Mesh, View } from '../cluster/index.ts'
 import { type Clock, type Log, sleep } from '../platform/index.ts'
-import type { MembershipDatabase, PendingChange } from '../san/index.ts'
+import type { LunPlace, MembershipDatabase, PendingChange } from '../san/index.ts'
 import { type Change, decodeLunAnswer, type LunWish } from './lun-protocol.ts'
-import { toAdd, toExtend, toRemove } from './lun-wishes.ts'
+import { toAdd, toDrain, toExtend, toRefill, toRemove, toVacate } from './lun-wishes.ts'
 import type { Timeline } from './timeline.ts'
 
 /** A step that failed is tried again after this long, ms. */
@@ -48,6 +48,8 @@ export type LunChangesHost = {
   hasResumed(view: View): boolean
   /** Whether a LUN bears a membership partition, or may. */
   mayBearPartition(uuid: string): boolean
+  /** Nothing of the filesystem is left on the LUN, nor can get there: by the image of this node, under the lock that says so. */
+  isEmptied(place: LunPlace): Promise<boolean>
 }
 
 /** What a member may refuse, and what takes it back. */
@@ -110,7 +112,7 @@ export class LunChanges {
   /** Why it is not done, for good. Rejects when it may be tried again. */
   async #once(view: View, wish: LunWish): Promise<MatrixError | undefined> {
     const database = await this.finishPending(view, await this.#host.readDatabase())
-    const change = this.#toChange(database, wish)
+    const change = await this.#toChange(database, wish)
     if (change === undefined || change instanceof MatrixError) return change
     const { refusal } = await this.#carryOut(view, database, change)
     if (refusal === undefined) return undefined
@@ -118,7 +120,7 @@ export class LunChanges {
   }
 
   /** What it takes: a change, nothing, or it cannot be. */
-  #toChange(database: MembershipDatabase, wish: LunWish): Change | MatrixError | undefined {
+  async #toChange(database: MembershipDatabase, wish: LunWish): Promise<Change | MatrixError | undefined> {
     switch (wish.kind) {
       case 'add':
         return toAdd(database, wish)
@@ -126,6 +128,12 @@ export class LunChanges {
         return toRemove(database, wish.uuid, (uuid) => this.#host.mayBearPartition(uuid))
       case 'extend':
         return toExtend(database, wish)
+      case 'drain':
+        return toDrain(database, wish.uuid)
+      case 'refill':
+        return toRefill(database, wish.uuid)
+      case 'vacate':
+        return toVacate(database, wish.uuid, (place) => this.#host.isEmptied(place))
     }
   }
 

@@ -5,7 +5,7 @@
 import { MatrixError } from '../base/errors.ts'
 import type { Slot } from '../base/ids.ts'
 import { type Mesh, presentView, type View } from '../cluster/index.ts'
-import type { LunPlace, LunRecord, LunTable, PendingChange } from '../san/index.ts'
+import type { LunPlace, LunTable, PendingChange, PlaceChange } from '../san/index.ts'
 import type { LunChanges } from './lun-change.ts'
 import { decodeLunRequest, type LunAnswer, type LunWish } from './lun-protocol.ts'
 import type { Mount } from './mount.ts'
@@ -19,7 +19,7 @@ export type LunMembersHost = {
   administrator(): Slot | undefined
   readonly luns: Pick<LunTable, 'add' | 'remove' | 'whyNot'>
   /** The mount of a filesystem; undefined while this node has none: it gets the database's record when it mounts it. */
-  mount(fsid: number): Pick<Mount, 'extend' | 'retract'> | undefined
+  mount(fsid: number): Pick<Mount, 'changeLuns'> | undefined
   /** Does what is asked for while this node is administrator. */
   readonly changes: Pick<LunChanges, 'ask'>
 }
@@ -74,20 +74,16 @@ export class LunMembers {
         return luns.add(lun, change.hint, check)
       case 'remove':
         return luns.remove(lun, check)
-      case 'extend':
+      default:
         check()
-        return this.#extend(lun, place as LunPlace)
-      case 'retract':
-        check()
-        this.#host.mount((place as LunPlace).fsid)?.retract(place as LunPlace, lun.uuid)
-        return undefined
+        return this.#changePlace({ kind, lun, place: place as LunPlace })
     }
   }
 
-  #extend(lun: LunRecord, place: LunPlace): string | undefined {
+  #changePlace(change: PlaceChange & Pick<PendingChange, 'lun'>): string | undefined {
     const { luns, mount } = this.#host
-    const refused = luns.whyNot(lun)
-    if (refused === undefined) mount(place.fsid)?.extend(place, lun.uuid)
+    const refused = change.kind === 'extend' ? luns.whyNot(change.lun) : undefined
+    if (refused === undefined) mount(change.place.fsid)?.changeLuns(change)
     return refused
   }
 }

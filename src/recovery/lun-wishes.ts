@@ -5,7 +5,7 @@
 import { MatrixError } from '../base/errors.ts'
 import { formatSize } from '../base/units.ts'
 import { GROUPS_PER_LUN, groupsOf } from '../metadata/index.ts'
-import { MAX_ENTRIES, type MembershipDatabase } from '../san/index.ts'
+import { type LunPlace, MAX_ENTRIES, type MembershipDatabase } from '../san/index.ts'
 import type { Change, LunWish } from './lun-protocol.ts'
 
 type Wish<Kind extends LunWish['kind']> = Extract<LunWish, { kind: Kind }>
@@ -31,7 +31,11 @@ export function toRemove(
   const lun = luns.find((each) => each.uuid === uuid)
   if (!lun) return undefined
   const user = filesystems.find((filesystem) => filesystem.luns.includes(uuid))
-  if (user) return new MatrixError('in-use', `filesystem ${user.name} is on LUN ${lun.name}: it cannot be removed`)
+  if (user)
+    return new MatrixError(
+      'in-use',
+      `filesystem ${user.name} is on LUN ${lun.name}: it cannot be removed before it is drained (matrix lun drain)`,
+    )
   if (mayBearPartition(uuid))
     return new MatrixError(
       'in-use',
@@ -67,4 +71,48 @@ export function toExtend(
       `LUN ${lun.name} (${formatSize(lun.size)}) would have ${groups} allocation groups in filesystem ${filesystem.name}, more than ${GROUPS_PER_LUN}; use smaller LUNs`,
     )
   return { kind: 'extend', lun, place: { fsid, index } }
+}
+
+export function toDrain(database: MembershipDatabase, uuid: string): Outcome {
+  const used = useOf(database, uuid)
+  if (used instanceof MatrixError) return used
+  const { lun, filesystem, place } = used
+  if (filesystem.draining?.includes(uuid)) return undefined
+  if (filesystem.error !== undefined)
+    return new MatrixError('in-use', `filesystem ${filesystem.name} is in error: ${filesystem.error}`)
+  if (place.index === 0)
+    return new MatrixError(
+      'in-use',
+      `LUN ${lun.name} is the first of filesystem ${filesystem.name}: it carries its journals and checkpoints, and cannot be drained`,
+    )
+  return { kind: 'drain', lun, place }
+}
+
+export function toRefill(database: MembershipDatabase, uuid: string): Outcome {
+  const used = useOf(database, uuid)
+  if (used instanceof MatrixError) return used
+  const { lun, filesystem, place } = used
+  return filesystem.draining?.includes(uuid) ? { kind: 'refill', lun, place } : undefined
+}
+
+export async function toVacate(
+  database: MembershipDatabase,
+  uuid: string,
+  isEmptied: (place: LunPlace) => Promise<boolean>,
+): Promise<Outcome> {
+  const used = useOf(database, uuid)
+  if (used instanceof MatrixError) return undefined
+  const { lun, filesystem, place } = used
+  if (!filesystem.draining?.includes(uuid) || !(await isEmptied(place)))
+    return new MatrixError('in-use', `filesystem ${filesystem.name} has data on LUN ${lun.name}`)
+  return { kind: 'vacate', lun, place }
+}
+
+/** The filesystem that is on a LUN. */
+function useOf({ luns, filesystems, matrixName }: MembershipDatabase, uuid: string) {
+  const lun = luns.find((each) => each.uuid === uuid)
+  if (!lun) return new MatrixError('not-found', `matrix ${matrixName} does not have that LUN any more`)
+  const filesystem = filesystems.find((each) => each.luns.includes(uuid))
+  if (!filesystem) return new MatrixError('not-found', `no filesystem is on LUN ${lun.name}`)
+  return { lun, filesystem, place: { fsid: filesystem.fsid, index: filesystem.luns.indexOf(uuid) } }
 }

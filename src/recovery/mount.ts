@@ -33,9 +33,9 @@ import type { Timings } from '../base/timings.ts'
 import { fromPairs, type MutableVector, maximum, toPairs, type Vector } from '../base/vector.ts'
 import type { Mesh, View } from '../cluster/index.ts'
 import { CHECKPOINT_LOCK, EX, LockSpace, resourceId } from '../locking/index.ts'
-import { MatrixFilesystem, Volume } from '../metadata/index.ts'
+import { type DrainProgress, MatrixFilesystem, Volume } from '../metadata/index.ts'
 import type { Clock, Log, Threads } from '../platform/index.ts'
-import type { FilesystemRecord, Lun, LunPlace } from '../san/index.ts'
+import { type FilesystemRecord, filesystemAfter, type Lun, type PlaceChange } from '../san/index.ts'
 
 /** How often a node tells its peers where its journal durably ends, so that they read it before they must, ms. */
 const ANNOUNCE_PERIOD_MS = 200
@@ -53,8 +53,8 @@ export type MountHost = {
   readonly log: Log
   readonly timings: Timings
   readonly dataCacheBytes: number
-  /** The LUNs with these UUIDs, in their order, through this node's pseudo storage drivers. */
-  luns(uuids: readonly string[]): readonly Lun[]
+  /** The LUNs with these UUIDs, in their order, through this node's pseudo storage drivers; a hole stays one. */
+  luns(uuids: readonly (string | null)[]): readonly (Lun | undefined)[]
   /** Where the next local image goes: a path where no file is, or ':memory:'. */
   newImageFile(record: FilesystemRecord): string
   readonly threads?: Threads | undefined
@@ -65,8 +65,10 @@ export type MountHost = {
 
 export class Mount {
   #record: FilesystemRecord
-  /** The LUNs that are used: those of the record, and one that is to become the next (`extend`). */
-  #luns: readonly string[]
+  /** A change of its LUNs that this node was told of, and the record once it is finished. */
+  #told: { readonly change: PlaceChange; readonly after: FilesystemRecord } | undefined
+  /** Its LUNs, and which of them are drained, as used now. */
+  #used: string
   readonly volume: Volume
   readonly locks: LockSpace
   readonly fs: MatrixFilesystem
@@ -112,7 +114,7 @@ export class Mount {
     const log = host.log.child({ filesystem: record.name })
     this.#host = host
     this.#record = record
-    this.#luns = record.luns
+    this.#used = JSON.stringify([record.luns, []])
     this.volume = volume
     this.locks = new LockSpace({
       self: host.slot,
@@ -136,6 +138,7 @@ export class Mount {
       timings: host.timings,
       limits: { dataCacheBytes: host.dataCacheBytes },
     })
+    this.#use(record)
   }
 
   get record(): FilesystemRecord {
@@ -246,48 +249,68 @@ export class Mount {
   /** As the membership database has it. */
   #follow(record: FilesystemRecord): void {
     this.#record = record
-    this.#use(record.luns)
+    this.#told = undefined
+    this.#use(record)
   }
 
-  #use(luns: readonly string[]): void {
-    if (luns.join() === this.#luns.join()) return
-    this.#luns = luns
-    this.fs.useLuns(this.#host.luns(luns))
-  }
-
-  /** Another LUN is about to become the next of the filesystem's: peers may use it before this node hears more of it. */
-  extend({ index }: LunPlace, uuid: string): void {
-    this.#mustLive()
-    const { luns } = this.#record
-    if (luns[index] === uuid) return
-    assert(luns.length === index, `${this.#record.name} has ${luns.length} LUNs, another is to be number ${index}`)
-    this.#use([...luns, uuid])
-  }
-
-  /** It is not to become that: nobody has used it. */
-  retract({ index }: LunPlace, uuid: string): void {
-    this.#mustLive()
-    assert(
-      this.#record.luns[index] !== uuid,
-      `LUN ${uuid} of ${this.#record.name} is taken back, and is one of its LUNs`,
+  #use({ luns, draining = [] }: FilesystemRecord): void {
+    const state = JSON.stringify([luns, draining])
+    if (state === this.#used) return
+    this.#used = state
+    this.fs.useLuns(
+      this.#host.luns(luns),
+      draining.map((uuid) => luns.indexOf(uuid)),
     )
-    this.#use(this.#record.luns)
   }
 
-  /** The database names as the filesystem's what this node was told of by `extend`: whoever asked for it makes its space free. Gives how many bytes. */
-  async extended(uuid: string): Promise<number> {
+  /**
+   * A change of its LUNs has begun: peers may go by it before this node hears more of it. Whoever is told of another one may take the one
+   * before for finished, unless it is taken back with it, or told again: two are never pending at once.
+   */
+  changeLuns(change: PlaceChange): void {
     this.#mustLive()
-    if (!this.#luns.includes(uuid))
-      throw new MatrixError('view-changed', `this node has not heard that ${this.#record.name} has grown: ask again`)
-    this.#record = { ...this.#record, luns: this.#luns }
+    const before = this.#told
+    if (before && !isSettledBy(before.change, change)) this.#record = before.after
+    const after = filesystemAfter(this.#record, change)
+    this.#told = { change, after }
+    this.#use(after)
+  }
+
+  /** What was asked for is complete: `hold` says that the database has it so. Throws MatrixError 'view-changed' when this node has not heard of it. */
+  #complete(hold: (record: FilesystemRecord) => boolean): void {
+    this.#mustLive()
+    if (this.#told && hold(this.#told.after)) this.#record = this.#told.after
+    if (!hold(this.#record))
+      throw new MatrixError(
+        'view-changed',
+        `this node has not heard how the LUNs of ${this.#record.name} have changed: ask again`,
+      )
+  }
+
+  /** The LUN is the filesystem's, and written to: what is not free there yet becomes so. Gives how many bytes. */
+  async extended(uuid: string): Promise<number> {
+    this.#complete(({ luns, draining }) => luns.includes(uuid) && !draining?.includes(uuid))
     return this.#addSpace()
+  }
+
+  /** The LUN is being drained: moves data off it, for about `limitMs`. Rejects with MatrixError 'no-space'. */
+  async drain(uuid: string, limitMs: number): Promise<DrainProgress> {
+    this.#complete(({ draining }) => draining?.includes(uuid) === true)
+    await this.#started
+    return this.fs.drain(this.#record.luns.indexOf(uuid), limitMs)
+  }
+
+  /** Nothing of the filesystem is on the LUN with this index, nor can get there while it is being drained. */
+  async isEmptied(index: number): Promise<boolean> {
+    this.#mustLive()
+    await this.#started
+    return this.fs.isEmptied(index)
   }
 
   async #addSpace(): Promise<number> {
     await this.#started
     // not of one that is only about to become the filesystem's: that may be taken back
-    const count = brokenRules.spaceOfRecordOnly ? this.#luns.length : this.#record.luns.length
-    const bytes = await this.fs.addSpace(count).catch((error) => {
+    const bytes = await this.fs.addSpace(this.#record.luns.length).catch((error) => {
       if (!isFsError(error)) throw error
       throw new MatrixError('timeout', `the new space could not be added yet: ${error.message}`)
     })
@@ -425,6 +448,12 @@ export class Mount {
     if (this.#state === 'withdrawn')
       throw new MatrixError('withdrawn', `this node has withdrawn from ${this.#record.name}`)
   }
+}
+
+/** `change` is `before` told again, or takes it back. */
+function isSettledBy(before: PlaceChange, change: PlaceChange): boolean {
+  if (before.lun.uuid !== change.lun.uuid || before.place.index !== change.place.index) return false
+  return change.kind === before.kind || (before.kind === 'extend' && change.kind === 'retract')
 }
 
 /** What mounts of one filesystem tell each other on the mesh channel 'volume' (JSON; every field is a hint). */

@@ -3,6 +3,7 @@
  * filesystems, seals). Kept on the membership partitions in two alternating copies each; written only by the administrator.
  */
 import * as v from 'valibot'
+import { assert } from '../base/assert.ts'
 import type { Incarnation, Lsn, Slot } from '../base/ids.ts'
 import { isUuid } from '../base/layout.ts'
 import { MAX_LUN_URL, MAX_SLOTS } from '../base/limits.ts'
@@ -15,8 +16,13 @@ export type FilesystemRecord = {
   readonly uuid: string
   /** 32-bit number in file handles, derived from the uuid; never 0. */
   readonly fsid: number
-  /** UUIDs of its LUNs; the position is the LUN index in block addresses. The first one carries journals and checkpoints. */
-  readonly luns: readonly string[]
+  /**
+   * UUIDs of its LUNs; the position is the LUN index in block addresses, so that one that it is not on any more leaves a hole. The first one
+   * carries journals and checkpoints.
+   */
+  readonly luns: readonly (string | null)[]
+  /** UUIDs of those that nothing new is written to, since they are being drained. */
+  readonly draining?: readonly string[]
   /** Journals and checkpoint areas laid out: slots 0 … slots-1 may mount. */
   readonly slots: number
   /** Bytes of one slot's journal ring. */
@@ -40,7 +46,7 @@ export type LunRecord = { readonly uuid: string; readonly name: string; readonly
 export type LunPlace = { readonly fsid: number; readonly index: number }
 
 /** What a change does, with a LUN of the list, to the filesystem that `place` names. */
-export const placeChanges = ['extend', 'retract'] as const
+export const placeChanges = ['extend', 'retract', 'drain', 'refill', 'vacate'] as const
 
 /**
  * A change of what LUNs are used for that has begun and is to be finished (docs/decisions/0008-lun-change-crash-points.md):
@@ -49,6 +55,9 @@ export const placeChanges = ['extend', 'retract'] as const
  *   remove   it gets out of the list, or was to be added and is taken back
  *   extend   it becomes the next of a filesystem's
  *   retract  it was to become that, and is taken back
+ *   drain    nothing new is written to it: what is there is going to be moved
+ *   refill   it is not to be drained any more
+ *   vacate   nothing is left on it: it is none of the filesystem's any more
  */
 export type PendingChange = {
   readonly kind: 'add' | 'remove' | (typeof placeChanges)[number]
@@ -97,7 +106,8 @@ const filesystem = v.strictObject({
   name,
   uuid,
   fsid: v.pipe(positive, v.maxValue(2 ** 32 - 1)),
-  luns: v.pipe(v.array(uuid), v.minLength(1), v.maxLength(MAX_ENTRIES)),
+  luns: v.pipe(v.array(v.nullable(uuid)), v.minLength(1), v.maxLength(MAX_ENTRIES)),
+  draining: v.optional(v.array(uuid)),
   slots: v.pipe(positive, v.maxValue(MAX_SLOTS)),
   journalBytes: positive,
   checkpointBytes: positive,
@@ -142,14 +152,50 @@ export function databaseAfter<T extends Pick<MembershipDatabase, 'luns' | 'files
       return { ...database, luns: [...others, lun] }
     case 'remove':
       return { ...database, luns: others }
-    case 'extend': {
-      const extended = (fs: FilesystemRecord) =>
-        fs.fsid === place?.fsid ? { ...fs, luns: [...fs.luns, lun.uuid] } : fs
-      return { ...database, filesystems: filesystems.map(extended) }
+    default: {
+      const changed = (fs: FilesystemRecord) =>
+        place && fs.fsid === place.fsid ? filesystemAfter(fs, { kind, lun, place }) : fs
+      return { ...database, filesystems: filesystems.map(changed) }
     }
-    case 'retract':
-      return database
   }
+}
+
+/** A change of what a LUN is to a filesystem. */
+export type PlaceChange = {
+  readonly kind: (typeof placeChanges)[number]
+  readonly lun: Pick<LunRecord, 'uuid'>
+  readonly place: LunPlace
+}
+
+/** What the record of the filesystem says once the change is finished; done twice it does no more. */
+export function filesystemAfter(
+  filesystem: FilesystemRecord,
+  { kind, lun: { uuid }, place }: PlaceChange,
+): FilesystemRecord {
+  const { luns, draining = [], ...rest } = filesystem
+  const { index } = place
+  const others = draining.filter((other) => other !== uuid)
+  switch (kind) {
+    case 'extend':
+      assert(
+        index === luns.length || luns[index] === uuid,
+        `${rest.name} has ${luns.length} LUNs, another is to be number ${index}`,
+      )
+      return { ...filesystem, luns: [...luns.slice(0, index), uuid] }
+    case 'retract':
+      assert(luns[index] !== uuid, `LUN ${uuid} is taken back from ${rest.name}, and is one of its LUNs`)
+      return filesystem
+    case 'drain':
+      return { ...filesystem, draining: [...others, uuid] }
+    case 'refill':
+      return withDraining({ ...rest, luns }, others)
+    case 'vacate':
+      return withDraining({ ...rest, luns: luns.map((other) => (other === uuid ? null : other)) }, others)
+  }
+}
+
+function withDraining(filesystem: FilesystemRecord, draining: readonly string[]): FilesystemRecord {
+  return draining.length > 0 ? { ...filesystem, draining } : filesystem
 }
 
 function contradictionIn({ luns, filesystems, pending, generation }: MembershipDatabase): string | undefined {
@@ -159,8 +205,11 @@ function contradictionIn({ luns, filesystems, pending, generation }: MembershipD
   if (new Set(filesystems.map((fs) => fs.name)).size < filesystems.length) return 'filesystems: a name twice'
   if (new Set(filesystems.map((fs) => fs.fsid)).size < filesystems.length) return 'filesystems: an fsid twice'
   for (const fs of filesystems) {
-    const stranger = fs.luns.find((lun) => !known.has(lun))
+    const stranger = fs.luns.find((lun) => lun !== null && !known.has(lun))
     if (stranger) return `filesystems.${fs.name}: unknown LUN ${stranger}`
+    if (fs.luns[0] === null) return `filesystems.${fs.name}: its first LUN is missing`
+    const drained = fs.draining?.find((lun) => fs.luns.indexOf(lun) < 1)
+    if (drained !== undefined) return `filesystems.${fs.name}: LUN ${drained} cannot be drained`
   }
   return pending && contradictionOf(pending, { luns, filesystems, generation })
 }
@@ -184,6 +233,10 @@ function contradictionOf(
     return user && `pending: LUN ${lun.name} is to be removed, and filesystem ${user.name} is on it`
   const filesystem = database.filesystems.find(({ fsid }) => fsid === place?.fsid)
   if (!same || !filesystem) return `pending: ${kind} of LUN ${lun.name} names what is not there`
+  if (kind !== 'extend' && kind !== 'retract')
+    return place && place.index > 0 && filesystem.luns[place.index] === lun.uuid
+      ? undefined
+      : `pending: ${kind} of LUN ${lun.name}, which is not number ${place?.index} of filesystem ${filesystem.name}`
   if (user) return `pending: LUN ${lun.name} is to become part of a filesystem, and ${user.name} is on it`
   return place?.index === filesystem.luns.length
     ? undefined

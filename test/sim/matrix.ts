@@ -151,7 +151,7 @@ export class SimMatrix {
     const { record } = this
     return new FsLayout(
       record,
-      record.luns.map((uuid) => this.#diskOf(uuid).size),
+      record.luns.map((uuid) => (uuid === null ? undefined : this.#diskOf(uuid).size)),
     )
   }
 

@@ -1,16 +1,20 @@
 /**
- * Space that a filesystem gets while it is in use: of a LUN that has become one of its own, or that has grown. The LUN is there for every
+ * Space that a filesystem gets while it is in use, and gives up: of a LUN that has become one of its own, or that has grown. The LUN is there for every
  * member before the database says that it is the filesystem's (recovery/lun-change.ts); then its blocks become free rows here, group after group.
  *
  * A setting of the image says how many data blocks of each LUN have become rows, from the start of its data on. It is changed
  * in the transactions that add the rows, under lock S, so blocks are added once, whoever comes second, and whoever goes on after a crash. Every node looks after
  * each change of membership and whenever it was told of a new LUN: what nobody was left to add is found then.
+ *
+ * The space of a LUN that is being drained goes the other way, from its end: groups that are wholly free are taken out, and the setting says so. Nothing is added
+ * there meanwhile. When it says 0 nothing of the LUN can be allocated, mapped or freed again.
  */
 import { brokenRules } from '../../base/broken-rules.ts'
 import { blockAddress } from '../../base/ids.ts'
 import {
   EX,
   GROUP_LOCK,
+  type Hold,
   type LockCache,
   type Mode,
   type ResourceId,
@@ -67,6 +71,7 @@ export class NewSpace {
 
   #next(lun: number): Step | undefined {
     const { layout, volume } = this.#parts
+    if (this.#parts.space.isClosed(lun)) return undefined
     const total = layout.dataBlocksOf(lun)
     const known = brokenRules.spaceAddedOnce ? 0 : blocksKnown(volume.image, lun)
     if (known >= total) return undefined
@@ -84,14 +89,70 @@ export class NewSpace {
     return { runs, mark: { op: 'putSetting', key: spaceMark(lun), value: String(from) } }
   }
 
-  /** Gives how many blocks were added; none when somebody else was faster. */
-  async #do(lun: number, { runs }: Step): Promise<number> {
-    const { volume, layout, locks, space } = this.#parts
+  /** Takes what is free at the end of a LUN that is being drained out of the image; true once nothing of it is there. Rejects as `add`. */
+  async remove(lun: number): Promise<boolean> {
+    const { volume, space } = this.#parts
+    for (;;) {
+      if (!space.isClosed(lun)) return false
+      const known = blocksKnown(volume.image, lun)
+      if (known === 0) return true
+      const whole = this.#wholeRuns(lun, known)
+      if (whole.length === 0 || !(await this.#takeOut(lun, known, whole))) return false
+    }
+  }
+
+  /** The last groups of `known` blocks that are wholly free. */
+  #wholeRuns(lun: number, known: number): readonly Run[] {
+    const { layout, volume, space } = this.#parts
+    const { groupBlocks } = layout.record
+    const start = layout.firstDataBlock(lun)
+    const runs: Run[] = []
+    for (let to = known; to > 0 && runs.length < MAX_GROUPS_PER_TRANSACTION; ) {
+      const from = Math.floor((to - 1) / groupBlocks) * groupBlocks
+      const run: Run = { address: blockAddress(lun, start + from), count: to - from }
+      const group = layout.groupOf(run.address)
+      const [row, ...others] = volume.image.freeIn(layout.groupRange(group))
+      const isWhole = row?.address === run.address && row.count === run.count && others.length === 0
+      if (!(isWhole && space.isAtRest(group)) && !brokenRules.emptiedBeforeVacated) break
+      runs.push(run)
+      to = from
+    }
+    return runs
+  }
+
+  /** False when they were not free any more. */
+  async #takeOut(lun: number, known: number, runs: readonly Run[]): Promise<boolean> {
+    const { volume, layout, space } = this.#parts
     await volume.room()
     const groups = runs.map((run) => layout.groupOf(run.address))
+    const holds = await this.#lock(groups)
+    try {
+      if (!space.isClosed(lun) || blocksKnown(volume.image, lun) !== known) return space.isClosed(lun)
+      if (this.#wholeRuns(lun, known).length < runs.length) return false
+      const left = known - runs.reduce((sum, run) => sum + run.count, 0)
+      const mutations = groups.flatMap((group) =>
+        volume.image.freeIn(layout.groupRange(group)).map(({ address }): Mutation => ({ op: 'removeFree', address })),
+      )
+      volume.commit([...mutations, { op: 'putSetting', key: spaceMark(lun), value: String(left) }])
+      return true
+    } finally {
+      for (const group of groups) space.reload(group)
+      for (const hold of holds) hold.release()
+    }
+  }
+
+  async #lock(groups: readonly number[]): Promise<readonly Hold[]> {
     const wanted = new Map<ResourceId, Mode>([[resourceId(SETTINGS_LOCK, 0), EX]])
     for (const group of groups) wanted.set(resourceId(GROUP_LOCK, group), EX)
-    const holds = await locks.acquireAll(wanted)
+    return this.#parts.locks.acquireAll(wanted)
+  }
+
+  /** Gives how many blocks were added; none when somebody else was faster. */
+  async #do(lun: number, { runs }: Step): Promise<number> {
+    const { volume, layout, space } = this.#parts
+    await volume.room()
+    const groups = runs.map((run) => layout.groupOf(run.address))
+    const holds = await this.#lock(groups)
     try {
       const step = this.#next(lun)
       if (step?.runs[0]?.address !== runs[0]?.address || step?.runs.length !== runs.length) return 0

@@ -14,15 +14,15 @@ export const MAX_REQUEST_BLOCKS = MAX_REQUEST_BYTES / BLOCK_SIZE
 const writeData = { purpose: 'data' } as const
 
 export class LunIo {
-  /** In the order of the filesystem's record. */
-  luns: readonly Lun[]
+  /** In the order of the filesystem's record, with its holes. */
+  luns: readonly (Lun | undefined)[]
   readonly #layout: FsLayout
   reads = 0
   writes = 0
   bytesRead = 0
   bytesWritten = 0
 
-  constructor(luns: readonly Lun[], layout: FsLayout) {
+  constructor(luns: readonly (Lun | undefined)[], layout: FsLayout) {
     this.luns = luns
     this.#layout = layout
   }
@@ -43,6 +43,7 @@ export class LunIo {
 
   /** What was written to these LUNs before is on stable storage when this resolves. */
   async flush(lunIndexes: ReadonlySet<number>): Promise<void> {
-    await Promise.all([...lunIndexes].map((index) => (this.luns[index] as Lun).flush()))
+    // what was on a LUN that is none of the filesystem's any more has been moved, and is stable elsewhere
+    await Promise.all([...lunIndexes].map((index) => this.luns[index]?.flush()))
   }
 }

@@ -129,7 +129,7 @@ async function askAt({ matrix, clock }: Fate, { host, core }: SimNode, ask: (cor
 /** What a filesystem is on, or a membership partition, cannot be removed. */
 async function refuseFilesystems(fate: Fate): Promise<void> {
   const { prng, matrix } = fate
-  const uuid = prng.pick(matrix.record.luns)
+  const uuid = prng.pick(matrix.record.luns.filter((each) => each !== null))
   const answer = await askAt(fate, prng.pick(matrix.nodes), (core) => core.changeLuns({ kind: 'remove', uuid }))
   if (!answer) throw new Error('a LUN of the filesystem was removed')
   if (isMatrixError(answer, 'in-use')) fate.tell('LUN remove: in use')

@@ -44,6 +44,7 @@ async function setUp(member: (to: number, change: PendingChange) => LunAnswer | 
     told,
     view: viewOf(7),
     resumed: 7,
+    isEmptied: false,
     steps: [] as string[],
     changes: null as unknown as LunChanges,
   }
@@ -70,6 +71,7 @@ async function setUp(member: (to: number, change: PendingChange) => LunAnswer | 
     finishChange: (database) => store.finish(database),
     hasResumed: ({ id }) => id === w.resumed,
     mayBearPartition: (of) => of === uuid(1),
+    isEmptied: async () => w.isEmptied,
   })
   return w
 }
@@ -218,6 +220,46 @@ test('a filesystem does not get what is no LUN of the matrix, or another one is 
   assert.equal(w.told, [])
 })
 
+test('a LUN of a filesystem is drained, or is not after all, and leaves a hole once it is empty', async () => {
+  const w = await setUp()
+  await withSpares(w)
+  const to = (kind: 'drain' | 'refill' | 'vacate', n: number) => w.changes.ask(w.view, { kind, uuid: uuid(n) })
+  const state = async () => {
+    const [home] = (await w.store.read()).filesystems
+    return [home?.luns, home?.draining]
+  }
+  await w.changes.ask(w.view, { kind: 'extend', uuid: uuid(3), fsid: 1 })
+  await fails(to('drain', 2), 'in-use', /lun2 is the first of filesystem home: it carries its journals and checkpoints/)
+  await fails(to('drain', 4), 'not-found', /no filesystem is on LUN lun4/)
+  await fails(to('vacate', 3), 'in-use', /home has data on LUN lun3/)
+  await to('drain', 3)
+  await to('drain', 3)
+  assert.equal(await state(), [[uuid(2), uuid(3)], [uuid(3)]])
+  assert.equal(w.steps.slice(-3), ['decide drain lun3', 'announce drain lun3', 'finish drain lun3'])
+  assert.equal(w.told.at(-1)?.change.place, { fsid: 1, index: 1 })
+  await fails(w.changes.ask(w.view, { kind: 'remove', uuid: uuid(3) }), 'in-use', /before it is drained/)
+  await to('refill', 3)
+  await to('refill', 3)
+  assert.equal(await state(), [[uuid(2), uuid(3)], undefined])
+  w.isEmptied = true
+  await fails(to('vacate', 3), 'in-use', /home has data on LUN lun3/)
+  await to('drain', 3)
+  w.isEmptied = false
+  await fails(to('vacate', 3), 'in-use', /home has data on LUN lun3/)
+  w.isEmptied = true
+  await to('vacate', 3)
+  await to('vacate', 3)
+  assert.equal(await state(), [[uuid(2), null], undefined])
+  await w.changes.ask(w.view, { kind: 'extend', uuid: uuid(4), fsid: 1 })
+  assert.equal(
+    (await state())[0],
+    [uuid(2), null, uuid(4)],
+    'block addresses of a LUN that is gone are never used again',
+  )
+  await w.changes.ask(w.view, { kind: 'remove', uuid: uuid(3) })
+  assert.equal(names(await w.store.read()), ['lun1', 'lun2', 'lun4'])
+})
+
 for (const kind of ['extend', 'retract'] as const) {
   test(`what a filesystem was to get is settled by the next administrator: ${kind}`, async () => {
     const w = await setUp()
@@ -310,8 +352,8 @@ function member(view: View | undefined, administrator: number | undefined) {
     mount: (fsid) =>
       fsid === 1
         ? {
-            extend: ({ index }, of) => void done.push(`extend ${index} ${of.at(-1)}`),
-            retract: ({ index }, of) => void done.push(`retract ${index} ${of.at(-1)}`),
+            changeLuns: ({ kind, place: { index }, lun: { uuid: of } }) =>
+              void done.push(`${kind} ${index} ${of.at(-1)}`),
           }
         : undefined,
     changes: { ask: async (_view, wish) => void done.push(`ask ${wish.kind}`) },
