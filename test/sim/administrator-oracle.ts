@@ -44,7 +44,10 @@ export class AdministratorOracle {
     if ((this.#contents.get(key) ?? content) !== content)
       this.#fail(`two databases of term ${term} and generation ${generation} differ`)
     this.#contents.set(key, content)
-    const list = [luns.map(({ name }) => name), ...filesystems.map((each) => each.luns)].join('; ')
+    const list = [
+      luns.map(({ name }) => name),
+      ...filesystems.map((each) => [each.luns, 'draining', each.draining]),
+    ].join('; ')
     if ((this.#lists.get(generation) ?? list) !== list)
       this.#fail(`SAN generation ${generation} stands for ${this.#lists.get(generation)} and for ${list}`)
     this.#lists.set(generation, list)

@@ -25,6 +25,7 @@ import { Coverage } from './coverage.ts'
 import { FlakyScript, type ScriptWay, scriptWays } from './flaky-agent.ts'
 import { LockOracle } from './lock-oracle.ts'
 import { SimDisk, SimLun } from './lun.ts'
+import { LunUse } from './lun-use.ts'
 import { SimNetwork } from './network.ts'
 import { SimProcessTable } from './processes.ts'
 import { SpareLuns } from './spare-luns.ts'
@@ -89,6 +90,7 @@ export class SimMatrix {
   readonly timings: Timings
   readonly disks: readonly SimDisk[]
   readonly spares: SpareLuns
+  readonly lunUse: LunUse
   readonly network: SimNetwork
   readonly nodes: readonly SimNode[]
   readonly writes: WriteOracle
@@ -113,6 +115,8 @@ export class SimMatrix {
       each.onOddity = (what) => coverage.count(`fault ${what}`)
     }
     this.spares.watch()
+    this.lunUse = new LunUse(world, this.writes.administrators)
+    for (const each of this.allDisks) this.lunUse.watch(each, () => this.#uuidOf(each))
     this.network = new SimNetwork(world, { breakAfterMs: 4 * ioTimeoutMs, connectTimeoutMs: ioTimeoutMs })
     this.nodes = Array.from({ length: options.nodes }, (_, slot) => new SimNode(slot, world.prng.fork()))
   }
@@ -153,6 +157,11 @@ export class SimMatrix {
       record,
       record.luns.map((uuid) => (uuid === null ? undefined : this.#diskOf(uuid).size)),
     )
+  }
+
+  #uuidOf(disk: SimDisk): string {
+    const index = this.disks.indexOf(disk)
+    return index < 0 ? this.spares.record(disk).uuid : (this.#record?.luns[index] ?? '')
   }
 
   #diskOf(uuid: string): SimDisk {

@@ -4,10 +4,9 @@
  * administrator dies at every step of it.
  */
 import { isFsError, isMatrixError } from '../../../src/base/errors.ts'
-import type { NodeCore } from '../../../src/node/core.ts'
 import { sleep } from '../../../src/platform/index.ts'
 import type { LunWish } from '../../../src/recovery/index.ts'
-import type { SimNode } from '../matrix.ts'
+import { askAt } from './asking.ts'
 import type { Fate } from './fate.ts'
 
 const STEPS = ['decide', 'announce', 'undo', 'finish'] as const
@@ -109,21 +108,6 @@ async function growFilesystem(fate: Fate): Promise<void> {
     if (!isMatrixError(answer) && !isFsError(answer)) throw answer
     await sleep(clock, AGAIN_MS)
   }
-}
-
-/** Undefined once it is complete; or why not. */
-async function askAt({ matrix, clock }: Fate, { host, core }: SimNode, ask: (core: NodeCore) => Promise<unknown>) {
-  let answer: { readonly error?: Error } | undefined
-  if (host?.alive && core && !core.halted) {
-    host.enter(() => {
-      ask(core).then(
-        () => (answer = {}),
-        (error) => (answer = { error }),
-      )
-    })
-    while (answer === undefined && host.alive) await sleep(clock, 2)
-  }
-  return answer ? answer.error : matrix.gone()
 }
 
 /** What a filesystem is on, or a membership partition, cannot be removed. */
