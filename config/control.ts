@@ -11,6 +11,7 @@
  *     {"command":"grow-filesystem","filesystem":"home","uuid":"…"}   {"ok":true,"bytes":107374182400}
  *     {"command":"drain-lun","uuid":"…"}                              {"ok":true,"left":4194304}     (goes on when asked again; without `left` it is done)
  *     {"command":"refill-lun","uuid":"…"}                             {"ok":true,"bytes":0}
+ *     {"command":"grow-lun","uuid":"…"}                               {"ok":true,"bytes":1073741824}
  *     {"command":"mounts"}                                            {"ok":true,"mounts":[{"filesystem":"home","directory":"/home"}]}
  */
 import { join } from 'node:path'
@@ -40,7 +41,7 @@ export const controlRequest = v.variant('command', [
   }),
   v.strictObject({ command: v.literal('remove-lun'), uuid: v.string() }),
   v.strictObject({ command: v.literal('grow-filesystem'), filesystem: v.string(), uuid: v.string() }),
-  v.strictObject({ command: v.picklist(['drain-lun', 'refill-lun']), uuid: v.string() }),
+  v.strictObject({ command: v.picklist(['drain-lun', 'refill-lun', 'grow-lun']), uuid: v.string() }),
 ])
 export type ControlRequest = v.InferOutput<typeof controlRequest>
 

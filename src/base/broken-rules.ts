@@ -175,6 +175,8 @@ export const brokenRules = {
   foundIsDurable: false,
   /** New data goes to a LUN that is being drained. */
   drainingIsNotFilled: false,
+  /** A LUN is given up although what has emptied it may be lost with a node. */
+  emptiedIsDurable: false,
   /** A LUN is given up by a filesystem that has something there. */
   emptiedBeforeVacated: false,
   /** Space of a new LUN is added again by whoever looks. */

@@ -8,7 +8,7 @@ import { realFiles } from '../platform/real/files.ts'
 import { type Label, type LabelRead, MembershipStore, openLun, Partitions, readLabel } from '../san/index.ts'
 import { ask, type NodeOptions, withConfig } from './ask-node.ts'
 import { type AskNode, addLun, removeLun } from './lun-change.ts'
-import { drainLun, stopDraining } from './lun-drain.ts'
+import { drainLun, growLun, stopDraining } from './lun-drain.ts'
 import { type NodeSeen, nodesOn } from './offline-matrix.ts'
 import { names, nameValue, UsageError } from './option-values.ts'
 import { describePending } from './pending-change.ts'
@@ -25,7 +25,9 @@ type FormatOptions = {
 }
 
 export function lunCommand(): Command {
-  const command = new Command('lun').description('prepare LUNs, add, drain and remove them, and read what is on them')
+  const command = new Command('lun').description(
+    'prepare LUNs, add, grow, drain and remove them, and read what is on them',
+  )
   command
     .command('format')
     .description('label LUNs: of a new matrix (--matrix), or added to one (--into)')
@@ -76,6 +78,19 @@ Example:
   matrix lun add file:/srv/lun3.img --name lun3 --config var/demo/n1.toml`,
     )
     .action(add)
+  withConfig(command.command('grow'))
+    .description('use the whole of a LUN of the running matrix whose device has become larger')
+    .argument('<name>', 'its matrix-wide name (matrix status)')
+    .addHelpText(
+      'after',
+      `
+Enlarge it at the storage first, and have every node see its new size. The filesystem on it has the space at once.
+
+Example:
+  truncate --size 200G /srv/lun2.img
+  matrix lun grow lun2 --config var/demo/n1.toml`,
+    )
+    .action(grow)
   withConfig(command.command('drain'))
     .description(
       'move what a filesystem has on a LUN to its other LUNs, while it is in use, until it needs the LUN no more',
@@ -141,6 +156,13 @@ async function add(
 async function remove(name: string, { config }: NodeOptions): Promise<void> {
   const lun = await removeLun(name, (request) => ask(config, request), explain)
   say(`LUN ${lun.name} is none of matrix ${lun.matrixName} any more: every node has closed it`)
+}
+
+async function grow(name: string, { config }: NodeOptions): Promise<void> {
+  const bytes = await growLun(name, (request) => ask(config, request), explain)
+  say(
+    bytes > 0 ? `LUN ${name} is used whole: its filesystem has ${formatSize(bytes)} more` : `LUN ${name} is used whole`,
+  )
 }
 
 async function drain(name: string, { config, stop = false }: NodeOptions & { readonly stop?: boolean }): Promise<void> {

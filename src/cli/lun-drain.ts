@@ -1,7 +1,7 @@
 /**
  * `matrix lun drain`: what a filesystem has on a LUN is moved to its other LUNs while it is in use, and the LUN is given up. The matrixd of this
  * machine does it a second at a time, for as long as it is asked: interrupting the command stops it, and asking again, at any
- * node, goes on. With `--stop` the LUN is written to again.
+ * node, goes on. With `--stop` the LUN is written to again. And `matrix lun grow`: a LUN whose device has become larger is used whole.
  */
 import { MatrixError } from '../base/errors.ts'
 import { formatSize } from '../base/units.ts'
@@ -30,6 +30,12 @@ export async function drainLun(name: string, ask: AskNode, tell: (line: string) 
 export async function stopDraining(name: string, ask: AskNode, tell: (line: string) => void): Promise<number> {
   const lun = await lunNamed(name, ask)
   return (await persist(() => ask({ command: 'refill-lun', uuid: lun.uuid }), tell)).bytes ?? 0
+}
+
+/** Uses the whole of a LUN that has become larger; gives how many bytes its filesystem has more. Rejects with 'lun-too-small', 'lun-refused', … */
+export async function growLun(name: string, ask: AskNode, tell: (line: string) => void): Promise<number> {
+  const lun = await lunNamed(name, ask)
+  return (await persist(() => ask({ command: 'grow-lun', uuid: lun.uuid }), tell)).bytes ?? 0
 }
 
 async function lunNamed(name: string, ask: AskNode): Promise<LunRecord> {

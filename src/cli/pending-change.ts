@@ -4,6 +4,8 @@ import type { PendingChange } from '../san/index.ts'
 const beingDone: Record<PendingChange['kind'], string> = {
   add: 'added',
   remove: 'removed',
+  enlarge: 'used in its new size',
+  keep: 'used in its old size',
   extend: 'made part of a filesystem',
   retract: 'taken back from a filesystem',
   drain: 'closed for new data',

@@ -18,6 +18,8 @@ import {
   formatLun,
   type Label,
   type Lun,
+  type LunRecord,
+  labelledPart,
   type MembershipDatabase,
   openLun,
   Partitions,
@@ -159,6 +161,8 @@ export async function createFilesystem({
     if (stranger)
       throw new MatrixError('not-found', `LUN ${stranger.label.lunName} is labelled, but the matrix does not know it`)
     await matrix.refuseWhenInUse()
+    // a label may be ahead of the list (recovery/lun-change.ts)
+    const listed = (label: Label) => database.luns.find(({ uuid }) => uuid === label.lunUuid) as LunRecord
 
     const uuid = randomUUID()
     const record: FilesystemRecord = {
@@ -167,14 +171,14 @@ export async function createFilesystem({
       fsid: newFsid(uuid, database.filesystems),
       luns: luns.map(({ label }) => label.lunUuid),
       ...planFilesystem(
-        luns.map(({ label }) => label.size),
+        luns.map(({ label }) => listed(label).size),
         plan,
       ),
       ...(spread && spread !== 'free' && { spread }),
       seals: [],
     }
     await formatFilesystem(
-      luns.map(({ lun }) => lun),
+      luns.map(({ label, lun }) => labelledPart({ label: { size: listed(label).size }, lun })),
       record,
       { now: realClock.wall() },
     )

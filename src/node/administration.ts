@@ -15,6 +15,7 @@ import {
   type LeaseWatch,
   type LunPlace,
   type LunTable,
+  type MembershipDatabase,
   type MembershipStore,
   type Partitions,
   SanLock,
@@ -37,6 +38,8 @@ export type AdministrationOptions = {
   adopt(record: FilesystemRecord, slots: readonly Slot[]): void
   /** By this node's mount of the filesystem. */
   isEmptied(place: LunPlace): Promise<boolean>
+  /** A change of LUNs is finished. */
+  finished(database: MembershipDatabase): void
 }
 
 export class Administration {
@@ -58,6 +61,7 @@ export class Administration {
       ...database,
       hasResumed: (view) => this.#recovery.resumed === view.id,
       mayBearPartition: (uuid) => luns.mayBearPartition(uuid),
+      relabel: (lun) => luns.relabel(lun),
     })
     this.#recovery = new Recovery({
       ...options,

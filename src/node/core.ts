@@ -11,8 +11,10 @@
 import { brokenRules } from '../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Slot } from '../base/ids.ts'
+import { SECTOR_SIZE } from '../base/limits.ts'
 import type { Prng } from '../base/prng.ts'
 import type { Timings } from '../base/timings.ts'
+import { formatSize } from '../base/units.ts'
 import { type Administrator, ClusterNode, Election, type KnownPeer } from '../cluster/index.ts'
 import { type Clock, type Log, type Threads, type Timer, type Transport, within } from '../platform/index.ts'
 import {
@@ -168,6 +170,9 @@ export class NodeCore {
       luns: this.luns,
       mount: (record) => this.#members.mount(record),
       adopt: (record, slots) => this.#adopt(record, slots),
+      finished: ({ filesystems }) => {
+        for (const record of filesystems) this.#mountOf(record.fsid)?.settle(record)
+      },
       isEmptied: async ({ fsid, index }) => (await this.#mountOf(fsid)?.isEmptied(index)) === true,
     })
     this.lunChanges = administration.lunChanges
@@ -176,6 +181,7 @@ export class NodeCore {
       administrator: () => this.#election.administrator?.slot,
       luns: this.luns,
       mount: (fsid) => this.#mountOf(fsid),
+      mounts: () => this.#members.mounts,
       changes: administration.lunChanges,
     })
     this.#election = new Election({
@@ -306,6 +312,29 @@ export class NodeCore {
   async refillLun(uuid: string): Promise<number> {
     await this.changeLuns({ kind: 'refill', uuid })
     return this.#mountOn(uuid).extended(uuid)
+  }
+
+  /**
+   * Uses the whole of a LUN that has become larger; gives how many bytes that has made free in the filesystem on it. Rejects as `changeLuns`,
+   * and with 'lun-too-small' when it has not.
+   */
+  async growLun(uuid: string): Promise<number> {
+    const { luns } = await this.#database.read()
+    const lun = luns.find((each) => each.uuid === uuid)
+    const size = await this.luns.measure(uuid)
+    if (!lun || typeof size === 'string')
+      throw new MatrixError('not-found', lun ? String(size) : 'the matrix does not have that LUN any more')
+    if (size < lun.size + SECTOR_SIZE && this.luns.gate(uuid).size === lun.size) {
+      const mount = this.#members.mounts.find(({ record }) => record.luns.includes(uuid))
+      const bytes = (await mount?.resized(uuid)) ?? 0
+      if (bytes > 0) return bytes
+      throw new MatrixError(
+        'lun-too-small',
+        `LUN ${lun.name} has ${formatSize(size)} at this node, and is used whole: enlarge the device first`,
+      )
+    }
+    await this.changeLuns({ kind: 'enlarge', uuid, size })
+    return (await this.#members.mounts.find(({ record }) => record.luns.includes(uuid))?.resized(uuid)) ?? 0
   }
 
   #mountOf(fsid: number): Mount | undefined {

@@ -236,6 +236,8 @@ class Gateways {
         const { done, leftBytes } = await this.#core.drainLun(request.uuid, DRAIN_STEP_MS)
         return done ? {} : { left: leftBytes }
       }
+      case 'grow-lun':
+        return { bytes: await this.#core.growLun(request.uuid) }
       case 'refill-lun':
         return { bytes: await this.#core.refillLun(request.uuid) }
     }

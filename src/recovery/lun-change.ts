@@ -5,6 +5,7 @@
  *
  *   decide     1602         `pending` is written beside the list, with the generation that members will be told
  *   announce   1604, 1606   every member opens the LUN, or refuses; or ends its I/O and closes it; or uses it for the filesystem
+ *   label                   only of a LUN that has become larger: before the list says so
  *   finish     1608         all have acknowledged: the new list is written under that generation, and `pending` is cleared
  *              1610         whoever asked is told
  *
@@ -23,9 +24,9 @@ import { isMatrixError, MatrixError } from '../base/errors.ts'
 import { Turns } from '../base/turns.ts'
 import type { Mesh, View } from '../cluster/index.ts'
 import { type Clock, type Log, sleep } from '../platform/index.ts'
-import type { LunPlace, MembershipDatabase, PendingChange } from '../san/index.ts'
+import type { LunPlace, LunRecord, MembershipDatabase, PendingChange } from '../san/index.ts'
 import { type Change, decodeLunAnswer, type LunWish } from './lun-protocol.ts'
-import { toAdd, toDrain, toExtend, toRefill, toRemove, toVacate } from './lun-wishes.ts'
+import { toAdd, toDrain, toEnlarge, toExtend, toRefill, toRemove, toVacate } from './lun-wishes.ts'
 import type { Timeline } from './timeline.ts'
 
 /** A step that failed is tried again after this long, ms. */
@@ -44,18 +45,26 @@ export type LunChangesHost = {
   writeDatabase(next: MembershipDatabase): Promise<MembershipDatabase>
   /** Writes the list that `pending` leads to, under its generation, and clears it. */
   finishChange(database: MembershipDatabase): Promise<MembershipDatabase>
+  /** A change is finished: nobody else may be left who sees to what follows from it. */
+  finished(database: MembershipDatabase): void
   /** `view` has an administrator, this node, and has resumed. */
   hasResumed(view: View): boolean
   /** Whether a LUN bears a membership partition, or may. */
   mayBearPartition(uuid: string): boolean
   /** Nothing of the filesystem is left on the LUN, nor can get there: by the image of this node, under the lock that says so. */
   isEmptied(place: LunPlace): Promise<boolean>
+  /** The label of the LUN says its new size; or why it cannot. */
+  relabel(lun: LunRecord): Promise<string | undefined>
 }
 
 /** What a member may refuse, and what takes it back. */
-const opposites: Partial<Record<Change['kind'], Change['kind']>> = { add: 'remove', extend: 'retract' }
+const opposites: Partial<Record<Change['kind'], Change['kind']>> = { add: 'remove', extend: 'retract', enlarge: 'keep' }
 /** How what was refused is told. */
-const notDone: Partial<Record<Change['kind'], string>> = { add: 'was not added', extend: 'is not used for it' }
+const notDone: Partial<Record<Change['kind'], string>> = {
+  add: 'was not added',
+  extend: 'is not used for it',
+  enlarge: 'is used as before',
+}
 
 export class LunChanges {
   readonly #host: LunChangesHost
@@ -66,7 +75,7 @@ export class LunChanges {
     this.#host = host
   }
 
-  /** What is being done: 'decide', 'undo', 'announce' or 'finish'. */
+  /** What is being done: 'decide', 'undo', 'announce', 'label' or 'finish'. */
   get step(): string | undefined {
     return this.#step
   }
@@ -128,6 +137,8 @@ export class LunChanges {
         return toRemove(database, wish.uuid, (uuid) => this.#host.mayBearPartition(uuid))
       case 'extend':
         return toExtend(database, wish)
+      case 'enlarge':
+        return toEnlarge(database, wish)
       case 'drain':
         return toDrain(database, wish.uuid)
       case 'refill':
@@ -157,17 +168,23 @@ export class LunChanges {
         )
         let told = written.pending as PendingChange
         let refused = await this.#do(view, 'announce', next, () => this.#announce(view, told))
+        if (refused === undefined && next.kind === 'enlarge') {
+          const { lun } = next
+          refused = await this.#do(view, 'label', next, () => this.#host.relabel(lun))
+        }
         if (refused !== undefined && brokenRules.undoIsDurable) {
-          told = { ...oppositeOf(next), generation: told.generation + 1 }
+          told = { ...oppositeOf(next, written), generation: told.generation + 1 }
           await this.#announce(view, told)
           refused = undefined
         }
         if (refused === undefined) {
           const done = written
-          return { database: await this.#do(view, 'finish', next, () => finishChange(done)), refusal }
+          const finished = await this.#do(view, 'finish', next, () => finishChange(done))
+          this.#host.finished(finished)
+          return { database: finished, refusal }
         }
         refusal = refused
-        next = oppositeOf(next)
+        next = oppositeOf(next, written)
       }
     } finally {
       this.#step = undefined
@@ -198,6 +215,8 @@ export class LunChanges {
   }
 }
 
-function oppositeOf({ kind, lun, place }: Change): Change {
-  return { kind: opposites[kind] as Change['kind'], lun, ...(place && { place }) }
+/** `luns`: as they are before the change. */
+function oppositeOf({ kind, lun, place }: Change, { luns }: MembershipDatabase): Change {
+  const before = kind === 'enlarge' ? luns.find(({ uuid }) => uuid === lun.uuid) : lun
+  return { kind: opposites[kind] as Change['kind'], lun: before ?? lun, ...(place && { place }) }
 }

@@ -17,9 +17,11 @@ export type LunMembersHost = {
   readonly mesh: Mesh
   /** The administrator as announced in the present view. */
   administrator(): Slot | undefined
-  readonly luns: Pick<LunTable, 'add' | 'remove' | 'whyNot'>
+  readonly luns: Pick<LunTable, 'add' | 'remove' | 'resize' | 'whyNot'>
   /** The mount of a filesystem; undefined while this node has none: it gets the database's record when it mounts it. */
   mount(fsid: number): Pick<Mount, 'changeLuns'> | undefined
+  /** All mounts of this node. */
+  mounts(): readonly Pick<Mount, 'resizeLun'>[]
   /** Does what is asked for while this node is administrator. */
   readonly changes: Pick<LunChanges, 'ask'>
 }
@@ -74,6 +76,12 @@ export class LunMembers {
         return luns.add(lun, change.hint, check)
       case 'remove':
         return luns.remove(lun, check)
+      case 'enlarge':
+      case 'keep': {
+        const refused = await luns.resize(lun, check)
+        if (refused === undefined) for (const mount of this.#host.mounts()) mount.resizeLun(lun.uuid)
+        return refused
+      }
       default:
         check()
         return this.#changePlace({ kind, lun, place: place as LunPlace })

@@ -17,6 +17,8 @@ export type LunWish =
   | { readonly kind: 'extend'; readonly uuid: string; readonly fsid: number }
   /** Nothing new is written to a LUN of a filesystem; it is, after all; or it is none of the filesystem's, since nothing is left there. */
   | { readonly kind: 'drain' | 'refill' | 'vacate'; readonly uuid: string }
+  /** A LUN of the list has become larger, and is to be used in this size. */
+  | { readonly kind: 'enlarge'; readonly uuid: string; readonly size: number }
 
 /** A change that has no generation yet. */
 export type Change = Omit<PendingChange, 'generation'>
@@ -44,6 +46,7 @@ const request = v.variant('kind', [
       v.strictObject({ kind: v.literal('remove'), uuid: v.string() }),
       v.strictObject({ kind: v.literal('extend'), uuid: v.string(), fsid: count }),
       v.strictObject({ kind: v.picklist(['drain', 'refill', 'vacate']), uuid: v.string() }),
+      v.strictObject({ kind: v.literal('enlarge'), uuid: v.string(), size: count }),
     ]),
   }),
   v.strictObject({ kind: v.literal('change'), view: count, change: pendingChange }),

@@ -73,6 +73,23 @@ export function toExtend(
   return { kind: 'extend', lun, place: { fsid, index } }
 }
 
+export function toEnlarge(
+  { luns, filesystems, matrixName }: MembershipDatabase,
+  { uuid, size }: Wish<'enlarge'>,
+): Outcome {
+  const lun = luns.find((each) => each.uuid === uuid)
+  if (!lun) return new MatrixError('not-found', `matrix ${matrixName} does not have that LUN any more`)
+  if (lun.size >= size) return undefined
+  const filesystem = filesystems.find((each) => each.luns.includes(uuid))
+  const groups = filesystem ? groupsOf(filesystem, filesystem.luns.indexOf(uuid), size) : 0
+  if (groups > GROUPS_PER_LUN)
+    return new MatrixError(
+      'config',
+      `LUN ${lun.name} with ${formatSize(size)} would have ${groups} allocation groups, more than ${GROUPS_PER_LUN}`,
+    )
+  return { kind: 'enlarge', lun: { ...lun, size } }
+}
+
 export function toDrain(database: MembershipDatabase, uuid: string): Outcome {
   const used = useOf(database, uuid)
   if (used instanceof MatrixError) return used

@@ -67,7 +67,9 @@ export class Mount {
   #record: FilesystemRecord
   /** A change of its LUNs that this node was told of, and the record once it is finished. */
   #told: { readonly change: PlaceChange; readonly after: FilesystemRecord } | undefined
-  /** Its LUNs, and which of them are drained, as used now. */
+  /** A LUN whose new size may be taken back yet. */
+  #resizing: string | undefined
+  /** Its LUNs, their sizes, and which of them are drained, as used now. */
   #used: string
   readonly volume: Volume
   readonly locks: LockSpace
@@ -114,7 +116,7 @@ export class Mount {
     const log = host.log.child({ filesystem: record.name })
     this.#host = host
     this.#record = record
-    this.#used = JSON.stringify([record.luns, []])
+    this.#used = stateOf({ ...record, draining: [] }, host.luns(record.luns))
     this.volume = volume
     this.locks = new LockSpace({
       self: host.slot,
@@ -250,17 +252,34 @@ export class Mount {
   #follow(record: FilesystemRecord): void {
     this.#record = record
     this.#told = undefined
+    this.#resizing = undefined
     this.#use(record)
   }
 
-  #use({ luns, draining = [] }: FilesystemRecord): void {
-    const state = JSON.stringify([luns, draining])
+  #use(record: FilesystemRecord): void {
+    const gates = this.#host.luns(record.luns)
+    const state = stateOf(record, gates)
     if (state === this.#used) return
     this.#used = state
+    const { luns, draining = [] } = record
     this.fs.useLuns(
-      this.#host.luns(luns),
+      gates,
       draining.map((uuid) => luns.indexOf(uuid)),
     )
+  }
+
+  /** The LUN is to be used in another size, that its gate has by now; that may be taken back yet. */
+  resizeLun(uuid: string): void {
+    if (this.#state === 'withdrawn' || !this.#record.luns.includes(uuid)) return
+    this.#resizing = uuid
+    this.#use(this.#told?.after ?? this.#record)
+  }
+
+  /** It is used in that size for good: whoever asked for it makes the new space free. Gives how many bytes. */
+  async resized(uuid: string): Promise<number> {
+    this.#mustLive()
+    if (this.#resizing === uuid) this.#resizing = undefined
+    return this.#addSpace()
   }
 
   /**
@@ -274,6 +293,13 @@ export class Mount {
     const after = filesystemAfter(this.#record, change)
     this.#told = { change, after }
     this.#use(after)
+  }
+
+  /** The administrator: a change of LUNs is finished. Whoever asked for it makes new space free; if nobody does, this node. */
+  settle(record: FilesystemRecord): void {
+    if (this.#state === 'withdrawn') return
+    this.#follow(record)
+    this.#host.clock.after(ADD_AGAIN_MS, () => void this.#addSpaceSoon())
   }
 
   /** What was asked for is complete: `hold` says that the database has it so. Throws MatrixError 'view-changed' when this node has not heard of it. */
@@ -309,8 +335,10 @@ export class Mount {
 
   async #addSpace(): Promise<number> {
     await this.#started
-    // not of one that is only about to become the filesystem's: that may be taken back
-    const bytes = await this.fs.addSpace(this.#record.luns.length).catch((error) => {
+    // not of what is only about to become the filesystem's: that may be taken back
+    const { luns } = this.#record
+    const settled = luns.flatMap((uuid, index) => (uuid === null || uuid === this.#resizing ? [] : [index]))
+    const bytes = await this.fs.addSpace(settled).catch((error) => {
       if (!isFsError(error)) throw error
       throw new MatrixError('timeout', `the new space could not be added yet: ${error.message}`)
     })
@@ -320,10 +348,11 @@ export class Mount {
 
   /** What nobody was left to add, or could. */
   async #addSpaceSoon(): Promise<void> {
+    if (this.#state === 'withdrawn') return
     try {
       await this.#addSpace()
     } catch (error) {
-      if (this.#state === 'withdrawn') return
+      if ((this.#state as MountState) === 'withdrawn') return
       this.#host.log.warn({ error: String(error) }, 'new space could not be added, it is tried again')
       this.#host.clock.after(ADD_AGAIN_MS, () => void this.#addSpaceSoon())
     }
@@ -448,6 +477,10 @@ export class Mount {
     if (this.#state === 'withdrawn')
       throw new MatrixError('withdrawn', `this node has withdrawn from ${this.#record.name}`)
   }
+}
+
+function stateOf({ luns, draining = [] }: FilesystemRecord, gates: readonly (Lun | undefined)[]): string {
+  return JSON.stringify([luns, draining, gates.map((gate) => gate?.size)])
 }
 
 /** `change` is `before` told again, or takes it back. */

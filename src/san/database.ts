@@ -53,6 +53,8 @@ export const placeChanges = ['extend', 'retract', 'drain', 'refill', 'vacate'] a
  *
  *   add      the LUN gets into the list, where it is not yet
  *   remove   it gets out of the list, or was to be added and is taken back
+ *   enlarge  it has become larger, and its whole size is to be used; `lun` has the new size
+ *   keep     it was to be used whole, and is used as before
  *   extend   it becomes the next of a filesystem's
  *   retract  it was to become that, and is taken back
  *   drain    nothing new is written to it: what is there is going to be moved
@@ -60,7 +62,7 @@ export const placeChanges = ['extend', 'retract', 'drain', 'refill', 'vacate'] a
  *   vacate   nothing is left on it: it is none of the filesystem's any more
  */
 export type PendingChange = {
-  readonly kind: 'add' | 'remove' | (typeof placeChanges)[number]
+  readonly kind: 'add' | 'remove' | 'enlarge' | 'keep' | (typeof placeChanges)[number]
   readonly lun: LunRecord
   /** SAN generation that members are told with it, and of the database that will have the new list: the one after the database's. */
   readonly generation: number
@@ -95,7 +97,7 @@ const name = v.pipe(v.string(), v.minLength(1), v.maxLength(64))
 export const lunRecord = v.strictObject({ uuid, name, size: positive })
 /** A change in a message or in the database. */
 export const pendingChange = v.strictObject({
-  kind: v.picklist(['add', 'remove', ...placeChanges]),
+  kind: v.picklist(['add', 'remove', 'enlarge', 'keep', ...placeChanges]),
   lun: lunRecord,
   generation: positive,
   hint: v.optional(v.pipe(v.string(), v.maxLength(MAX_LUN_URL))),
@@ -152,6 +154,10 @@ export function databaseAfter<T extends Pick<MembershipDatabase, 'luns' | 'files
       return { ...database, luns: [...others, lun] }
     case 'remove':
       return { ...database, luns: others }
+    case 'enlarge':
+      return { ...database, luns: luns.map((each) => (each.uuid === lun.uuid ? lun : each)) }
+    case 'keep':
+      return database
     default: {
       const changed = (fs: FilesystemRecord) =>
         place && fs.fsid === place.fsid ? filesystemAfter(fs, { kind, lun, place }) : fs
@@ -226,11 +232,14 @@ function contradictionOf(
     return `pending: ${place ? 'a' : 'no'} place in a filesystem for ${kind}`
   const same = database.luns.find(({ uuid, name }) => uuid === lun.uuid || name === lun.name)
   if (kind === 'add') return same && `pending: LUN ${same.name} is in the list already`
-  if (same && (same.uuid !== lun.uuid || same.name !== lun.name || same.size !== lun.size))
+  const fits = same && (kind === 'enlarge' ? same.size < lun.size : same.size === lun.size)
+  if (same && (same.uuid !== lun.uuid || same.name !== lun.name || !fits))
     return `pending: ${kind} of LUN ${lun.name} does not fit LUN ${same.name} in the list`
   const user = database.filesystems.find((fs) => fs.luns.includes(lun.uuid))
   if (kind === 'remove')
     return user && `pending: LUN ${lun.name} is to be removed, and filesystem ${user.name} is on it`
+  if (kind === 'enlarge' || kind === 'keep')
+    return same ? undefined : `pending: ${kind} of LUN ${lun.name}, which is not in the list`
   const filesystem = database.filesystems.find(({ fsid }) => fsid === place?.fsid)
   if (!same || !filesystem) return `pending: ${kind} of LUN ${lun.name} names what is not there`
   if (kind !== 'extend' && kind !== 'retract')

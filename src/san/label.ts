@@ -107,6 +107,18 @@ export async function repairLabel(lun: Lun, { label, damaged }: LabelRead): Prom
 }
 
 /**
+ * The label says that the LUN has `size` bytes from now on, no less than before. Copy B goes to the new end first: as long as copy A tells of the
+ * old one, that is where copy B is. Rejects as `readLabel`.
+ */
+export async function enlargeLabel(lun: Lun, size: number): Promise<void> {
+  const { label } = await readLabel(lun)
+  if (label.size >= size) return
+  const enlarged = { ...label, size, revision: label.revision + 1 }
+  await writeCopy(lun, 'B', enlarged)
+  await writeCopy(lun, 'A', enlarged)
+}
+
+/**
  * Labels `lun` for a matrix and empties its membership partition. Refuses, unless `force`, with 'exists' when it is labelled for
  * this matrix, 'lun-foreign' when it is labelled for another or holds anything in its first 8 MiB; 'lun-too-small' and 'config' (names) always.
  */

@@ -2,7 +2,7 @@
 import type { Label } from './label.ts'
 import type { Lun } from './lun.ts'
 
-export function labelledPart({ label, lun }: { readonly label: Label; readonly lun: Lun }): Lun {
+export function labelledPart({ label, lun }: { readonly label: Pick<Label, 'size'>; readonly lun: Lun }): Lun {
   return {
     identity: lun.identity,
     size: label.size,

@@ -27,8 +27,10 @@ export type WriteOptions = {
 export interface Lun {
   /** What the device calls itself (path, serial number): for messages, never for decisions. */
   readonly identity: string
-  /** Bytes. */
+  /** Bytes, as far as known. */
   readonly size: number
+  /** How many bytes the device has by now; `size` follows. Left out when that never changes. Rejects with 'lun-io'. */
+  measure?(): Promise<number>
   /** Fills `buffer` from byte `offset`. */
   read(offset: number, buffer: Buffer): Promise<void>
   /** Writes `buffers` one after another from byte `offset` (a multiple of 512, as is the total length). */

@@ -57,10 +57,12 @@ export class PseudoStorageDriver implements Lun {
   #underWay = 0
   #drainWaiters: (() => void)[] = []
   #closedBy: string | undefined
+  #size: number | undefined
 
   constructor(device: Lun, options: PsdOptions) {
     this.#device = device
     this.#options = options
+    this.#size = options.size
   }
 
   get identity(): string {
@@ -68,7 +70,12 @@ export class PseudoStorageDriver implements Lun {
   }
 
   get size(): number {
-    return this.#options.size ?? this.#device.size
+    return this.#size ?? this.#device.size
+  }
+
+  /** From now on so much of the device is used. */
+  resize(bytes: number): void {
+    this.#size = bytes
   }
 
   /** Why the gate is closed; undefined while it is open. */

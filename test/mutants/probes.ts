@@ -101,6 +101,7 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   dirtyDataGoesFirst: test('unit/metadata/coherent-io', 'goes from node to node clean'),
   spaceAddedOnce: test('unit/metadata/growth', 'a full filesystem gets another LUN'),
   drainingIsNotFilled: test('unit/metadata/drain', 'nothing new gets to a LUN that is being drained'),
+  emptiedIsDurable: test('unit/metadata/drain', 'is empty only once that is durable'),
   emptiedBeforeVacated: test('unit/metadata/drain', 'moved elsewhere, whatever goes on meanwhile'),
   openStays: test('unit/metadata/ordering', 'a file that is open at one node stays'),
   oneRenameAtATime: test('unit/metadata/ordering', 'two directories that move below each other'),

@@ -60,10 +60,10 @@ export class NewSpace {
     this.#parts = parts
   }
 
-  /** Adds what is missing of the first `lunCount` LUNs; gives how many blocks this call has added. Rejects as locks and commits do. */
-  async add(lunCount: number): Promise<number> {
+  /** Adds what is missing of these LUNs; gives how many blocks this call has added. Rejects as locks and commits do. */
+  async add(lunIndexes: readonly number[]): Promise<number> {
     let blocks = 0
-    for (let lun = 0; lun < lunCount; lun++) {
+    for (const lun of lunIndexes) {
       for (let step = this.#next(lun); step; step = this.#next(lun)) blocks += await this.#do(lun, step)
     }
     return blocks

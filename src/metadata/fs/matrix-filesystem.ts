@@ -6,6 +6,7 @@
  *     constructed ──start──► serving ──stop──► stopped        serving ──withdraw──► stopped, nothing more is written
  */
 import { assert } from '../../base/assert.ts'
+import { brokenRules } from '../../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../../base/errors.ts'
 import type { Ino, Slot } from '../../base/ids.ts'
 import { BLOCK_SIZE } from '../../base/limits.ts'
@@ -202,20 +203,22 @@ export class MatrixFilesystem implements MatrixFs {
     }
   }
 
-  /** Nothing of the filesystem is on a LUN that is being drained, nor can get there. */
+  /** Nothing of the filesystem is on a LUN that is being drained, nor can get there, whoever dies. */
   async isEmptied(lunIndex: number): Promise<boolean> {
     const { locks, volume } = this.#mount
     const hold = await locks.acquire(resourceId(SETTINGS_LOCK, 0), PR)
     try {
+      // what this node has done to empty it may be lost with it until then; what others did was durable before the lock came
+      if (!brokenRules.emptiedIsDurable) await volume.flush()
       return blocksKnown(volume.image, lunIndex) === 0
     } finally {
       hold.release()
     }
   }
 
-  /** Makes what is new of the first `lunCount` LUNs free for everybody, unless it is; gives how many bytes. Locks must be granted. */
-  async addSpace(lunCount: number): Promise<number> {
-    return (await this.#newSpace.add(lunCount)) * BLOCK_SIZE
+  /** Makes what is new of these LUNs free for everybody, unless it is; gives how many bytes. Locks must be granted. */
+  async addSpace(lunIndexes: readonly number[]): Promise<number> {
+    return (await this.#newSpace.add(lunIndexes)) * BLOCK_SIZE
   }
 
   /** Recovery: the freed space and the orphans of a slot whose node is dead become this node's. */

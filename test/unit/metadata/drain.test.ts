@@ -137,6 +137,18 @@ test('all that is on a LUN is moved elsewhere, whatever goes on meanwhile; then 
   await m.close()
 })
 
+test('a LUN is empty only once that is durable: whoever has emptied it may die', async () => {
+  const m = await setUp()
+  close(m)
+  const { fs, volume } = node(m, 0)
+  while (!(await fs.drain(1, STEP_MS)).isEmpty) await new Promise((resolve) => setTimeout(resolve, 5))
+  assert.ok(await fs.isEmptied(1))
+  let isDurable = false
+  volume.afterDurable(() => (isDurable = true))
+  assert.ok(isDurable, 'at once: nothing of it is under way')
+  await m.close()
+})
+
 test('nothing new gets to a LUN that is being drained, and its free space is nobody’s', async () => {
   const m = await setUp()
   for (const each of m.nodes)
@@ -188,9 +200,9 @@ test('draining can be stopped, also when part of the space is out of the image a
   for (let k = 0; k < 20; k++) await file.change(node(m, k % 3))
   close(m)
   await drained(m)
-  assert.is(await node(m, 0).fs.addSpace(2), 0, 'not while it is being drained')
+  assert.is(await node(m, 0).fs.addSpace([0, 1]), 0, 'not while it is being drained')
   for (const { fs } of m.nodes) fs.useLuns(m.luns)
-  const bytes = await Promise.all(m.nodes.map(({ fs }) => fs.addSpace(2)))
+  const bytes = await Promise.all(m.nodes.map(({ fs }) => fs.addSpace([0, 1])))
   assert.is(
     bytes.reduce((sum, each) => sum + each, 0),
     node(m, 0).volume.layout.dataBlocksOf(1) * BLOCK,

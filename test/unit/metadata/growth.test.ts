@@ -5,7 +5,7 @@ import { isFsError } from '../../../src/base/errors.ts'
 import { MiB } from '../../../src/base/units.ts'
 import { spread } from '../../../src/metadata/alloc/space.ts'
 import { blocksKnown, type MatrixFs } from '../../../src/metadata/index.ts'
-import type { Label, Lun } from '../../../src/san/index.ts'
+import type { Lun } from '../../../src/san/index.ts'
 import { labelledPart } from '../../../src/san/index.ts'
 import { type LocalMatrix, makeLocalMatrix } from '../../helpers/local-matrix.ts'
 import { MemoryLun } from '../../helpers/memory-lun.ts'
@@ -14,7 +14,7 @@ import { superuser } from '../../suites/posix-fs.ts'
 const test = suite('metadata: growth')
 
 const ROOT = 1
-const part = (lun: Lun, size: number): Lun => labelledPart({ label: { size } as Label, lun })
+const part = (lun: Lun, size: number): Lun => labelledPart({ label: { size }, lun })
 const setUp = () =>
   makeLocalMatrix({
     ...{ nodes: 3, lunBytes: 64 * MiB },
@@ -54,13 +54,13 @@ test('a full filesystem gets another LUN: all nodes add its space, once, and use
   const added = new MemoryLun(96 * MiB)
   for (const { fs } of m.nodes) fs.useLuns([...m.luns, added])
   assert.equal(await m.check(), [], 'a LUN whose space nobody has added yet is no damage')
-  const bytes = await Promise.all([one.addSpace(2), two.addSpace(2), three.addSpace(2)])
+  const bytes = await Promise.all([one.addSpace([0, 1]), two.addSpace([0, 1]), three.addSpace([0, 1])])
   assert.is(
     bytes.reduce((sum, each) => sum + each, 0),
     96 * MiB - 4 * MiB - 4096,
   )
   assert.is((await two.statfs()).totalBytes - before, 96 * MiB - 4 * MiB - 4096)
-  assert.is(await two.addSpace(2), 0)
+  assert.is(await two.addSpace([0, 1]), 0)
   const written = await fill(two, 'second')
   assert.ok(written > 80, `${written} MiB were written to what was full`)
   assert.ok(added.writes > 80)
@@ -75,7 +75,10 @@ test('a LUN that has become larger gives what it has more, its last group includ
   // no size is a whole number of groups
   for (const size of [66 * MiB, 67 * MiB, 127 * MiB + 40_960]) {
     for (const each of fs) each.useLuns([...m.luns, part(added, size)])
-    assert.equal((await Promise.all(fs.map((each) => each.addSpace(2)))).filter((bytes) => bytes > 0).length > 0, true)
+    assert.equal(
+      (await Promise.all(fs.map((each) => each.addSpace([0, 1])))).filter((bytes) => bytes > 0).length > 0,
+      true,
+    )
     await fs[1]?.create(superuser, ROOT, `f${size}`, { mode: 0o644 }, 'guarded')
     await verify(m)
   }
@@ -88,9 +91,9 @@ test('a LUN that is not to be added yet is left alone', async () => {
   const m = await setUp()
   const [one, two] = m.nodes.map(({ fs }) => fs)
   for (const { fs } of m.nodes) fs.useLuns([...m.luns, new MemoryLun(64 * MiB)])
-  assert.is(await one?.addSpace(1), 0)
+  assert.is(await one?.addSpace([0]), 0)
   for (const { fs } of m.nodes) fs.useLuns(m.luns)
-  assert.is(await two?.addSpace(1), 0)
+  assert.is(await two?.addSpace([0]), 0)
   await verify(m)
   await m.close()
 })

@@ -45,6 +45,8 @@ async function setUp(member: (to: number, change: PendingChange) => LunAnswer | 
     view: viewOf(7),
     resumed: 7,
     isEmptied: false,
+    finished: [] as number[],
+    relabelling: undefined as string | undefined,
     steps: [] as string[],
     changes: null as unknown as LunChanges,
   }
@@ -69,9 +71,14 @@ async function setUp(member: (to: number, change: PendingChange) => LunAnswer | 
     readDatabase: () => store.readInTurn(),
     writeDatabase: (next) => store.write(next),
     finishChange: (database) => store.finish(database),
+    finished: ({ generation }) => void w.finished.push(generation),
     hasResumed: ({ id }) => id === w.resumed,
     mayBearPartition: (of) => of === uuid(1),
     isEmptied: async () => w.isEmptied,
+    relabel: async ({ size }) => {
+      w.steps.push(`label says ${size}`)
+      return w.relabelling
+    },
   })
   return w
 }
@@ -107,6 +114,7 @@ test('the new list is written only once all have acknowledged, under the generat
   const after = await w.store.read()
   assert.equal([names(after), after.pending], [['lun1', 'lun2', 'lun3'], undefined])
   assert.is(after.generation, between.pending?.generation)
+  assert.equal(w.finished, [after.generation])
   assert.equal(w.steps, ['decide add lun3', 'announce add lun3', 'finish add lun3'])
   assert.is(w.changes.step, undefined)
 })
@@ -260,6 +268,37 @@ test('a LUN of a filesystem is drained, or is not after all, and leaves a hole o
   assert.equal(names(await w.store.read()), ['lun1', 'lun2', 'lun4'])
 })
 
+test('a LUN that has become larger is used whole once all see it so and its label says so; else it is used as before', async () => {
+  let short = true
+  const w = await setUp((to, { kind }) => ({
+    refused: short && to === 1 && kind === 'enlarge' ? 'sees only 64 MiB' : null,
+  }))
+  const wish = { kind: 'enlarge', uuid: uuid(2), size: 96 * MiB } as const
+  const size = async () => (await w.store.read()).luns[1]?.size
+  await fails(w.changes.ask(w.view, wish), 'lun-refused', /n2: sees only 64 MiB\. LUN lun2 is used as before/)
+  assert.equal(w.steps.slice(2), ['undo keep lun2', 'announce keep lun2', 'finish keep lun2'])
+  assert.equal([w.told[0]?.change.lun.size, w.told[3]?.change.lun.size, await size()], [96 * MiB, 64 * MiB, 64 * MiB])
+  short = false
+  w.relabelling = 'cannot write the label'
+  await fails(w.changes.ask(w.view, wish), 'lun-refused', /cannot write the label/)
+  assert.is(await size(), 64 * MiB)
+  w.relabelling = undefined
+  w.steps.length = 0
+  await w.changes.ask(w.view, wish)
+  assert.equal(w.steps, [
+    ...[
+      'decide enlarge lun2',
+      'announce enlarge lun2',
+      `label says ${96 * MiB}`,
+      'label enlarge lun2',
+      'finish enlarge lun2',
+    ],
+  ])
+  assert.is(await size(), 96 * MiB)
+  await w.changes.ask(w.view, { ...wish, size: 80 * MiB })
+  assert.is(await size(), 96 * MiB, 'never less')
+})
+
 for (const kind of ['extend', 'retract'] as const) {
   test(`what a filesystem was to get is settled by the next administrator: ${kind}`, async () => {
     const w = await setUp()
@@ -347,8 +386,14 @@ function member(view: View | undefined, administrator: number | undefined) {
         done.push(`remove ${record.name}`)
         return undefined
       },
+      resize: async ({ name, size }, check) => {
+        check()
+        done.push(`resize ${name} ${size}`)
+        return name === 'lun5' ? 'sees only 1 MiB' : undefined
+      },
       whyNot: ({ name }) => (name === 'lun5' ? 'does not have it' : undefined),
     },
+    mounts: () => [{ resizeLun: (of) => void done.push(`resized ${of.at(-1)}`) }],
     mount: (fsid) =>
       fsid === 1
         ? {
@@ -393,6 +438,19 @@ test('a member uses a LUN for a filesystem as it is told, also when it has not m
   assert.equal(await tell(2, place('extend', 3, 17, 2)), { refused: null })
   await fails(tell(2, place('extend', 3, 16)), 'protocol', /SAN generation 16 after 17/)
   assert.equal(done, ['extend 3 3', 'retract 3 5'])
+})
+
+test('a member uses a LUN in its new size, and tells its filesystems, or says why it cannot', async () => {
+  const { tell, done } = member(viewOf(7), 2)
+  const resize = (kind: 'enlarge' | 'keep', n: number, generation: number): LunRequest => ({
+    ...{ kind: 'change', view: 7 },
+    change: { kind, lun: lun(n), generation },
+  })
+  assert.equal(await tell(2, resize('enlarge', 3, 12)), { refused: null })
+  assert.equal(await tell(2, resize('enlarge', 5, 14)), { refused: 'sees only 1 MiB' })
+  assert.equal(await tell(2, resize('keep', 3, 16)), { refused: null })
+  const bytes = 64 * MiB
+  assert.equal(done, [`resize lun3 ${bytes}`, 'resized 3', `resize lun5 ${bytes}`, `resize lun3 ${bytes}`, 'resized 3'])
 })
 
 test('the administrator is asked; who is none passes nothing on', async () => {

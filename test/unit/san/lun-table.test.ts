@@ -115,7 +115,7 @@ test('an add is opened where it is found, told again it is open; or there is a r
   assert.is(await add(3), undefined)
   assert.equal([w.hints, w.open()], [['file:/hint'], ['lun1', 'lun2', 'lun3']])
   assert.match(
-    (await add(3, { size: 5 })) ?? '',
+    (await add(3, { size: 2 ** 30 })) ?? '',
     /finds LUN lun3 at sim:lun3, whose label says lun3 with 67108864 bytes, not/,
   )
   assert.match((await add(4, { name: 'lun9' })) ?? '', /whose label says lun4/)
