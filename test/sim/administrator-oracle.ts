@@ -45,7 +45,7 @@ export class AdministratorOracle {
       this.#fail(`two databases of term ${term} and generation ${generation} differ`)
     this.#contents.set(key, content)
     const list = [
-      luns.map(({ name }) => name),
+      luns.map(({ name, size }) => `${name} ${size}`),
       ...filesystems.map((each) => [each.luns, 'draining', each.draining]),
     ].join('; ')
     if ((this.#lists.get(generation) ?? list) !== list)

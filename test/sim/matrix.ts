@@ -153,9 +153,12 @@ export class SimMatrix {
 
   get layout(): FsLayout {
     const { record } = this
+    const { luns } = this.writes.administrators.newest ?? {}
+    // as much of each as the list says
+    const sizeOf = (uuid: string) => luns?.find((lun) => lun.uuid === uuid)?.size ?? this.diskOf(uuid).size
     return new FsLayout(
       record,
-      record.luns.map((uuid) => (uuid === null ? undefined : this.#diskOf(uuid).size)),
+      record.luns.map((uuid) => (uuid === null ? undefined : sizeOf(uuid))),
     )
   }
 
@@ -164,7 +167,7 @@ export class SimMatrix {
     return index < 0 ? this.spares.record(disk).uuid : (this.#record?.luns[index] ?? '')
   }
 
-  #diskOf(uuid: string): SimDisk {
+  diskOf(uuid: string): SimDisk {
     const own = this.disks[(this.#record as FilesystemRecord).luns.indexOf(uuid)]
     return own ?? (this.spares.disks.find((disk) => this.spares.record(disk).uuid === uuid) as SimDisk)
   }

@@ -35,7 +35,7 @@ async function drainOne(fate: Fate): Promise<void> {
   const uuid = prng.pick(candidates)
   fate.count('LUN drained')
   const asked = matrix.writes.administrators.count
-  const patience = prng.between(5, 200)
+  const patience = prng.pick([1, 3, prng.between(5, 200)])
   for (let times = 0; times < patience; times++) {
     const node = prng.pick(matrix.nodes)
     const limitMs = prng.pick([0, 5, 50, 500])
@@ -58,7 +58,7 @@ async function drainOne(fate: Fate): Promise<void> {
   }
   if (prng.chance(0.5)) return
   fate.count('draining stopped')
-  for (let times = 0; times < patience; times++) {
+  for (let times = prng.between(1, 50); times > 0; times--) {
     const answer = await askAt(fate, prng.pick(matrix.nodes), (core) => core.refillLun(uuid))
     if (answer === undefined) fate.tell('draining stopped: complete')
     if (answer === undefined || isMatrixError(answer, ...ends)) return

@@ -61,7 +61,14 @@ const kinds: readonly Kind[] = [
   {
     begin: lunChanges,
     chance: 0.6,
-    counts: ['LUN added', 'LUN removed', 'filesystem grown', 'LUN not in reach of a node', 'LUN that hangs'],
+    counts: [
+      'LUN added',
+      'LUN removed',
+      'filesystem grown',
+      'LUN grown',
+      'LUN not in reach of a node',
+      'LUN that hangs',
+    ],
   },
   { begin: drains, chance: 0.5, counts: ['LUN drained', 'draining stopped'] },
   { begin: damage, chance: 0.3, counts: ['damaged label', 'damaged lease sector', 'damaged membership partition'] },

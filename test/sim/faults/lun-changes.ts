@@ -1,5 +1,5 @@
 /**
- * LUNs are added, made part of the filesystem, and removed: asked for at any node, and again until there is an answer, as `matrix lun add` does; or until whoever asks goes
+ * LUNs are added, made part of the filesystem, used whole when they have become larger, and removed: asked for at any node, and again until there is an answer, as `matrix lun add` does; or until whoever asks goes
  * away. Nodes lose their way to a LUN for a while, so that they refuse it; or their reads of it hang for longer than an I/O should. The
  * administrator dies at every step of it.
  */
@@ -52,6 +52,7 @@ async function changeOne(fate: Fate): Promise<void> {
   const { spares, world } = matrix
   if (prng.chance(0.1)) return refuseFilesystems(fate)
   if (prng.chance(0.25)) return growFilesystem(fate)
+  if (prng.chance(0.15)) return growLun(fate)
   const disk = prng.pick(spares.disks)
   const lun = spares.record(disk)
   const kind = prng.pick(['add', 'add', 'remove'] as const)
@@ -66,6 +67,7 @@ async function changeOne(fate: Fate): Promise<void> {
       fate.tell('LUN remove: in use')
       return
     }
+    if (isMatrixError(answer, 'exists')) return // it has grown since
     if (answer === undefined || isMatrixError(answer, 'lun-refused')) {
       world.trace(`${kind} ${lun.name} by ${node.name}: ${answer ? answer.message : 'complete'}`)
       fate.tell(`LUN ${kind}: ${answer ? 'refused' : 'complete'}`)
@@ -103,6 +105,38 @@ async function growFilesystem(fate: Fate): Promise<void> {
     }
     if (isMatrixError(answer, 'lun-refused', 'not-found')) {
       fate.tell(`filesystem grown: ${answer.code === 'not-found' ? 'no such LUN' : 'refused'}`)
+      return
+    }
+    if (!isMatrixError(answer) && !isFsError(answer)) throw answer
+    await sleep(clock, AGAIN_MS)
+  }
+}
+
+/** A LUN of the matrix, that of the filesystem's journals among them, becomes larger. */
+async function growLun(fate: Fate): Promise<void> {
+  const { prng, matrix, clock } = fate
+  const { luns = [] } = matrix.writes.administrators.newest ?? {}
+  if (luns.length === 0) return
+  const { uuid, name } = prng.pick(luns)
+  const disk = matrix.diskOf(uuid)
+  // no whole number of groups, nor of sectors
+  disk.size += prng.between(1, 5_000_000)
+  fate.count('LUN grown')
+  const asked = matrix.writes.administrators.count
+  for (let times = prng.between(2, 40); times > 0; times--) {
+    const node = prng.pick(matrix.nodes)
+    const answer = await askAt(fate, node, (core) => core.growLun(uuid))
+    matrix.world.trace(`growing ${name} by ${node.name}: ${answer ? answer.message : 'complete'}`)
+    if (answer === undefined) {
+      fate.tell('LUN grown: complete')
+      const isSo = matrix.writes.administrators
+        .since(asked)
+        .some((database) => database.luns.some((lun) => lun.uuid === uuid && lun.size > disk.size - 4096))
+      if (!isSo) throw new Error(`${name} was told to be used whole; the database never said so`)
+      return
+    }
+    if (isMatrixError(answer, 'lun-refused', 'not-found', 'lun-too-small')) {
+      fate.tell(`LUN grown: ${answer.code}`)
       return
     }
     if (!isMatrixError(answer) && !isFsError(answer)) throw answer

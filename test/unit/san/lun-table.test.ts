@@ -137,6 +137,37 @@ test('an add is opened where it is found, told again it is open; or there is a r
   assert.equal(w.open(), ['lun1', 'lun2', 'lun3'])
 })
 
+test('a LUN that has become larger is used so far as the list says, when the device has so much', async () => {
+  const w = await setUp()
+  const { uuid } = w.record(2)
+  await w.run(w.table.follow(w.database([1, 2])))
+  const disk = w.disks[1]
+  assert.ok(disk)
+  disk.size = 100 * MiB
+  assert.is(w.gate(2).size, 64 * MiB)
+  assert.is(await w.run(w.table.measure(uuid)), 100 * MiB)
+  const resize = (n: number, size: number) => w.run(w.table.resize({ ...w.record(n), size }, none))
+  assert.is(await resize(2, 200 * MiB), 'sees only 100 MiB of LUN lun2')
+  assert.is(await resize(3, 100 * MiB), 'LUN lun3 is not open here')
+  assert.is(w.gate(2).size, 64 * MiB)
+  assert.is(await resize(2, 96 * MiB), undefined)
+  assert.is(w.gate(2).size, 96 * MiB)
+  assert.is(await w.run(w.table.relabel({ ...w.record(2), size: 96 * MiB })), undefined)
+  const { label, damaged } = await w.run(readLabel(new SimLun(disk, w.host)))
+  assert.equal([label.size, damaged], [96 * MiB, []])
+  assert.is(await resize(2, 64 * MiB), undefined, 'it was taken back')
+  assert.is(w.gate(2).size, 64 * MiB)
+  const listed = (size: number) => async () =>
+    ({ luns: [w.record(1), { ...w.record(2), size }] }) as unknown as MembershipDatabase
+  await w.run(w.table.follow(listed(96 * MiB)))
+  assert.is(w.gate(2).size, 96 * MiB)
+  disk.size = 80 * MiB
+  await w.run(w.table.follow(listed(80 * MiB)))
+  const error = await w.run(failed(w.table.follow(listed(90 * MiB))))
+  assert.ok(isMatrixError(error, 'config'), String(error))
+  assert.match(error.message, /lun2 has 80 MiB at this node, the matrix uses 90 MiB of it/)
+})
+
 test('a removal waits for what is under way; then nothing of the node reaches the LUN, until it is added again', async () => {
   const w = await setUp(3)
   const disk = w.disks[2] as SimDisk
