@@ -61,7 +61,7 @@ export class Administration {
       ...database,
       hasResumed: (view) => this.#recovery.resumed === view.id,
       mayBearPartition: (uuid) => luns.mayBearPartition(uuid),
-      relabel: (lun) => luns.relabel(lun),
+      relabel: (lun, before) => luns.relabel(lun, before),
     })
     this.#recovery = new Recovery({
       ...options,

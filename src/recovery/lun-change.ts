@@ -53,8 +53,8 @@ export type LunChangesHost = {
   mayBearPartition(uuid: string): boolean
   /** Nothing of the filesystem is left on the LUN, nor can get there: by the image of this node, under the lock that says so. */
   isEmptied(place: LunPlace): Promise<boolean>
-  /** The label of the LUN says its new size; or why it cannot. */
-  relabel(lun: LunRecord): Promise<string | undefined>
+  /** The label of the LUN, which had `before` bytes, says its new size; or why it cannot. */
+  relabel(lun: LunRecord, before: number): Promise<string | undefined>
 }
 
 /** What a member may refuse, and what takes it back. */
@@ -170,7 +170,8 @@ export class LunChanges {
         let refused = await this.#do(view, 'announce', next, () => this.#announce(view, told))
         if (refused === undefined && next.kind === 'enlarge') {
           const { lun } = next
-          refused = await this.#do(view, 'label', next, () => this.#host.relabel(lun))
+          const before = written.luns.find(({ uuid }) => uuid === lun.uuid)?.size ?? lun.size
+          refused = await this.#do(view, 'label', next, () => this.#host.relabel(lun, before))
         }
         if (refused !== undefined && brokenRules.undoIsDurable) {
           told = { ...oppositeOf(next, written), generation: told.generation + 1 }

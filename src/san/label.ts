@@ -107,11 +107,15 @@ export async function repairLabel(lun: Lun, { label, damaged }: LabelRead): Prom
 }
 
 /**
- * The label says that the LUN has `size` bytes from now on, no less than before. Copy B goes to the new end first: as long as copy A tells of the
- * old one, that is where copy B is. Rejects as `readLabel`.
+ * The label of a LUN that has been used with `before` bytes says that it has `size` from now on, no less than before. Copy B goes to the new end
+ * first: as long as copy A tells of the old one, that is where copy B is. Rejects as `readLabel`.
  */
-export async function enlargeLabel(lun: Lun, size: number): Promise<void> {
-  const { label } = await readLabel(lun)
+export async function enlargeLabel(lun: Lun, before: number, size: number): Promise<void> {
+  const first = await readCopy(lun, LABEL_A_OFFSET)
+  const second = await readCopy(lun, labelBOffset(first.kind === 'ok' ? first.label.size : before))
+  const copies = [first, second].flatMap((copy) => (copy.kind === 'ok' ? [copy.label] : []))
+  const label = copies.sort((a, b) => b.revision - a.revision)[0]
+  if (!label) throw explain(lun, first, second)
   if (label.size >= size) return
   const enlarged = { ...label, size, revision: label.revision + 1 }
   await writeCopy(lun, 'B', enlarged)

@@ -183,10 +183,10 @@ export class LunTable {
     return entry ? this.#measure(entry) : Promise.resolve('the LUN is not open here')
   }
 
-  /** The administrator: all members use it in this size. Why the label could not be made to say so. */
-  async relabel({ uuid, name, size }: LunRecord): Promise<string | undefined> {
+  /** The administrator: all members use it in this size, after `before` bytes. Why the label could not be made to say so. */
+  async relabel({ uuid, name, size }: LunRecord, before: number): Promise<string | undefined> {
     try {
-      await enlargeLabel(this.gate(uuid), size)
+      await enlargeLabel(this.gate(uuid), before, size)
       return undefined
     } catch (error) {
       if (!isMatrixError(error)) throw error
@@ -294,9 +294,10 @@ export class LunTable {
   #objection(lun: LunRecord, { label, lun: device }: LabelledLun): string | undefined {
     const what = `finds LUN ${lun.name} at ${device.identity}, whose label`
     if (label.matrixUuid !== this.#matrixUuid) return `${what} is of matrix ${label.matrixName} (${label.matrixUuid})`
-    // the label may be ahead of the list: it is written first when the LUN is to be used in a larger size
-    if (label.lunName !== lun.name || label.size < lun.size)
-      return `${what} says ${label.lunName} with ${label.size} bytes, not ${lun.name} with ${lun.size}`
+    if (label.lunName !== lun.name) return `${what} says ${label.lunName}, not ${lun.name}`
+    // the list says how much is used: the label may be ahead of it, or have been damaged and repaired with what it said before
+    if (device.size < lun.size)
+      return `finds LUN ${lun.name} at ${device.identity} with only ${formatSize(device.size)} of ${formatSize(lun.size)}`
     return undefined
   }
 

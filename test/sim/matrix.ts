@@ -167,6 +167,12 @@ export class SimMatrix {
     return index < 0 ? this.spares.record(disk).uuid : (this.#record?.luns[index] ?? '')
   }
 
+  /** The device is larger than the list of LUNs says. */
+  hasOutgrown(disk: SimDisk): boolean {
+    const { luns } = this.writes.administrators.newest ?? {}
+    return (luns?.find(({ uuid }) => uuid === this.#uuidOf(disk))?.size ?? disk.size) < disk.size
+  }
+
   diskOf(uuid: string): SimDisk {
     const own = this.disks[(this.#record as FilesystemRecord).luns.indexOf(uuid)]
     return own ?? (this.spares.disks.find((disk) => this.spares.record(disk).uuid === uuid) as SimDisk)

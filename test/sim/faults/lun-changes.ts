@@ -4,8 +4,12 @@
  * administrator dies at every step of it.
  */
 import { isFsError, isMatrixError } from '../../../src/base/errors.ts'
+import { unseal } from '../../../src/base/layout.ts'
+import { SECTOR_SIZE } from '../../../src/base/limits.ts'
 import { sleep } from '../../../src/platform/index.ts'
 import type { LunWish } from '../../../src/recovery/index.ts'
+import { labelFormat } from '../../../src/san/label.ts'
+import { LABEL_A_OFFSET } from '../../../src/san/lun-layout.ts'
 import { askAt } from './asking.ts'
 import type { Fate } from './fate.ts'
 
@@ -119,6 +123,8 @@ async function growLun(fate: Fate): Promise<void> {
   if (luns.length === 0) return
   const { uuid, name } = prng.pick(luns)
   const disk = matrix.diskOf(uuid)
+  // whose copy A is damaged has copy B at the end of the device, or nobody finds it
+  if (unseal(labelFormat, disk.peek(LABEL_A_OFFSET, SECTOR_SIZE)).kind !== 'ok') return
   // no whole number of groups, nor of sectors
   disk.size += prng.between(1, 5_000_000)
   fate.count('LUN grown')
