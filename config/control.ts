@@ -12,6 +12,7 @@
  *     {"command":"drain-lun","uuid":"…"}                              {"ok":true,"left":4194304}     (goes on when asked again; without `left` it is done)
  *     {"command":"refill-lun","uuid":"…"}                             {"ok":true,"bytes":0}
  *     {"command":"grow-lun","uuid":"…"}                               {"ok":true,"bytes":1073741824}
+ *     {"command":"look-at-luns"}                                      {"ok":true,"looks":[{"node":"n1","sights":[{"uuid":"…","path":"/luns/lun1.img","state":"up"}]}]}
  *     {"command":"mounts"}                                            {"ok":true,"mounts":[{"filesystem":"home","directory":"/home"}]}
  */
 import { join } from 'node:path'
@@ -34,6 +35,7 @@ export const controlRequest = v.variant('command', [
   v.strictObject({ command: v.literal('mounts') }),
   v.strictObject({ command: v.literal('counters') }),
   v.strictObject({ command: v.literal('luns') }),
+  v.strictObject({ command: v.literal('look-at-luns') }),
   v.strictObject({
     command: v.literal('add-lun'),
     lun,
@@ -45,6 +47,13 @@ export const controlRequest = v.variant('command', [
 ])
 export type ControlRequest = v.InferOutput<typeof controlRequest>
 
+const sight = v.object({
+  uuid: v.string(),
+  path: v.optional(v.string()),
+  size: v.optional(v.number()),
+  state: v.string(),
+  reason: v.optional(v.string()),
+})
 const mountEntry = v.object({ filesystem: v.string(), directory: v.string() })
 
 export const controlAnswer = v.variant('ok', [
@@ -54,6 +63,8 @@ export const controlAnswer = v.variant('ok', [
     mounts: v.optional(v.array(mountEntry)),
     /** What has become free. */
     bytes: v.optional(v.number()),
+    /** How each node sees the LUNs; or why it does not say. */
+    looks: v.optional(v.array(v.object({ node: v.string(), sights: v.union([v.string(), v.array(sight)]) }))),
     /** Bytes on a LUN that is being drained. */
     left: v.optional(v.number()),
     /** Whatever this version counts, by part. */

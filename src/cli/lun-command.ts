@@ -9,6 +9,7 @@ import { type Label, type LabelRead, MembershipStore, openLun, Partitions, readL
 import { ask, type NodeOptions, withConfig } from './ask-node.ts'
 import { type AskNode, addLun, removeLun } from './lun-change.ts'
 import { drainLun, growLun, stopDraining } from './lun-drain.ts'
+import { describeSeen, lunsSeen } from './lun-sights.ts'
 import { type NodeSeen, nodesOn } from './offline-matrix.ts'
 import { names, nameValue, UsageError } from './option-values.ts'
 import { describePending } from './pending-change.ts'
@@ -56,12 +57,19 @@ Examples:
   matrix lun format file:/srv/lun3.img --name lun3 --into file:/srv/lun1.img`,
     )
     .action(format)
-  command
-    .command('show')
-    .description('label, nodes and membership database of LUNs; reads only, also while nodes run')
-    .argument('<url...>', 'the LUNs')
+  withConfig(command.command('show'))
+    .description(
+      'which node sees which LUN by which path; or, of LUNs given by URL, label, nodes and membership database',
+    )
+    .argument(
+      '[url...]',
+      'LUNs that are read here, whether or not nodes run (default: the nodes of the running matrix are asked)',
+    )
     .option('--json', 'for programs')
-    .addHelpText('after', '\nExample:\n  matrix lun show file:/srv/lun1.img')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  matrix lun show --config var/demo/n1.toml\n  matrix lun show file:/srv/lun1.img',
+    )
     .action(show)
   withConfig(command.command('add'))
     .description('add a LUN to the running matrix: labels it, and asks the matrixd of this machine')
@@ -181,7 +189,16 @@ export function explain(line: string): void {
   process.stderr.write(`matrix: ${line}\n`)
 }
 
-async function show(urls: readonly string[], { json = false }: { readonly json?: boolean }): Promise<void> {
+async function show(
+  urls: readonly string[],
+  { json = false, config }: NodeOptions & { readonly json?: boolean },
+): Promise<void> {
+  if (urls.length === 0) {
+    const seen = await lunsSeen((request) => ask(config, request))
+    if (json) sayJson(seen)
+    else say(describeSeen(seen))
+    return
+  }
   const shown = []
   for (const url of urls) shown.push(await examine(url))
   if (json) sayJson(shown)

@@ -11,21 +11,11 @@
 import { brokenRules } from '../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Slot } from '../base/ids.ts'
-import { SECTOR_SIZE } from '../base/limits.ts'
 import type { Prng } from '../base/prng.ts'
 import type { Timings } from '../base/timings.ts'
-import { formatSize } from '../base/units.ts'
 import { type Administrator, ClusterNode, Election, type KnownPeer } from '../cluster/index.ts'
 import { type Clock, type Log, type Threads, type Timer, type Transport, within } from '../platform/index.ts'
-import {
-  type LunChanges,
-  LunMembers,
-  type LunWish,
-  Members,
-  Mount,
-  Timeline,
-  type TimelineEntry,
-} from '../recovery/index.ts'
+import { type LunChanges, LunMembers, Members, Mount, Timeline, type TimelineEntry } from '../recovery/index.ts'
 import {
   describeEnd,
   type FenceAgent,
@@ -46,6 +36,7 @@ import {
 } from '../san/index.ts'
 import { Administration } from './administration.ts'
 import { LunCare } from './lun-care.ts'
+import { LunVerbs } from './lun-verbs.ts'
 
 export type NodeCoreOptions = {
   readonly matrixName: string
@@ -85,7 +76,8 @@ export class NodeCore {
   readonly #options: NodeCoreOptions
   readonly luns: LunTable
   readonly lunChanges: LunChanges
-  readonly #lunMembers: LunMembers
+  /** What people ask about LUNs. */
+  readonly lunVerbs: LunVerbs
   readonly #lease: NodeLease
   readonly #watch: LeaseWatch
   readonly #cluster: ClusterNode
@@ -176,12 +168,13 @@ export class NodeCore {
       isEmptied: async ({ fsid, index }) => (await this.#mountOf(fsid)?.isEmptied(index)) === true,
     })
     this.lunChanges = administration.lunChanges
-    this.#lunMembers = new LunMembers({
+    const lunMembers = new LunMembers({
       mesh,
       administrator: () => this.#election.administrator?.slot,
       luns: this.luns,
       mount: (fsid) => this.#mountOf(fsid),
       mounts: () => this.#members.mounts,
+      look: () => this.lunVerbs.look(),
       changes: administration.lunChanges,
     })
     this.#election = new Election({
@@ -203,6 +196,10 @@ export class NodeCore {
       ...{ clock, log, timings, life: lease.life, luns: this.luns },
       onTransition: (lun, { from, to, reason }) => timeline.noteLun(lun, `${from} → ${to}: ${reason}`),
       onForeign: (reason) => this.halt(reason),
+    })
+    this.lunVerbs = new LunVerbs({
+      ...{ members: lunMembers, luns: this.luns, care: this.#care, mounts: () => this.mounts },
+      readDatabase: () => this.#database.read(),
     })
     this.#leaseCheck = clock.every(timings.renewMs, () => this.#checkLease())
     watch.onRead = () => this.#followSectors()
@@ -281,71 +278,8 @@ export class NodeCore {
     return this.#database.read()
   }
 
-  /** Asks the administrator to change what LUNs are used for, once. Rejects as `LunMembers.ask`. */
-  changeLuns(wish: LunWish): Promise<void> {
-    return this.#lunMembers.ask(wish)
-  }
-
-  /**
-   * A filesystem gets another LUN of the matrix, once; gives how many bytes that has made free, none when it had been done. Rejects as
-   * `changeLuns`, with 'not-found' for what is not here, and 'withdrawn'.
-   */
-  async growFilesystem(fsid: number, uuid: string): Promise<number> {
-    await this.changeLuns({ kind: 'extend', uuid, fsid })
-    const mount = this.#mountOf(fsid)
-    if (!mount) throw new MatrixError('not-found', 'the filesystem is not mounted here: ask at another node')
-    return mount.extended(uuid)
-  }
-
-  /**
-   * Moves what a filesystem has on the LUN elsewhere, for about `limitMs`, and gives the LUN up when nothing is left: to be asked again until
-   * it is `done`, at any node. Rejects as `changeLuns`, and with 'no-space'.
-   */
-  async drainLun(uuid: string, limitMs: number): Promise<{ readonly leftBytes: number; readonly done: boolean }> {
-    await this.changeLuns({ kind: 'drain', uuid })
-    const { leftBytes, isEmpty } = await this.#mountOn(uuid).drain(uuid, limitMs)
-    if (isEmpty) await this.changeLuns({ kind: 'vacate', uuid })
-    return { leftBytes, done: isEmpty }
-  }
-
-  /** The LUN is not to be drained any more; gives how many bytes of it that has made free again. Rejects as `changeLuns`. */
-  async refillLun(uuid: string): Promise<number> {
-    await this.changeLuns({ kind: 'refill', uuid })
-    return this.#mountOn(uuid).extended(uuid)
-  }
-
-  /**
-   * Uses the whole of a LUN that has become larger; gives how many bytes that has made free in the filesystem on it. Rejects as `changeLuns`,
-   * and with 'lun-too-small' when it has not.
-   */
-  async growLun(uuid: string): Promise<number> {
-    const { luns } = await this.#database.read()
-    const lun = luns.find((each) => each.uuid === uuid)
-    const size = await this.luns.measure(uuid)
-    if (!lun || typeof size === 'string')
-      throw new MatrixError('not-found', lun ? String(size) : 'the matrix does not have that LUN any more')
-    if (size < lun.size + SECTOR_SIZE && this.luns.gate(uuid).size === lun.size) {
-      const mount = this.#members.mounts.find(({ record }) => record.luns.includes(uuid))
-      const bytes = (await mount?.resized(uuid)) ?? 0
-      if (bytes > 0) return bytes
-      throw new MatrixError(
-        'lun-too-small',
-        `LUN ${lun.name} has ${formatSize(size)} at this node, and is used whole: enlarge the device first`,
-      )
-    }
-    await this.changeLuns({ kind: 'enlarge', uuid, size })
-    return (await this.#members.mounts.find(({ record }) => record.luns.includes(uuid))?.resized(uuid)) ?? 0
-  }
-
   #mountOf(fsid: number): Mount | undefined {
     return this.#members.mounts.find(({ record }) => record.fsid === fsid)
-  }
-
-  #mountOn(uuid: string): Mount {
-    const mount = this.#members.mounts.find(({ record }) => record.luns.includes(uuid))
-    if (!mount)
-      throw new MatrixError('not-found', 'the filesystem on that LUN is not mounted here: ask at another node')
-    return mount
   }
 
   async #openMount(record: FilesystemRecord): Promise<Mount> {

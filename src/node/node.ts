@@ -222,24 +222,30 @@ class Gateways {
         const { matrixUuid, matrixName, luns, pending } = await this.#core.readDatabase()
         return { luns: { matrixUuid, matrixName, luns: [...luns], ...(pending && { pending: pending.lun.uuid }) } }
       }
+      case 'look-at-luns': {
+        const looks = await this.#core.lunVerbs.lookEverywhere()
+        return {
+          looks: looks.map(({ node, sights }) => ({ node, sights: typeof sights === 'string' ? sights : [...sights] })),
+        }
+      }
       case 'add-lun': {
         const { lun, url } = request
-        await this.#core.changeLuns({ kind: 'add', lun, hint: url })
+        await this.#core.lunVerbs.change({ kind: 'add', lun, hint: url })
         return {}
       }
       case 'remove-lun':
-        await this.#core.changeLuns({ kind: 'remove', uuid: request.uuid })
+        await this.#core.lunVerbs.change({ kind: 'remove', uuid: request.uuid })
         return {}
       case 'grow-filesystem':
-        return { bytes: await this.#core.growFilesystem(this.#filesystem(request.filesystem), request.uuid) }
+        return { bytes: await this.#core.lunVerbs.growFilesystem(this.#filesystem(request.filesystem), request.uuid) }
       case 'drain-lun': {
-        const { done, leftBytes } = await this.#core.drainLun(request.uuid, DRAIN_STEP_MS)
+        const { done, leftBytes } = await this.#core.lunVerbs.drainLun(request.uuid, DRAIN_STEP_MS)
         return done ? {} : { left: leftBytes }
       }
       case 'grow-lun':
-        return { bytes: await this.#core.growLun(request.uuid) }
+        return { bytes: await this.#core.lunVerbs.growLun(request.uuid) }
       case 'refill-lun':
-        return { bytes: await this.#core.refillLun(request.uuid) }
+        return { bytes: await this.#core.lunVerbs.refillLun(request.uuid) }
     }
   }
 

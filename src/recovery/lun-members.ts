@@ -7,11 +7,13 @@ import type { Slot } from '../base/ids.ts'
 import { type Mesh, presentView, type View } from '../cluster/index.ts'
 import type { LunPlace, LunTable, PendingChange, PlaceChange } from '../san/index.ts'
 import type { LunChanges } from './lun-change.ts'
-import { decodeLunRequest, type LunAnswer, type LunWish } from './lun-protocol.ts'
+import { decodeLunRequest, decodeSights, type LunAnswer, type LunSight, type LunWish } from './lun-protocol.ts'
 import type { Mount } from './mount.ts'
 
 /** The administrator has this long, changes that were asked for before included, ms. */
 const ASK_LIMIT_MS = 120_000
+/** A member has this long to say how it sees the LUNs, ms: a device that hangs may hold it up. */
+const LOOK_LIMIT_MS = 20_000
 
 export type LunMembersHost = {
   readonly mesh: Mesh
@@ -22,6 +24,8 @@ export type LunMembersHost = {
   mount(fsid: number): Pick<Mount, 'changeLuns'> | undefined
   /** All mounts of this node. */
   mounts(): readonly Pick<Mount, 'resizeLun'>[]
+  /** How this node sees the LUNs of the list, and those that it has open. */
+  look(): Promise<readonly LunSight[]>
   /** Does what is asked for while this node is administrator. */
   readonly changes: Pick<LunChanges, 'ask'>
 }
@@ -46,10 +50,24 @@ export class LunMembers {
     await mesh.request(slot, 'lun', { kind: 'ask', view: view.id, wish }, ASK_LIMIT_MS)
   }
 
-  async #answer(from: Slot, body: unknown): Promise<null | LunAnswer> {
+  /** How every member of the present view sees the LUNs; or why it does not say. */
+  async look(): Promise<readonly { readonly node: string; readonly sights: readonly LunSight[] | string }[]> {
+    const { mesh } = this.#host
+    const { view } = mesh
+    if (!view) throw new MatrixError('view-changed', 'this node is in no view at the moment: ask again')
+    return Promise.all(
+      view.members.map(async ({ slot, name: node }) => {
+        const asked = mesh.request(slot, 'lun', { kind: 'look', view: view.id }, LOOK_LIMIT_MS)
+        return { node, sights: await asked.then(decodeSights).catch((error) => String(error)) }
+      }),
+    )
+  }
+
+  async #answer(from: Slot, body: unknown): Promise<null | LunAnswer | readonly LunSight[]> {
     const message = decodeLunRequest(body)
     const { mesh, administrator, changes } = this.#host
     const view = presentView(mesh, message.view)
+    if (message.kind === 'look') return this.#host.look()
     if (message.kind === 'change') {
       if (from !== administrator())
         throw new MatrixError('protocol', `slot ${from} is not the administrator of view ${view.id}`)

@@ -26,8 +26,21 @@ export type Change = Omit<PendingChange, 'generation'>
 export type LunRequest =
   /** To the administrator: make it so. Answered with null once it is; else the failure says why not, and what to do. */
   | { readonly kind: 'ask'; readonly view: ViewId; readonly wish: LunWish }
+  /** By anybody, to a member: how do you see the LUNs? Answered with `LunSight`s. */
+  | { readonly kind: 'look'; readonly view: ViewId }
   /** By the administrator, to every member: open the LUN, or end all I/O to it and close it; use it for the filesystem, or do not. Answered with `LunAnswer`. */
   | { readonly kind: 'change'; readonly view: ViewId; readonly change: PendingChange }
+
+/** A LUN as one member sees it. `path`: what the device calls itself there; without one, the member does not reach it. */
+export type LunSight = {
+  readonly uuid: string
+  readonly path?: string | undefined
+  /** Bytes of the device, when it tells. */
+  readonly size?: number | undefined
+  /** As its probe finds it, and why. */
+  readonly state: string
+  readonly reason?: string | undefined
+}
 
 /** `refused`: why this member cannot use a LUN as it was told; null once it has done what it was told. */
 export type LunAnswer = { readonly refused: string | null }
@@ -49,12 +62,26 @@ const request = v.variant('kind', [
       v.strictObject({ kind: v.literal('enlarge'), uuid: v.string(), size: count }),
     ]),
   }),
+  v.strictObject({ kind: v.literal('look'), view: count }),
   v.strictObject({ kind: v.literal('change'), view: count, change: pendingChange }),
 ])
+const sights = v.array(
+  v.strictObject({
+    uuid: v.string(),
+    path: v.optional(v.string()),
+    size: v.optional(count),
+    state: v.string(),
+    reason: v.optional(v.string()),
+  }),
+)
 const answer = v.strictObject({ refused: v.nullable(v.string()) })
 
 export function decodeLunRequest(body: unknown): LunRequest {
   return parseBody(request, body, 'LUN message')
+}
+
+export function decodeSights(body: unknown): readonly LunSight[] {
+  return parseBody(sights, body, 'LUN message')
 }
 
 export function decodeLunAnswer(body: unknown): LunAnswer {

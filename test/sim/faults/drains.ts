@@ -41,7 +41,7 @@ async function drainOne(fate: Fate): Promise<void> {
     const limitMs = prng.pick([0, 5, 50, 500])
     let isDone = false
     const step = async (core: NodeCore) => {
-      isDone = (await core.drainLun(uuid, limitMs)).done
+      isDone = (await core.lunVerbs.drainLun(uuid, limitMs)).done
     }
     const answer = await askAt(fate, node, step)
     if (isDone) {
@@ -59,7 +59,7 @@ async function drainOne(fate: Fate): Promise<void> {
   if (prng.chance(0.5)) return
   fate.count('draining stopped')
   for (let times = prng.between(1, 50); times > 0; times--) {
-    const answer = await askAt(fate, prng.pick(matrix.nodes), (core) => core.refillLun(uuid))
+    const answer = await askAt(fate, prng.pick(matrix.nodes), (core) => core.lunVerbs.refillLun(uuid))
     if (answer === undefined) fate.tell('draining stopped: complete')
     if (answer === undefined || isMatrixError(answer, ...ends)) return
     await sleep(clock, AGAIN_MS)

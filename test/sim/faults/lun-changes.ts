@@ -66,7 +66,7 @@ async function changeOne(fate: Fate): Promise<void> {
   const patience = prng.between(2, 40)
   for (let times = 0; times < patience; times++) {
     const node = prng.pick(matrix.nodes)
-    const answer = await askAt(fate, node, (core) => core.changeLuns(wish))
+    const answer = await askAt(fate, node, (core) => core.lunVerbs.change(wish))
     if (isMatrixError(answer, 'in-use') && kind === 'remove' && spares.inFilesystem(disk, asked)) {
       fate.tell('LUN remove: in use')
       return
@@ -99,7 +99,7 @@ async function growFilesystem(fate: Fate): Promise<void> {
   const patience = prng.between(2, 40)
   for (let times = 0; times < patience; times++) {
     const node = prng.pick(matrix.nodes)
-    const answer = await askAt(fate, node, (core) => core.growFilesystem(fsid, uuid))
+    const answer = await askAt(fate, node, (core) => core.lunVerbs.growFilesystem(fsid, uuid))
     world.trace(`growing onto ${name} by ${node.name}: ${answer ? answer.message : 'complete'}`)
     if (answer === undefined) {
       fate.tell('filesystem grown: complete')
@@ -131,7 +131,7 @@ async function growLun(fate: Fate): Promise<void> {
   const asked = matrix.writes.administrators.count
   for (let times = prng.between(2, 40); times > 0; times--) {
     const node = prng.pick(matrix.nodes)
-    const answer = await askAt(fate, node, (core) => core.growLun(uuid))
+    const answer = await askAt(fate, node, (core) => core.lunVerbs.growLun(uuid))
     matrix.world.trace(`growing ${name} by ${node.name}: ${answer ? answer.message : 'complete'}`)
     if (answer === undefined) {
       fate.tell('LUN grown: complete')
@@ -154,7 +154,7 @@ async function growLun(fate: Fate): Promise<void> {
 async function refuseFilesystems(fate: Fate): Promise<void> {
   const { prng, matrix } = fate
   const uuid = prng.pick(matrix.record.luns.filter((each) => each !== null))
-  const answer = await askAt(fate, prng.pick(matrix.nodes), (core) => core.changeLuns({ kind: 'remove', uuid }))
+  const answer = await askAt(fate, prng.pick(matrix.nodes), (core) => core.lunVerbs.change({ kind: 'remove', uuid }))
   if (!answer) throw new Error('a LUN of the filesystem was removed')
   if (isMatrixError(answer, 'in-use')) fate.tell('LUN remove: in use')
   else if (!isMatrixError(answer, 'view-changed', 'peer-gone', 'timeout')) throw answer

@@ -393,6 +393,7 @@ function member(view: View | undefined, administrator: number | undefined) {
       },
       whyNot: ({ name }) => (name === 'lun5' ? 'does not have it' : undefined),
     },
+    look: async () => [{ uuid: uuid(3), path: '/lun3', size: 5, state: 'up' }],
     mounts: () => [{ resizeLun: (of) => void done.push(`resized ${of.at(-1)}`) }],
     mount: (fsid) =>
       fsid === 1
@@ -451,6 +452,12 @@ test('a member uses a LUN in its new size, and tells its filesystems, or says wh
   assert.equal(await tell(2, resize('keep', 3, 16)), { refused: null })
   const bytes = 64 * MiB
   assert.equal(done, [`resize lun3 ${bytes}`, 'resized 3', `resize lun5 ${bytes}`, `resize lun3 ${bytes}`, 'resized 3'])
+})
+
+test('anybody of the view is told how this node sees the LUNs', async () => {
+  const { tell } = member(viewOf(7), 2)
+  assert.equal(await tell(0, { kind: 'look', view: 7 }), [{ uuid: uuid(3), path: '/lun3', size: 5, state: 'up' }])
+  await fails(tell(0, { kind: 'look', view: 6 }), 'view-changed', /not 6/)
 })
 
 test('the administrator is asked; who is none passes nothing on', async () => {
