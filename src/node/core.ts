@@ -163,17 +163,17 @@ export class NodeCore {
       mount: (record) => this.#members.mount(record),
       adopt: (record, slots) => this.#adopt(record, slots),
       finished: ({ filesystems }) => {
-        for (const record of filesystems) this.#mountOf(record.fsid)?.settle(record)
+        for (const record of filesystems) this.#mountOf(record.fsid)?.luns.settle(record)
       },
-      isEmptied: async ({ fsid, index }) => (await this.#mountOf(fsid)?.isEmptied(index)) === true,
+      isEmptied: async ({ fsid, index }) => (await this.#mountOf(fsid)?.luns.isEmptied(index)) === true,
     })
     this.lunChanges = administration.lunChanges
     const lunMembers = new LunMembers({
       mesh,
       administrator: () => this.#election.administrator?.slot,
       luns: this.luns,
-      mount: (fsid) => this.#mountOf(fsid),
-      mounts: () => this.#members.mounts,
+      lunsOf: (fsid) => this.#mountOf(fsid)?.luns,
+      lunsOfAll: () => this.mounts.map(({ luns }) => luns),
       look: () => this.lunVerbs.look(),
       changes: administration.lunChanges,
     })

@@ -38,7 +38,7 @@ export class LunVerbs {
     await this.change({ kind: 'extend', uuid, fsid })
     const mount = this.#host.mounts().find(({ record }) => record.fsid === fsid)
     if (!mount) throw new MatrixError('not-found', 'the filesystem is not mounted here: ask at another node')
-    return mount.extended(uuid)
+    return mount.luns.extended(uuid)
   }
 
   /**
@@ -47,7 +47,7 @@ export class LunVerbs {
    */
   async drainLun(uuid: string, limitMs: number): Promise<{ readonly leftBytes: number; readonly done: boolean }> {
     await this.change({ kind: 'drain', uuid })
-    const { leftBytes, isEmpty } = await this.#mountOn(uuid).drain(uuid, limitMs)
+    const { leftBytes, isEmpty } = await this.#mountOn(uuid).luns.drain(uuid, limitMs)
     if (isEmpty) await this.change({ kind: 'vacate', uuid })
     return { leftBytes, done: isEmpty }
   }
@@ -55,7 +55,7 @@ export class LunVerbs {
   /** The LUN is not to be drained any more; gives how many bytes of it that has made free again. Rejects as `change`. */
   async refillLun(uuid: string): Promise<number> {
     await this.change({ kind: 'refill', uuid })
-    return this.#mountOn(uuid).extended(uuid)
+    return this.#mountOn(uuid).luns.extended(uuid)
   }
 
   /**
@@ -70,7 +70,7 @@ export class LunVerbs {
       throw new MatrixError('not-found', lun ? String(size) : 'the matrix does not have that LUN any more')
     if (size < lun.size + SECTOR_SIZE && this.#host.luns.gate(uuid).size === lun.size) {
       const mount = this.#findMountOn(uuid)
-      const bytes = (await mount?.resized(uuid)) ?? 0
+      const bytes = (await mount?.luns.resized(uuid)) ?? 0
       if (bytes > 0) return bytes
       throw new MatrixError(
         'lun-too-small',
@@ -78,7 +78,7 @@ export class LunVerbs {
       )
     }
     await this.change({ kind: 'enlarge', uuid, size })
-    return (await this.#findMountOn(uuid)?.resized(uuid)) ?? 0
+    return (await this.#findMountOn(uuid)?.luns.resized(uuid)) ?? 0
   }
 
   /** How every member sees the LUNs, as `LunMembers.look`. */

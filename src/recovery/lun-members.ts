@@ -8,7 +8,7 @@ import { type Mesh, presentView, type View } from '../cluster/index.ts'
 import type { LunPlace, LunTable, PendingChange, PlaceChange } from '../san/index.ts'
 import type { LunChanges } from './lun-change.ts'
 import { decodeLunRequest, decodeSights, type LunAnswer, type LunSight, type LunWish } from './lun-protocol.ts'
-import type { Mount } from './mount.ts'
+import type { MountLuns } from './mount-luns.ts'
 
 /** The administrator has this long, changes that were asked for before included, ms. */
 const ASK_LIMIT_MS = 120_000
@@ -20,10 +20,10 @@ export type LunMembersHost = {
   /** The administrator as announced in the present view. */
   administrator(): Slot | undefined
   readonly luns: Pick<LunTable, 'add' | 'remove' | 'resize' | 'whyNot'>
-  /** The mount of a filesystem; undefined while this node has none: it gets the database's record when it mounts it. */
-  mount(fsid: number): Pick<Mount, 'changeLuns'> | undefined
-  /** All mounts of this node. */
-  mounts(): readonly Pick<Mount, 'resizeLun'>[]
+  /** The LUNs of a filesystem; undefined while this node has none: it gets the database's record when it mounts it. */
+  lunsOf(fsid: number): Pick<MountLuns, 'change'> | undefined
+  /** Those of all filesystems that this node has mounted. */
+  lunsOfAll(): readonly Pick<MountLuns, 'resize'>[]
   /** How this node sees the LUNs of the list, and those that it has open. */
   look(): Promise<readonly LunSight[]>
   /** Does what is asked for while this node is administrator. */
@@ -97,7 +97,7 @@ export class LunMembers {
       case 'enlarge':
       case 'keep': {
         const refused = await luns.resize(lun, check)
-        if (refused === undefined) for (const mount of this.#host.mounts()) mount.resizeLun(lun.uuid)
+        if (refused === undefined) for (const each of this.#host.lunsOfAll()) each.resize(lun.uuid)
         return refused
       }
       default:
@@ -107,9 +107,9 @@ export class LunMembers {
   }
 
   #changePlace(change: PlaceChange & Pick<PendingChange, 'lun'>): string | undefined {
-    const { luns, mount } = this.#host
+    const { luns, lunsOf } = this.#host
     const refused = change.kind === 'extend' ? luns.whyNot(change.lun) : undefined
-    if (refused === undefined) mount(change.place.fsid)?.changeLuns(change)
+    if (refused === undefined) lunsOf(change.place.fsid)?.change(change)
     return refused
   }
 }

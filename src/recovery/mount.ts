@@ -25,7 +25,7 @@
 
 import { assert } from '../base/assert.ts'
 import { brokenRules } from '../base/broken-rules.ts'
-import { isFsError, isMatrixError, MatrixError } from '../base/errors.ts'
+import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Incarnation, Lsn, Slot } from '../base/ids.ts'
 import { type Life, sameLife } from '../base/life.ts'
 import type { Prng } from '../base/prng.ts'
@@ -33,14 +33,13 @@ import type { Timings } from '../base/timings.ts'
 import { fromPairs, type MutableVector, maximum, toPairs, type Vector } from '../base/vector.ts'
 import type { Mesh, View } from '../cluster/index.ts'
 import { CHECKPOINT_LOCK, EX, LockSpace, resourceId } from '../locking/index.ts'
-import { type DrainProgress, MatrixFilesystem, Volume } from '../metadata/index.ts'
+import { MatrixFilesystem, Volume } from '../metadata/index.ts'
 import type { Clock, Log, Threads } from '../platform/index.ts'
-import { type FilesystemRecord, filesystemAfter, type Lun, type PlaceChange } from '../san/index.ts'
+import type { FilesystemRecord, Lun } from '../san/index.ts'
+import { MountLuns } from './mount-luns.ts'
 
 /** How often a node tells its peers where its journal durably ends, so that they read it before they must, ms. */
 const ANNOUNCE_PERIOD_MS = 200
-/** Space of a new LUN that could not be added is added later, ms. */
-const ADD_AGAIN_MS = 5_000
 
 export type MountState = 'loaded' | 'recovering' | 'reopened' | 'serving' | 'withdrawn'
 
@@ -64,13 +63,8 @@ export type MountHost = {
 }
 
 export class Mount {
-  #record: FilesystemRecord
-  /** A change of its LUNs that this node was told of, and the record once it is finished. */
-  #told: { readonly change: PlaceChange; readonly after: FilesystemRecord } | undefined
-  /** A LUN whose new size may be taken back yet. */
-  #resizing: string | undefined
-  /** Its LUNs, their sizes, and which of them are drained, as used now. */
-  #used: string
+  /** Its LUNs as this node uses them, and its record. */
+  readonly luns: MountLuns
   readonly volume: Volume
   readonly locks: LockSpace
   readonly fs: MatrixFilesystem
@@ -115,8 +109,6 @@ export class Mount {
   private constructor(host: MountHost, record: FilesystemRecord, volume: Volume) {
     const log = host.log.child({ filesystem: record.name })
     this.#host = host
-    this.#record = record
-    this.#used = stateOf({ ...record, draining: [] }, host.luns(record.luns))
     this.volume = volume
     this.locks = new LockSpace({
       self: host.slot,
@@ -140,11 +132,15 @@ export class Mount {
       timings: host.timings,
       limits: { dataCacheBytes: host.dataCacheBytes },
     })
-    this.#use(record)
+    this.luns = new MountLuns(record, {
+      ...{ clock: host.clock, log, fs: this.fs, gates: (uuids) => host.luns(uuids) },
+      started: () => this.#started,
+      isOver: () => this.#state === 'withdrawn',
+    })
   }
 
   get record(): FilesystemRecord {
-    return this.#record
+    return this.luns.record
   }
 
   /** 'serving' only once the filesystem's start-up is over: a verb before that would number its new inodes anew. */
@@ -195,9 +191,9 @@ export class Mount {
 
   /** Step 5: takes the seals, applies the dead's journals up to them; returns where the own journal durably ends. Rejects with 'journal-damaged', 'checkpoint-damaged' only before it has served. */
   async recover(record: FilesystemRecord, view: View): Promise<Lsn> {
-    assert(record.fsid === this.#record.fsid, `recover: ${record.name} is another filesystem`)
+    assert(record.fsid === this.record.fsid, `recover: ${record.name} is another filesystem`)
     this.#mustLive()
-    this.#follow(record)
+    this.luns.follow(record)
     this.#stopGranting()
     this.#state = 'recovering'
     this.volume.setSeals(record.seals)
@@ -222,7 +218,7 @@ export class Mount {
     if (this.#state === 'recovering' && this.locks.phase === 'granting') this.#state = 'serving'
     this.#started ??= this.#start()
     this.#started.then(
-      () => void this.#addSpaceSoon(),
+      () => void this.luns.addSpaceSoon(),
       (error) => this.withdraw(error),
     )
   }
@@ -240,122 +236,10 @@ export class Mount {
     dead: readonly Life[],
   ): Promise<readonly Lsn[]> {
     this.#mustLive()
-    this.#follow(record)
+    this.luns.follow(record)
     this.volume.setSeals(record.seals)
     for (const { slot, incarnation } of [...writers, ...dead]) this.volume.setIncarnation(slot, incarnation)
     return this.volume.findEnds(dead)
-  }
-
-  // ── its LUNs ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** As the membership database has it. */
-  #follow(record: FilesystemRecord): void {
-    this.#record = record
-    this.#told = undefined
-    this.#resizing = undefined
-    this.#use(record)
-  }
-
-  #use(record: FilesystemRecord): void {
-    const gates = this.#host.luns(record.luns)
-    const state = stateOf(record, gates)
-    if (state === this.#used) return
-    this.#used = state
-    const { luns, draining = [] } = record
-    this.fs.useLuns(
-      gates,
-      draining.map((uuid) => luns.indexOf(uuid)),
-    )
-  }
-
-  /** The LUN is to be used in another size, that its gate has by now; that may be taken back yet. */
-  resizeLun(uuid: string): void {
-    if (this.#state === 'withdrawn' || !this.#record.luns.includes(uuid)) return
-    this.#resizing = uuid
-    this.#use(this.#told?.after ?? this.#record)
-  }
-
-  /** It is used in that size for good: whoever asked for it makes the new space free. Gives how many bytes. */
-  async resized(uuid: string): Promise<number> {
-    this.#mustLive()
-    if (this.#resizing === uuid) this.#resizing = undefined
-    return this.#addSpace()
-  }
-
-  /**
-   * A change of its LUNs has begun: peers may go by it before this node hears more of it. Whoever is told of another one may take the one
-   * before for finished, unless it is taken back with it, or told again: two are never pending at once.
-   */
-  changeLuns(change: PlaceChange): void {
-    this.#mustLive()
-    const before = this.#told
-    if (before && !isSettledBy(before.change, change)) this.#record = before.after
-    const after = filesystemAfter(this.#record, change)
-    this.#told = { change, after }
-    this.#use(after)
-  }
-
-  /** The administrator: a change of LUNs is finished. Whoever asked for it makes new space free; if nobody does, this node. */
-  settle(record: FilesystemRecord): void {
-    if (this.#state === 'withdrawn') return
-    this.#follow(record)
-    this.#host.clock.after(ADD_AGAIN_MS, () => void this.#addSpaceSoon())
-  }
-
-  /** What was asked for is complete: `hold` says that the database has it so. Throws MatrixError 'view-changed' when this node has not heard of it. */
-  #complete(hold: (record: FilesystemRecord) => boolean): void {
-    this.#mustLive()
-    if (this.#told && hold(this.#told.after)) this.#record = this.#told.after
-    if (!hold(this.#record))
-      throw new MatrixError(
-        'view-changed',
-        `this node has not heard how the LUNs of ${this.#record.name} have changed: ask again`,
-      )
-  }
-
-  /** The LUN is the filesystem's, and written to: what is not free there yet becomes so. Gives how many bytes. */
-  async extended(uuid: string): Promise<number> {
-    this.#complete(({ luns, draining }) => luns.includes(uuid) && !draining?.includes(uuid))
-    return this.#addSpace()
-  }
-
-  /** The LUN is being drained: moves data off it, for about `limitMs`. Rejects with MatrixError 'no-space'. */
-  async drain(uuid: string, limitMs: number): Promise<DrainProgress> {
-    this.#complete(({ draining }) => draining?.includes(uuid) === true)
-    await this.#started
-    return this.fs.drain(this.#record.luns.indexOf(uuid), limitMs)
-  }
-
-  /** Nothing of the filesystem is on the LUN with this index, nor can get there while it is being drained. */
-  async isEmptied(index: number): Promise<boolean> {
-    this.#mustLive()
-    await this.#started
-    return this.fs.isEmptied(index)
-  }
-
-  async #addSpace(): Promise<number> {
-    await this.#started
-    // not of what is only about to become the filesystem's: that may be taken back
-    const { luns } = this.#record
-    const settled = luns.flatMap((uuid, index) => (uuid === null || uuid === this.#resizing ? [] : [index]))
-    const bytes = await this.fs.addSpace(settled).catch((error) => {
-      if (!isFsError(error)) throw error
-      throw new MatrixError('timeout', `the new space could not be added yet: ${error.message}`)
-    })
-    if (bytes > 0) this.#host.log.info({ filesystem: this.#record.name, bytes }, 'new space is free')
-    return bytes
-  }
-
-  /** What nobody was left to add, or could. */
-  async #addSpaceSoon(): Promise<void> {
-    if (this.#state === 'withdrawn') return
-    try {
-      await this.#addSpace()
-    } catch (error) {
-      if ((this.#state as MountState) === 'withdrawn') return
-      this.#host.log.warn({ error: String(error) }, 'new space could not be added, it is tried again')
-      this.#host.clock.after(ADD_AGAIN_MS, () => void this.#addSpaceSoon())
-    }
   }
 
   /** Publishes a checkpoint, so that journal space before it becomes free; concurrent callers share one. */
@@ -381,7 +265,7 @@ export class Mount {
     const publishing = this.volume.checkpoint(damage)
     this.#publishing = publishing
     const { sequence, vector } = await publishing
-    this.#broadcast({ fsid: this.#record.fsid, published: { sequence, vector: toPairs(vector) } })
+    this.#broadcast({ fsid: this.record.fsid, published: { sequence, vector: toPairs(vector) } })
   }
 
   /**
@@ -404,7 +288,7 @@ export class Mount {
     const end = this.volume.durableVector().get(this.#host.slot) ?? 0
     if (end === this.#announced) return
     this.#announced = end
-    this.#broadcast({ fsid: this.#record.fsid, durable: end })
+    this.#broadcast({ fsid: this.record.fsid, durable: end })
   }
 
   #broadcast(body: VolumeNote): void {
@@ -441,13 +325,13 @@ export class Mount {
 
   /** This node no longer trusts its state of the filesystem: nothing of it is used from now on, and the node has to come back. */
   withdraw(error: Error): void {
-    if (this.#end(error)) this.#host.onFatal(this.#record, error)
+    if (this.#end(error)) this.#host.onFatal(this.record, error)
   }
 
   /** The filesystem is in error, for all nodes: nothing of it is used from now on, and the node goes on without it (R61, R62). */
   isolate(): void {
-    const error = new MatrixError('withdrawn', `filesystem ${this.#record.name} is in error and out of service`)
-    if (this.#end(error)) this.#host.log.error({ filesystem: this.#record.name }, 'filesystem is in error: isolated')
+    const error = new MatrixError('withdrawn', `filesystem ${this.record.name} is in error and out of service`)
+    if (this.#end(error)) this.#host.log.error({ filesystem: this.record.name }, 'filesystem is in error: isolated')
   }
 
   /** False when it has ended before. */
@@ -475,18 +359,8 @@ export class Mount {
 
   #mustLive(): void {
     if (this.#state === 'withdrawn')
-      throw new MatrixError('withdrawn', `this node has withdrawn from ${this.#record.name}`)
+      throw new MatrixError('withdrawn', `this node has withdrawn from ${this.record.name}`)
   }
-}
-
-function stateOf({ luns, draining = [] }: FilesystemRecord, gates: readonly (Lun | undefined)[]): string {
-  return JSON.stringify([luns, draining, gates.map((gate) => gate?.size)])
-}
-
-/** `change` is `before` told again, or takes it back. */
-function isSettledBy(before: PlaceChange, change: PlaceChange): boolean {
-  if (before.lun.uuid !== change.lun.uuid || before.place.index !== change.place.index) return false
-  return change.kind === before.kind || (before.kind === 'extend' && change.kind === 'retract')
 }
 
 /** What mounts of one filesystem tell each other on the mesh channel 'volume' (JSON; every field is a hint). */

@@ -394,12 +394,11 @@ function member(view: View | undefined, administrator: number | undefined) {
       whyNot: ({ name }) => (name === 'lun5' ? 'does not have it' : undefined),
     },
     look: async () => [{ uuid: uuid(3), path: '/lun3', size: 5, state: 'up' }],
-    mounts: () => [{ resizeLun: (of) => void done.push(`resized ${of.at(-1)}`) }],
-    mount: (fsid) =>
+    lunsOfAll: () => [{ resize: (of) => void done.push(`resized ${of.at(-1)}`) }],
+    lunsOf: (fsid) =>
       fsid === 1
         ? {
-            changeLuns: ({ kind, place: { index }, lun: { uuid: of } }) =>
-              void done.push(`${kind} ${index} ${of.at(-1)}`),
+            change: ({ kind, place: { index }, lun: { uuid: of } }) => void done.push(`${kind} ${index} ${of.at(-1)}`),
           }
         : undefined,
     changes: { ask: async (_view, wish) => void done.push(`ask ${wish.kind}`) },
