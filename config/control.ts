@@ -8,6 +8,11 @@
  *     {"command":"luns"}                                              {"ok":true,"luns":{"matrixUuid":"…","matrixName":"demo","luns":[…]}}
  *     {"command":"add-lun","lun":{…},"url":"file:/luns/lun3.img"}     {"ok":true}
  *     {"command":"remove-lun","uuid":"…"}                             {"ok":false,"code":"view-changed","message":"…"}     (ask again)
+ *     {"command":"grow-filesystem","filesystem":"home","uuid":"…"}   {"ok":true,"bytes":107374182400}
+ *     {"command":"drain-lun","uuid":"…"}                              {"ok":true,"left":4194304}     (goes on when asked again; without `left` it is done)
+ *     {"command":"refill-lun","uuid":"…"}                             {"ok":true,"bytes":0}
+ *     {"command":"grow-lun","uuid":"…"}                               {"ok":true,"bytes":1073741824}
+ *     {"command":"look-at-luns"}                                      {"ok":true,"looks":[{"node":"n1","sights":[{"uuid":"…","path":"/luns/lun1.img","state":"up"}]}]}
  *     {"command":"mounts"}                                            {"ok":true,"mounts":[{"filesystem":"home","directory":"/home"}]}
  */
 import { join } from 'node:path'
@@ -30,15 +35,25 @@ export const controlRequest = v.variant('command', [
   v.strictObject({ command: v.literal('mounts') }),
   v.strictObject({ command: v.literal('counters') }),
   v.strictObject({ command: v.literal('luns') }),
+  v.strictObject({ command: v.literal('look-at-luns') }),
   v.strictObject({
     command: v.literal('add-lun'),
     lun,
     url: v.pipe(v.string(), v.minLength(1), v.maxLength(MAX_LUN_URL)),
   }),
   v.strictObject({ command: v.literal('remove-lun'), uuid: v.string() }),
+  v.strictObject({ command: v.literal('grow-filesystem'), filesystem: v.string(), uuid: v.string() }),
+  v.strictObject({ command: v.picklist(['drain-lun', 'refill-lun', 'grow-lun']), uuid: v.string() }),
 ])
 export type ControlRequest = v.InferOutput<typeof controlRequest>
 
+const sight = v.object({
+  uuid: v.string(),
+  path: v.optional(v.string()),
+  size: v.optional(v.number()),
+  state: v.string(),
+  reason: v.optional(v.string()),
+})
 const mountEntry = v.object({ filesystem: v.string(), directory: v.string() })
 
 export const controlAnswer = v.variant('ok', [
@@ -46,6 +61,12 @@ export const controlAnswer = v.variant('ok', [
     ok: v.literal(true),
     directory: v.optional(v.string()),
     mounts: v.optional(v.array(mountEntry)),
+    /** What has become free. */
+    bytes: v.optional(v.number()),
+    /** How each node sees the LUNs; or why it does not say. */
+    looks: v.optional(v.array(v.object({ node: v.string(), sights: v.union([v.string(), v.array(sight)]) }))),
+    /** Bytes on a LUN that is being drained. */
+    left: v.optional(v.number()),
     /** Whatever this version counts, by part. */
     counters: v.optional(v.record(v.string(), v.unknown())),
     /** As the membership database has them. `pending`: the UUID of one that is being added or removed. */

@@ -175,6 +175,14 @@ export const brokenRules = {
   tailIsDurable: false,
   /** What is found of a dead node's journal is applied before it is on stable storage. */
   foundIsDurable: false,
+  /** New data goes to a LUN that is being drained. */
+  drainingIsNotFilled: false,
+  /** A LUN is given up although what has emptied it may be lost with a node. */
+  emptiedIsDurable: false,
+  /** A LUN is given up by a filesystem that has something there. */
+  emptiedBeforeVacated: false,
+  /** Space of a new LUN is added again by whoever looks. */
+  spaceAddedOnce: false,
   /** An inode that is open at another node is deleted. */
   openStays: false,
   /** A verb that had to wait answers with inodes as they are when its caller looks: others may have changed them since. */

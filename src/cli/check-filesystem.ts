@@ -52,6 +52,7 @@ async function checkOnce(matrix: OfflineMatrix, name: string, { database, nodes 
     throw new MatrixError('not-found', `matrix ${database.matrixName} has no filesystem ${name} (it has: ${known})`)
   }
   const luns = record.luns.map((uuid) => {
+    if (uuid === null) return undefined
     const found = matrix.luns.find(({ label }) => label.lunUuid === uuid)
     if (found) return readOnly(found.lun)
     const { name: lunName = uuid } = database.luns.find((lun) => lun.uuid === uuid) ?? {}

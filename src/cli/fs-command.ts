@@ -1,9 +1,11 @@
 /** `matrix fs`: filesystems of a matrix. */
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { exitCodes } from '../../config/index.ts'
 import { MAX_SLOTS } from '../base/limits.ts'
 import { formatSize, MiB } from '../base/units.ts'
-import { describeFilesystems } from './lun-command.ts'
+import { ask, type NodeOptions, withConfig } from './ask-node.ts'
+import { growFilesystem } from './fs-grow.ts'
+import { describeFilesystems, explain } from './lun-command.ts'
 import { addLunOptions, type LunOptions, lunUrls } from './lun-options.ts'
 import { OfflineMatrix } from './offline-matrix.ts'
 import { names, sizeFrom, wholeNumber } from './option-values.ts'
@@ -15,6 +17,7 @@ type CreateOptions = LunOptions & {
   readonly slots?: number
   readonly journal?: number
   readonly checkpoint?: number
+  readonly spread?: 'free' | 'stripe'
 }
 type JsonOptions = LunOptions & { readonly json?: boolean }
 
@@ -39,11 +42,34 @@ export function fsCommand(): Command {
       'half of the checkpoint area of each slot: bounds the number of files (default: by the size)',
       sizeFrom(MiB),
     )
+    .addOption(
+      new Option('--spread <how>', 'which LUN new data goes to: by the free space of each, or all in turn')
+        .choices(['free', 'stripe'])
+        .default('free'),
+    )
     .addHelpText(
       'after',
       '\nExamples:\n  matrix fs create home --config /etc/matrixfs/matrixd.toml\n  matrix fs create home --lun file:/srv/lun1.img file:/srv/lun2.img --slots 16',
     )
     .action(create)
+  withConfig(command.command('grow'))
+    .description('give a filesystem further LUNs of the running matrix, while it is in use')
+    .argument('<name>', 'name of the filesystem')
+    .argument(
+      '<lun...>',
+      'matrix-wide names of the LUNs (matrix status); another one is added with matrix lun add',
+      names,
+    )
+    .addHelpText(
+      'after',
+      `
+Every node has to reach them. They may not bear another filesystem. Run again after an interruption it goes on.
+
+Example:
+  matrix lun add file:/srv/lun3.img --name lun3 --config var/demo/n1.toml
+  matrix fs grow home lun3 --config var/demo/n1.toml`,
+    )
+    .action(grow)
   addLunOptions(command.command('list'))
     .description('filesystems of a matrix')
     .option('--json', 'for programs')
@@ -67,16 +93,27 @@ Example:
 }
 
 async function create(name: string, options: CreateOptions): Promise<void> {
-  const { on, slots, journal, checkpoint } = options
+  const { on, slots, journal, checkpoint, spread } = options
   const record = await createFilesystem({
     name,
     urls: lunUrls(options),
     lunNames: on,
     plan: { slots, journalBytes: journal, checkpointBytes: checkpoint },
+    spread,
   })
   say(
     `filesystem ${name} made on ${record.luns.length} LUNs for up to ${record.slots} nodes, with journals of ${formatSize(record.journalBytes)}; serve it by an [[exports]] in each node's configuration`,
   )
+}
+
+async function grow(name: string, lunNames: readonly string[], { config }: NodeOptions): Promise<void> {
+  const grown = await growFilesystem(name, lunNames, (request) => ask(config, request), explain)
+  for (const { lun, bytes } of grown)
+    say(
+      bytes > 0
+        ? `filesystem ${name} is on LUN ${lun}, too: ${formatSize(bytes)} more`
+        : `filesystem ${name} is on LUN ${lun}, too; its space had been added before`,
+    )
 }
 
 async function list(options: JsonOptions): Promise<void> {

@@ -59,7 +59,7 @@ export async function removeLun(
   return { ...lun, matrixName }
 }
 
-async function lunsOf(ask: AskNode): Promise<MatrixLuns> {
+export async function lunsOf(ask: AskNode): Promise<MatrixLuns> {
   const { luns } = await ask({ command: 'luns' })
   if (luns) return luns
   throw new MatrixError('protocol', 'matrixd does not know of LUNs that are added: it is older than this command')
@@ -113,13 +113,12 @@ function absolute(url: string): string {
 }
 
 /** Until there is an answer. */
-async function persist(once: () => Promise<unknown>, tell: (line: string) => void): Promise<void> {
+export async function persist<T>(once: () => Promise<T>, tell: (line: string) => void): Promise<T> {
   const deadline = performance.now() + PATIENCE_MS
   let told = ''
   for (;;) {
     try {
-      await once()
-      return
+      return await once()
     } catch (error) {
       if (!isMatrixError(error, 'view-changed', 'peer-gone', 'timeout') || performance.now() > deadline) throw error
       if (error.message !== told) tell(`waiting: ${error.message}`)

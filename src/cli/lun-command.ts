@@ -5,19 +5,14 @@ import { defaultTimings } from '../base/timings.ts'
 import { formatSize } from '../base/units.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realHost } from '../platform/real/host.ts'
-import {
-  type Label,
-  type LabelRead,
-  MembershipStore,
-  openLun,
-  Partitions,
-  type PendingChange,
-  readLabel,
-} from '../san/index.ts'
+import { type Label, type LabelRead, MembershipStore, openLun, Partitions, readLabel } from '../san/index.ts'
 import { ask, type NodeOptions, withConfig } from './ask-node.ts'
-import { addLun, removeLun } from './lun-change.ts'
+import { type AskNode, addLun, removeLun } from './lun-change.ts'
+import { drainLun, growLun, stopDraining } from './lun-drain.ts'
+import { describeSeen, lunsSeen } from './lun-sights.ts'
 import { type NodeSeen, nodesOn } from './offline-matrix.ts'
 import { names, nameValue, UsageError } from './option-values.ts'
+import { describePending } from './pending-change.ts'
 import { addLuns, formatMatrix, type NamedLun } from './provision.ts'
 import { formatTable, say, sayJson } from './table.ts'
 import { toolLog } from './tool-log.ts'
@@ -31,7 +26,9 @@ type FormatOptions = {
 }
 
 export function lunCommand(): Command {
-  const command = new Command('lun').description('prepare LUNs, add and remove them, and read what is on them')
+  const command = new Command('lun').description(
+    'prepare LUNs, add, grow, drain and remove them, and read what is on them',
+  )
   command
     .command('format')
     .description('label LUNs: of a new matrix (--matrix), or added to one (--into)')
@@ -60,12 +57,19 @@ Examples:
   matrix lun format file:/srv/lun3.img --name lun3 --into file:/srv/lun1.img`,
     )
     .action(format)
-  command
-    .command('show')
-    .description('label, nodes and membership database of LUNs; reads only, also while nodes run')
-    .argument('<url...>', 'the LUNs')
+  withConfig(command.command('show'))
+    .description(
+      'which node sees which LUN by which path; or, of LUNs given by URL, label, nodes and membership database',
+    )
+    .argument(
+      '[url...]',
+      'LUNs that are read here, whether or not nodes run (default: the nodes of the running matrix are asked)',
+    )
     .option('--json', 'for programs')
-    .addHelpText('after', '\nExample:\n  matrix lun show file:/srv/lun1.img')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  matrix lun show --config var/demo/n1.toml\n  matrix lun show file:/srv/lun1.img',
+    )
     .action(show)
   withConfig(command.command('add'))
     .description('add a LUN to the running matrix: labels it, and asks the matrixd of this machine')
@@ -82,6 +86,36 @@ Example:
   matrix lun add file:/srv/lun3.img --name lun3 --config var/demo/n1.toml`,
     )
     .action(add)
+  withConfig(command.command('grow'))
+    .description('use the whole of a LUN of the running matrix whose device has become larger')
+    .argument('<name>', 'its matrix-wide name (matrix status)')
+    .addHelpText(
+      'after',
+      `
+Enlarge it at the storage first, and have every node see its new size. The filesystem on it has the space at once.
+
+Example:
+  truncate --size 200G /srv/lun2.img
+  matrix lun grow lun2 --config var/demo/n1.toml`,
+    )
+    .action(grow)
+  withConfig(command.command('drain'))
+    .description(
+      'move what a filesystem has on a LUN to its other LUNs, while it is in use, until it needs the LUN no more',
+    )
+    .argument('<name>', 'its matrix-wide name (matrix status)')
+    .option('--stop', 'do not drain it (any more): new data goes there again')
+    .addHelpText(
+      'after',
+      `
+From the start of it nothing new is written there. Interrupted (Ctrl-C, or the node dies) it stands still; run again, on any node, it goes
+on. The first LUN of a filesystem carries its journals and checkpoints, and cannot be drained. Afterwards: matrix lun remove.
+
+Examples:
+  matrix lun drain lun2 --config var/demo/n1.toml
+  matrix lun drain lun2 --stop --config var/demo/n1.toml`,
+    )
+    .action(drain)
   withConfig(command.command('remove'))
     .description('take a LUN that no filesystem uses out of the running matrix: every node closes it')
     .argument('<name>', 'its matrix-wide name (matrix status)')
@@ -132,12 +166,39 @@ async function remove(name: string, { config }: NodeOptions): Promise<void> {
   say(`LUN ${lun.name} is none of matrix ${lun.matrixName} any more: every node has closed it`)
 }
 
+async function grow(name: string, { config }: NodeOptions): Promise<void> {
+  const bytes = await growLun(name, (request) => ask(config, request), explain)
+  say(
+    bytes > 0 ? `LUN ${name} is used whole: its filesystem has ${formatSize(bytes)} more` : `LUN ${name} is used whole`,
+  )
+}
+
+async function drain(name: string, { config, stop = false }: NodeOptions & { readonly stop?: boolean }): Promise<void> {
+  const asking: AskNode = (request) => ask(config, request)
+  if (stop) {
+    await stopDraining(name, asking, explain)
+    say(`LUN ${name} is not drained any more: new data goes there again`)
+    return
+  }
+  await drainLun(name, asking, explain)
+  say(`LUN ${name} is drained: no filesystem is on it. Take it out of the matrix with: matrix lun remove ${name}`)
+}
+
 /** What is no result. */
-function explain(line: string): void {
+export function explain(line: string): void {
   process.stderr.write(`matrix: ${line}\n`)
 }
 
-async function show(urls: readonly string[], { json = false }: { readonly json?: boolean }): Promise<void> {
+async function show(
+  urls: readonly string[],
+  { json = false, config }: NodeOptions & { readonly json?: boolean },
+): Promise<void> {
+  if (urls.length === 0) {
+    const seen = await lunsSeen((request) => ask(config, request))
+    if (json) sayJson(seen)
+    else say(describeSeen(seen))
+    return
+  }
   const shown = []
   for (const url of urls) shown.push(await examine(url))
   if (json) sayJson(shown)
@@ -207,10 +268,6 @@ function describe({ url, label, damagedCopies = [], nodes, database, error }: Sh
   return lines.join('\n')
 }
 
-export function describePending({ kind, lun }: PendingChange): string {
-  return `LUN ${lun.name} is being ${kind === 'add' ? 'added' : 'removed'}: the nodes have yet to finish that`
-}
-
 export function describeNodes(nodes: readonly NodeSeen[]): string {
   if (nodes.length === 0) return 'no node has ever used it'
   const rows = nodes.map(
@@ -224,9 +281,11 @@ export function describeNodes(nodes: readonly NodeSeen[]): string {
 export function describeFilesystems(database: NonNullable<Shown['database']>): string {
   if (database.filesystems.length === 0) return 'no filesystems'
   const nameOf = (uuid: string) => database.luns.find((lun) => lun.uuid === uuid)?.name ?? uuid
-  const rows = database.filesystems.map(({ name, luns, slots, journalBytes, checkpointBytes, error }) => {
+  const rows = database.filesystems.map(({ name, luns, draining, slots, journalBytes, checkpointBytes, error }) => {
+    const used = luns.filter((uuid) => uuid !== null)
+    const on = used.map((uuid) => (draining?.includes(uuid) ? `${nameOf(uuid)} (draining)` : nameOf(uuid)))
     const sizes = [String(slots), formatSize(journalBytes), formatSize(checkpointBytes)]
-    return [name, luns.map(nameOf).join(', '), ...sizes, error ?? 'sound']
+    return [name, on.join(', '), ...sizes, error ?? 'sound']
   })
   return formatTable(['filesystem', 'LUNs', 'slots', 'journal', 'checkpoint', 'state'], rows)
 }

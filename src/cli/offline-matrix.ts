@@ -13,6 +13,7 @@ import {
   type LeaseSector,
   LeaseWatch,
   type Lun,
+  labelledPart,
   type MembershipDatabase,
   MembershipStore,
   membershipLuns,
@@ -55,7 +56,8 @@ export class OfflineMatrix {
       for (const url of urls) {
         const lun = await openLun(url, realHost)
         try {
-          luns.push({ url, lun, ...(await readLabel(lun, luns[0]?.label.matrixUuid)) })
+          const read = await readLabel(lun, luns[0]?.label.matrixUuid)
+          luns.push({ url, ...read, lun: labelledPart({ label: read.label, lun }) })
         } catch (error) {
           await lun.close()
           throw error

@@ -18,12 +18,15 @@ import {
   formatLun,
   type Label,
   type Lun,
+  type LunRecord,
+  labelledPart,
   type MembershipDatabase,
   openLun,
   Partitions,
   readLabel,
 } from '../san/index.ts'
 import { OfflineMatrix, refuseWhenInUse } from './offline-matrix.ts'
+import { describePending } from './pending-change.ts'
 
 export type NamedLun = { readonly name: string; readonly url: string }
 
@@ -124,6 +127,7 @@ export type CreateFilesystemOptions = {
   /** Names of those it gets; the first one carries journals and checkpoints. Left out: all that bear no filesystem yet. */
   readonly lunNames?: readonly string[]
   readonly plan?: PlanOptions
+  readonly spread?: 'free' | 'stripe'
 }
 
 /** Makes an empty filesystem. Rejects with 'exists', 'not-found', 'in-use', 'lun-too-small' or 'config'. */
@@ -132,6 +136,7 @@ export async function createFilesystem({
   urls,
   lunNames,
   plan,
+  spread,
 }: CreateFilesystemOptions): Promise<FilesystemRecord> {
   checkNames([name])
   const matrix = await OfflineMatrix.open(urls)
@@ -156,6 +161,8 @@ export async function createFilesystem({
     if (stranger)
       throw new MatrixError('not-found', `LUN ${stranger.label.lunName} is labelled, but the matrix does not know it`)
     await matrix.refuseWhenInUse()
+    // a label may be ahead of the list (recovery/lun-change.ts)
+    const listed = (label: Label) => database.luns.find(({ uuid }) => uuid === label.lunUuid) as LunRecord
 
     const uuid = randomUUID()
     const record: FilesystemRecord = {
@@ -164,13 +171,14 @@ export async function createFilesystem({
       fsid: newFsid(uuid, database.filesystems),
       luns: luns.map(({ label }) => label.lunUuid),
       ...planFilesystem(
-        luns.map(({ label }) => label.size),
+        luns.map(({ label }) => listed(label).size),
         plan,
       ),
+      ...(spread && spread !== 'free' && { spread }),
       seals: [],
     }
     await formatFilesystem(
-      luns.map(({ lun }) => lun),
+      luns.map(({ label, lun }) => labelledPart({ label: { size: listed(label).size }, lun })),
       record,
       { now: realClock.wall() },
     )
@@ -184,11 +192,7 @@ export async function createFilesystem({
 /** A change that nodes have begun is theirs to finish: some may have closed the LUN, or opened it. */
 function refuseWhilePending({ pending }: MembershipDatabase): void {
   if (!pending) return
-  const what = pending.kind === 'add' ? 'being added' : 'being removed'
-  throw new MatrixError(
-    'in-use',
-    `LUN ${pending.lun.name} is ${what}, and no node was left to finish that; start one: it finishes it at once`,
-  )
+  throw new MatrixError('in-use', `${describePending(pending)}; start one of them: it does that at once`)
 }
 
 function newFsid(uuid: string, others: readonly FilesystemRecord[]): number {

@@ -1,9 +1,10 @@
 /** `matrix status`: nodes, LUNs and filesystems as the LUNs tell of them; it works whether or not any node runs. */
 import { Command } from 'commander'
 import { formatSize } from '../base/units.ts'
-import { describeFilesystems, describeNodes, describePending } from './lun-command.ts'
+import { describeFilesystems, describeNodes } from './lun-command.ts'
 import { addLunOptions, type LunOptions, lunUrls } from './lun-options.ts'
 import { OfflineMatrix } from './offline-matrix.ts'
+import { describePending } from './pending-change.ts'
 import { formatTable, say, sayJson } from './table.ts'
 
 export function statusCommand(): Command {

@@ -2,6 +2,7 @@
 import { ROOT_INO } from '../base/ids.ts'
 import { SECTOR_SIZE } from '../base/limits.ts'
 import type { FilesystemRecord, Lun } from '../san/index.ts'
+import { spaceMark } from './alloc/new-space.ts'
 import { packImage } from './checkpoint/pack.ts'
 import { CheckpointStore } from './checkpoint/store.ts'
 import { FsLayout } from './fs-layout.ts'
@@ -41,6 +42,8 @@ export async function formatFilesystem(
       const { from, to } = layout.groupRange(group)
       apply(image, { op: 'putFree', address: from, count: to - from })
     }
+    for (let lun = 0; lun < layout.lunCount; lun++)
+      apply(image, { op: 'putSetting', key: spaceMark(lun), value: String(layout.dataBlocksOf(lun)) })
     image.commit()
     const store = new CheckpointStore(first, layout)
     // two generations from the start: one damaged checkpoint never loses a filesystem

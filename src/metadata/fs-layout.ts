@@ -34,25 +34,33 @@ const METADATA_SHARE = 0.5
 /** Compressed bytes that a file takes in a checkpoint, its name and extents included; generous (measured: 30–45). */
 const CHECKPOINT_BYTES_PER_FILE = 64
 
-/** Half-open range of block addresses on one LUN. */
+/** Half-open range of block addresses. */
 export type BlockRange = { readonly from: BlockAddress; readonly to: BlockAddress }
 
 export type FilesystemPlan = Pick<FilesystemRecord, 'slots' | 'journalBytes' | 'checkpointBytes' | 'groupBlocks'>
 
 export class FsLayout {
+  /** Of its LUNs only the first counts here: others come (`resize`). */
   readonly record: FilesystemRecord
-  readonly #lunBlocks: readonly number[]
+  #lunBlocks!: readonly number[]
 
   /** `lunSizes` in bytes, in the order of `record.luns`. Throws MatrixError 'lun-too-small'. */
-  constructor(record: FilesystemRecord, lunSizes: readonly number[]) {
+  constructor(record: FilesystemRecord, lunSizes: readonly (number | undefined)[]) {
     assert(lunSizes.length === record.luns.length, 'one size per LUN of the filesystem')
     this.record = record
-    this.#lunBlocks = lunSizes.map((size) => Math.floor(fsAreaEnd(size) / BLOCK_SIZE))
+    this.resize(lunSizes)
+  }
+
+  /** The filesystem has LUNs of these sizes now; undefined where it has none any more. Throws MatrixError 'lun-too-small'. */
+  resize(lunSizes: readonly (number | undefined)[]): void {
+    this.#lunBlocks = lunSizes.map((size, index) =>
+      size === undefined ? this.firstDataBlock(index) : Math.floor(fsAreaEnd(size) / BLOCK_SIZE),
+    )
     lunSizes.forEach((size, index) => {
-      if (this.groupCount(index) < 1)
+      if (size !== undefined && this.groupCount(index) < 1)
         throw new MatrixError(
           'lun-too-small',
-          `LUN ${index} of filesystem ${record.name} has ${formatSize(size)}: nothing is left for data after ${formatSize(dataStart(record, index))} of metadata`,
+          `LUN ${index} of filesystem ${this.record.name} has ${formatSize(size)}: nothing is left for data after ${formatSize(dataStart(this.record, index))} of metadata`,
         )
     })
   }
@@ -79,32 +87,45 @@ export class FsLayout {
 
   /** Number of allocation groups on a LUN. */
   groupCount(lunIndex: number): number {
-    const blocks = (this.#lunBlocks[lunIndex] as number) - dataStart(this.record, lunIndex) / BLOCK_SIZE
-    return Math.max(0, Math.ceil(blocks / this.record.groupBlocks))
+    return Math.max(0, Math.ceil(this.dataBlocksOf(lunIndex) / this.record.groupBlocks))
+  }
+
+  /** Number of the first data block of a LUN, on the LUN. */
+  firstDataBlock(lunIndex: number): number {
+    return dataStart(this.record, lunIndex) / BLOCK_SIZE
+  }
+
+  /** Data blocks of a LUN. */
+  dataBlocksOf(lunIndex: number): number {
+    return (this.#lunBlocks[lunIndex] as number) - this.firstDataBlock(lunIndex)
   }
 
   /** Every allocation group of the filesystem, ascending. */
   groups(): number[] {
     const out: number[] = []
-    for (let lun = 0; lun < this.lunCount; lun++)
-      for (let k = 0, count = this.groupCount(lun); k < count; k++) out.push(lun * GROUPS_PER_LUN + k)
+    for (let lun = 0; lun < this.lunCount; lun++) out.push(...this.groupsOf(lun))
     return out
+  }
+
+  /** Every allocation group of a LUN, ascending. */
+  groupsOf(lunIndex: number): number[] {
+    return Array.from({ length: this.groupCount(lunIndex) }, (_, k) => lunIndex * GROUPS_PER_LUN + k)
   }
 
   /** The group that a data block belongs to; asserts that it is one. */
   groupOf(address: BlockAddress): number {
     const lun = lunIndexOf(address)
     assert(this.isDataRange(address, 1), `${address} is no data block`)
-    const k = Math.floor((blockOf(address) - dataStart(this.record, lun) / BLOCK_SIZE) / this.record.groupBlocks)
+    const k = Math.floor((blockOf(address) - this.firstDataBlock(lun)) / this.record.groupBlocks)
     return lun * GROUPS_PER_LUN + k
   }
 
   /** The block addresses of a group. */
   groupRange(group: number): BlockRange {
-    const lun = Math.floor(group / GROUPS_PER_LUN)
+    const lun = lunOfGroup(group)
     const k = group % GROUPS_PER_LUN
     assert(lun < this.lunCount && k < this.groupCount(lun), `no group ${group}`)
-    const first = dataStart(this.record, lun) / BLOCK_SIZE + k * this.record.groupBlocks
+    const first = this.firstDataBlock(lun) + k * this.record.groupBlocks
     const end = Math.min(first + this.record.groupBlocks, this.#lunBlocks[lun] as number)
     return { from: blockAddress(lun, first), to: blockAddress(lun, end) }
   }
@@ -112,8 +133,7 @@ export class FsLayout {
   /** Data blocks of the whole filesystem. */
   get dataBlocks(): number {
     let blocks = 0
-    for (let lun = 0; lun < this.lunCount; lun++)
-      blocks += (this.#lunBlocks[lun] as number) - dataStart(this.record, lun) / BLOCK_SIZE
+    for (let lun = 0; lun < this.lunCount; lun++) blocks += this.dataBlocksOf(lun)
     return blocks
   }
 
@@ -121,7 +141,7 @@ export class FsLayout {
   isDataRange(address: BlockAddress, count: number): boolean {
     const lun = lunIndexOf(address)
     if (lun >= this.lunCount) return false
-    const from = blockOf(address) - dataStart(this.record, lun) / BLOCK_SIZE
+    const from = blockOf(address) - this.firstDataBlock(lun)
     return from >= 0 && blockOf(address) + count <= (this.#lunBlocks[lun] as number)
   }
 
@@ -146,6 +166,20 @@ function checkpointsStart(record: FilesystemPlan): number {
 /** First byte of the data on a LUN; a multiple of BLOCK_SIZE. */
 export function dataStart(record: FilesystemPlan, lunIndex: number): number {
   return lunIndex === 0 ? checkpointsStart(record) + record.slots * 2 * record.checkpointBytes : FS_AREA_OFFSET
+}
+
+export function lunOfGroup(group: number): number {
+  return Math.floor(group / GROUPS_PER_LUN)
+}
+
+/** Every block address that a LUN can have. */
+export function lunRange(lunIndex: number): BlockRange {
+  return { from: blockAddress(lunIndex, 0), to: blockAddress(lunIndex + 1, 0) }
+}
+
+/** Allocation groups of a LUN of `size` bytes. */
+export function groupsOf(record: FilesystemPlan, lunIndex: number, size: number): number {
+  return Math.ceil((fsAreaEnd(size) - dataStart(record, lunIndex)) / BLOCK_SIZE / record.groupBlocks)
 }
 
 /** Longest frame of a filesystem's journals, bytes: a small ring has short frames, so that many fit. */
@@ -185,7 +219,7 @@ export function planFilesystem(lunSizes: readonly number[], options: PlanOptions
       `the first LUN has ${formatSize(first)}, but journals and checkpoints of ${plan.slots} slots take ${formatSize(metadata)} of it: use a larger LUN or fewer slots`,
     )
   lunSizes.forEach((size, index) => {
-    const groups = Math.ceil((fsAreaEnd(size) - dataStart(plan, index)) / BLOCK_SIZE / plan.groupBlocks)
+    const groups = groupsOf(plan, index, size)
     if (groups < 1) throw new MatrixError('lun-too-small', `LUN ${index} has only ${formatSize(size)}`)
     if (groups > GROUPS_PER_LUN)
       throw new MatrixError(

@@ -3,6 +3,7 @@
  * (journal/) and checkpoints (checkpoint/) on the shared LUN; `Volume` holds them together; `fs/` is the filesystem on top,
  * with its space (alloc/) and caches (cache/).
  */
+export { blocksKnown, spaceMark } from './alloc/new-space.ts'
 export { CheckpointStore, type Published } from './checkpoint/store.ts'
 export * from './format-filesystem.ts'
 export * from './fs/index.ts'

@@ -41,8 +41,8 @@ import { JournalWriter } from './journal/writer.ts'
 import type { VolumeApi } from './volume-api.ts'
 
 export type VolumeOptions = {
-  /** The filesystem's LUNs, in the record's order. */
-  readonly luns: readonly Lun[]
+  /** The filesystem's LUNs, in the record's order, with its holes. */
+  readonly luns: readonly (Lun | undefined)[]
   readonly record: FilesystemRecord
   readonly slot: Slot
   readonly incarnation: Incarnation
@@ -102,7 +102,7 @@ export class Volume implements VolumeApi {
     this.slot = options.slot
     this.layout = new FsLayout(
       options.record,
-      options.luns.map((lun) => lun.size),
+      options.luns.map((lun) => lun?.size),
     )
     this.maxFiles = maxFiles(options.record)
     this.#lun = options.luns[0] as Lun

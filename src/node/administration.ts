@@ -13,7 +13,9 @@ import {
   type FenceAgent,
   type FilesystemRecord,
   type LeaseWatch,
+  type LunPlace,
   type LunTable,
+  type MembershipDatabase,
   type MembershipStore,
   type Partitions,
   SanLock,
@@ -34,6 +36,10 @@ export type AdministrationOptions = {
   /** This node's mount of a filesystem, opened when it is not yet. */
   mount(record: FilesystemRecord): Promise<Mount>
   adopt(record: FilesystemRecord, slots: readonly Slot[]): void
+  /** By this node's mount of the filesystem. */
+  isEmptied(place: LunPlace): Promise<boolean>
+  /** A change of LUNs is finished. */
+  finished(database: MembershipDatabase): void
 }
 
 export class Administration {
@@ -55,6 +61,7 @@ export class Administration {
       ...database,
       hasResumed: (view) => this.#recovery.resumed === view.id,
       mayBearPartition: (uuid) => luns.mayBearPartition(uuid),
+      relabel: (lun, before) => luns.relabel(lun, before),
     })
     this.#recovery = new Recovery({
       ...options,

@@ -15,15 +15,7 @@ import type { Prng } from '../base/prng.ts'
 import type { Timings } from '../base/timings.ts'
 import { type Administrator, ClusterNode, Election, type KnownPeer } from '../cluster/index.ts'
 import { type Clock, type Log, type Threads, type Timer, type Transport, within } from '../platform/index.ts'
-import {
-  type LunChanges,
-  LunMembers,
-  type LunWish,
-  Members,
-  Mount,
-  Timeline,
-  type TimelineEntry,
-} from '../recovery/index.ts'
+import { type LunChanges, LunMembers, Members, Mount, Timeline, type TimelineEntry } from '../recovery/index.ts'
 import {
   describeEnd,
   type FenceAgent,
@@ -46,6 +38,7 @@ import {
 } from '../san/index.ts'
 import { Administration } from './administration.ts'
 import { LunCare } from './lun-care.ts'
+import { LunVerbs } from './lun-verbs.ts'
 
 export type NodeCoreOptions = {
   readonly matrixName: string
@@ -87,7 +80,8 @@ export class NodeCore {
   readonly #options: NodeCoreOptions
   readonly luns: LunTable
   readonly lunChanges: LunChanges
-  readonly #lunMembers: LunMembers
+  /** What people ask about LUNs. */
+  readonly lunVerbs: LunVerbs
   readonly #lease: NodeLease
   readonly #watch: LeaseWatch
   readonly #cluster: ClusterNode
@@ -183,12 +177,19 @@ export class NodeCore {
       luns: this.luns,
       mount: (record) => this.#members.mount(record),
       adopt: (record, slots) => this.#adopt(record, slots),
+      finished: ({ filesystems }) => {
+        for (const record of filesystems) this.#mountOf(record.fsid)?.luns.settle(record)
+      },
+      isEmptied: async ({ fsid, index }) => (await this.#mountOf(fsid)?.luns.isEmptied(index)) === true,
     })
     this.lunChanges = administration.lunChanges
-    this.#lunMembers = new LunMembers({
+    const lunMembers = new LunMembers({
       mesh,
       administrator: () => this.#election.administrator?.slot,
       luns: this.luns,
+      lunsOf: (fsid) => this.#mountOf(fsid)?.luns,
+      lunsOfAll: () => this.mounts.map(({ luns }) => luns),
+      look: () => this.lunVerbs.look(),
       changes: administration.lunChanges,
     })
     this.#election = new Election({
@@ -210,6 +211,10 @@ export class NodeCore {
       ...{ clock, log, timings, life: lease.life, luns: this.luns },
       onTransition: (lun, { from, to, reason }) => timeline.noteLun(lun, `${from} → ${to}: ${reason}`),
       onForeign: (reason) => this.halt(reason),
+    })
+    this.lunVerbs = new LunVerbs({
+      ...{ members: lunMembers, luns: this.luns, care: this.#care, mounts: () => this.mounts },
+      readDatabase: () => this.#database.read(),
     })
     this.#leaseCheck = clock.every(timings.renewMs, () => this.#checkLease())
     watch.onRead = () => this.#followSectors()
@@ -291,9 +296,8 @@ export class NodeCore {
     return this.#database.read()
   }
 
-  /** Asks the administrator to change the list of LUNs, once. Rejects as `LunMembers.ask`. */
-  changeLuns(wish: LunWish): Promise<void> {
-    return this.#lunMembers.ask(wish)
+  #mountOf(fsid: number): Mount | undefined {
+    return this.#members.mounts.find(({ record }) => record.fsid === fsid)
   }
 
   async #openMount(record: FilesystemRecord): Promise<Mount> {
@@ -308,7 +312,7 @@ export class NodeCore {
         log,
         timings,
         dataCacheBytes,
-        luns: (wanted) => wanted.luns.map((uuid) => this.luns.gate(uuid)),
+        luns: (uuids) => uuids.map((uuid) => (uuid === null ? undefined : this.luns.gate(uuid))),
         newImageFile,
         threads,
         leaseGood: () => clock.now() < this.#lease.goodUntil() && !this.#ended,
@@ -352,8 +356,8 @@ export class NodeCore {
     for (const { name, luns: wanted, slots, error } of filesystems) {
       if (error === undefined && slot >= slots)
         throw new MatrixError('config', `filesystem ${name} has ${slots} slots; this node has slot ${slot}`)
-      const missing = error === undefined ? wanted.find((uuid) => !this.luns.has(uuid)) : undefined
-      if (missing === undefined) continue
+      const missing = error === undefined ? wanted.find((uuid) => uuid !== null && !this.luns.has(uuid)) : undefined
+      if (!missing) continue
       const lun = luns.find(({ uuid }) => uuid === missing)?.name ?? missing
       throw new MatrixError(
         'config',

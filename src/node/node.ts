@@ -172,6 +172,9 @@ function peerOf({ name, slot, mesh, otherMeshes }: ConfiguredNode): KnownPeer {
   return { name, slot, address: mesh, otherAddresses: otherMeshes }
 }
 
+/** A LUN is drained so long before whoever asked hears how far it is, ms. */
+const DRAIN_STEP_MS = 1000
+
 /** The protocols of one node. */
 class Gateways {
   readonly #config: MatrixdConfig
@@ -242,15 +245,39 @@ class Gateways {
         const { matrixUuid, matrixName, luns, pending } = await this.#core.readDatabase()
         return { luns: { matrixUuid, matrixName, luns: [...luns], ...(pending && { pending: pending.lun.uuid }) } }
       }
+      case 'look-at-luns': {
+        const looks = await this.#core.lunVerbs.lookEverywhere()
+        return {
+          looks: looks.map(({ node, sights }) => ({ node, sights: typeof sights === 'string' ? sights : [...sights] })),
+        }
+      }
       case 'add-lun': {
         const { lun, url } = request
-        await this.#core.changeLuns({ kind: 'add', lun, hint: url })
+        await this.#core.lunVerbs.change({ kind: 'add', lun, hint: url })
         return {}
       }
       case 'remove-lun':
-        await this.#core.changeLuns({ kind: 'remove', uuid: request.uuid })
+        await this.#core.lunVerbs.change({ kind: 'remove', uuid: request.uuid })
         return {}
+      case 'grow-filesystem':
+        return { bytes: await this.#core.lunVerbs.growFilesystem(this.#filesystem(request.filesystem), request.uuid) }
+      case 'drain-lun': {
+        const { done, leftBytes } = await this.#core.lunVerbs.drainLun(request.uuid, DRAIN_STEP_MS)
+        return done ? {} : { left: leftBytes }
+      }
+      case 'grow-lun':
+        return { bytes: await this.#core.lunVerbs.growLun(request.uuid) }
+      case 'refill-lun':
+        return { bytes: await this.#core.lunVerbs.refillLun(request.uuid) }
     }
+  }
+
+  /** The number of a filesystem that is mounted here. */
+  #filesystem(name: string): number {
+    const mount = this.#core.mounts.find(({ record }) => record.name === name)
+    if (mount) return mount.record.fsid
+    const known = this.#core.mounts.map(({ record }) => record.name).join(', ') || 'none'
+    throw new MatrixError('not-found', `no filesystem ${name} is in service at this node; it has ${known}`)
   }
 
   /** The node has halted: nothing of it may be answered any more. */

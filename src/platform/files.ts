@@ -3,7 +3,9 @@ import type { BlockDevices } from './block-devices.ts'
 
 /** A file or device opened for random access. Offsets and lengths in bytes. */
 export interface RandomAccessFile {
+  /** When it was opened, or last measured. */
   readonly size: number
+  measure(): Promise<number>
   /** Fills `buffer` from `offset`; rejects when fewer bytes are there. */
   read(offset: number, buffer: Buffer): Promise<void>
   /** Writes all of `buffers` one after another from `offset`. */

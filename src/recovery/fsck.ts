@@ -4,7 +4,7 @@
  */
 import { ROOT_INO } from '../base/ids.ts'
 import { MAX_SLOTS } from '../base/limits.ts'
-import type { FsLayout } from '../metadata/index.ts'
+import { type FsLayout, lunRange, spaceMark } from '../metadata/index.ts'
 
 /** What the checks need of an image: rows as arrays. */
 export interface SqlReader {
@@ -125,14 +125,22 @@ export function checkImage(image: SqlReader, layout: FsLayout): readonly Finding
   return findings
 }
 
-/** Every data block is mapped, free or freed: what is missing has leaked. */
+/** Every data block that has ever become one is mapped, free or freed: what is missing has leaked. */
 function checkSpace(image: SqlReader, layout: FsLayout): readonly Finding[] {
-  const sum = (table: string) => Number(image.rows(`SELECT coalesce(sum(count), 0) FROM ${table}`)[0]?.[0])
-  const known = sum('extent') + sum('free') + sum('freed')
-  if (known === layout.dataBlocks) return []
-  const detail =
-    known < layout.dataBlocks
-      ? `${layout.dataBlocks - known} of ${layout.dataBlocks} blocks are neither mapped nor free`
-      : `${known - layout.dataBlocks} blocks more are mapped or free than the LUNs have`
-  return [{ check: 'leaked-space', detail }]
+  const findings: Finding[] = []
+  for (let lun = 0; lun < layout.lunCount; lun++) {
+    const { from, to } = lunRange(lun)
+    const inRows = ['extent', 'free', 'freed'].map(
+      (table) => `SELECT count FROM ${table} WHERE address >= ${from} AND address < ${to}`,
+    )
+    const known = Number(image.rows(`SELECT coalesce(sum(count), 0) FROM (${inRows.join(' UNION ALL ')})`)[0]?.[0])
+    const mark = image.rows(`SELECT value FROM setting WHERE key = '${spaceMark(lun)}'`)[0]?.[0]
+    // a LUN that has no mark and no row has just become one of the filesystem's; one with rows is from before there were marks
+    const expected = mark !== undefined ? Number(mark) : lun > 0 && known === 0 ? 0 : layout.dataBlocksOf(lun)
+    const add = (detail: string) => findings.push({ check: 'leaked-space', detail: `LUN ${lun}: ${detail}` })
+    if (known < expected) add(`${expected - known} of ${expected} blocks are neither mapped nor free`)
+    if (known > expected) add(`${known - expected} blocks more are mapped or free than its ${expected}`)
+    if (expected > layout.dataBlocksOf(lun)) add(`${expected} blocks are in use, it has ${layout.dataBlocksOf(lun)}`)
+  }
+  return findings
 }

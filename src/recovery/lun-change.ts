@@ -1,13 +1,15 @@
 /**
  * Adding and removing a LUN while the matrix runs, as the administrator does it (Fig 12, R100–R106; what a crash leaves at each step
- * stands in docs/decisions/0008-lun-change-crash-points.md, every state of it in test/model/lun-change.ts).
+ * stands in docs/decisions/0008-lun-change-crash-points.md, every state of it in test/model/lun-change.ts). And what LUNs of the list are
+ * used for: a filesystem gets another one, or one is drained and then none of its own (docs/decisions/0012-luns-of-filesystems.md).
  *
  *   decide     1602         `pending` is written beside the list, with the generation that members will be told
- *   announce   1604, 1606   every member opens the LUN, or refuses; or ends its I/O and closes it
+ *   announce   1604, 1606   every member opens the LUN, or refuses; or ends its I/O and closes it; or uses it for the filesystem
+ *   label                   only of a LUN that has become larger: before the list says so
  *   finish     1608         all have acknowledged: the new list is written under that generation, and `pending` is cleared
  *              1610         whoever asked is told
  *
- * An add that a member refuses is taken back: `pending` is written anew as a removal, and goes the same way.
+ * What a member refuses is taken back: `pending` is written anew as the opposite (`opposites`), and goes the same way.
  *
  * Invariants
  *   1. What members are told stands on the disk as `pending`, with that generation, and stays there until all have acknowledged or the
@@ -22,8 +24,9 @@ import { isMatrixError, MatrixError } from '../base/errors.ts'
 import { Turns } from '../base/turns.ts'
 import type { Mesh, View } from '../cluster/index.ts'
 import { type Clock, type Log, sleep } from '../platform/index.ts'
-import { MAX_ENTRIES, type MembershipDatabase, type PendingChange } from '../san/index.ts'
-import { decodeLunAnswer, type LunWish } from './lun-protocol.ts'
+import type { LunPlace, LunRecord, MembershipDatabase, PendingChange } from '../san/index.ts'
+import { type Change, decodeLunAnswer, type LunWish } from './lun-protocol.ts'
+import { toAdd, toDrain, toEnlarge, toExtend, toRefill, toRemove, toVacate } from './lun-wishes.ts'
 import type { Timeline } from './timeline.ts'
 
 /** A step that failed is tried again after this long, ms. */
@@ -42,13 +45,26 @@ export type LunChangesHost = {
   writeDatabase(next: MembershipDatabase): Promise<MembershipDatabase>
   /** Writes the list that `pending` leads to, under its generation, and clears it. */
   finishChange(database: MembershipDatabase): Promise<MembershipDatabase>
+  /** A change is finished: nobody else may be left who sees to what follows from it. */
+  finished(database: MembershipDatabase): void
   /** `view` has an administrator, this node, and has resumed. */
   hasResumed(view: View): boolean
   /** Whether a LUN bears a membership partition, or may. */
   mayBearPartition(uuid: string): boolean
+  /** Nothing of the filesystem is left on the LUN, nor can get there: by the image of this node, under the lock that says so. */
+  isEmptied(place: LunPlace): Promise<boolean>
+  /** The label of the LUN, which had `before` bytes, says its new size; or why it cannot. */
+  relabel(lun: LunRecord, before: number): Promise<string | undefined>
 }
 
-type Change = Omit<PendingChange, 'generation'>
+/** What a member may refuse, and what takes it back. */
+const opposites: Partial<Record<Change['kind'], Change['kind']>> = { add: 'remove', extend: 'retract', enlarge: 'keep' }
+/** How what was refused is told. */
+const notDone: Partial<Record<Change['kind'], string>> = {
+  add: 'was not added',
+  extend: 'is not used for it',
+  enlarge: 'is used as before',
+}
 
 export class LunChanges {
   readonly #host: LunChangesHost
@@ -59,7 +75,7 @@ export class LunChanges {
     this.#host = host
   }
 
-  /** What is being done: 'decide', 'undo', 'announce' or 'finish'. */
+  /** What is being done: 'decide', 'undo', 'announce', 'label' or 'finish'. */
   get step(): string | undefined {
     return this.#step
   }
@@ -105,27 +121,34 @@ export class LunChanges {
   /** Why it is not done, for good. Rejects when it may be tried again. */
   async #once(view: View, wish: LunWish): Promise<MatrixError | undefined> {
     const database = await this.finishPending(view, await this.#host.readDatabase())
-    const change = wish.kind === 'add' ? toAdd(database, wish) : this.#toRemove(database, wish.uuid)
+    const change = await this.#toChange(database, wish)
     if (change === undefined || change instanceof MatrixError) return change
     const { refusal } = await this.#carryOut(view, database, change)
     if (refusal === undefined) return undefined
-    return new MatrixError('lun-refused', `${refusal}. LUN ${change.lun.name} was not added`)
+    return new MatrixError('lun-refused', `${refusal}. LUN ${change.lun.name} ${notDone[change.kind]}`)
   }
 
-  #toRemove({ luns, filesystems }: MembershipDatabase, uuid: string): Change | MatrixError | undefined {
-    const lun = luns.find((each) => each.uuid === uuid)
-    if (!lun) return undefined
-    const user = filesystems.find((filesystem) => filesystem.luns.includes(uuid))
-    if (user) return new MatrixError('in-use', `filesystem ${user.name} is on LUN ${lun.name}: it cannot be removed`)
-    if (this.#host.mayBearPartition(uuid))
-      return new MatrixError(
-        'in-use',
-        `LUN ${lun.name} bears a membership partition of the matrix, or may (not all are in reach): it cannot be removed`,
-      )
-    return { kind: 'remove', lun }
+  /** What it takes: a change, nothing, or it cannot be. */
+  async #toChange(database: MembershipDatabase, wish: LunWish): Promise<Change | MatrixError | undefined> {
+    switch (wish.kind) {
+      case 'add':
+        return toAdd(database, wish)
+      case 'remove':
+        return toRemove(database, wish.uuid, (uuid) => this.#host.mayBearPartition(uuid))
+      case 'extend':
+        return toExtend(database, wish)
+      case 'enlarge':
+        return toEnlarge(database, wish)
+      case 'drain':
+        return toDrain(database, wish.uuid)
+      case 'refill':
+        return toRefill(database, wish.uuid)
+      case 'vacate':
+        return toVacate(database, wish.uuid, (place) => this.#host.isEmptied(place))
+    }
   }
 
-  /** From 1602 to 1608. `refusal`: who refused an add, which has then been taken back. Rejects when the view has ended, or with what failed. */
+  /** From 1602 to 1608. `refusal`: who refused it; it has then been taken back. Rejects when the view has ended, or with what failed. */
   async #carryOut(
     view: View,
     database: MembershipDatabase,
@@ -145,24 +168,31 @@ export class LunChanges {
         )
         let told = written.pending as PendingChange
         let refused = await this.#do(view, 'announce', next, () => this.#announce(view, told))
+        if (refused === undefined && next.kind === 'enlarge') {
+          const { lun } = next
+          const before = written.luns.find(({ uuid }) => uuid === lun.uuid)?.size ?? lun.size
+          refused = await this.#do(view, 'label', next, () => this.#host.relabel(lun, before))
+        }
         if (refused !== undefined && brokenRules.undoIsDurable) {
-          told = { kind: 'remove', lun: next.lun, generation: told.generation + 1 }
+          told = { ...oppositeOf(next, written), generation: told.generation + 1 }
           await this.#announce(view, told)
           refused = undefined
         }
         if (refused === undefined) {
           const done = written
-          return { database: await this.#do(view, 'finish', next, () => finishChange(done)), refusal }
+          const finished = await this.#do(view, 'finish', next, () => finishChange(done))
+          this.#host.finished(finished)
+          return { database: finished, refusal }
         }
         refusal = refused
-        next = { kind: 'remove', lun: next.lun }
+        next = oppositeOf(next, written)
       }
     } finally {
       this.#step = undefined
     }
   }
 
-  /** 1606: resolves once all have acknowledged; or with who refuses an add, and why. */
+  /** 1606: resolves once all have acknowledged; or with who refuses it, and why. */
   async #announce(view: View, change: PendingChange): Promise<string | undefined> {
     const { mesh } = this.#host
     const body = { kind: 'change', view: view.id, change }
@@ -172,7 +202,7 @@ export class LunChanges {
       return undefined
     }
     const answers = (await all).map(decodeLunAnswer)
-    const at = change.kind === 'add' ? answers.findIndex(({ refused }) => refused !== null) : -1
+    const at = opposites[change.kind] ? answers.findIndex(({ refused }) => refused !== null) : -1
     return at < 0 ? undefined : `${view.members[at]?.name}: ${answers[at]?.refused}`
   }
 
@@ -186,18 +216,8 @@ export class LunChanges {
   }
 }
 
-/** What adding it takes: a change, nothing, or it cannot be. */
-function toAdd(
-  { luns, matrixName }: MembershipDatabase,
-  { lun, hint }: Extract<LunWish, { kind: 'add' }>,
-): Change | MatrixError | undefined {
-  const same = luns.find(({ uuid }) => uuid === lun.uuid)
-  if (same && same.name === lun.name && same.size === lun.size) return undefined
-  if (same)
-    return new MatrixError('exists', `the LUN is in matrix ${matrixName} as ${same.name}, with ${same.size} bytes`)
-  if (luns.some(({ name }) => name === lun.name))
-    return new MatrixError('exists', `matrix ${matrixName} has a LUN ${lun.name} already; choose another name`)
-  if (luns.length >= MAX_ENTRIES)
-    return new MatrixError('no-space', `matrix ${matrixName} has ${luns.length} LUNs, which is the most it can have`)
-  return { kind: 'add', lun, ...(hint !== undefined && { hint }) }
+/** `luns`: as they are before the change. */
+function oppositeOf({ kind, lun, place }: Change, { luns }: MembershipDatabase): Change {
+  const before = kind === 'enlarge' ? luns.find(({ uuid }) => uuid === lun.uuid) : lun
+  return { kind: opposites[kind] as Change['kind'], lun: before ?? lun, ...(place && { place }) }
 }

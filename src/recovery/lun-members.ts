@@ -1,22 +1,31 @@
 /**
  * The members' side of a change of LUNs on one node (lun-protocol.ts): does what the administrator of the present view says, and passes on
- * to it what is asked for here. Its LUNs themselves are in the table that it is given.
+ * to it what is asked for here. Its LUNs themselves are in the table that it is given, its filesystems in their mounts.
  */
 import { MatrixError } from '../base/errors.ts'
 import type { Slot } from '../base/ids.ts'
 import { type Mesh, presentView, type View } from '../cluster/index.ts'
-import type { LunTable, PendingChange } from '../san/index.ts'
+import type { LunPlace, LunTable, PendingChange, PlaceChange } from '../san/index.ts'
 import type { LunChanges } from './lun-change.ts'
-import { decodeLunRequest, type LunAnswer, type LunWish } from './lun-protocol.ts'
+import { decodeLunRequest, decodeSights, type LunAnswer, type LunSight, type LunWish } from './lun-protocol.ts'
+import type { MountLuns } from './mount-luns.ts'
 
 /** The administrator has this long, changes that were asked for before included, ms. */
 const ASK_LIMIT_MS = 120_000
+/** A member has this long to say how it sees the LUNs, ms: a device that hangs may hold it up. */
+const LOOK_LIMIT_MS = 20_000
 
 export type LunMembersHost = {
   readonly mesh: Mesh
   /** The administrator as announced in the present view. */
   administrator(): Slot | undefined
-  readonly luns: Pick<LunTable, 'add' | 'remove'>
+  readonly luns: Pick<LunTable, 'add' | 'remove' | 'resize' | 'whyNot'>
+  /** The LUNs of a filesystem; undefined while this node has none: it gets the database's record when it mounts it. */
+  lunsOf(fsid: number): Pick<MountLuns, 'change'> | undefined
+  /** Those of all filesystems that this node has mounted. */
+  lunsOfAll(): readonly Pick<MountLuns, 'resize'>[]
+  /** How this node sees the LUNs of the list, and those that it has open. */
+  look(): Promise<readonly LunSight[]>
   /** Does what is asked for while this node is administrator. */
   readonly changes: Pick<LunChanges, 'ask'>
 }
@@ -41,10 +50,24 @@ export class LunMembers {
     await mesh.request(slot, 'lun', { kind: 'ask', view: view.id, wish }, ASK_LIMIT_MS)
   }
 
-  async #answer(from: Slot, body: unknown): Promise<null | LunAnswer> {
+  /** How every member of the present view sees the LUNs; or why it does not say. */
+  async look(): Promise<readonly { readonly node: string; readonly sights: readonly LunSight[] | string }[]> {
+    const { mesh } = this.#host
+    const { view } = mesh
+    if (!view) throw new MatrixError('view-changed', 'this node is in no view at the moment: ask again')
+    return Promise.all(
+      view.members.map(async ({ slot, name: node }) => {
+        const asked = mesh.request(slot, 'lun', { kind: 'look', view: view.id }, LOOK_LIMIT_MS)
+        return { node, sights: await asked.then(decodeSights).catch((error) => String(error)) }
+      }),
+    )
+  }
+
+  async #answer(from: Slot, body: unknown): Promise<null | LunAnswer | readonly LunSight[]> {
     const message = decodeLunRequest(body)
     const { mesh, administrator, changes } = this.#host
     const view = presentView(mesh, message.view)
+    if (message.kind === 'look') return this.#host.look()
     if (message.kind === 'change') {
       if (from !== administrator())
         throw new MatrixError('protocol', `slot ${from} is not the administrator of view ${view.id}`)
@@ -56,7 +79,7 @@ export class LunMembers {
     return null
   }
 
-  #change(view: View, change: PendingChange): Promise<string | undefined> {
+  async #change(view: View, change: PendingChange): Promise<string | undefined> {
     const { mesh, luns } = this.#host
     // looked at in turn: what is left of an earlier view must not undo what was told in this one
     const check = (): void => {
@@ -65,6 +88,28 @@ export class LunMembers {
         throw new MatrixError('protocol', `SAN generation ${change.generation} after ${this.#told}`)
       this.#told = change.generation
     }
-    return change.kind === 'add' ? luns.add(change.lun, change.hint, check) : luns.remove(change.lun, check)
+    const { kind, lun, place } = change
+    switch (kind) {
+      case 'add':
+        return luns.add(lun, change.hint, check)
+      case 'remove':
+        return luns.remove(lun, check)
+      case 'enlarge':
+      case 'keep': {
+        const refused = await luns.resize(lun, check)
+        if (refused === undefined) for (const each of this.#host.lunsOfAll()) each.resize(lun.uuid)
+        return refused
+      }
+      default:
+        check()
+        return this.#changePlace({ kind, lun, place: place as LunPlace })
+    }
+  }
+
+  #changePlace(change: PlaceChange & Pick<PendingChange, 'lun'>): string | undefined {
+    const { luns, lunsOf } = this.#host
+    const refused = change.kind === 'extend' ? luns.whyNot(change.lun) : undefined
+    if (refused === undefined) lunsOf(change.place.fsid)?.change(change)
+    return refused
   }
 }

@@ -8,19 +8,41 @@ import { MAX_LUN_URL } from '../base/limits.ts'
 import { parseBody } from '../cluster/index.ts'
 import { type LunRecord, lunRecord, type PendingChange, pendingChange } from '../san/index.ts'
 
-/** What somebody wants of the list; whoever asks for what is so already is told that it is done. */
+/** What somebody wants to be so; whoever asks for what is so already is told that it is done. */
 export type LunWish =
   /** `hint`: the URL where it was found. */
   | { readonly kind: 'add'; readonly lun: LunRecord; readonly hint?: string }
   | { readonly kind: 'remove'; readonly uuid: string }
+  /** A LUN of the list becomes one of the filesystem's. */
+  | { readonly kind: 'extend'; readonly uuid: string; readonly fsid: number }
+  /** Nothing new is written to a LUN of a filesystem; it is, after all; or it is none of the filesystem's, since nothing is left there. */
+  | { readonly kind: 'drain' | 'refill' | 'vacate'; readonly uuid: string }
+  /** A LUN of the list has become larger, and is to be used in this size. */
+  | { readonly kind: 'enlarge'; readonly uuid: string; readonly size: number }
+
+/** A change that has no generation yet. */
+export type Change = Omit<PendingChange, 'generation'>
 
 export type LunRequest =
   /** To the administrator: make it so. Answered with null once it is; else the failure says why not, and what to do. */
   | { readonly kind: 'ask'; readonly view: ViewId; readonly wish: LunWish }
-  /** By the administrator, to every member: open the LUN, or end all I/O to it and close it. Answered with `LunAnswer`. */
+  /** By anybody, to a member: how do you see the LUNs? Answered with `LunSight`s. */
+  | { readonly kind: 'look'; readonly view: ViewId }
+  /** By the administrator, to every member: open the LUN, or end all I/O to it and close it; use it for the filesystem, or do not. Answered with `LunAnswer`. */
   | { readonly kind: 'change'; readonly view: ViewId; readonly change: PendingChange }
 
-/** `refused`: why this member cannot use a LUN that is added; null once it has done what it was told. */
+/** A LUN as one member sees it. `path`: what the device calls itself there; without one, the member does not reach it. */
+export type LunSight = {
+  readonly uuid: string
+  readonly path?: string | undefined
+  /** Bytes of the device, when it tells. */
+  readonly size?: number | undefined
+  /** As its probe finds it, and why. */
+  readonly state: string
+  readonly reason?: string | undefined
+}
+
+/** `refused`: why this member cannot use a LUN as it was told; null once it has done what it was told. */
 export type LunAnswer = { readonly refused: string | null }
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
@@ -35,14 +57,31 @@ const request = v.variant('kind', [
         hint: v.optional(v.pipe(v.string(), v.maxLength(MAX_LUN_URL))),
       }),
       v.strictObject({ kind: v.literal('remove'), uuid: v.string() }),
+      v.strictObject({ kind: v.literal('extend'), uuid: v.string(), fsid: count }),
+      v.strictObject({ kind: v.picklist(['drain', 'refill', 'vacate']), uuid: v.string() }),
+      v.strictObject({ kind: v.literal('enlarge'), uuid: v.string(), size: count }),
     ]),
   }),
+  v.strictObject({ kind: v.literal('look'), view: count }),
   v.strictObject({ kind: v.literal('change'), view: count, change: pendingChange }),
 ])
+const sights = v.array(
+  v.strictObject({
+    uuid: v.string(),
+    path: v.optional(v.string()),
+    size: v.optional(count),
+    state: v.string(),
+    reason: v.optional(v.string()),
+  }),
+)
 const answer = v.strictObject({ refused: v.nullable(v.string()) })
 
 export function decodeLunRequest(body: unknown): LunRequest {
   return parseBody(request, body, 'LUN message')
+}
+
+export function decodeSights(body: unknown): readonly LunSight[] {
+  return parseBody(sights, body, 'LUN message')
 }
 
 export function decodeLunAnswer(body: unknown): LunAnswer {

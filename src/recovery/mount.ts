@@ -36,6 +36,7 @@ import { CHECKPOINT_LOCK, EX, LockSpace, resourceId } from '../locking/index.ts'
 import { MatrixFilesystem, Volume } from '../metadata/index.ts'
 import type { Clock, Log, Threads } from '../platform/index.ts'
 import type { FilesystemRecord, Lun } from '../san/index.ts'
+import { MountLuns } from './mount-luns.ts'
 
 /** How often a node tells its peers where its journal durably ends, so that they read it before they must, ms. */
 const ANNOUNCE_PERIOD_MS = 200
@@ -51,8 +52,8 @@ export type MountHost = {
   readonly log: Log
   readonly timings: Timings
   readonly dataCacheBytes: number
-  /** The filesystem's LUNs in the order of the record, through this node's pseudo storage drivers. */
-  luns(record: FilesystemRecord): readonly Lun[]
+  /** The LUNs with these UUIDs, in their order, through this node's pseudo storage drivers; a hole stays one. */
+  luns(uuids: readonly (string | null)[]): readonly (Lun | undefined)[]
   /** Where the next local image goes: a path where no file is, or ':memory:'. */
   newImageFile(record: FilesystemRecord): string
   readonly threads?: Threads | undefined
@@ -62,7 +63,8 @@ export type MountHost = {
 }
 
 export class Mount {
-  #record: FilesystemRecord
+  /** Its LUNs as this node uses them, and its record. */
+  readonly luns: MountLuns
   readonly volume: Volume
   readonly locks: LockSpace
   readonly fs: MatrixFilesystem
@@ -87,7 +89,7 @@ export class Mount {
   static async open(host: MountHost, record: FilesystemRecord): Promise<Mount> {
     let mount: Mount | undefined
     const volume = await Volume.open({
-      luns: host.luns(record),
+      luns: host.luns(record.luns),
       record,
       slot: host.slot,
       incarnation: host.incarnation,
@@ -107,7 +109,6 @@ export class Mount {
   private constructor(host: MountHost, record: FilesystemRecord, volume: Volume) {
     const log = host.log.child({ filesystem: record.name })
     this.#host = host
-    this.#record = record
     this.volume = volume
     this.locks = new LockSpace({
       self: host.slot,
@@ -123,7 +124,7 @@ export class Mount {
       fsid: record.fsid,
       volume,
       locks: this.locks.cache,
-      luns: host.luns(record),
+      luns: host.luns(record.luns),
       slot: host.slot,
       clock: host.clock,
       prng: host.prng,
@@ -131,10 +132,15 @@ export class Mount {
       timings: host.timings,
       limits: { dataCacheBytes: host.dataCacheBytes },
     })
+    this.luns = new MountLuns(record, {
+      ...{ clock: host.clock, log, fs: this.fs, gates: (uuids) => host.luns(uuids) },
+      started: () => this.#started,
+      isOver: () => this.#state === 'withdrawn',
+    })
   }
 
   get record(): FilesystemRecord {
-    return this.#record
+    return this.luns.record
   }
 
   /** 'serving' only once the filesystem's start-up is over: a verb before that would number its new inodes anew. */
@@ -185,9 +191,9 @@ export class Mount {
 
   /** Step 5: takes the seals, applies the dead's journals up to them; returns where the own journal durably ends. Rejects with 'journal-damaged', 'checkpoint-damaged' only before it has served. */
   async recover(record: FilesystemRecord, view: View): Promise<Lsn> {
-    assert(record.fsid === this.#record.fsid, `recover: ${record.name} is another filesystem`)
+    assert(record.fsid === this.record.fsid, `recover: ${record.name} is another filesystem`)
     this.#mustLive()
-    this.#record = record
+    this.luns.follow(record)
     this.#stopGranting()
     this.#state = 'recovering'
     this.volume.setSeals(record.seals)
@@ -211,7 +217,10 @@ export class Mount {
     this.#holdsCheckpoints = false
     if (this.#state === 'recovering' && this.locks.phase === 'granting') this.#state = 'serving'
     this.#started ??= this.#start()
-    this.#started.catch((error) => this.withdraw(error))
+    this.#started.then(
+      () => void this.luns.addSpaceSoon(),
+      (error) => this.withdraw(error),
+    )
   }
 
   async #start(): Promise<void> {
@@ -227,7 +236,7 @@ export class Mount {
     dead: readonly Life[],
   ): Promise<readonly Lsn[]> {
     this.#mustLive()
-    this.#record = record
+    this.luns.follow(record)
     this.volume.setSeals(record.seals)
     for (const { slot, incarnation } of [...writers, ...dead]) this.volume.setIncarnation(slot, incarnation)
     return this.volume.findEnds(dead)
@@ -256,7 +265,7 @@ export class Mount {
     const publishing = this.volume.checkpoint(damage)
     this.#publishing = publishing
     const { sequence, vector } = await publishing
-    this.#broadcast({ fsid: this.#record.fsid, published: { sequence, vector: toPairs(vector) } })
+    this.#broadcast({ fsid: this.record.fsid, published: { sequence, vector: toPairs(vector) } })
   }
 
   /**
@@ -279,7 +288,7 @@ export class Mount {
     const end = this.volume.durableVector().get(this.#host.slot) ?? 0
     if (end === this.#announced) return
     this.#announced = end
-    this.#broadcast({ fsid: this.#record.fsid, durable: end })
+    this.#broadcast({ fsid: this.record.fsid, durable: end })
   }
 
   #broadcast(body: VolumeNote): void {
@@ -316,13 +325,13 @@ export class Mount {
 
   /** This node no longer trusts its state of the filesystem: nothing of it is used from now on, and the node has to come back. */
   withdraw(error: Error): void {
-    if (this.#end(error)) this.#host.onFatal(this.#record, error)
+    if (this.#end(error)) this.#host.onFatal(this.record, error)
   }
 
   /** The filesystem is in error, for all nodes: nothing of it is used from now on, and the node goes on without it (R61, R62). */
   isolate(): void {
-    const error = new MatrixError('withdrawn', `filesystem ${this.#record.name} is in error and out of service`)
-    if (this.#end(error)) this.#host.log.error({ filesystem: this.#record.name }, 'filesystem is in error: isolated')
+    const error = new MatrixError('withdrawn', `filesystem ${this.record.name} is in error and out of service`)
+    if (this.#end(error)) this.#host.log.error({ filesystem: this.record.name }, 'filesystem is in error: isolated')
   }
 
   /** False when it has ended before. */
@@ -350,7 +359,7 @@ export class Mount {
 
   #mustLive(): void {
     if (this.#state === 'withdrawn')
-      throw new MatrixError('withdrawn', `this node has withdrawn from ${this.#record.name}`)
+      throw new MatrixError('withdrawn', `this node has withdrawn from ${this.record.name}`)
   }
 }
 

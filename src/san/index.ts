@@ -3,14 +3,18 @@
  * partition: disk leases, fence requests and the membership database. Everything above reaches a LUN through this face.
  */
 export {
+  databaseAfter,
   type FilesystemRecord,
+  filesystemAfter,
+  type LunPlace,
   type LunRecord,
   lunRecord,
-  lunsAfter,
   MAX_ENTRIES,
   type MembershipDatabase,
   type PendingChange,
+  type PlaceChange,
   pendingChange,
+  placeChanges,
   type Seal,
 } from './database.ts'
 export { databaseFormat } from './database-copies.ts'
@@ -21,6 +25,7 @@ export * from './drivers/file-lun.ts'
 export * from './fence.ts'
 export { ISCSI_FORM, isIscsiUrl, parseIscsiUrl, resolveIscsiUrl } from './iscsi/url.ts'
 export * from './label.ts'
+export * from './labelled-part.ts'
 export * from './lease-sector.ts'
 export * from './lease-thread.ts'
 export * from './lease-watch.ts'

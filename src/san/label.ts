@@ -107,6 +107,22 @@ export async function repairLabel(lun: Lun, { label, damaged }: LabelRead): Prom
 }
 
 /**
+ * The label of a LUN that has been used with `before` bytes says that it has `size` from now on, no less than before. Copy B goes to the new end
+ * first: as long as copy A tells of the old one, that is where copy B is. Rejects as `readLabel`.
+ */
+export async function enlargeLabel(lun: Lun, before: number, size: number): Promise<void> {
+  const first = await readCopy(lun, LABEL_A_OFFSET)
+  const second = await readCopy(lun, labelBOffset(first.kind === 'ok' ? first.label.size : before))
+  const copies = [first, second].flatMap((copy) => (copy.kind === 'ok' ? [copy.label] : []))
+  const label = copies.sort((a, b) => b.revision - a.revision)[0]
+  if (!label) throw explain(lun, first, second)
+  if (label.size >= size) return
+  const enlarged = { ...label, size, revision: label.revision + 1 }
+  await writeCopy(lun, 'B', enlarged)
+  await writeCopy(lun, 'A', enlarged)
+}
+
+/**
  * Labels `lun` for a matrix and empties its membership partition. Refuses, unless `force`, with 'exists' when it is labelled for
  * this matrix, 'lun-foreign' when it is labelled for another or holds anything in its first 8 MiB; 'lun-too-small' and 'config' (names) always.
  */

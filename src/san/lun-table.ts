@@ -5,6 +5,7 @@
  *   follow   at the start, and whenever the node is imported into a view: the list as it is
  *   add      the administrator has told of a LUN to be added: it is open, or there is a reason why not
  *   remove   ... to be removed: the gate is closed, what was under way is over, and the device is closed
+ *   resize   ... of a LUN that has become larger: so much of it is used
  *   look     now and then, for LUNs of the list that were not found
  *
  * These go one after another. Each may be told twice; an add waits for nothing longer than `limitMs`, a removal no longer than the longest life
@@ -20,10 +21,11 @@ import { brokenRules } from '../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Timings } from '../base/timings.ts'
 import { Turns } from '../base/turns.ts'
+import { formatSize } from '../base/units.ts'
 import { type Clock, type Timer, within } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { LunRecord, MembershipDatabase } from './database.ts'
-import { type Label, readLabel } from './label.ts'
+import { enlargeLabel, type Label, readLabel } from './label.ts'
 import type { Lun } from './lun.ts'
 import { membershipLuns } from './membership-luns.ts'
 import { alwaysGoodLease, type IoCounters, type IoKind, type Lease, PseudoStorageDriver } from './psd.ts'
@@ -102,6 +104,12 @@ export class LunTable {
     return { gates: bearing.map(({ gate }) => gate), expected }
   }
 
+  /** Why the LUN of the list cannot be used here; undefined when it is open. */
+  whyNot({ uuid, name }: LunRecord): string | undefined {
+    if (this.#entries.has(uuid)) return undefined
+    return this.#whyMissing.get(uuid) ?? `LUN ${name} is not open here`
+  }
+
   /** Throws MatrixError 'not-found'. */
   gate(uuid: string): PseudoStorageDriver {
     const entry = this.#entries.get(uuid)
@@ -130,8 +138,10 @@ export class LunTable {
   follow(read: () => Promise<MembershipDatabase>): Promise<MembershipDatabase> {
     return this.#turns.take(async () => {
       const database = await read()
-      const changing = database.pending?.lun.uuid
+      const { pending } = database
+      const changing = pending?.kind === 'add' || pending?.kind === 'remove' ? pending.lun.uuid : undefined
       this.#listed = database.luns.filter(({ uuid }) => uuid !== changing)
+      for (const lun of this.#listed) await this.#followSize(lun)
       for (const { label } of this.entries) {
         const { lunUuid, partitions } = label
         if (partitions > 0 || lunUuid === changing || this.#listed.some(({ uuid }) => uuid === lunUuid)) continue
@@ -155,6 +165,38 @@ export class LunTable {
         this.#listed = [...this.#listed, lun]
       return refused
     })
+  }
+
+  /** The LUN is to be used in this size, larger than before or as before. Why this node cannot; `check` as in `add`. */
+  resize(lun: LunRecord, check: () => void): Promise<string | undefined> {
+    return this.#turns.take(async () => {
+      check()
+      const entry = this.#entries.get(lun.uuid)
+      if (!entry) return this.whyNot(lun)
+      const size = await this.#measure(entry)
+      if (typeof size === 'string') return size
+      if (size < lun.size) return `sees only ${formatSize(size)} of LUN ${lun.name}`
+      entry.gate.resize(lun.size)
+      this.#listed = this.#listed.map((each) => (each.uuid === lun.uuid ? lun : each))
+      return undefined
+    })
+  }
+
+  /** Bytes that the device has by now; or why nobody can tell. */
+  measure(uuid: string): Promise<number | string> {
+    const entry = this.#entries.get(uuid)
+    return entry ? this.#measure(entry) : Promise.resolve('the LUN is not open here')
+  }
+
+  /** The administrator: all members use it in this size, after `before` bytes. Why the label could not be made to say so. */
+  async relabel({ uuid, name, size }: LunRecord, before: number): Promise<string | undefined> {
+    try {
+      await enlargeLabel(this.gate(uuid), before, size)
+      return undefined
+    } catch (error) {
+      if (!isMatrixError(error)) throw error
+      return `cannot write the label of LUN ${name}: ${error.message}`
+    }
   }
 
   /** Resolves once nothing of this node reaches it any more. `check` as in `add`. */
@@ -188,14 +230,39 @@ export class LunTable {
 
   // ── within ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #put({ label, lun }: LabelledLun): void {
+  /** `size`: how much of it the list uses. */
+  #put({ label, lun }: LabelledLun, size = label.size): void {
     const { clock, lease, timings, onReserved } = this.#options
     const gate = new PseudoStorageDriver(lun, {
-      ...{ clock, lease, guardMs: timings.guardMs },
+      ...{ clock, lease, guardMs: timings.guardMs, size },
       onReserved: (reason) => onReserved?.(lun, reason),
     })
     this.#entries.set(label.lunUuid, { label, lun, gate })
     this.#whyMissing.delete(label.lunUuid)
+  }
+
+  /** A LUN that is open is used in the size that the list has. Rejects with 'config' when it is smaller here. */
+  async #followSize(lun: LunRecord): Promise<void> {
+    const entry = this.#entries.get(lun.uuid)
+    if (!entry || entry.gate.size === lun.size) return
+    const size = await this.#measure(entry)
+    if (typeof size === 'string') throw new MatrixError('lun-io', size)
+    if (size < lun.size)
+      throw new MatrixError(
+        'config',
+        `LUN ${lun.name} has ${formatSize(size)} at this node, the matrix uses ${formatSize(lun.size)} of it: have the device looked for again`,
+      )
+    entry.gate.resize(lun.size)
+  }
+
+  async #measure({ lun, label }: LabelledLun): Promise<number | string> {
+    const { clock, timings } = this.#options
+    const measuring = (lun.measure?.() ?? Promise.resolve(lun.size)).catch((error) => {
+      if (!isMatrixError(error)) throw error
+      return `cannot tell the size of LUN ${label.lunName}: ${error.message}`
+    })
+    const size = await within(clock, measuring, 2 * timings.ioLifeMs)
+    return size === 'late' ? `LUN ${label.lunName} does not tell its size` : size
   }
 
   /** Why not. */
@@ -208,7 +275,7 @@ export class LunTable {
   #use(lun: LunRecord, found: LabelledLun | string): string | undefined {
     if (typeof found === 'string') return found
     const objection = this.#closedBy ?? this.#objection(lun, found)
-    if (objection === undefined) this.#put(found)
+    if (objection === undefined) this.#put(found, lun.size)
     else this.#discard(found.lun)
     return objection
   }
@@ -251,8 +318,10 @@ export class LunTable {
   #objection(lun: LunRecord, { label, lun: device }: LabelledLun): string | undefined {
     const what = `finds LUN ${lun.name} at ${device.identity}, whose label`
     if (label.matrixUuid !== this.#matrixUuid) return `${what} is of matrix ${label.matrixName} (${label.matrixUuid})`
-    if (label.lunName !== lun.name || label.size !== lun.size)
-      return `${what} says ${label.lunName} with ${label.size} bytes, not ${lun.name} with ${lun.size}`
+    if (label.lunName !== lun.name) return `${what} says ${label.lunName}, not ${lun.name}`
+    // the list says how much is used: the label may be ahead of it, or have been damaged and repaired with what it said before
+    if (device.size < lun.size)
+      return `finds LUN ${lun.name} at ${device.identity} with only ${formatSize(device.size)} of ${formatSize(lun.size)}`
     return undefined
   }
 

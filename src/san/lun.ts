@@ -44,10 +44,12 @@ export interface LunPath {
 export interface Lun {
   /** What the device calls itself (path, serial number): for messages, never for decisions. */
   readonly identity: string
-  /** Bytes. */
+  /** Bytes, as far as known. */
   readonly size: number
   /** Of this way to it; undefined where there are none. */
   readonly reservations?: Reservations
+  /** How many bytes the device has by now; `size` follows. Left out when that never changes. Rejects with 'lun-io'. */
+  measure?(): Promise<number>
   /** Fills `buffer` from byte `offset`. */
   read(offset: number, buffer: Buffer): Promise<void>
   /** Writes `buffers` one after another from byte `offset` (a multiple of 512, as is the total length). */

@@ -18,7 +18,7 @@ import { brokenRules } from '../base/broken-rules.ts'
 import { MatrixError } from '../base/errors.ts'
 import { Turns } from '../base/turns.ts'
 import type { Log } from '../platform/log.ts'
-import { lunsAfter, type MembershipDatabase, parseDatabase } from './database.ts'
+import { databaseAfter, type MembershipDatabase, parseDatabase } from './database.ts'
 import { encodeDatabase, isNewer, type PartitionRead, readPartition, writePartition } from './database-copies.ts'
 import { DATABASE_A_OFFSET, DATABASE_B_OFFSET, DATABASE_COPY_BYTES } from './lun-layout.ts'
 import type { Partitions } from './partitions.ts'
@@ -81,7 +81,7 @@ export class MembershipStore {
   }
 
   /**
-   * Writes the list that `database.pending` leads to, under its generation, and clears it. Rejects as `write`, and with 'view-changed' when
+   * Writes what `database.pending` leads to, under its generation, and clears it. Rejects as `write`, and with 'view-changed' when
    * that generation has been tried: then `pending` has to be written anew, and to be told with a higher one.
    */
   finish(database: MembershipDatabase): Promise<MembershipDatabase> {
@@ -91,7 +91,7 @@ export class MembershipStore {
       assert(pending, 'no change of LUNs is pending')
       if (pending.generation <= this.#tried)
         throw new MatrixError('view-changed', `SAN generation ${pending.generation} has been tried before`)
-      return this.#write({ ...rest, luns: lunsAfter(database, pending), generation: pending.generation })
+      return this.#write({ ...databaseAfter(rest, pending), generation: pending.generation })
     })
   }
 

@@ -44,6 +44,8 @@ export type PsdOptions = {
   readonly lease: Lease
   /** See `Timings.guardMs`. */
   readonly guardMs: number
+  /** How much of the device is used, bytes; all of it unless told otherwise. One that has grown is used as its label says. */
+  readonly size?: number
   readonly trace?: (io: IoTrace) => void
   /** The device has answered a reservation conflict. */
   readonly onReserved?: (reason: string) => void
@@ -59,10 +61,12 @@ export class PseudoStorageDriver implements Lun {
   #underWay = 0
   #drainWaiters: (() => void)[] = []
   #closedBy: string | undefined
+  #size: number | undefined
 
   constructor(device: Lun, options: PsdOptions) {
     this.#device = device
     this.#options = options
+    this.#size = options.size
   }
 
   get identity(): string {
@@ -70,7 +74,12 @@ export class PseudoStorageDriver implements Lun {
   }
 
   get size(): number {
-    return this.#device.size
+    return this.#size ?? this.#device.size
+  }
+
+  /** From now on so much of the device is used. */
+  resize(bytes: number): void {
+    this.#size = bytes
   }
 
   get paths(): readonly LunPath[] | undefined {

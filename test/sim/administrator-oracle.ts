@@ -1,7 +1,7 @@
 /**
  * Watches the membership database on the LUNs: a term of the SAN locks belongs to one life of one node, so every database of that term
  * was written by it; and no two databases of one term and generation differ. So at most one administrator has ever been able to act. And no
- * two databases of one generation have different lists of LUNs, whoever wrote them.
+ * two databases of one generation have different lists of LUNs, of the matrix or of a filesystem, whoever wrote them.
  */
 import { unpack } from 'msgpackr'
 import { crc32c } from '../../src/base/crc32c.ts'
@@ -35,7 +35,7 @@ export class AdministratorOracle {
     const block = unseal(databaseFormat, bytes)
     if (block.kind !== 'ok') return
     const database = unpack(block.body) as MembershipDatabase
-    const { term, generation, luns } = database
+    const { term, generation, luns, filesystems } = database
     const owner = this.#terms.get(term)
     if (owner && owner !== by) this.#fail(`a database of term ${term} by ${by.name}, whose first was by ${owner.name}`)
     this.#terms.set(term, by)
@@ -44,7 +44,10 @@ export class AdministratorOracle {
     if ((this.#contents.get(key) ?? content) !== content)
       this.#fail(`two databases of term ${term} and generation ${generation} differ`)
     this.#contents.set(key, content)
-    const list = luns.map(({ name }) => name).join()
+    const list = [
+      luns.map(({ name, size }) => `${name} ${size}`),
+      ...filesystems.map((each) => [each.luns, 'draining', each.draining]),
+    ].join('; ')
     if ((this.#lists.get(generation) ?? list) !== list)
       this.#fail(`SAN generation ${generation} stands for ${this.#lists.get(generation)} and for ${list}`)
     this.#lists.set(generation, list)

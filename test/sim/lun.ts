@@ -90,7 +90,7 @@ export type SimDiskOptions = {
 export class SimDisk {
   readonly world: SimWorld
   readonly name: string
-  readonly size: number
+  size: number
   readonly options: Required<SimDiskOptions>
   readonly prng: Prng
   /** Any number of hooks; the first that answers decides. */
@@ -230,6 +230,10 @@ export class SimLun implements Lun {
   }
 
   get size(): number {
+    return this.#disk.size
+  }
+
+  async measure(): Promise<number> {
     return this.#disk.size
   }
 

@@ -27,6 +27,7 @@ import { Coverage } from './coverage.ts'
 import { FlakyScript, type ScriptWay, scriptWays } from './flaky-agent.ts'
 import { LockOracle } from './lock-oracle.ts'
 import { SimDisk, SimLun } from './lun.ts'
+import { LunUse } from './lun-use.ts'
 import { SimNetwork } from './network.ts'
 import { SimProcessTable } from './processes.ts'
 import { SpareLuns } from './spare-luns.ts'
@@ -93,6 +94,7 @@ export class SimMatrix {
   readonly timings: Timings
   readonly disks: readonly SimDisk[]
   readonly spares: SpareLuns
+  readonly lunUse: LunUse
   readonly network: SimNetwork
   readonly nodes: readonly SimNode[]
   readonly writes: WriteOracle
@@ -117,6 +119,8 @@ export class SimMatrix {
       each.onOddity = (what) => coverage.count(`fault ${what}`)
     }
     this.spares.watch()
+    this.lunUse = new LunUse(world, this.writes.administrators)
+    for (const each of this.allDisks) this.lunUse.watch(each, () => this.#uuidOf(each))
     this.network = new SimNetwork(world, { breakAfterMs: 4 * ioTimeoutMs, connectTimeoutMs: ioTimeoutMs })
     this.nodes = Array.from({ length: options.nodes }, (_, slot) => new SimNode(slot, world.prng.fork()))
   }
@@ -151,15 +155,36 @@ export class SimMatrix {
     return views.every((view) => view?.id === views[0]?.id && view?.members.length === this.nodes.length)
   }
 
+  /** As the newest database has it. */
   get record(): FilesystemRecord {
-    return this.#record as FilesystemRecord
+    return this.writes.administrators.newest?.filesystems[0] ?? (this.#record as FilesystemRecord)
   }
 
   get layout(): FsLayout {
+    const { record } = this
+    const { luns } = this.writes.administrators.newest ?? {}
+    // as much of each as the list says
+    const sizeOf = (uuid: string) => luns?.find((lun) => lun.uuid === uuid)?.size ?? this.diskOf(uuid).size
     return new FsLayout(
-      this.record,
-      this.disks.map((disk) => disk.size),
+      record,
+      record.luns.map((uuid) => (uuid === null ? undefined : sizeOf(uuid))),
     )
+  }
+
+  #uuidOf(disk: SimDisk): string {
+    const index = this.disks.indexOf(disk)
+    return index < 0 ? this.spares.record(disk).uuid : (this.#record?.luns[index] ?? '')
+  }
+
+  /** The device is larger than the list of LUNs says. */
+  hasOutgrown(disk: SimDisk): boolean {
+    const { luns } = this.writes.administrators.newest ?? {}
+    return (luns?.find(({ uuid }) => uuid === this.#uuidOf(disk))?.size ?? disk.size) < disk.size
+  }
+
+  diskOf(uuid: string): SimDisk {
+    const own = this.disks[(this.#record as FilesystemRecord).luns.indexOf(uuid)]
+    return own ?? (this.spares.disks.find((disk) => this.spares.record(disk).uuid === uuid) as SimDisk)
   }
 
   /** Labels the LUNs and makes the filesystem, as `matrix lun format` and `matrix fs create` do. */

@@ -6,7 +6,7 @@
  *   invariants every read is explained by one order of the writes, every answer about directories by one order of all that was asked; two nodes never hold conflicting locks (lock-oracle.ts); nobody writes without a lease
  *              or after being fenced (write-oracle.ts); images are equal row for row at one vector; what was acknowledged as stable
  *              is there; fsck finds nothing; after healing everybody serves again; at rest no lock is pinned by nobody, and no
- *              inode without a name and no freed space is left; the LUNs of all nodes are those of the list (spare-luns.ts)
+ *              inode without a name and no freed space is left; the LUNs of all nodes are those of the list (spare-luns.ts), and of the filesystem (lun-use.ts)
  *
  *   damage     where the only copy of something is destroyed, the filesystem may end up marked in error; then nobody serves it any more,
  *              and until then nothing wrong was served. Or it goes on, and then all of the above holds
@@ -142,7 +142,8 @@ class Run {
     const { ioTimeoutMs } = this.#mix
     const healedBy = world.now + HEAL_LIMIT * ioTimeoutMs
     for (let since = world.now; world.now < since + AFTERMATH * ioTimeoutMs; ) {
-      const disagreement = matrix.spares.disagreement(matrix.nodes)
+      const disagreement =
+        matrix.spares.disagreement(matrix.nodes) ?? matrix.lunUse.disagreement(matrix.nodes, matrix.record)
       if (!matrix.whole || disagreement !== undefined) since = world.now
       if (await this.#isolated()) return this.#result()
       if (since >= healedBy) {

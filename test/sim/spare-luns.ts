@@ -1,10 +1,12 @@
 /**
- * LUNs beside those of the filesystem, which are added to a simulated matrix and removed from it while it runs; and what is claimed of that:
+ * LUNs beside those that the filesystem has from the start, which are added to a simulated matrix, made part of the filesystem, and removed
+ * while it runs; and what is claimed of that:
  *
  *   told      whoever is told that a change is complete finds it in the membership database, with nothing pending of it, and every
  *             member knows of it
  *   removed   once somebody was told so, no node that has ever served does I/O to the LUN (labels are read to find LUNs; nothing else),
  *             nothing of any node lands on it, until it is to be added again
+ *   grown     whoever is told that the filesystem has grown finds that in the database, and every member uses the LUN for it
  *   end       when everything is healed nothing is pending, and every node has exactly the LUNs of the list
  *
  * Nodes do not reach all of them all the time, and find some in their configuration although the matrix does not have them.
@@ -13,7 +15,7 @@ import { MatrixError } from '../../src/base/errors.ts'
 import type { Prng } from '../../src/base/prng.ts'
 import { KiB, MiB } from '../../src/base/units.ts'
 import type { NodeCore } from '../../src/node/core.ts'
-import type { LunWish, Mount } from '../../src/recovery/index.ts'
+import type { Mount } from '../../src/recovery/index.ts'
 import { type Label, type LabelledLun, type LunFinder, type LunRecord, readLabel } from '../../src/san/index.ts'
 import { LABEL_A_OFFSET, labelBOffset } from '../../src/san/lun-layout.ts'
 import type { AdministratorOracle } from './administrator-oracle.ts'
@@ -22,8 +24,8 @@ import type { SimHost, SimWorld } from './world.ts'
 
 /** Of each spare LUN, bytes. */
 const SPARE_BYTES = 64 * MiB
-/** What nodes read and write of a spare LUN that was added. */
-const USED_OFFSET = 8 * MiB
+/** What nodes read and write of a spare LUN that was added: nothing else lies there. */
+const USED_OFFSET = 3 * MiB
 const USED_BYTES = 4 * KiB
 
 /** A machine, as far as it matters here. */
@@ -31,7 +33,7 @@ type Node = {
   readonly name: string
   readonly host: SimHost | undefined
   readonly core: NodeCore | undefined
-  readonly mount: Pick<Mount, 'state'> | undefined
+  readonly mount: Pick<Mount, 'state' | 'volume'> | undefined
 }
 
 export class SpareLuns {
@@ -133,7 +135,7 @@ export class SpareLuns {
   // ── what is claimed ──────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Somebody was told in `view` that the list is as wanted, having asked when the newest database was number `asked` of all. */
-  told(disk: SimDisk, wish: LunWish['kind'], asked: number, members: readonly Node[]): void {
+  told(disk: SimDisk, wish: 'add' | 'remove', asked: number, members: readonly Node[]): void {
     const { uuid, name } = this.record(disk)
     const isSo = ({ luns, pending }: AdministratorOracle['newest'] & object) =>
       luns.some((lun) => lun.uuid === uuid) === (wish === 'add') && pending?.lun.uuid !== uuid
@@ -152,6 +154,25 @@ export class SpareLuns {
           `the ${wish} of ${name} was told complete, and ${node} ${knows ? 'has it' : 'does not know it'}`,
         )
     }
+  }
+
+  /** Somebody was told in a view that the LUN is one of the filesystem's, having asked when the newest database was number `asked` of all. */
+  grown(disk: SimDisk, asked: number, members: readonly Node[]): void {
+    const { uuid, name } = this.record(disk)
+    const isSo = ({ filesystems }: AdministratorOracle['newest'] & object) => filesystems[0]?.luns.includes(uuid)
+    const databases = this.#databases.since(asked)
+    if (!databases.some(isSo)) throw new Error(`growing onto ${name} was told complete; the database never said so`)
+    const count = databases.findLast(isSo)?.filesystems[0]?.luns.length as number
+    for (const { name: node, core, mount } of members) {
+      if (core && !core.halted && mount && mount.volume.layout.lunCount < count)
+        throw new Error(`growing onto ${name} was told complete, and ${node} does not use it`)
+    }
+  }
+
+  /** It is one of the filesystem's, or was when the newest database was number `asked` of all. */
+  inFilesystem(disk: SimDisk, asked: number): boolean {
+    const { uuid } = this.record(disk)
+    return this.#databases.since(asked).some(({ filesystems }) => filesystems[0]?.luns.includes(uuid))
   }
 
   /** What is not yet as it has to be in the end. */

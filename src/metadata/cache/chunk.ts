@@ -3,7 +3,7 @@
  *
  *     valid      the buffer holds the block's content
  *     dirty      … and the LUN does not yet
- *     reserved   … and a block of space is promised for it (it is not mapped)
+ *     reserved   … and a block of space is promised for it: it is not mapped, or it is to leave a LUN that is being drained
  *     pending    space for it is taken and being written: it will be mapped by the cleaning under way
  *
  * Invariants: dirty ⊆ valid; reserved ⊆ dirty; bytes of the buffer beyond the end of the file are zero.

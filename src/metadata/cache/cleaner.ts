@@ -8,6 +8,9 @@
  *  3. The LUNs written to are flushed.                                       the same, on stable storage
  *  4. One transaction maps the taken blocks and records size, times and change count.   the cleaned file, once it is durable
  *
+ * Blocks that are to leave a LUN that is being drained are dirty and have space promised (fs/relocate.ts): they go the way of those that are not mapped, and step 4 frees
+ * their old places. Nobody reads these then, so that a block is never read after somebody else has got it.
+ *
  * So no extent ever covers bytes that were not written, and no size a block that is not there (ARCHITECTURE.md 2). When all blocks
  * were mapped before and the size stays, step 3 comes last, beside the journal's own flush and the next cleaning's first steps: a
  * crash in between leaves blocks of one write old or new, as in step 2, whatever the times of the file say.
@@ -25,7 +28,7 @@ import type { Mutation } from '../image/mutation.ts'
 import type { VolumeApi } from '../volume-api.ts'
 import { BLOCKS_PER_CHUNK, bitCount, type Chunk } from './chunk.ts'
 import type { DataCache } from './data-cache.ts'
-import { ExtentMap, HOLE } from './extent-map.ts'
+import { ExtentMap, HOLE, type Segment } from './extent-map.ts'
 import type { CachedInode } from './inode.ts'
 import { type LunIo, MAX_REQUEST_BLOCKS } from './lun-io.ts'
 
@@ -49,10 +52,20 @@ export type CleanerParts = {
   readonly clock: Clock
   readonly log: Log
   readonly cleanAfterMs: number
+  /** Blocks were freed. */
+  noteFreed(): void
 }
 
 /** Blocks to write at consecutive addresses. */
-type Piece = { readonly block: number; readonly count: number; readonly address: number; readonly run: Run | undefined }
+type Piece = {
+  readonly block: number
+  readonly count: number
+  readonly address: number
+  /** What it takes of free space. */
+  readonly run: Run | undefined
+  /** It is mapped elsewhere until then. */
+  readonly moves: boolean
+}
 
 export class Cleaner {
   readonly #parts: CleanerParts
@@ -259,22 +272,33 @@ export class Cleaner {
     const { space } = this.#parts
     let block = from
     while (block < to) {
-      const { count, address } = inode.extents.segmentAt(block, to)
-      const fresh = address === HOLE
+      const segment = inode.extents.segmentAt(block, to)
+      const { address } = segment
+      const { count, moves } = this.#movesFrom(inode, segment)
+      const fresh = address === HOLE || moves
       const reserved = this.#markClean(inode, block, count, fresh)
       inode.reservedBlocks -= reserved
       if (!fresh) {
         space.unreserve(reserved)
-        this.#push(inode, pieces, block, { address, count }, false)
+        this.#push(inode, pieces, block, { address, count }, { fresh, moves })
       } else {
         let at = block
         for (const run of space.take(count, goalOf(inode, pieces, block))) {
-          this.#push(inode, pieces, at, run, true)
+          this.#push(inode, pieces, at, run, { fresh, moves })
           at += run.count
         }
       }
       block += count
     }
+  }
+
+  /** How much of a segment goes the same way: to another place, or not. */
+  #movesFrom(inode: CachedInode, { block, count, address }: Segment): { count: number; moves: boolean } {
+    if (address === HOLE || !this.#parts.space.isClosed(lunIndexOf(address))) return { count, moves: false }
+    const moves = isReserved(inode, block)
+    let same = 1
+    while (same < count && isReserved(inode, block + same) === moves) same++
+    return { count: same, moves }
   }
 
   /** Dirty blocks become clean ones under way; returns how many had a reservation. */
@@ -290,11 +314,17 @@ export class Cleaner {
   }
 
   /** Adds blocks at consecutive addresses in pieces of at most one request; their chunks stay in memory until the end. */
-  #push(inode: CachedInode, pieces: Piece[], block: number, run: Run, fresh: boolean): void {
+  #push(
+    inode: CachedInode,
+    pieces: Piece[],
+    block: number,
+    run: Run,
+    { fresh, moves }: { fresh: boolean; moves: boolean },
+  ): void {
     for (let done = 0; done < run.count; done += MAX_REQUEST_BLOCKS) {
       const count = Math.min(run.count - done, MAX_REQUEST_BLOCKS)
       const address = run.address + done
-      pieces.push({ block: block + done, count, address, run: fresh ? { address, count } : undefined })
+      pieces.push({ block: block + done, count, address, run: fresh ? { address, count } : undefined, moves })
       this.#eachChunk(inode, block + done, count, (chunk) => {
         chunk.busy++
       })
@@ -316,9 +346,11 @@ export class Cleaner {
   async #commit(inode: CachedInode, pieces: readonly Piece[], size: number): Promise<void> {
     const { volume, space, layout } = this.#parts
     const runs = pieces.flatMap((piece) => piece.run ?? [])
+    const moves = pieces.some((piece) => piece.moves)
     for (let attempt = 0; ; attempt++) {
       // the journal may have to wait for a checkpoint
       await volume.room()
+      while (moves && inode.loading && inode.loading.size > 0) await Promise.allSettled(inode.loading.values())
       const mutations: Mutation[] = []
       const record = inode.record()
       record.size = size
@@ -326,6 +358,8 @@ export class Cleaner {
       const joinable = (left: number, right: number) => layout.groupOf(left) === layout.groupOf(right)
       for (const piece of pieces) {
         if (!piece.run) continue
+        const left = piece.moves ? inode.extents.cut(inode.ino, piece, mutations) : []
+        for (const run of left) mutations.push({ op: 'putFreed', slot: volume.slot, ...run })
         inode.extents.map(inode.ino, piece, joinable, mutations)
         space.use(piece.run, mutations)
       }
@@ -340,6 +374,7 @@ export class Cleaner {
       inode.committedSize = size
       inode.late = false
       space.used(runs)
+      if (moves) this.#parts.noteFreed()
       break
     }
     volume.afterDurable(() => {}) // the journal need not wait until somebody asks
@@ -383,6 +418,12 @@ export class Cleaner {
       block = index * BLOCKS_PER_CHUNK + last
     }
   }
+}
+
+/** A block of space is promised for the block. */
+function isReserved(inode: CachedInode, block: number): boolean {
+  const chunk = inode.chunks?.get(Math.floor(block / BLOCKS_PER_CHUNK))
+  return chunk !== undefined && ((chunk.reserved >> (block % BLOCKS_PER_CHUNK)) & 1) === 1
 }
 
 /** End of the written bytes, when they are not all of the file. */

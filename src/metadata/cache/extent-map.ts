@@ -111,6 +111,37 @@ export class ExtentMap {
     mutations.push({ op: 'putExtent', ino, block, count, address })
   }
 
+  /** Unmaps blocks that are mapped, wherever they lie in the file; gives what was freed. Changes this map: on a failed commit load it anew. */
+  cut(
+    ino: Ino,
+    { block, count }: Pick<Segment, 'block' | 'count'>,
+    mutations: Mutation[],
+  ): { address: number; count: number }[] {
+    const freed: { address: number; count: number }[] = []
+    const end = block + count
+    for (let at = block; at < end; ) {
+      const index = this.#after(at) - 1
+      const { block: first, count: length, address } = this.at(index)
+      const to = Math.min(end, first + length)
+      assert(index >= 0 && to > at, 'only what is mapped is unmapped')
+      freed.push({ address: address + (at - first), count: to - at })
+      this.#cut(index)
+      this.#mapped -= to - at
+      const parts: Segment[] = []
+      if (at > first) parts.push({ block: first, count: at - first, address })
+      else mutations.push({ op: 'removeExtent', ino, block: first })
+      if (to < first + length) parts.push({ block: to, count: first + length - to, address: address + (to - first) })
+      for (const [i, part] of parts.entries()) {
+        this.#blocks.splice(index + i, 0, part.block)
+        this.#counts.splice(index + i, 0, part.count)
+        this.#addresses.splice(index + i, 0, part.address)
+        mutations.push({ op: 'putExtent', ino, ...part })
+      }
+      at = to
+    }
+    return freed
+  }
+
   /**
    * Unmaps from the end of the file down to `fromBlock`, at most `limit` extents; returns what was freed. The caller goes
    * on until `lastBlock <= fromBlock`.

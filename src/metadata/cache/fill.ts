@@ -3,7 +3,7 @@
  * two no other code runs. Content is kept per block; what a write leaves of a block must be valid before (R71, R72).
  */
 import { BLOCK_SIZE } from '../../base/limits.ts'
-import { BLOCKS_PER_CHUNK, CHUNK_BYTES } from './chunk.ts'
+import { BLOCKS_PER_CHUNK, CHUNK_BYTES, type Chunk } from './chunk.ts'
 import type { DataCache } from './data-cache.ts'
 import { HOLE } from './extent-map.ts'
 import type { CachedInode } from './inode.ts'
@@ -87,13 +87,28 @@ export function markDirty(cache: DataCache, inode: CachedInode, block: number): 
   }
 }
 
+/** Marks a mapped block in memory dirty, with a reserved block of its own to move to; false when it has one. */
+export function markMoving(cache: DataCache, inode: CachedInode, block: number): boolean {
+  markDirty(cache, inode, block)
+  const chunk = inode.chunks?.get(Math.floor(block / BLOCKS_PER_CHUNK)) as Chunk
+  const bit = 1 << (block % BLOCKS_PER_CHUNK)
+  if ((chunk.reserved & bit) !== 0) return false
+  chunk.reserved |= bit
+  inode.reservedBlocks++
+  return true
+}
+
 function zero(buffer: Buffer, block: number): void {
   buffer.fill(0, block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE)
 }
 
 function mustLoad(inode: CachedInode, block: number): boolean {
+  return !isInMemory(inode, block) && inode.extents.addressOf(block) !== HOLE
+}
+
+/** The content of the block is in the cache. */
+export function isInMemory(inode: CachedInode, block: number): boolean {
   const index = Math.floor(block / BLOCKS_PER_CHUNK)
   const chunk = inode.chunks?.get(index)
-  if (chunk && ((chunk.valid >> (block - index * BLOCKS_PER_CHUNK)) & 1) === 1) return false
-  return inode.extents.addressOf(block) !== HOLE
+  return chunk !== undefined && ((chunk.valid >> (block - index * BLOCKS_PER_CHUNK)) & 1) === 1
 }

@@ -14,15 +14,16 @@ export const MAX_REQUEST_BLOCKS = MAX_REQUEST_BYTES / BLOCK_SIZE
 const writeData = { purpose: 'data' } as const
 
 export class LunIo {
-  readonly #luns: readonly Lun[]
+  /** In the order of the filesystem's record, with its holes. */
+  luns: readonly (Lun | undefined)[]
   readonly #layout: FsLayout
   reads = 0
   writes = 0
   bytesRead = 0
   bytesWritten = 0
 
-  constructor(luns: readonly Lun[], layout: FsLayout) {
-    this.#luns = luns
+  constructor(luns: readonly (Lun | undefined)[], layout: FsLayout) {
+    this.luns = luns
     this.#layout = layout
   }
 
@@ -30,18 +31,19 @@ export class LunIo {
   read(address: number, buffer: Buffer): Promise<void> {
     this.reads++
     this.bytesRead += buffer.length
-    return (this.#luns[lunIndexOf(address)] as Lun).read(this.#layout.byteOffset(address), buffer)
+    return (this.luns[lunIndexOf(address)] as Lun).read(this.#layout.byteOffset(address), buffer)
   }
 
   /** Writes whole blocks from `address` on; on stable storage only after a `flush`. */
   write(address: number, buffers: readonly Uint8Array[], bytes: number): Promise<void> {
     this.writes++
     this.bytesWritten += bytes
-    return (this.#luns[lunIndexOf(address)] as Lun).write(this.#layout.byteOffset(address), buffers, writeData)
+    return (this.luns[lunIndexOf(address)] as Lun).write(this.#layout.byteOffset(address), buffers, writeData)
   }
 
   /** What was written to these LUNs before is on stable storage when this resolves. */
   async flush(lunIndexes: ReadonlySet<number>): Promise<void> {
-    await Promise.all([...lunIndexes].map((index) => (this.#luns[index] as Lun).flush()))
+    // what was on a LUN that is none of the filesystem's any more has been moved, and is stable elsewhere
+    await Promise.all([...lunIndexes].map((index) => this.luns[index]?.flush()))
   }
 }

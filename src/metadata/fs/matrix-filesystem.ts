@@ -5,14 +5,18 @@
  *
  *     constructed ──start──► serving ──stop──► stopped        serving ──withdraw──► stopped, nothing more is written
  */
+import { brokenRules } from '../../base/broken-rules.ts'
+import { isMatrixError, MatrixError } from '../../base/errors.ts'
 import type { Ino, Slot } from '../../base/ids.ts'
+import { BLOCK_SIZE } from '../../base/limits.ts'
 import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
 import type { Prng } from '../../base/prng.ts'
 import type { Timings } from '../../base/timings.ts'
 import { MiB } from '../../base/units.ts'
-import { EX, type Hold, type LockCache, resourceId, SLOT_LOCK } from '../../locking/index.ts'
+import { EX, type Hold, type LockCache, PR, resourceId, SETTINGS_LOCK, SLOT_LOCK } from '../../locking/index.ts'
 import type { Clock, Log } from '../../platform/index.ts'
 import type { Lun } from '../../san/index.ts'
+import { blocksKnown, NewSpace } from '../alloc/new-space.ts'
 import { Reclaimer } from '../alloc/reclaimer.ts'
 import { Space } from '../alloc/space.ts'
 import { Cleaner } from '../cache/cleaner.ts'
@@ -27,6 +31,7 @@ import { access } from './access.ts'
 import { adoptSlot } from './adopt-slot.ts'
 import { commitFile } from './commit-file.ts'
 import { create } from './create.ts'
+import { Drainer, type DrainProgress } from './drain.ts'
 import { getattr } from './getattr.ts'
 import { InodeNumbers } from './inode-numbers.ts'
 import { link } from './link.ts'
@@ -73,8 +78,8 @@ export type MatrixFilesystemOptions = {
   readonly fsid: number
   readonly volume: VolumeApi
   readonly locks: LockCache
-  /** In the order of the filesystem's record. */
-  readonly luns: readonly Lun[]
+  /** In the order of the filesystem's record, with its holes. */
+  readonly luns: readonly (Lun | undefined)[]
   readonly slot: Slot
   readonly clock: Clock
   readonly prng: Prng
@@ -96,6 +101,8 @@ export class MatrixFilesystem implements MatrixFs {
   readonly #runner: Runner
   readonly #reaper: Reaper
   readonly #io: LunIo
+  readonly #newSpace: NewSpace
+  readonly #drainer: Drainer
   #ownSlot: Hold | undefined
   #stopped = false
 
@@ -111,8 +118,19 @@ export class MatrixFilesystem implements MatrixFs {
     const inodes = new InodeCache(volume, data, limits?.cachedInodes ?? DEFAULT_CACHED_INODES)
     const space = new Space({ volume, layout, locks })
     const cleanAfterMs = options.timings.cleanAfterMs
-    const cleaner = new Cleaner({ volume, layout, space, cache: data, io, clock, log, cleanAfterMs })
+    const cleaner = new Cleaner({
+      volume,
+      layout,
+      space,
+      cache: data,
+      io,
+      clock,
+      log,
+      cleanAfterMs,
+      noteFreed: () => this.#mount.reclaimer.note(),
+    })
     this.#io = io
+    this.#newSpace = new NewSpace({ volume, layout, locks, space })
     this.#mount = {
       ...{ volume, locks, inodes, data, space, cleaner, clock, log },
       prng: options.prng.fork(),
@@ -125,6 +143,7 @@ export class MatrixFilesystem implements MatrixFs {
     }
     this.#runner = new Runner(this.#mount)
     this.#reaper = new Reaper(this.#mount, (verb) => this.#runner.run(verb))
+    this.#drainer = new Drainer(this.#mount, this.#newSpace, (verb) => this.#runner.run(verb))
     registerCallouts(locks, { volume, inodes, cleaner, clock, log })
   }
 
@@ -160,6 +179,45 @@ export class MatrixFilesystem implements MatrixFs {
     this.#mount.cleaner.stop()
     this.#mount.reclaimer.stop().catch(() => {})
     this.#reaper.stop().catch(() => {})
+  }
+
+  /**
+   * The filesystem's LUNs from now on, in the order of its record, with its holes. What is new of them is not allocated from before
+   * `addSpace`; nothing new is written to those with the indexes `draining`.
+   */
+  useLuns(luns: readonly (Lun | undefined)[], draining: readonly number[] = []): void {
+    const { volume, space } = this.#mount
+    volume.layout.resize(luns.map((lun) => lun?.size))
+    this.#io.luns = luns
+    space.relayout(new Set(draining))
+  }
+
+  /** Moves data off a LUN that is being drained, for about `limitMs`. Rejects with MatrixError 'no-space'. */
+  async drain(lunIndex: number, limitMs: number): Promise<DrainProgress> {
+    try {
+      return await this.#drainer.step(lunIndex, limitMs)
+    } catch (error) {
+      if (isMatrixError(error)) throw error
+      throw new MatrixError('timeout', `draining has been interrupted: ${String(error)}`)
+    }
+  }
+
+  /** Nothing of the filesystem is on a LUN that is being drained, nor can get there, whoever dies. */
+  async isEmptied(lunIndex: number): Promise<boolean> {
+    const { locks, volume } = this.#mount
+    const hold = await locks.acquire(resourceId(SETTINGS_LOCK, 0), PR)
+    try {
+      // what this node has done to empty it may be lost with it until then; what others did was durable before the lock came
+      if (!brokenRules.emptiedIsDurable) await volume.flush()
+      return blocksKnown(volume.image, lunIndex) === 0
+    } finally {
+      hold.release()
+    }
+  }
+
+  /** Makes what is new of these LUNs free for everybody, unless it is; gives how many bytes. Locks must be granted. */
+  async addSpace(lunIndexes: readonly number[]): Promise<number> {
+    return (await this.#newSpace.add(lunIndexes)) * BLOCK_SIZE
   }
 
   /** Recovery: the freed space and the orphans of a slot whose node is dead become this node's. */

@@ -144,9 +144,24 @@ export class Image {
     return out
   }
 
+  /** Inodes above `after` with extents there, ascending. */
+  inodesOn({ from, to }: { readonly from: BlockAddress; readonly to: BlockAddress }, after: Ino, limit: number): Ino[] {
+    return this.#statements.inodesOn.all(after, from, to, limit) as Ino[]
+  }
+
   /** Free extents that begin in from … to-1 (a group's range holds them whole), ascending. */
   freeIn(range: { readonly from: BlockAddress; readonly to: BlockAddress }): SpaceRecord[] {
     return (this.#statements.freeIn.all(range.from, range.to) as SpaceRow[]).map(spaceOfRow)
+  }
+
+  /** Blocks of from … to-1 that are in rows of these tables; of `extent` it looks at every one. */
+  spaceIn(
+    { from, to }: { readonly from: BlockAddress; readonly to: BlockAddress },
+    tables: readonly ('free' | 'freed' | 'extent')[] = ['free', 'freed', 'extent'],
+  ): number {
+    const { spaceFree: free, spaceFreed: freed, spaceMapped: extent } = this.#statements
+    const sums = { free, freed, extent }
+    return tables.reduce((sum, table) => sum + (sums[table].get(from, to) as number), 0)
   }
 
   /** Space that transactions of `slot` freed, ascending by address. */

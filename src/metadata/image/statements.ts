@@ -44,6 +44,10 @@ function guard(statement: Database.Statement, failed: (error: unknown) => unknow
   }
 }
 
+function spaceIn(table: 'free' | 'freed' | 'extent'): string {
+  return `SELECT coalesce(sum(count), 0) FROM ${table} WHERE address >= ? AND address < ?`
+}
+
 /** Rows come as arrays (`raw`) and single values as themselves (`pluck`): half the cost of objects. */
 function prepare(db: Database.Database) {
   const rows = (sql: string) => db.prepare(sql).raw()
@@ -84,6 +88,9 @@ function prepare(db: Database.Database) {
       'SELECT block, count, address FROM extent WHERE ino = ? AND block < ? ORDER BY block DESC LIMIT 1',
     ),
     extentAfter: value('SELECT block FROM extent WHERE ino = ? AND block > ? ORDER BY block LIMIT 1'),
+    inodesOn: value(
+      'SELECT DISTINCT ino FROM extent WHERE ino > ? AND address >= ? AND address < ? ORDER BY ino LIMIT ?',
+    ),
     putExtent: db.prepare('INSERT OR REPLACE INTO extent VALUES (?, ?, ?, ?)'),
     deleteExtent: db.prepare('DELETE FROM extent WHERE ino = ? AND block = ?'),
 
@@ -93,6 +100,10 @@ function prepare(db: Database.Database) {
     freeAfter: value('SELECT address FROM free WHERE address > ? ORDER BY address LIMIT 1'),
     putFree: db.prepare('INSERT OR REPLACE INTO free VALUES (?, ?)'),
     deleteFree: db.prepare('DELETE FROM free WHERE address = ?'),
+
+    spaceFree: value(spaceIn('free')),
+    spaceFreed: value(spaceIn('freed')),
+    spaceMapped: value(spaceIn('extent')),
 
     freed: rows('SELECT address, count FROM freed WHERE slot = ? ORDER BY address LIMIT ?'),
     freedCount: value('SELECT count FROM freed WHERE slot = ? AND address = ?'),

@@ -19,7 +19,7 @@ const DIRECT_BYTES = 64 * 1024
 const MAX_VECTOR = 1024
 
 class RealFile implements RandomAccessFile {
-  readonly size: number
+  size: number
   readonly #path: string
   readonly #fd: number
 
@@ -86,6 +86,15 @@ class RealFile implements RandomAccessFile {
     } catch (cause) {
       throw this.#failed('flush', 0, cause)
     }
+  }
+
+  async measure(): Promise<number> {
+    try {
+      this.size = (await fstat(this.#fd)).size
+    } catch (cause) {
+      throw this.#failed('stat', 0, cause)
+    }
+    return this.size
   }
 
   async close(): Promise<void> {

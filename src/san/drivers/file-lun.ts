@@ -29,6 +29,10 @@ export class FileLun implements Lun {
     return this.#file.size
   }
 
+  measure(): Promise<number> {
+    return this.#file.measure()
+  }
+
   async read(offset: number, buffer: Buffer): Promise<void> {
     this.#checkRange('read', offset, buffer.length)
     await this.#file.read(offset, buffer)

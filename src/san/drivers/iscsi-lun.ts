@@ -26,8 +26,8 @@ import { slice } from '../iscsi/task.ts'
 import { parseIscsiUrl } from '../iscsi/url.ts'
 import type { Lun, LunPath, WriteOptions } from '../lun.ts'
 import type { Reservations } from '../reservations.ts'
-import { encodeLun } from '../scsi/answers.ts'
-import { readBlocks, type ScsiCommand, synchronizeCache, writeBlocks } from '../scsi/command.ts'
+import { encodeLun, parseCapacity } from '../scsi/answers.ts'
+import { readBlocks, readCapacity, type ScsiCommand, synchronizeCache, writeBlocks } from '../scsi/command.ts'
 import { type CacheFacts, type Device, examineCache, examineDevice } from '../scsi/device.ts'
 import { runCommand, sizeOf } from '../scsi/run-command.ts'
 import { IscsiReservations } from './iscsi-reservations.ts'
@@ -120,6 +120,14 @@ export class IscsiLun implements Lun {
 
   get size(): number {
     return this.#device.blocks * BLOCK
+  }
+
+  async measure(): Promise<number> {
+    const command = readCapacity()
+    const length = await this.#run(command)
+    const { blocks } = parseCapacity((command.read as Buffer).subarray(0, length))
+    if (blocks > this.#device.blocks) this.#device = { ...this.#device, blocks }
+    return this.size
   }
 
   async read(offset: number, buffer: Buffer): Promise<void> {
@@ -216,7 +224,7 @@ export class IscsiLun implements Lun {
         'lun-foreign',
         `${this.#place} has shrunk from ${before.blocks} to ${found.blocks} blocks: what lay behind is lost`,
       )
-    // one that has grown keeps its size until it is opened again
+    // one that has grown keeps its size until somebody measures it
     this.#device = before ? { ...found, blocks: before.blocks, cache: found.cache ?? before.cache } : found
   }
 

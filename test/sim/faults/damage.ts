@@ -34,6 +34,8 @@ export function damage(fate: Fate): void {
     fate.count(`damaged ${kind}`)
     if (kind === 'label') {
       const disk = prng.pick(disks)
+      // copy A tells where copy B is, unless that is at the end of the device
+      if (disk === disks[0] && matrix.hasOutgrown(disk)) return
       // always the same copy of a LUN: it is repaired only when a node starts
       spoil(fate, disk, disk === disks[0] ? LABEL_A_OFFSET : labelBOffset(disk.size))
       return

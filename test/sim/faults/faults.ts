@@ -15,6 +15,7 @@ import { partitions, swizzling } from './cuts.ts'
 import { damage } from './damage.ts'
 import { deaths, deathsAtCheckpoints } from './deaths.ts'
 import { destruction } from './destruction.ts'
+import { drains } from './drains.ts'
 import { Fate } from './fate.ts'
 import { leaves } from './leaves.ts'
 import { lunChanges } from './lun-changes.ts'
@@ -61,9 +62,17 @@ const kinds: readonly Kind[] = [
   {
     begin: lunChanges,
     chance: 0.6,
-    counts: ['LUN added', 'LUN removed', 'LUN not in reach of a node', 'LUN that hangs'],
+    counts: [
+      'LUN added',
+      'LUN removed',
+      'filesystem grown',
+      'LUN grown',
+      'LUN not in reach of a node',
+      'LUN that hangs',
+    ],
   },
   { begin: reservations, chance: 1, counts: reservationFaults },
+  { begin: drains, chance: 0.5, counts: ['LUN drained', 'draining stopped'] },
   { begin: damage, chance: 0.3, counts: ['damaged label', 'damaged lease sector', 'damaged membership partition'] },
 ]
 

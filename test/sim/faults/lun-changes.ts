@@ -1,12 +1,17 @@
 /**
- * LUNs are added and removed: asked for at any node, and again until there is an answer, as `matrix lun add` does; or until whoever asks goes
+ * LUNs are added, made part of the filesystem, used whole when they have become larger, and removed: asked for at any node, and again until there is an answer, as `matrix lun add` does; or until whoever asks goes
  * away. Nodes lose their way to a LUN for a while, so that they refuse it; or their reads of it hang for longer than an I/O should. The
  * administrator dies at every step of it.
  */
-import { isMatrixError } from '../../../src/base/errors.ts'
+import { isFsError, isMatrixError } from '../../../src/base/errors.ts'
+import { unseal } from '../../../src/base/layout.ts'
+import { SECTOR_SIZE } from '../../../src/base/limits.ts'
 import { sleep } from '../../../src/platform/index.ts'
 import type { LunWish } from '../../../src/recovery/index.ts'
+import { labelFormat } from '../../../src/san/label.ts'
+import { LABEL_A_OFFSET } from '../../../src/san/lun-layout.ts'
 import type { SimNode } from '../matrix.ts'
+import { askAt } from './asking.ts'
 import type { Fate } from './fate.ts'
 
 const STEPS = ['decide', 'announce', 'undo', 'finish'] as const
@@ -51,6 +56,8 @@ async function changeOne(fate: Fate): Promise<void> {
   const { prng, matrix, clock } = fate
   const { spares, world } = matrix
   if (prng.chance(0.1)) return refuseFilesystems(fate)
+  if (prng.chance(0.25)) return growFilesystem(fate)
+  if (prng.chance(0.15)) return growLun(fate)
   const disk = prng.pick(spares.disks)
   const lun = spares.record(disk)
   const kind = prng.pick(['add', 'add', 'remove'] as const)
@@ -60,7 +67,12 @@ async function changeOne(fate: Fate): Promise<void> {
   const patience = prng.between(2, 40)
   for (let times = 0; times < patience; times++) {
     const node = prng.pick(matrix.nodes)
-    const answer = await askAt(fate, node, wish)
+    const answer = await askAt(fate, node, (core) => core.lunVerbs.change(wish))
+    if (isMatrixError(answer, 'in-use') && kind === 'remove' && spares.inFilesystem(disk, asked)) {
+      fate.tell('LUN remove: in use')
+      return
+    }
+    if (isMatrixError(answer, 'exists')) return // it has grown since
     if (answer === undefined || isMatrixError(answer, 'lun-refused')) {
       world.trace(`${kind} ${lun.name} by ${node.name}: ${answer ? answer.message : 'complete'}`)
       fate.tell(`LUN ${kind}: ${answer ? 'refused' : 'complete'}`)
@@ -78,25 +90,74 @@ async function changeOne(fate: Fate): Promise<void> {
   fate.tell(`LUN ${kind}: given up`)
 }
 
-/** Undefined once it is complete; or why not. */
-async function askAt({ matrix, clock }: Fate, { host, core }: SimNode, wish: LunWish) {
-  let answer: { readonly error?: Error } | undefined
-  if (host?.alive && core && !core.halted) {
-    host.enter(() => {
-      core.changeLuns(wish).then(
-        () => (answer = {}),
-        (error) => (answer = { error }),
-      )
-    })
-    while (answer === undefined && host.alive) await sleep(clock, 2)
+/** The filesystem gets a spare LUN, whether or not the matrix has it. */
+async function growFilesystem(fate: Fate): Promise<void> {
+  const { prng, matrix, clock } = fate
+  const { spares, world } = matrix
+  const disk = prng.pick(spares.disks)
+  const { uuid, name } = spares.record(disk)
+  const { fsid } = matrix.record
+  fate.count('filesystem grown')
+  const asked = matrix.writes.administrators.count
+  const patience = prng.between(2, 40)
+  for (let times = 0; times < patience; times++) {
+    const node = prng.pick(matrix.nodes)
+    const answer = await askAt(fate, node, (core) => core.lunVerbs.growFilesystem(fsid, uuid))
+    world.trace(`growing onto ${name} by ${node.name}: ${answer ? answer.message : 'complete'}`)
+    if (answer === undefined) {
+      fate.tell('filesystem grown: complete')
+      const id = node.core?.cluster.mesh.view?.id
+      const members = matrix.nodes.filter(({ core, host }) => host?.alive && core?.cluster.mesh.view?.id === id)
+      return spares.grown(disk, asked, members)
+    }
+    if (isMatrixError(answer, 'lun-refused', 'not-found')) {
+      fate.tell(`filesystem grown: ${answer.code === 'not-found' ? 'no such LUN' : 'refused'}`)
+      return
+    }
+    if (!isMatrixError(answer) && !isFsError(answer)) throw answer
+    await sleep(clock, AGAIN_MS)
   }
-  return answer ? answer.error : matrix.gone()
+}
+
+/** A LUN of the matrix, that of the filesystem's journals among them, becomes larger. */
+async function growLun(fate: Fate): Promise<void> {
+  const { prng, matrix, clock } = fate
+  const { luns = [] } = matrix.writes.administrators.newest ?? {}
+  if (luns.length === 0) return
+  const { uuid, name } = prng.pick(luns)
+  const disk = matrix.diskOf(uuid)
+  // whose copy A is damaged has copy B at the end of the device, or nobody finds it
+  if (unseal(labelFormat, disk.peek(LABEL_A_OFFSET, SECTOR_SIZE)).kind !== 'ok') return
+  // no whole number of groups, nor of sectors
+  disk.size += prng.between(1, 5_000_000)
+  fate.count('LUN grown')
+  const asked = matrix.writes.administrators.count
+  for (let times = prng.between(2, 40); times > 0; times--) {
+    const node = prng.pick(matrix.nodes)
+    const answer = await askAt(fate, node, (core) => core.lunVerbs.growLun(uuid))
+    matrix.world.trace(`growing ${name} by ${node.name}: ${answer ? answer.message : 'complete'}`)
+    if (answer === undefined) {
+      fate.tell('LUN grown: complete')
+      const isSo = matrix.writes.administrators
+        .since(asked)
+        .some((database) => database.luns.some((lun) => lun.uuid === uuid && lun.size > disk.size - 4096))
+      if (!isSo) throw new Error(`${name} was told to be used whole; the database never said so`)
+      return
+    }
+    if (isMatrixError(answer, 'lun-refused', 'not-found', 'lun-too-small')) {
+      fate.tell(`LUN grown: ${answer.code}`)
+      return
+    }
+    if (!isMatrixError(answer) && !isFsError(answer)) throw answer
+    await sleep(clock, AGAIN_MS)
+  }
 }
 
 /** What a filesystem is on, or a membership partition, cannot be removed. */
 async function refuseFilesystems(fate: Fate): Promise<void> {
   const { prng, matrix } = fate
-  const answer = await askAt(fate, prng.pick(matrix.nodes), { kind: 'remove', uuid: prng.pick(matrix.record.luns) })
+  const uuid = prng.pick(matrix.record.luns.filter((each) => each !== null))
+  const answer = await askAt(fate, prng.pick(matrix.nodes), (core) => core.lunVerbs.change({ kind: 'remove', uuid }))
   if (!answer) throw new Error('a LUN of the filesystem was removed')
   if (isMatrixError(answer, 'in-use')) fate.tell('LUN remove: in use')
   else if (!isMatrixError(answer, 'view-changed', 'peer-gone', 'timeout')) throw answer

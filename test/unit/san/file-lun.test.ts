@@ -7,7 +7,7 @@ const test = suite('san: file LUN')
 
 /** A file whose flushes end when the test says so. */
 class SlowFile implements RandomAccessFile {
-  readonly size = 1 << 20
+  size = 1 << 20
   readonly log: string[] = []
   readonly flushes: { resolve: () => void; reject: (error: Error) => void }[] = []
 
@@ -18,6 +18,9 @@ class SlowFile implements RandomAccessFile {
   flush(): Promise<void> {
     this.log.push('flush')
     return new Promise((resolve, reject) => this.flushes.push({ resolve, reject }))
+  }
+  async measure(): Promise<number> {
+    return this.size
   }
   async close(): Promise<void> {}
 }

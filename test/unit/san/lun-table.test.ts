@@ -17,6 +17,7 @@ import {
   readLabel,
   readLabels,
 } from '../../../src/san/index.ts'
+import { LABEL_A_OFFSET } from '../../../src/san/lun-layout.ts'
 import { SimDisk, SimLun } from '../../sim/lun.ts'
 import { SimHost, SimWorld } from '../../sim/world.ts'
 
@@ -114,10 +115,7 @@ test('an add is opened where it is found, told again it is open; or there is a r
   assert.is(await add(3), undefined)
   assert.is(await add(3), undefined)
   assert.equal([w.hints, w.open()], [['file:/hint'], ['lun1', 'lun2', 'lun3']])
-  assert.match(
-    (await add(3, { size: 5 })) ?? '',
-    /finds LUN lun3 at sim:lun3, whose label says lun3 with 67108864 bytes, not/,
-  )
+  assert.match((await add(3, { size: 2 ** 30 })) ?? '', /finds LUN lun3 at sim:lun3 with only 64 MiB of 1 GiB/)
   assert.match((await add(4, { name: 'lun9' })) ?? '', /whose label says lun4/)
   w.find = async () => undefined
   assert.match((await add(4)) ?? '', /does not find LUN lun4: add its URL under luns/)
@@ -135,6 +133,38 @@ test('an add is opened where it is found, told again it is open; or there is a r
   assert.ok(isMatrixError(await w.run(failed(w.table.add(w.record(4), undefined, stop))), 'view-changed'))
   assert.ok(isMatrixError(await w.run(failed(w.table.remove(w.record(3), stop))), 'view-changed'))
   assert.equal(w.open(), ['lun1', 'lun2', 'lun3'])
+})
+
+test('a LUN that has become larger is used so far as the list says, when the device has so much', async () => {
+  const w = await setUp()
+  const { uuid } = w.record(2)
+  await w.run(w.table.follow(w.database([1, 2])))
+  const disk = w.disks[1]
+  assert.ok(disk)
+  disk.size = 100 * MiB
+  assert.is(w.gate(2).size, 64 * MiB)
+  assert.is(await w.run(w.table.measure(uuid)), 100 * MiB)
+  const resize = (n: number, size: number) => w.run(w.table.resize({ ...w.record(n), size }, none))
+  assert.is(await resize(2, 200 * MiB), 'sees only 100 MiB of LUN lun2')
+  assert.is(await resize(3, 100 * MiB), 'LUN lun3 is not open here')
+  assert.is(w.gate(2).size, 64 * MiB)
+  assert.is(await resize(2, 96 * MiB), undefined)
+  assert.is(w.gate(2).size, 96 * MiB)
+  disk.poke(LABEL_A_OFFSET + 30, Buffer.from([1, 2, 3]))
+  assert.is(await w.run(w.table.relabel({ ...w.record(2), size: 96 * MiB }, 64 * MiB)), undefined)
+  const { label, damaged } = await w.run(readLabel(new SimLun(disk, w.host)))
+  assert.equal([label.size, damaged], [96 * MiB, []])
+  assert.is(await resize(2, 64 * MiB), undefined, 'it was taken back')
+  assert.is(w.gate(2).size, 64 * MiB)
+  const listed = (size: number) => async () =>
+    ({ luns: [w.record(1), { ...w.record(2), size }] }) as unknown as MembershipDatabase
+  await w.run(w.table.follow(listed(96 * MiB)))
+  assert.is(w.gate(2).size, 96 * MiB)
+  disk.size = 80 * MiB
+  await w.run(w.table.follow(listed(80 * MiB)))
+  const error = await w.run(failed(w.table.follow(listed(90 * MiB))))
+  assert.ok(isMatrixError(error, 'config'), String(error))
+  assert.match(error.message, /lun2 has 80 MiB at this node, the matrix uses 90 MiB of it/)
 })
 
 test('a removal waits for what is under way; then nothing of the node reaches the LUN, until it is added again', async () => {

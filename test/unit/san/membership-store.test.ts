@@ -179,6 +179,8 @@ test('a newer format is refused even when an older copy is intact', async () => 
 })
 
 test('content with a right checksum is still judged: every wrong value is named', async () => {
+  const extend = (as: object) => ({ kind: 'extend', lun: third, generation: 2, ...as })
+  const luns = [...first.luns, third]
   const wrong: [unknown, RegExp][] = [
     ['text', /Invalid type/],
     [{ ...first, generation: 0 }, /generation/],
@@ -191,13 +193,37 @@ test('content with a right checksum is still judged: every wrong value is named'
     ],
     [
       { ...first, generation: 1, pending: { kind: 'remove', generation: 2, lun: { ...first.luns[0], size: 1 } } },
-      /pending: the removal of LUN lun1 does not fit/,
+      /pending: remove of LUN lun1 does not fit/,
     ],
     [
       { ...first, generation: 1, pending: { kind: 'remove', generation: 2, lun: first.luns[0] } },
       /pending: LUN lun1 is to be removed, and filesystem home is on it/,
     ],
-    [{ ...first, generation: 1, pending: { ...add, generation: 2, kind: 'remove' } }, /pending: a removal has no hint/],
+    [
+      { ...first, generation: 1, pending: { ...add, generation: 2, kind: 'remove' } },
+      /pending: only an add has a hint/,
+    ],
+    [{ ...first, generation: 1, pending: extend({}) }, /pending: no place in a filesystem for extend/],
+    [
+      { ...first, generation: 1, pending: extend({ place: { fsid: 1, index: 1 } }) },
+      /extend of LUN lun3 names what is not there/,
+    ],
+    [
+      { ...first, luns, generation: 1, pending: extend({ place: { fsid: first.filesystems[0]?.fsid, index: 2 } }) },
+      /LUN lun3 is to be number 2 of filesystem home, which has 1/,
+    ],
+    [
+      {
+        ...first,
+        generation: 1,
+        pending: extend({ lun: first.luns[0], place: { fsid: first.filesystems[0]?.fsid, index: 1 } }),
+      },
+      /LUN lun1 is to become part of a filesystem, and home is on it/,
+    ],
+    [
+      { ...first, generation: 1, pending: { ...add, generation: 2, place: { fsid: 1, index: 1 } } },
+      /a place in a filesystem for add/,
+    ],
     [{ ...first, generation: 1, matrixUuid: 'x' }, /matrixUuid: is no UUID/],
     [{ ...first, generation: 1, luns: [] }, /unknown LUN/],
     [{ ...first, generation: 1, luns: [first.luns[0], first.luns[0]] }, /UUID twice/],

@@ -24,6 +24,7 @@ function gated(file: RandomAccessFile, path: string): RandomAccessFile {
   if (!path.endsWith('.img')) return file
   return {
     size: file.size,
+    measure: () => file.measure(),
     read: (...args) => file.read(...args),
     flush: () => file.flush(),
     close: () => file.close(),

@@ -26,6 +26,9 @@ class MemoryFile implements RandomAccessFile {
   get size(): number {
     return this.bytes.length
   }
+  async measure(): Promise<number> {
+    return this.size
+  }
   async read(offset: number, buffer: Buffer): Promise<void> {
     this.bytes.copy(buffer, 0, offset)
   }
