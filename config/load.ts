@@ -26,7 +26,7 @@ export interface ConfigFiles {
   mode(path: string): number | undefined
 }
 
-const realFiles: ConfigFiles = {
+export const realFiles: ConfigFiles = {
   read: (path) => readFileSync(path, 'utf8'),
   mode: (path) => (process.platform === 'win32' ? undefined : statSync(path).mode & 0o777),
 }
@@ -34,7 +34,7 @@ const realFiles: ConfigFiles = {
 /** Throws MatrixError 'config'; its message names the file and has a line for each problem. */
 export function loadConfig(path: string, files: ConfigFiles = realFiles): MatrixdConfig {
   const file = resolve(path)
-  const written = parseToml(file, read(file, files))
+  const written = parseToml(file, readText(file, files))
   const result = v.safeParse(fileSchema, written)
   const problems = (result.issues ?? []).map((issue) => explain(fileSchema, issue))
   // What does not fit together is told even when other keys are wrong, as far as the parts it needs are there.
@@ -44,7 +44,7 @@ export function loadConfig(path: string, files: ConfigFiles = realFiles): Matrix
   return configOf(file, result.output, secret as string)
 }
 
-function read(file: string, files: ConfigFiles): string {
+export function readText(file: string, files: ConfigFiles): string {
   try {
     return files.read(file)
   } catch (cause) {
@@ -53,7 +53,7 @@ function read(file: string, files: ConfigFiles): string {
   }
 }
 
-function parseToml(file: string, text: string): unknown {
+export function parseToml(file: string, text: string): unknown {
   try {
     return parse(text)
   } catch (cause) {
@@ -63,7 +63,7 @@ function parseToml(file: string, text: string): unknown {
   }
 }
 
-function failure(file: string, problems: readonly string[]): MatrixError {
+export function failure(file: string, problems: readonly string[]): MatrixError {
   const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`
   return new MatrixError('config', `${file}: ${count}\n${problems.map((line) => `  ${line}`).join('\n')}`)
 }

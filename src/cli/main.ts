@@ -12,6 +12,7 @@ import { lunCommand } from './lun-command.ts'
 import { mountCommand, umountCommand } from './mount-command.ts'
 import { UsageError } from './option-values.ts'
 import { statusCommand } from './status-command.ts'
+import { targetCommand } from './target-command.ts'
 import { timelineCommand } from './timeline-command.ts'
 
 const program = new Command('matrix')
@@ -25,6 +26,7 @@ const program = new Command('matrix')
   .addCommand(umountCommand())
   .addCommand(countersCommand())
   .addCommand(timelineCommand())
+  .addCommand(targetCommand())
   .addHelpText(
     'after',
     `
