@@ -45,7 +45,7 @@ const cases: readonly Case[] = [1, 32].flatMap((depth) => [
   { name: `read, depth ${depth}`, depth, fio: '--rw=randread', op: 'read' as const },
   { name: `read into aligned memory, depth ${depth}`, depth, fio: '--rw=randread', op: 'read aligned' as const },
   { name: `write, depth ${depth}`, depth, fio: '--rw=randwrite', op: 'write' as const },
-  { name: `durable write, depth ${depth}`, depth, fio: '--rw=randwrite --sync=dsync', op: 'durable write' as const },
+  { name: `durable write, depth ${depth}`, depth, fio: '--rw=randwrite --fdatasync=1', op: 'durable write' as const },
 ])
 
 async function ours(lun: Lun, { depth, op }: Case, seconds: number): Promise<number> {

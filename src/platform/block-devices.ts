@@ -12,14 +12,12 @@ export interface BlockDevice {
   readonly sectorSize: number
   read(offset: number, buffer: Buffer): Promise<void>
   write(offset: number, buffers: readonly Uint8Array[], options: DeviceWrite): Promise<void>
-  /** Everything written before is on stable storage when this resolves. */
+  /** Everything whose writing had ended is on stable storage when this resolves. */
   flush(): Promise<void>
   close(): Promise<void>
 }
 
 export type DeviceWrite = {
-  /** Resolve only once it is on stable storage. */
-  readonly durable: boolean
   /**
    * A write that has not been issued this long after it was asked for is given up, ms: whoever asked has reckoned with when it may land. (The rest
    * of a sector that is written in part is read first, and others may be under way.)

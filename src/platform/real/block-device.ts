@@ -1,7 +1,7 @@
 /**
  * Block devices on Linux: O_DIRECT through the thread pool. What is no aligned memory goes through a buffer that is (aligned-memory.ts): a copy
- * of 4 KiB costs a hundredth of the system call. Durable writes have a descriptor of their own with O_DSYNC: one system call, and the
- * kernel sets FUA on the request where the device knows it.
+ * of 4 KiB costs a hundredth of the system call. Durable is what fdatasync makes so: with O_DSYNC the kernel sets FUA on the request and flushes
+ * the device after every one all the same, where flushes that are asked for can be shared.
  *
  * Sectors of 4096 bytes: whoever writes 512 of them has the rest read and written back. That undoes nothing of anybody else, since every
  * 4096 bytes of a LUN have one writer at a time (san/lun-layout.ts); those of this process in one sector go one after another.
@@ -17,7 +17,7 @@ import type { BlockDevice, BlockDevices, DeviceWrite } from '../block-devices.ts
 import { giveAligned, isAligned, MAX_ALIGNED, takeAligned } from './aligned-memory.ts'
 import { type DeviceFacts, readDeviceFacts, usersOf } from './device-facts.ts'
 
-const { O_DIRECT, O_DSYNC, O_EXCL, O_RDWR } = fs.constants
+const { O_DIRECT, O_EXCL, O_RDWR } = fs.constants
 const open = promisify(fs.open)
 const fstat = promisify(fs.fstat)
 const close = promisify(fs.close)
@@ -43,29 +43,27 @@ class DirectDevice implements BlockDevice {
   readonly #path: string
   readonly #rdev: number
   readonly #fd: number
-  readonly #durableFd: number
   #underWay = 0
   readonly #waiting: (() => void)[] = []
   /** The last write of each sector that was written in part: the next waits for it. */
   readonly #shared = new Map<number, Promise<unknown>>()
 
-  constructor(path: string, rdev: number, facts: DeviceFacts, fd: number, durableFd: number) {
+  constructor(path: string, rdev: number, facts: DeviceFacts, fd: number) {
     this.#path = path
     this.#rdev = rdev
     this.identity = facts.identity
     this.size = facts.size
     this.sectorSize = facts.sectorSize
     this.#fd = fd
-    this.#durableFd = durableFd
   }
 
   read(offset: number, buffer: Buffer): Promise<void> {
     if (buffer.length === 0) return Promise.resolve()
     return this.#admitted(async () => {
       const { from, to } = this.#sectors(offset, buffer.length)
-      if (isAligned(buffer) && to - from === buffer.length) return this.#transfer('read', this.#fd, buffer, from)
+      if (isAligned(buffer) && to - from === buffer.length) return this.#transfer('read', buffer, from)
       await this.#bounced(from, to, async (bounce, start) => {
-        await this.#transfer('read', this.#fd, bounce, start)
+        await this.#transfer('read', bounce, start)
         bounce.copy(buffer, Math.max(0, start - offset), Math.max(0, offset - start), offset + buffer.length - start)
       })
     })
@@ -74,18 +72,17 @@ class DirectDevice implements BlockDevice {
   write(offset: number, buffers: readonly Uint8Array[], options: DeviceWrite): Promise<void> {
     const length = buffers.reduce((sum, buffer) => sum + buffer.length, 0)
     if (length === 0) return Promise.resolve()
-    const fd = options.durable ? this.#durableFd : this.#fd
     const { from, to } = this.#sectors(offset, length)
-    if (to - from > length) return this.#writeParts({ from: offset, to: offset + length }, buffers, fd, options)
+    if (to - from > length) return this.#writeParts({ from: offset, to: offset + length }, buffers, options)
     const askedAt = performance.now()
     return this.#admitted(async () => {
       this.#refuseLate(offset, askedAt, options)
       const [only] = buffers
-      if (only && buffers.length === 1 && isAligned(only)) return this.#transfer('write', fd, only, from)
+      if (only && buffers.length === 1 && isAligned(only)) return this.#transfer('write', only, from)
       const source = new Source(buffers)
       await this.#bounced(from, to, async (bounce, start) => {
         source.fill(bounce)
-        await this.#transfer('write', fd, bounce, start)
+        await this.#transfer('write', bounce, start)
       })
     })
   }
@@ -99,11 +96,11 @@ class DirectDevice implements BlockDevice {
   }
 
   async close(): Promise<void> {
-    await Promise.all([close(this.#fd), close(this.#durableFd)])
+    await close(this.#fd)
   }
 
   /** A write that begins or ends within a sector: in turn with others there, and with what the sector had. */
-  #writeParts(wanted: Range, buffers: readonly Uint8Array[], fd: number, options: DeviceWrite): Promise<void> {
+  #writeParts(wanted: Range, buffers: readonly Uint8Array[], options: DeviceWrite): Promise<void> {
     const askedAt = performance.now()
     const { from, to } = this.#sectors(wanted.from, wanted.to - wanted.from)
     const first = wanted.from > from ? [from] : []
@@ -118,11 +115,11 @@ class DirectDevice implements BlockDevice {
           for (const sector of shared) {
             if (sector < start || sector >= end) continue
             const rest = bounce.subarray(sector - start, sector - start + this.sectorSize)
-            await this.#transfer('read', this.#fd, rest, sector)
+            await this.#transfer('read', rest, sector)
           }
           this.#refuseLate(wanted.from, askedAt, options)
           source.fill(bounce.subarray(Math.max(0, wanted.from - start), Math.min(bounce.length, wanted.to - start)))
-          await this.#transfer('write', fd, bounce, start)
+          await this.#transfer('write', bounce, start)
         })
       }),
     )
@@ -176,7 +173,7 @@ class DirectDevice implements BlockDevice {
     }
   }
 
-  #transfer(what: 'read' | 'write', fd: number, buffer: Uint8Array, at: number): Promise<void> {
+  #transfer(what: 'read' | 'write', buffer: Uint8Array, at: number): Promise<void> {
     return new Promise((resolve, reject) => {
       let done = 0
       const next = (error: NodeJS.ErrnoException | null, count: number): void => {
@@ -187,8 +184,8 @@ class DirectDevice implements BlockDevice {
         else step()
       }
       const step = (): void => {
-        if (what === 'read') fs.read(fd, buffer, done, buffer.length - done, at + done, next)
-        else fs.write(fd, buffer, done, buffer.length - done, at + done, next)
+        if (what === 'read') fs.read(this.#fd, buffer, done, buffer.length - done, at + done, next)
+        else fs.write(this.#fd, buffer, done, buffer.length - done, at + done, next)
       }
       step()
     })
@@ -262,10 +259,7 @@ export const realBlockDevices: BlockDevices = {
     await refuseUsed(path, rdev)
     const fd = await openDirect(path, O_RDWR | O_DIRECT)
     try {
-      const durableFd = await openDirect(path, O_RDWR | O_DIRECT | O_DSYNC)
-      const opened = new DirectDevice(path, rdev, facts, fd, durableFd)
-      if ((await fstat(fd)).rdev === rdev && (await fstat(durableFd)).rdev === rdev) return opened
-      await close(durableFd)
+      if ((await fstat(fd)).rdev === rdev) return new DirectDevice(path, rdev, facts, fd)
       throw new MatrixError('lun-io', `${path} became another device while it was opened; try again`)
     } catch (error) {
       await close(fd)

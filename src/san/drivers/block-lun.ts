@@ -1,15 +1,12 @@
 /**
  * `block:` LUNs: disks and LUNs that the host reaches by a driver of its own, past its page cache (platform/block-devices.ts), so that hosts
- * that share one see what is on it. Durable means on the medium: a durable write is sent with FUA, or followed by a flush.
+ * that share one see what is on it. Durable means on the medium: a flush of the device, shared by those who ask at a time (shared-flush.ts).
  *
  * What was handed to the device counts for others as landed `ioLifeMs` later at the latest. So a write that has to wait here (for
  * the rest of its sector, for its turn) is given up once it would be issued too late.
- *
- * When a durable write fails, it may be its flush that has: then what was written before, and not flushed yet, may be gone, and no later
- * flush may say that it is there.
  */
 import { assert } from '../../base/assert.ts'
-import { isMatrixError, MatrixError } from '../../base/errors.ts'
+import { MatrixError } from '../../base/errors.ts'
 import type { Timings } from '../../base/timings.ts'
 import type { BlockDevice, BlockDevices } from '../../platform/block-devices.ts'
 import type { Programs } from '../../platform/programs.ts'
@@ -30,10 +27,6 @@ export class BlockLun implements Lun {
   readonly #device: BlockDevice
   readonly #issuedWithinMs: number
   readonly #flushes: SharedFlush
-  /** Writes that only a flush makes durable: asked for, ended, and ended before a flush that succeeded. */
-  #asked = 0
-  #ended = 0
-  #flushed = 0
 
   /** `path`: of the device, absolute. Rejects as `BlockDevices.openDevice` does. */
   static async open(path: string, devices: BlockDevices, options: BlockLunOptions): Promise<BlockLun> {
@@ -49,11 +42,7 @@ export class BlockLun implements Lun {
     this.identity = device.identity === '' ? path : `${path} (${device.identity})`
     this.#device = device
     this.#issuedWithinMs = timings.ioTimeoutMs
-    this.#flushes = new SharedFlush(async () => {
-      const ended = this.#ended
-      await device.flush()
-      this.#flushed = Math.max(this.#flushed, ended)
-    })
+    this.#flushes = new SharedFlush(() => device.flush())
     // a multipath device has many ways to the LUN, each with a registration: sg_persist would make one of them, and not say of which
     if (programs && !device.identity.startsWith('mpath-'))
       this.reservations = new SgPersist({ path, programs, timeoutMs: timings.ioTimeoutMs })
@@ -72,22 +61,8 @@ export class BlockLun implements Lun {
     const length = buffers.reduce((sum, buffer) => sum + buffer.length, 0)
     assert(offset % 512 === 0 && length % 512 === 0, `write of ${length} bytes at ${offset} is not in whole sectors`)
     this.#checkRange('write', offset, length)
-    const options = { durable, issuedWithinMs: this.#issuedWithinMs }
-    if (!durable) {
-      this.#asked++
-      try {
-        await this.#device.write(offset, buffers, options)
-      } finally {
-        this.#ended++
-      }
-      return
-    }
-    try {
-      await this.#device.write(offset, buffers, options)
-    } catch (error) {
-      if (this.#asked > this.#flushed && !isMatrixError(error, 'lun-reserved')) this.#flushes.fail(error)
-      throw error
-    }
+    await this.#device.write(offset, buffers, { issuedWithinMs: this.#issuedWithinMs })
+    if (durable) await this.flush()
   }
 
   flush(): Promise<void> {

@@ -30,11 +30,6 @@ export class SharedFlush {
     return this.#next
   }
 
-  /** The device has failed to make durable what it was given, in another way than by a flush. */
-  fail(error: unknown): void {
-    this.#failure ??= error
-  }
-
   #mayFlush(): Promise<void> {
     if (this.#flushing < MAX_FLUSHES) return Promise.resolve()
     return new Promise((resolve) => {

@@ -24,8 +24,7 @@ test.after(() => {
   for (const device of devices) device.remove()
 })
 
-const soon = { durable: false, issuedWithinMs: 10_000 }
-const durably = { durable: true, issuedWithinMs: 10_000 }
+const soon = { issuedWithinMs: 10_000 }
 
 async function refused(work: Promise<unknown>, code: MatrixErrorCode, message: RegExp): Promise<void> {
   const error = await work.then(
@@ -78,7 +77,7 @@ for (const { path, sectorSize, resize } of devices) {
       const cut = prng.below(length + 1)
       const bytes = Buffer.alloc(length)
       for (let k = 0; k < length; k += 4) bytes.writeUInt32LE(prng.below(2 ** 32), k)
-      await device.write(at, [bytes.subarray(0, cut), bytes.subarray(cut)], prng.chance(0.3) ? durably : soon)
+      await device.write(at, [bytes.subarray(0, cut), bytes.subarray(cut)], soon)
       bytes.copy(model, at)
       const from = prng.below(model.length - 1)
       const wanted = Math.min(model.length - from, 1 + prng.below(9000))
@@ -93,7 +92,7 @@ for (const { path, sectorSize, resize } of devices) {
     const device = await realFiles.openDevice(path)
     const start = 8 * MiB - 512
     await Promise.all(
-      Array.from({ length: 200 }, (_, i) => device.write(start + i * 512, [Buffer.alloc(512, i + 1)], durably)),
+      Array.from({ length: 200 }, (_, i) => device.write(start + i * 512, [Buffer.alloc(512, i + 1)], soon)),
     )
     const found = await contentOf(device, start, 200 * 512)
     for (let i = 0; i < 200; i++) assert.is(found[i * 512 + 100], i + 1, `the ${i}th`)
@@ -103,7 +102,7 @@ for (const { path, sectorSize, resize } of devices) {
   test(`sectors of ${sectorSize}: aligned memory is read into and written from as it is`, async () => {
     const device = await realFiles.openDevice(path)
     const own = takeAligned(8 * KiB).fill(0x5a)
-    await device.write(16 * MiB, [own], durably)
+    await device.write(16 * MiB, [own], soon)
     const other = takeAligned(8 * KiB).fill(0)
     await device.read(16 * MiB, other)
     assert.ok(other.equals(own))
@@ -114,9 +113,9 @@ for (const { path, sectorSize, resize } of devices) {
 
   test(`sectors of ${sectorSize}: a write that would be issued too late is given up`, async () => {
     const device = await realFiles.openDevice(path)
-    await device.write(24 * MiB, [Buffer.alloc(4 * KiB, 1)], durably)
+    await device.write(24 * MiB, [Buffer.alloc(4 * KiB, 1)], soon)
     await refused(
-      device.write(24 * MiB, [Buffer.alloc(512, 2)], { durable: true, issuedWithinMs: -1 }),
+      device.write(24 * MiB, [Buffer.alloc(512, 2)], { issuedWithinMs: -1 }),
       'lun-io',
       /given up: after \d+ ms/,
     )
