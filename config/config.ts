@@ -34,6 +34,8 @@ export type MatrixdConfig = {
   readonly node: ConfiguredNode
   /** Absolute; may not exist yet. */
   readonly stateDir: string
+  /** Its network cable can be pulled (network-cut.ts). */
+  readonly drills: boolean
   /** Those of [[nodes]], ascending by slot; may be none. */
   readonly nodes: readonly ConfiguredNode[]
   /** URLs with absolute paths (`file:/…`), in the file's order. */

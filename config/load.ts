@@ -228,6 +228,7 @@ function configOf(file: string, written: ConfigFile, secret: string): MatrixdCon
     matrix: { name: matrix.name, secret },
     node: nodeOf((nodes.find(({ name }) => name === node.name) ?? node) as WrittenNode),
     stateDir: resolve(folder, node.state_dir),
+    drills: node.drills ?? false,
     nodes: nodes.map(nodeOf).sort((a, b) => a.slot - b.slot),
     luns: luns.map(({ url }) => ({ url: lunUrl(folder, url) })),
     fencing: {

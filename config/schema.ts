@@ -7,7 +7,7 @@ import * as v from 'valibot'
 import { MAX_NETWORKS, MAX_SLOTS } from '../src/base/limits.ts'
 import { MiB, TiB } from '../src/base/units.ts'
 import { isIscsiUrl } from '../src/san/index.ts'
-import { address, addresses, client, duration, isPath, name, oneOf, path, size, text, whole } from './values.ts'
+import { address, addresses, client, duration, isPath, key, name, oneOf, path, size, text, whole } from './values.ts'
 
 /** Shortest secret, characters: the mesh's keys are as strong as this. */
 export const SECRET_MIN = 16
@@ -58,6 +58,13 @@ const node = v.strictObject({
   ),
   mesh: v.optional(
     addresses('Where this node listens for the others, when it is not among `[[nodes]]`. As there.', MAX_NETWORKS),
+  ),
+  drills: v.optional(
+    key(
+      'Whether its network cable can be pulled for drills: as long as there is a file `network.cut` in state_dir, the mesh is silent.',
+      'true or false',
+      (written) => (typeof written === 'boolean' ? written : undefined),
+    ),
   ),
   state_dir: path(
     'Folder for the local image of the metadata. It is a cache: it may be deleted while the node is down. Made when it is not there.',

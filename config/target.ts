@@ -18,7 +18,8 @@ const schema = v.strictObject({
   name: text('Name of the target.', 'a name that begins with iqn., eui. or naa.', (written) =>
     /^(?:iqn\.|eui\.|naa\.)[a-z0-9.:_-]{1,219}$/.test(written),
   ),
-  portals: addresses('Where it listens. Each is a port of the target of its own.', MAX_PORTALS),
+  portals: addresses('Where it listens.', MAX_PORTALS),
+  portal_groups: v.optional(oneOf('Whether each portal is a port of its own, or one has them all.', ['each', 'one'])),
   control: v.optional(path('Its control socket; left out, `control.sock` beside this file.')),
   user: user('Of initiators, when they have to prove who they are (CHAP).'),
   secret_file: v.optional(path('File whose first line is their secret.')),
@@ -59,6 +60,7 @@ const schema = v.strictObject({
 export type TargetConfig = {
   readonly name: string
   readonly portals: readonly { readonly host: string; readonly port: number }[]
+  readonly portalGroups: 'each' | 'one'
   readonly control: string
   readonly chap?: {
     readonly user: string
@@ -95,6 +97,7 @@ export function loadTargetConfig(written: string, files: ConfigFiles = realFiles
   return {
     name: found.name,
     portals: found.portals,
+    portalGroups: found.portal_groups ?? 'each',
     control: place(found.control ?? 'control.sock'),
     ...(user && secret_file && { chap: { user, secretFile: place(secret_file), ...(target && { target }) } }),
     luns: found.luns.map((lun) => ({

@@ -1,7 +1,8 @@
 /** `matrix demo`: a matrix of several nodes on this machine (demo/demo.ts). */
-import { Command } from 'commander'
+import { Argument, Command } from 'commander'
 import { formatSize } from '../base/units.ts'
 import { DEFAULT_LUN_BYTES, type DemoOptions, MIN_LUN_BYTES, runDemo } from './demo/demo.ts'
+import { type Cable, cutDemoNode, healDemoNode } from './demo/demo-drills.ts'
 import { addDemoNode, startDemoNode, stopDemoNode } from './demo/demo-nodes.ts'
 import { MAX_NODES } from './demo/layout.ts'
 import { sizeFrom, wholeNumber } from './option-values.ts'
@@ -33,6 +34,7 @@ export function demoCommand(): Command {
       'use this LUN, which nobody uses, instead of files of its own; give it as often as there are LUNs',
       (url: string, others: readonly string[] = []) => [...others, url],
     )
+    .option('--san', 'the LUNs are at an iSCSI target of the demo, which fences nodes; ports PORT+60 and PORT+61')
     .option('--mount', 'every node also mounts the filesystem on this machine, in DIR/mnt/NODE (Linux, as root)')
     .option('--reset', 'begin anew: delete the data kept there')
     .addHelpText(
@@ -43,6 +45,8 @@ Prints how to reach each node, and then "matrix ready" on a line of its own. DIR
 Examples:
   matrix demo
   matrix demo --mount
+  matrix demo --san
+  matrix demo cut n2 san
   matrix demo --nodes 5 --dir /tmp/demo --base-port 30000 --lun-size 1GiB
   matrix demo start-node n2 --dir /tmp/demo
   matrix demo add-node --dir /tmp/demo`,
@@ -65,5 +69,15 @@ Examples:
     .action(({ dir }: NodeOptions) => addDemoNode(dir ?? command.opts<DemoOptions>().dir))
   nodeCommand('start-node', 'start a node of a running demo again; returns once it serves', startDemoNode)
   nodeCommand('stop-node', 'stop a node of a running demo cleanly', stopDemoNode)
+  command
+    .command('cut')
+    .description('pull a cable of a node of a demo with --san')
+    .argument('<name>', 'such as n2')
+    .addArgument(new Argument('<cable>', 'to the SAN, or to the other nodes').choices(['san', 'net']))
+    .option('--dir <dir>', `folder of the demo (default: "${DEFAULT_DIR}")`)
+    .action((name: string, cable: Cable, { dir }: NodeOptions) =>
+      cutDemoNode(dir ?? command.opts<DemoOptions>().dir, name, cable),
+    )
+  nodeCommand('heal', 'put the cables of a node back, and start it when it has ended meanwhile', healDemoNode)
   return command
 }

@@ -27,20 +27,22 @@ Examples:
     .command('run')
     .description('run it, until Ctrl-C; says "target ready" once it serves')
     .requiredOption('-c, --config <file>', 'configuration of the target')
-    .action(({ config }: ConfigOption) => serveTarget(config))
+    .option('--run-file <file>', 'kept current while it runs: its process, and whether it serves')
+    .action(({ config, runFile }: ConfigOption & { readonly runFile?: string }) => serveTarget(config, runFile))
   command
     .command('ask')
     .description('ask the running one: a request and its answer are JSON')
     .argument('<request>', 'such as {"command":"status"}')
     .requiredOption('-c, --config <file>', 'configuration of the target')
     .action(async (request: string, { config }: ConfigOption) => {
-      const { ok: _, ...answer } = await ask(loadTargetConfig(config).control, request)
+      const { ok: _, ...answer } = await askTarget(loadTargetConfig(config).control, request)
       sayJson(answer)
     })
   return command
 }
 
-async function ask(path: string, request: string): Promise<Extract<TargetAnswer, { ok: true }>> {
+/** `path`: of its control socket; `request`: JSON. Rejects with what it answers. */
+export async function askTarget(path: string, request: string): Promise<Extract<TargetAnswer, { ok: true }>> {
   const line = await new Promise<string>((done, reject) => {
     const socket = connect(path, () => socket.write(`${request.replaceAll('\n', ' ')}\n`))
     let text = ''

@@ -35,6 +35,7 @@ import {
 } from '../san/index.ts'
 import { type ControlHandler, ControlServer } from './control.ts'
 import { NodeCore } from './core.ts'
+import { DrillNetwork } from './drill-network.ts'
 import { ImageWatch, newImageFile } from './image-watch.ts'
 import { LocalMounts } from './local-mounts.ts'
 import { NodeLuns } from './node-luns.ts'
@@ -64,13 +65,17 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   const timeline = new TimelineFile(config.stateDir, log)
   const lunFinder = new NodeLuns(config, realHost, log)
   const orphansMs = () => orphanIoMs(lunFinder.urls(), timings)
+  const network = createTcpTransport({ secret: config.matrix.secret, matrixName: config.matrix.name, log })
+  const drill = config.drills
+    ? new DrillNetwork(network, { stateDir: config.stateDir, clock: realClock, log })
+    : undefined
   let gateways: Gateways | undefined
   const core = await NodeCore.start({
     matrixName: config.matrix.name,
     self: peerOf(node),
     nodes: config.nodes.map(peerOf),
     clock: realClock,
-    transport: createTcpTransport({ secret: config.matrix.secret, matrixName: config.matrix.name, log }),
+    transport: drill?.transport ?? network,
     prng: new Prng(randomBytes(4).readUInt32LE(0)),
     log,
     timings,
@@ -124,6 +129,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       watch.stop()
       await served.close()
       await core.stop()
+      drill?.close()
     },
   }
 }

@@ -2,6 +2,7 @@
 export * from './block-devices.ts'
 export * from './byte-stream.ts'
 export * from './clock.ts'
+export * from './cuttable-transport.ts'
 export * from './files.ts'
 export * from './host.ts'
 export * from './log.ts'

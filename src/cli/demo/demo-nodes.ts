@@ -61,7 +61,7 @@ export async function stopDemoNode(dir: string, name: string): Promise<void> {
 }
 
 /** The demo that runs in `dir`; throws MatrixError when there is none, or it has no node `name`. */
-function openDemo(dir: string, name?: string): { layout: DemoLayout; settings: DemoSettings } {
+export function openDemo(dir: string, name?: string): { layout: DemoLayout; settings: DemoSettings } {
   const layout = new DemoLayout(dir)
   const settings = layout.readSettings()
   if (!settings || runningDemo(layout)?.state !== 'ready') {

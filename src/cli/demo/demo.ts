@@ -29,7 +29,10 @@ import {
   MAX_NODES,
   nodeConfigText,
   nodeNames,
+  portalPorts,
   portsOf,
+  TARGET,
+  targetConfigText,
 } from './layout.ts'
 import { writeMatrixFile } from './matrix-file.ts'
 import { NodeProcess } from './node-process.ts'
@@ -46,6 +49,8 @@ export type DemoOptions = {
   readonly reset?: boolean
   /** Every node mounts the filesystem in DIR/mnt/<node>. */
   readonly mount?: boolean
+  /** The LUNs are at an iSCSI target of the demo's own, and nodes are fenced there. */
+  readonly san?: boolean
 }
 
 export const DEFAULT_LUN_BYTES = 8 * GiB
@@ -68,21 +73,26 @@ export async function runDemo(options: DemoOptions): Promise<void> {
     const settings = settle(layout, options)
     say(`matrixfs demo in ${layout.dir}`)
     await checkPorts(settings)
-    await provision(layout, settings)
-    writeConfigs(layout, settings)
-    const nodes = nodeNames(settings.nodes).map((name) => new NodeProcess(layout, name))
+    const target = settings.san ? new NodeProcess(layout, TARGET, 'target') : undefined
     try {
-      await startAll(nodes, stopping)
-      if (!stopping.asked) {
-        writeMatrixFile(layout, settings)
-        announce(layout, settings)
-        await watch(nodes, layout, stopping)
+      await provision(layout, settings, target)
+      writeConfigs(layout, settings)
+      const nodes = nodeNames(settings.nodes).map((name) => new NodeProcess(layout, name))
+      try {
+        await startAll(nodes, stopping)
+        if (!stopping.asked) {
+          writeMatrixFile(layout, settings)
+          announce(layout, settings)
+          await watch(nodes, layout, stopping)
+        }
+      } finally {
+        lock.stopping()
+        rmSync(layout.matrixFile, { force: true })
+        await stopAll(nodes, stopping)
+        await clearMounts(layout)
       }
     } finally {
-      lock.stopping()
-      rmSync(layout.matrixFile, { force: true })
-      await stopAll(nodes, stopping)
-      await clearMounts(layout)
+      await target?.stop(() => stopping.hurry)
     }
   } finally {
     lock.release()
@@ -114,13 +124,17 @@ class StopRequest {
 }
 
 /** The settings of this start; throws when they do not fit the kept data. */
-function settle(layout: DemoLayout, { nodes, basePort, lunBytes, lunUrls, mount = false }: DemoOptions): DemoSettings {
+function settle(
+  layout: DemoLayout,
+  { nodes, basePort, lunBytes, lunUrls, san, mount = false }: DemoOptions,
+): DemoSettings {
   if (lunBytes !== undefined && lunUrls)
     throw new MatrixError('config', '--lun-size is the size of files that the demo makes; leave it out with --lun')
+  if (san && lunUrls) throw new MatrixError('config', '--san makes LUNs of its own; leave --lun out with it')
   const kept = layout.readSettings()
   if (!kept?.provisioned) {
     const luns = { lunBytes: lunBytes ?? DEFAULT_LUN_BYTES, lunUrls: [...(lunUrls ?? kept?.lunUrls ?? [])] }
-    return { nodes, basePort, ...luns, mount, provisioned: false }
+    return { nodes, basePort, ...luns, san: san ?? false, mount, provisioned: false }
   }
   if (lunUrls && lunUrls.join(' ') !== kept.lunUrls.join(' ')) {
     const where = kept.lunUrls.join(', ') || 'files there'
@@ -129,6 +143,11 @@ function settle(layout: DemoLayout, { nodes, basePort, lunBytes, lunUrls, mount 
       `the data kept in ${layout.dir} is on other LUNs (${where}); leave --lun out to go on with it, or choose another --dir`,
     )
   }
+  if (san === true && !kept.san)
+    throw new MatrixError(
+      'exists',
+      `the data kept in ${layout.dir} is on LUNs without a target; choose another --dir, or --reset to begin anew`,
+    )
   if (lunBytes !== undefined && lunBytes !== kept.lunBytes) {
     throw new MatrixError(
       'exists',
@@ -144,7 +163,8 @@ function settle(layout: DemoLayout, { nodes, basePort, lunBytes, lunUrls, mount 
 }
 
 async function stopLeftovers(layout: DemoLayout): Promise<void> {
-  for (const name of nodeNames(MAX_NODES)) {
+  // the target last: nodes give back at their end what they have there
+  for (const name of [...nodeNames(MAX_NODES), TARGET]) {
     const node = new NodeProcess(layout, name)
     const run = node.running()
     if (!run) continue
@@ -161,26 +181,28 @@ async function clearMounts(layout: DemoLayout): Promise<void> {
 
 /** Removes what a demo keeps, and nothing else. The settings go first: without them what is left counts as unfinished. */
 function removeData(layout: DemoLayout): void {
-  const nodePaths = nodeNames(MAX_NODES).flatMap((name) => [
+  const nodePaths = [...nodeNames(MAX_NODES), TARGET].flatMap((name) => [
     layout.configFile(name),
     layout.logFile(name),
     layout.formerLogFile(name),
     layout.runFile(name),
     layout.stateFolder(name),
   ])
-  const lunPaths = LUN_NAMES.map((name) => layout.lunFile(name))
+  const lunPaths = LUN_NAMES.flatMap((name) => [layout.lunFile(name), `${layout.lunFile(name)}.reservations`])
   for (const path of [layout.settingsFile, layout.matrixFile, layout.secretFile, ...lunPaths, ...nodePaths]) {
     rmSync(path, { recursive: true, force: true })
   }
 }
 
-async function provision(layout: DemoLayout, settings: DemoSettings): Promise<void> {
+/** `target`: started as soon as it has its files. */
+async function provision(layout: DemoLayout, settings: DemoSettings, target?: NodeProcess): Promise<void> {
   const luns = layout.luns(settings)
   if (settings.provisioned) {
     layout.writeSettings(settings)
     const what =
       settings.lunUrls.length > 0 ? luns.map(({ url }) => url).join(', ') : `2 LUNs of ${formatSize(settings.lunBytes)}`
     say(`  going on with the data kept there: ${what}, filesystem ${FILESYSTEM}`)
+    await startTarget(layout, settings, target)
     return
   }
   await refuseForeignFolder(layout)
@@ -197,10 +219,20 @@ async function provision(layout: DemoLayout, settings: DemoSettings): Promise<vo
     }
     say(`  ${name}: ${path === undefined ? url : `${path}, ${formatSize(settings.lunBytes)}, sparse`}`)
   }
+  await startTarget(layout, settings, target)
   await formatMatrix({ matrixName: MATRIX_NAME, luns, force })
   await createFilesystem({ name: FILESYSTEM, urls: luns.map(({ url }) => url), plan: { slots: MAX_NODES } })
   layout.writeSettings({ ...settings, provisioned: true })
   say(`  filesystem ${FILESYSTEM} made on ${luns.map(({ name }) => name).join(' and ')}`)
+}
+
+async function startTarget(layout: DemoLayout, settings: DemoSettings, target?: NodeProcess): Promise<void> {
+  if (!target) return
+  replaceFile(layout.configFile(TARGET), targetConfigText(settings))
+  const pid = target.start()
+  await target.ready()
+  const portals = portalPorts(settings.basePort).map((port) => `${HOST}:${port}`)
+  say(`  an iSCSI target at ${portals.join(' and ')} (pid ${pid})`)
 }
 
 /** A folder with somebody else's LUN images is not ours to fill. */
@@ -249,6 +281,11 @@ function announce(layout: DemoLayout, settings: DemoSettings): void {
   say('')
   say(`Every node serves the same files. Kill one (pids in ${layout.matrixFile}) and go on at another;`)
   say(`bring it back with: ${startCommand('NAME', layout)}`)
+  if (settings.san) {
+    const drill = (words: string) => `${matrixCommand()} demo ${words} --dir ${layout.dir}`
+    say(`Pull a cable: ${drill('cut n2 san')}   or   ${drill('cut n2 net')}`)
+    say(`and put it back: ${drill('heal n2')}`)
+  }
   say('Ctrl-C stops all nodes; the data stays for the next start.')
   say('matrix ready')
 }
@@ -259,8 +296,11 @@ function startedByNpm(): boolean {
 
 /** As it can be typed where the demo was started: without an installed `matrix`, through npm. */
 function startCommand(name: string, layout: DemoLayout): string {
-  const matrix = startedByNpm() ? 'npm run matrix --' : 'matrix'
-  return `${matrix} demo start-node ${name} --dir ${layout.dir}`
+  return `${matrixCommand()} demo start-node ${name} --dir ${layout.dir}`
+}
+
+function matrixCommand(): string {
+  return startedByNpm() ? 'npm run matrix --' : 'matrix'
 }
 
 export function mountLine(port: number): string {

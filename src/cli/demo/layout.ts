@@ -9,6 +9,7 @@
  *     DIR/run/n1.json        run file of node n1
  *     DIR/n1.toml            its configuration, written anew at every start
  *     DIR/n1.log             its log
+ *     DIR/target.toml, .log  the iSCSI target, its configuration and log (--san)
  *     DIR/n1/                its local image, and where it has found LUNs that were added (luns.json)
  *     DIR/mnt/n1/            where it mounts the filesystem (--mount)
  */
@@ -23,6 +24,9 @@ export const FILESYSTEM = 'home'
 export const HOST = '127.0.0.1'
 export const LUN_NAMES = ['lun1', 'lun2'] as const
 export const MAX_NODES = 8
+/** The process of the target, and its name in iSCSI. */
+export const TARGET = 'target'
+const TARGET_NAME = 'iqn.2026-11.net.matrixfs.demo'
 
 const settingsSchema = v.object({
   nodes: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_NODES)),
@@ -30,6 +34,8 @@ const settingsSchema = v.object({
   lunBytes: v.pipe(v.number(), v.integer()),
   /** LUNs that are not made here (--lun); otherwise two files of `lunBytes` are. */
   lunUrls: v.optional(v.array(v.string()), []),
+  /** The LUNs are at a target of the demo's own (--san). */
+  san: v.optional(v.boolean(), false),
   /** Every node mounts the filesystem on this machine. */
   mount: v.optional(v.boolean(), false),
   /** False until the LUNs are labelled and the filesystem is made: a start that finds it so makes them anew. */
@@ -51,6 +57,21 @@ export type DemoLun = {
 export function portsOf(basePort: number, number: number): DemoPorts {
   const first = basePort + 100 * number
   return { mesh: first + 1, nfs: first + 49, http: first + 80 }
+}
+
+/** The target's two portals. */
+export function portalPorts(basePort: number): readonly number[] {
+  return [basePort + 60, basePort + 61]
+}
+
+function sanUrl(basePort: number, lun: number): string {
+  const portals = portalPorts(basePort).map((port) => `${HOST}:${port}`)
+  return `iscsi://${portals.join()}/${TARGET_NAME}/${lun}`
+}
+
+/** By which the target knows a node. */
+export function initiatorOf(node: string): string {
+  return `${TARGET_NAME}.${node}`
 }
 
 export function nodeNames(count: number): string[] {
@@ -83,9 +104,16 @@ export class DemoLayout {
   lunFile(name: string): string {
     return join(this.dir, `${name}.img`)
   }
-  luns({ lunUrls }: Pick<DemoSettings, 'lunUrls'>): readonly DemoLun[] {
+  luns({ lunUrls, san, basePort }: Pick<DemoSettings, 'lunUrls' | 'san' | 'basePort'>): readonly DemoLun[] {
     if (lunUrls.length > 0) return lunUrls.map((url, index) => ({ name: `lun${index + 1}`, url }))
-    return LUN_NAMES.map((name) => ({ name, url: `file:${this.lunFile(name)}`, path: this.lunFile(name) }))
+    return LUN_NAMES.map((name, index) => {
+      const path = this.lunFile(name)
+      return { name, url: san ? sanUrl(basePort, index + 1) : `file:${path}`, path }
+    })
+  }
+  /** Of the target's control. */
+  get targetSocket(): string {
+    return join(this.runFolder, `${TARGET}.sock`)
   }
   stateFolder(name: string): string {
     return join(this.dir, name)
@@ -153,7 +181,14 @@ slot = ${slot}
 mesh = "${HOST}:${portsOf(settings.basePort, slot + 1).mesh}"
 `,
   )
-  const urls = settings.lunUrls.length > 0 ? settings.lunUrls : LUN_NAMES.map((name) => `file:${name}.img`)
+  const urls =
+    settings.lunUrls.length > 0
+      ? settings.lunUrls
+      : LUN_NAMES.map((name, index) =>
+          settings.san
+            ? `${sanUrl(settings.basePort, index + 1)}?initiator=${initiatorOf(`n${number}`)}`
+            : `file:${name}.img`,
+        )
   const luns = urls.map((url) => `[[luns]]\nurl = ${JSON.stringify(url)}\n`)
   const mount = `
 [[mounts]]
@@ -168,7 +203,7 @@ secret_file = "secret"
 [node]
 name = "n${number}"
 state_dir = "n${number}"
-
+${settings.san ? 'drills = true\n\n[fencing]\nagents = ["scsi-pr"]\n' : ''}
 ${nodes.join('\n')}
 ${luns.join('\n')}
 [nfs]
@@ -185,4 +220,23 @@ filesystem = "${FILESYSTEM}"
 clients = ["127.0.0.0/8"]
 squash = "none"
 ${settings.mount ? mount : ''}`
+}
+
+/** Configuration file of the target. */
+export function targetConfigText({ basePort, lunBytes }: DemoSettings): string {
+  const portals = portalPorts(basePort).map((port) => `"${HOST}:${port}"`)
+  const luns = LUN_NAMES.map(
+    (name, index) => `[[luns]]
+number = ${index + 1}
+path = "${name}.img"
+size = ${lunBytes}
+`,
+  )
+  return `# Written by matrix demo at every start: changes here are lost.
+name = "${TARGET_NAME}"
+portals = [${portals.join(', ')}]
+portal_groups = "one"
+control = "run/${TARGET}.sock"
+
+${luns.join('\n')}`
 }

@@ -39,7 +39,9 @@ export function describeMatrix(layout: DemoLayout, settings: DemoSettings): Matr
         ...(settings.mount && { mount: layout.mountFolder(name) }),
       }
     }),
-    luns: layout.luns(settings).map(({ name, url, path }) => (path === undefined ? { name, url } : { name, path })),
+    luns: layout
+      .luns(settings)
+      .map(({ name, url, path }) => (path === undefined || settings.san ? { name, url } : { name, path })),
   }
 }
 

@@ -30,11 +30,14 @@ export const NODE_FLAGS = ['--min-semi-space-size=32', '--max-semi-space-size=32
 export class NodeProcess {
   readonly name: string
   readonly #layout: DemoLayout
+  readonly #program: 'matrixd' | 'target'
   #child: ChildProcess | undefined
 
-  constructor(layout: DemoLayout, name: string) {
+  /** `program`: the target is a process like those of the nodes. */
+  constructor(layout: DemoLayout, name: string, program: 'matrixd' | 'target' = 'matrixd') {
     this.#layout = layout
     this.name = name
+    this.#program = program
   }
 
   /** The process that serves, starts or stops now; undefined when there is none. */
@@ -82,7 +85,7 @@ export class NodeProcess {
     const log = openSync(logFile, 'a')
     try {
       const args = ['--config', this.#layout.configFile(this.name), '--run-file', this.#layout.runFile(this.name)]
-      this.#child = spawn(process.execPath, [...process.execArgv, ...NODE_FLAGS, matrixd(), ...args], {
+      this.#child = spawn(process.execPath, [...process.execArgv, ...NODE_FLAGS, ...entryOf(this.#program), ...args], {
         detached: true,
         stdio: ['ignore', log, log],
       })
@@ -156,10 +159,10 @@ export class NodeProcess {
 }
 
 /** The program beside this one: the source in development, the built file in a package. */
-function matrixd(): string {
-  const entry = new URL('../../node/main.ts', import.meta.url)
+function entryOf(program: 'matrixd' | 'target'): readonly string[] {
+  const entry = new URL(program === 'matrixd' ? '../../node/main.ts' : '../main.ts', import.meta.url)
   if (import.meta.url.endsWith('.js')) entry.pathname = entry.pathname.replace(/\.ts$/, '.js')
-  return fileURLToPath(entry)
+  return program === 'matrixd' ? [fileURLToPath(entry)] : [fileURLToPath(entry), 'target', 'run']
 }
 
 function putAside(logFile: string, former: string): void {

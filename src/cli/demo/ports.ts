@@ -1,7 +1,7 @@
 /** Tells before anything is started which of the demo's ports another program has. */
 import { createServer } from 'node:net'
 import { MatrixError } from '../../base/errors.ts'
-import { type DemoSettings, HOST, nodeNames, portsOf } from './layout.ts'
+import { type DemoSettings, HOST, nodeNames, portalPorts, portsOf, TARGET } from './layout.ts'
 
 /** Ports of all nodes, or of those from number `first` on. Rejects with MatrixError 'in-use' that names every port which cannot be listened on, and the option that helps. */
 export async function checkPorts(settings: DemoSettings, first = 1): Promise<void> {
@@ -9,6 +9,8 @@ export async function checkPorts(settings: DemoSettings, first = 1): Promise<voi
     .map((name, index) => ({ name, ports: portsOf(settings.basePort, index + 1) }))
     .slice(first - 1)
     .flatMap(({ name, ports }) => Object.entries(ports).map(([service, port]) => ({ name, service, port })))
+  if (settings.san && first === 1)
+    for (const port of portalPorts(settings.basePort)) wanted.push({ name: TARGET, service: 'iSCSI', port })
   const taken: string[] = []
   for (const { name, service, port } of wanted) {
     const code = await tryListen(port)

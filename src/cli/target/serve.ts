@@ -11,12 +11,15 @@ import {
   formatAddress,
   loadTargetConfig,
   onStopSignal,
+  type RunState,
   type TargetConfig,
+  writeRunFile,
 } from '../../../config/index.ts'
 import { MatrixError } from '../../base/errors.ts'
 import { realListener } from '../../platform/real/byte-listener.ts'
 import { realHost } from '../../platform/real/host.ts'
 import { createLog } from '../../platform/real/log.ts'
+import { realProcesses } from '../../platform/real/processes.ts'
 import { answerRequest, IscsiTarget, STORE_BYTES, type TargetChap } from '../../san/index.ts'
 import { say } from '../table.ts'
 
@@ -25,14 +28,20 @@ const MAX_LINE = 65_536
 /** The socket is its owner's alone. */
 const UMASK = 0o177
 
-export async function serveTarget(configFile: string): Promise<void> {
+/** `runFile`: kept current, for whoever started it (config/run-file.ts). */
+export async function serveTarget(configFile: string, runFile?: string): Promise<void> {
+  const become = (state: RunState): void => {
+    if (runFile !== undefined) writeRunFile(runFile, { process: realProcesses.self(), state })
+  }
   const config = loadTargetConfig(configFile)
+  become('starting')
   const chap = config.chap && (await readSecrets(config.chap))
   const { clock, files, random } = realHost
   const target = await IscsiTarget.start(
     {
       name: config.name,
       portals: config.portals,
+      portalGroups: config.portalGroups,
       luns: config.luns.map(({ size, ...lun }) => ({
         ...lun,
         path: makeFile(lun.path, size),
@@ -46,9 +55,12 @@ export async function serveTarget(configFile: string): Promise<void> {
   for (const { number } of config.luns)
     for (const portal of target.portals) say(`iscsi://${formatAddress(portal)}/${config.name}/${number}`)
   say('target ready')
+  become('ready')
   await new Promise<void>((resolve) => onStopSignal({ stop: () => resolve(), hurry: () => process.exit(1) }))
+  become('stopping')
   control.close()
   await target.stop()
+  become('stopped')
 }
 
 /** Sparse, and grown when it is shorter. */

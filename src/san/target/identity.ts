@@ -29,7 +29,7 @@ export function inquiry(unit: Unit, { cdb, origin }: ScsiTask): Answer {
   if (!isPage) return page === 0 ? reply(standard(0), length) : refuse(conditions.invalidCdb)
   const make = pages.get(page)
   if (!make) return refuse(conditions.invalidCdb)
-  const body = make(unit, origin.portal)
+  const body = make(unit, origin.port)
   const head = Buffer.of(0, page, body.length >> 8, body.length & 0xff)
   return reply(Buffer.concat([head, body]), length)
 }

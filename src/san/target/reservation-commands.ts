@@ -37,7 +37,7 @@ export function out(unit: Unit, task: ScsiTask): Plan {
 }
 
 function nexusOf({ origin }: ScsiTask): Nexus {
-  return { targetPort: origin.portal, initiatorPort: origin.nexus.slice(origin.nexus.indexOf(' ') + 1) }
+  return { targetPort: origin.port, initiatorPort: origin.nexus.slice(origin.nexus.indexOf(' ') + 1) }
 }
 
 /** Both are refused while anybody is registered (SPC-4, 5.13.3). */

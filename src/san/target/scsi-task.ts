@@ -10,8 +10,10 @@ export type TaskOrigin = {
   /** Of its I_T nexus. */
   readonly nexus: string
   readonly initiator: string
-  /** Number of the portal, from 1. */
+  /** Number of the portal, from 1: the cable that it came by. */
   readonly portal: number
+  /** Number of the target port: of the portal group. */
+  readonly port: number
 }
 
 export class ScsiTask {

@@ -2,8 +2,8 @@
  * An iSCSI target: portals, the sessions that came in by them, and the logical units behind. It is made for tests and demonstrations: it does what
  * storage may do (reservations that hold, a cache that forgets, commands that take long or fail, ports that are switched off), on request.
  *
- * Each portal is a port of the target of its own (portal group and relative identifier: its number, from 1), as with an array whose ports have
- * cables of their own.
+ * Each portal is a port of the target of its own (portal group and relative identifier: its number, from 1), as with an array whose controllers
+ * stand for themselves; or all are one port, as with cables to one controller. The switch and faults know the portals in either case.
  *
  * A session that ends, by whatever end, has ended all its commands before a session of the same nexus begins, and before `cut` with
  * 'refuse', or `powerLoss`, resolves.
@@ -54,6 +54,8 @@ export type TargetOptions = {
   readonly portals: readonly PeerAddress[]
   readonly luns: readonly LunOptions[]
   readonly chap?: TargetChap
+  /** 'each' portal is a target port of its own (the default), or 'one' has them all: then a session moves between them, and ends itself where it was. */
+  readonly portalGroups?: 'each' | 'one'
 }
 
 export type TargetHost = {
@@ -137,12 +139,17 @@ export class IscsiTarget {
       new LogicalUnit({
         ...lun,
         targetName: this.name,
-        ports: this.#options.portals.map((_, i) => i + 1),
+        ports: [...new Set(this.#options.portals.map((_, i) => this.#portOf(i + 1)))],
         luns: () => [...this.#units.keys()],
         ...{ medium, store, clock, reservations: state, faults: this.#faults, log: this.#log },
         drop: ({ origin }) => this.#endSessions((each) => each.origin === origin, 'a fault was asked for'),
       }),
     )
+  }
+
+  /** The target port that a portal belongs to. */
+  #portOf(portal: number): number {
+    return this.#options.portalGroups === 'one' ? 1 : portal
   }
 
   async #listen(): Promise<void> {
@@ -182,7 +189,7 @@ export class IscsiTarget {
     let isCut = false
     const login = new TargetLogin(pdus, {
       targetName: this.name,
-      portalGroup: portal,
+      portalGroup: this.#portOf(portal),
       ...(this.#options.chap && { chap: this.#options.chap }),
       random,
       window: WINDOW,
@@ -213,7 +220,8 @@ export class IscsiTarget {
     const { initiatorName, isid, parameters, targetName } = loggedIn
     const isDiscovery = targetName === undefined
     const initiatorPort = `${initiatorName},i,0x${isid.toString('hex')}`
-    const nexus = nexusId({ initiatorPort, targetPort: portal })
+    const port = this.#portOf(portal)
+    const nexus = nexusId({ initiatorPort, targetPort: port })
     let attention: AttentionName = 'power-on'
     for (;;) {
       const old = [...this.#sessions].filter((each) => !isDiscovery && !each.isDiscovery && each.origin.nexus === nexus)
@@ -224,7 +232,7 @@ export class IscsiTarget {
     }
     if (pdus.ended !== undefined) return
     const id = (this.#lastSession = (this.#lastSession % 0xffff) + 1)
-    const origin: TaskOrigin = { nexus, initiator: initiatorName, portal }
+    const origin: TaskOrigin = { nexus, initiator: initiatorName, portal, port }
     const connection = new TargetConnection(pdus, {
       ...{ origin, isDiscovery, parameters, window: WINDOW, cmdSn: loggedIn.cmdSn, statSn: loggedIn.statSn },
       service: {
@@ -331,7 +339,7 @@ export class IscsiTarget {
     if (which !== 'All' && which !== '' && which.toLowerCase() !== this.name.toLowerCase()) return []
     const addresses = this.#addresses.map(({ host, port }, i): Pair => {
       const written = host.includes(':') ? `[${host}]` : host
-      return ['TargetAddress', `${written}:${port},${i + 1}`]
+      return ['TargetAddress', `${written}:${port},${this.#portOf(i + 1)}`]
     })
     return [['TargetName', this.name], ...addresses]
   }

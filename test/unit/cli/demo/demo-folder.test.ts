@@ -16,7 +16,7 @@ import { realProcesses } from '../../../../src/platform/real/processes.ts'
 
 const test = suite<{ layout: DemoLayout }>('demo folder')
 const settings: DemoSettings = {
-  ...{ nodes: 3, basePort: 23_000, lunBytes: 128 * MiB, lunUrls: [], mount: false },
+  ...{ nodes: 3, basePort: 23_000, lunBytes: 128 * MiB, lunUrls: [], san: false, mount: false },
   provisioned: true,
 }
 
