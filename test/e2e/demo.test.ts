@@ -135,7 +135,10 @@ test('Ctrl-C stops every node, also one that start-node started, and the data is
   assert.match(demo.output, /all nodes have stopped/)
   assert.not.match(demo.output, /had to be killed/)
   assert.match(matrix('demo', 'start-node', 'n1', '--dir', dir).stderr, /no demo runs in/)
-  assert.match(matrix('demo', '--dir', dir, '--lun-size', '512MiB').stderr, /LUNs of 256 MiB; leave --lun-size out/)
+  if (!usesTgt())
+    assert.match(matrix('demo', '--dir', dir, '--lun-size', '512MiB').stderr, /LUNs of 256 MiB; leave --lun-size out/)
+  const elsewhere = ['--lun', 'iscsi://127.0.0.1/iqn.2026-11.net.matrixfs.test:other/1']
+  assert.match(matrix('demo', '--dir', dir, ...elsewhere).stderr, /is on other LUNs .*leave --lun out/)
   assert.match(demo.check(), /filesystem home is sound: 4 inodes/)
   demo = new Demo(options)
   await demo.start()

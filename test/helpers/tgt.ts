@@ -64,7 +64,8 @@ export class Tgt {
     const control = join(this.dir, 'ctl')
     for (const suffix of ['', '.0', '.0.lock', '.lock']) rmSync(`${control}${suffix}`, { force: true })
     const args = ['-f', '-t', '1', '--iscsi', `portal=127.0.0.1:${this.#port}`]
-    const child = spawn('tgtd', args, { env: this.#env(), stdio: 'ignore' })
+    // a test that was killed leaves none behind
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'tgtd', ...args], { env: this.#env(), stdio: 'ignore' })
     child.unref() // a script that has ended does not wait for it
     this.#child = child
     const begun = performance.now()
