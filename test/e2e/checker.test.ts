@@ -7,13 +7,13 @@ import * as assert from 'uvu/assert'
 import { imagesEqual } from './checker/images.ts'
 import { judge } from './checker/judge.ts'
 import { protocols, run } from './checker/run.ts'
-import { Demo, usesTgt } from './demo.ts'
+import { Demo, sanKind } from './demo.ts'
 import { freeBasePort } from './free-ports.ts'
 
 const SECONDS = 8
 
 /** At a target everything goes through one I/O thread, and what a killed node had sent to it is waited for. */
-const PACE = usesTgt() ? 0.1 : 1
+const PACE = sanKind() ? 0.1 : 1
 
 const dir = mkdtempSync(join(tmpdir(), 'matrixfs-e2e-checker-'))
 let demo: Demo

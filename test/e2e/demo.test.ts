@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Demo, type DemoOptions, usesTgt } from './demo.ts'
+import { Demo, type DemoOptions, sanKind } from './demo.ts'
 import { freeBasePort } from './free-ports.ts'
 
 const cli = join(new URL('../..', import.meta.url).pathname, 'src/cli/main.ts')
@@ -70,7 +70,7 @@ test('R45 R46 R107 three nodes come up within 15 s, matrix.json says how to reac
   const luns = demo.matrix.luns.map(({ name, path, url }) => `${name} ${path ?? url?.replace(/.*\//, 'target/')}`)
   assert.equal(
     luns,
-    ['lun1', 'lun2'].map((name, i) => `${name} ${usesTgt() ? `target/${i + 1}` : join(dir, `${name}.img`)}`),
+    ['lun1', 'lun2'].map((name, i) => `${name} ${sanKind() ? `target/${i + 1}` : join(dir, `${name}.img`)}`),
   )
   for (const { pid } of demo.matrix.nodes) assert.ok(exists(pid))
   await put('n1', 'greeting', 'hello from n1')
@@ -135,7 +135,7 @@ test('Ctrl-C stops every node, also one that start-node started, and the data is
   assert.match(demo.output, /all nodes have stopped/)
   assert.not.match(demo.output, /had to be killed/)
   assert.match(matrix('demo', 'start-node', 'n1', '--dir', dir).stderr, /no demo runs in/)
-  if (!usesTgt())
+  if (!sanKind())
     assert.match(matrix('demo', '--dir', dir, '--lun-size', '512MiB').stderr, /LUNs of 256 MiB; leave --lun-size out/)
   const elsewhere = ['--lun', 'iscsi://127.0.0.1/iqn.2026-11.net.matrixfs.test:other/1']
   assert.match(matrix('demo', '--dir', dir, ...elsewhere).stderr, /is on other LUNs .*leave --lun out/)

@@ -2,7 +2,8 @@
  * Drives `matrix demo` as a user's script would: starts it, waits for `matrix ready`, reads `matrix.json`, kills nodes and brings
  * them back. Everything end-to-end uses this; nothing here reaches into the product.
  *
- * With `--san tgt`, or MATRIXFS_SAN=tgt, the LUNs are at an iSCSI target that is started here, one for each folder for as long as this process lives.
+ * With `--san tgt`, or MATRIXFS_SAN=tgt, the LUNs are at an iSCSI target that is started here, one for each folder for as long as this process lives; with
+ * `own` at that of the demo itself.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -38,6 +39,8 @@ export type DemoOptions = {
   readonly lunSize?: string
   /** Every node mounts the filesystem on this machine. */
   readonly mount?: boolean
+  /** Where the LUNs are, whatever is asked for otherwise. */
+  readonly san?: 'own'
 }
 
 const root = new URL('../..', import.meta.url).pathname
@@ -71,7 +74,9 @@ export class Demo {
   /** Starts it; resolves with the milliseconds to `matrix ready`. */
   async start(): Promise<number> {
     const { nodes = 3, basePort = 24000, lunSize = '8GiB', mount = false } = this.options
-    const luns = usesTgt() ? await lunsAtTarget(this.dir, lunSize) : ['--lun-size', lunSize]
+    const san = this.options.san ?? sanKind()
+    const luns =
+      san === 'tgt' ? await lunsAtTarget(this.dir, lunSize) : ['--lun-size', lunSize, ...(san ? ['--san'] : [])]
     const args = ['demo', '--dir', this.dir, '--nodes', `${nodes}`, '--base-port', `${basePort}`, ...luns]
     if (mount) args.push('--mount')
     const began = performance.now()
@@ -142,6 +147,21 @@ export class Demo {
     })
   }
 
+  /** `matrix demo cut NAME CABLE`, or `heal NAME`; resolves with what it said. */
+  drill(...words: readonly string[]): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const child = spawn(process.execPath, [cli, 'demo', ...words, '--dir', this.dir], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+      let output = ''
+      child.stdout.on('data', (chunk) => (output += chunk))
+      child.stderr.on('data', (chunk) => (output += chunk))
+      child.on('exit', (code) =>
+        code === 0 ? resolve(output) : reject(new Error(`${words.join(' ')}: ${code}\n${output}`)),
+      )
+    })
+  }
+
   /** `matrix fs check home`: its output; throws when it found something. */
   check(): string {
     return this.#matrix('n1', 'fs', 'check', 'home')
@@ -166,15 +186,15 @@ process.on('exit', () => {
   for (const target of targets.values()) target.abandon()
 })
 
-/** Whether LUNs are at an iSCSI target. */
-export function usesTgt(): boolean {
+/** At which iSCSI target LUNs are; undefined when they are files. */
+export function sanKind(): 'tgt' | 'own' | undefined {
   const at = process.argv.indexOf('--san')
   const san = at < 0 ? process.env['MATRIXFS_SAN'] : (process.argv[at + 1] ?? '')
-  if (san === undefined) return false
-  if (san !== 'tgt') throw new Error(`the SAN "${san}" is not known; allowed is tgt`)
+  if (san === undefined || san === 'own') return san
+  if (san !== 'tgt') throw new Error(`the SAN "${san}" is not known; allowed are tgt, own`)
   const missing = noTgt()
   if (missing) throw new Error(missing)
-  return true
+  return san
 }
 
 /** Arguments for the demo in `dir`. One whose data is gone gets LUNs that are empty. */

@@ -19,7 +19,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Demo, usesTgt } from './demo.ts'
+import { Demo, sanKind } from './demo.ts'
 import { freeBasePort } from './free-ports.ts'
 
 const cli = join(new URL('../..', import.meta.url).pathname, 'src/cli/main.ts')
@@ -136,7 +136,7 @@ test('a LUN that no filesystem uses is removed while files are written; nobody h
     assert.equal(lunsOf(node), ['lun1', 'lun2', 'lun3'])
     const { pid } = demo.node(node)
     const open = spawnSync('ls', ['-l', `/proc/${pid}/fd`], { encoding: 'utf8' }).stdout
-    assert.ok((usesTgt() || open.includes('lun1.img')) && !open.includes('spare.img'), open)
+    assert.ok((sanKind() || open.includes('lun1.img')) && !open.includes('spare.img'), open)
   }
   demo.kill('n1')
   await demo.startNode('n1')

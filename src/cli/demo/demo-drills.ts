@@ -6,13 +6,18 @@
  *
  * Both outlive the process of the node: one that halts and is started again finds its cable pulled still.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { cutNetwork, healNetwork } from '../../../config/index.ts'
 import { MatrixError } from '../../base/errors.ts'
 import { say } from '../table.ts'
 import { askTarget } from '../target-command.ts'
 import { openDemo, startDemoNode } from './demo-nodes.ts'
 import { type DemoLayout, initiatorOf } from './layout.ts'
-import { NodeProcess } from './node-process.ts'
+import { NodeProcess, READY_LIMIT_MS } from './node-process.ts'
+
+/** The demo has started by then what has halted, ms. */
+const RESTART_MS = 2000
+const POLL_MS = 100
 
 export type Cable = 'san' | 'net'
 
@@ -31,11 +36,17 @@ export async function healDemoNode(dir: string, name: string): Promise<void> {
   healNetwork(layout.stateFolder(name))
   await askSwitch(layout, { command: 'heal', initiator: initiatorOf(name) })
   say(`${name} has its cables back`)
-  if (new NodeProcess(layout, name).running()) return
-  // the demo itself starts again what has halted: whoever is second finds it running
-  await startDemoNode(dir, name).catch((error: unknown) => {
-    if (!(error instanceof MatrixError) || error.code !== 'in-use') throw error
-  })
+  const node = new NodeProcess(layout, name)
+  // the demo itself starts again what has halted; what has ended otherwise nobody does
+  for (let waited = 0; !node.running() && waited < RESTART_MS; waited += POLL_MS) await sleep(POLL_MS)
+  if (!node.running()) return startDemoNode(dir, name)
+  const deadline = performance.now() + READY_LIMIT_MS
+  while (node.running()?.state !== 'ready') {
+    if (performance.now() > deadline)
+      throw new MatrixError('timeout', `${name} does not serve; its log: ${layout.logFile(name)}`)
+    await sleep(POLL_MS)
+  }
+  say(`${name} serves`)
 }
 
 function openSan(dir: string, name: string): DemoLayout {
