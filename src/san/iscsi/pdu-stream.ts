@@ -1,5 +1,5 @@
 /**
- * PDUs over a byte stream: sent, received, and ended once, with a reason. Nothing arrives after the end, whatever the target goes on to send.
+ * PDUs over a byte stream: sent, received, and ended once, with a reason. Nothing arrives after the end, whatever the peer goes on to send.
  *
  * What is sent waits here, not in the socket, until the system has taken what went before it; and each PDU may be sent until a time of its own, looked at
  * in the turn in which it goes. So a process that stood still does not send, when it goes on, what was due long ago: the stream ends
@@ -8,9 +8,9 @@
 import { InvariantError } from '../../base/assert.ts'
 import type { ByteStream } from '../../platform/byte-stream.ts'
 import type { Clock } from '../../platform/clock.ts'
-import { type Digests, encodePdu, type Pdu, PduReader } from './pdu.ts'
+import { type Digests, encodePdu, type Pdu, PduReader, type Peer } from './pdu.ts'
 
-/** Longest data segment that targets may send, as is declared to them, bytes. */
+/** Longest data segment that a peer may send, as is declared to it, bytes. */
 export const MAX_RECV_BYTES = 256 * 1024
 /** Handed to the system at a time, bytes, and one PDU more: so few that little is beyond recall, so many that calls do not count. */
 const BATCH_BYTES = 128 * 1024
@@ -33,7 +33,7 @@ export class PduStream {
   #digests: Digests = { header: false, data: false }
   #ended: string | undefined
 
-  constructor(stream: ByteStream, clock: Clock) {
+  constructor(stream: ByteStream, clock: Clock, peer: Peer = 'target') {
     this.#stream = stream
     this.#clock = clock
     this.#reader = new PduReader(
@@ -41,6 +41,7 @@ export class PduStream {
       (pdu) => {
         if (this.#ended === undefined) this.onPdu(pdu)
       },
+      peer,
       (bhs, bytes) => (this.#ended === undefined ? this.placeOf(bhs, bytes) : undefined),
     )
     stream.onData = (chunk) => this.#receive(() => this.#reader.push(chunk))

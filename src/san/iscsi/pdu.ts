@@ -41,6 +41,9 @@ export const responseOpcode = {
 
 export type Pdu = { readonly bhs: Buffer; readonly data: Buffer }
 
+/** Who is at the other end, for messages. */
+export type Peer = 'target' | 'initiator'
+
 export type Digests = { readonly header: boolean; readonly data: boolean }
 
 export function newBhs(opcode: number, flags: number, tag: number): Buffer {
@@ -95,6 +98,7 @@ export class PduReader {
   digests: Digests = { header: false, data: false }
   readonly #maxData: number
   readonly #onPdu: (pdu: Pdu) => void
+  readonly #peer: Peer
   readonly #placeOf: (bhs: Buffer, bytes: number) => Buffer | undefined
   readonly #header = Buffer.alloc(BHS_BYTES + 4)
   #headerFilled = 0
@@ -107,16 +111,18 @@ export class PduReader {
   #filled = 0
 
   /**
-   * `maxData`: longest data segment that the target may send, as was declared. `placeOf`: where the data of the PDU with this header belongs, if
+   * `maxData`: longest data segment that the peer may send, as was declared. `placeOf`: where the data of the PDU with this header belongs, if
    * anywhere. A PDU is valid only during `onPdu`, but for data that was put where it belongs.
    */
   constructor(
     maxData: number,
     onPdu: (pdu: Pdu) => void,
+    peer: Peer = 'target',
     placeOf: (bhs: Buffer, bytes: number) => Buffer | undefined = () => undefined,
   ) {
     this.#maxData = maxData
     this.#onPdu = onPdu
+    this.#peer = peer
     this.#placeOf = placeOf
   }
 
@@ -156,8 +162,11 @@ export class PduReader {
     const bhs = header.subarray(0, BHS_BYTES)
     const bytes = bhs.readUIntBE(5, 3)
     if (bytes > this.#maxData)
-      throw new MatrixError('protocol', `the target announced ${bytes} bytes in one PDU; ${this.#maxData} are allowed`)
-    if (bhs[4] !== 0) throw new MatrixError('protocol', 'the target sent an additional header; none was asked for')
+      throw new MatrixError(
+        'protocol',
+        `the ${this.#peer} announced ${bytes} bytes in one PDU; ${this.#maxData} are allowed`,
+      )
+    if (bhs[4] !== 0) throw new MatrixError('protocol', `the ${this.#peer} sent an additional header; none was asked for`)
     if (bytes === 0) {
       this.#onPdu({ bhs, data: NO_DATA })
       return at

@@ -125,7 +125,7 @@ export class TargetLogin {
       this.#respond(pdu, current << 2, [])
       return undefined
     }
-    const pairs = parseText(Buffer.concat(this.#text))
+    const pairs = parseText(Buffer.concat(this.#text), 'initiator')
     this.#text = []
     const isOver = (flags & TRANSIT) !== 0
     if (isOver && (wanted <= current || wanted === 2)) throw new Failed(status.initiatorError)

@@ -327,7 +327,7 @@ export class TargetConnection {
       this.#reject(pdu, rejection.unsupported)
       return
     }
-    const answers = parseText(data).flatMap(([key, value]): readonly Pair[] =>
+    const answers = parseText(data, 'initiator').flatMap(([key, value]): readonly Pair[] =>
       key === 'SendTargets' ? service.sendTargets(value) : [[key, 'NotUnderstood']],
     )
     const response = newBhs(responseOpcode.text, FINAL, tagOf(pdu))

@@ -178,7 +178,7 @@ export class IscsiTarget {
   }
 
   #accept(stream: ByteStream, portal: number): void {
-    const pdus = new PduStream(stream, this.#host.clock)
+    const pdus = new PduStream(stream, this.#host.clock, 'initiator')
     this.#streams.add(pdus)
     const { clock, random } = this.#host
     const limit = clock.after(LOGIN_MS, () => pdus.end('no login'))
