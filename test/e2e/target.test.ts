@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { timingsFrom } from '../../src/base/timings.ts'
@@ -96,7 +97,7 @@ test('it serves, is asked, loses its power, is killed, and what was durable is t
 
   assert.is((await ask({ command: 'fault', operation: 'write', delayMs: 1, count: 1 })).status, 0)
   assert.is((await ask({ command: 'cut', initiator: 'iqn.x:a', mode: 'refuse' })).status, 0)
-  assert.ok(raw.ended !== undefined)
+  while (raw.ended === undefined) await sleep(5)
   assert.match((await ask({ command: 'heal' })).text, /"healed": 1/)
   assert.is((await ask({ command: 'power-loss', survive: 0 })).status, 0)
   const buffer = Buffer.alloc(4096)

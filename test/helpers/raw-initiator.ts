@@ -13,6 +13,8 @@ import { parseSense } from '../../src/san/scsi/sense.ts'
 
 /** Generous: the machine may be busy with other tests. */
 const LIMIT_MS = 30_000
+/** Deadlines are looked at four times in it. */
+const ABORT_MS = 4000
 
 export type RawOptions = { readonly initiator?: string; readonly isid?: number }
 
@@ -48,7 +50,7 @@ export class RawInitiator {
       { address: addresses[0] as PeerAddress, limitMs: LIMIT_MS },
       loginOf(target, options),
       (pdus, parameters) =>
-        new Connection(pdus, parameters, encodeLun(lun), { clock, timings: { idleMs: LIMIT_MS, answerMs: LIMIT_MS } }),
+        new Connection(pdus, parameters, encodeLun(lun), { clock, timings: { idleMs: LIMIT_MS, answerMs: ABORT_MS } }),
     )
     return new RawInitiator(connection)
   }

@@ -205,6 +205,20 @@ test('a command that is aborted at its deadline does not land afterwards', async
   assert.equal(await a.read(6), block(1))
 })
 
+test('a command that is aborted while it waits for another at the same blocks does not land either', async () => {
+  const [a, b] = [await open(A), await open(B)]
+  gate.isClosed = true
+  const first = a.write(11, block(1))
+  while (gate.waiting.length === 0) await sleep(5)
+  const second = b.write(11, block(2), { limitMs: 50 }).catch((error: Error) => error.name)
+  // until it is looked at, and the target asked to abort it
+  await sleep(1500)
+  openGate()
+  assert.equal([await first, await second], ['00', 'CommandAborted'])
+  await aMoment()
+  assert.equal(await a.read(11), block(1))
+})
+
 test('LUN RESET ends the commands of all, tells them, and leaves persistent reservations', async () => {
   const [a, b] = await reserved()
   own.target.addFault({ operation: 'write', hang: true })
@@ -264,7 +278,7 @@ test('reservations outlast a power loss where that was asked for, and only there
     await a.reserveOut('register-ignore', 0n, { second: 1n, aptpl })
     assert.is(await a.reserveOut('reserve', 1n, { type: ALL }), '00')
     await own.target.powerLoss({ downMs: 0, survive: 0 })
-    assert.ok(a.ended !== undefined)
+    while (a.ended === undefined) await sleep(5)
     const b = await open(B)
     assert.equal(await b.keys(), aptpl ? [1n] : [])
     assert.is(await b.write(10, block(2)), aptpl ? CONFLICT : '00')
