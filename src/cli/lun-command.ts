@@ -7,8 +7,10 @@ import { realClock } from '../platform/real/clock.ts'
 import { realHost } from '../platform/real/host.ts'
 import { type Label, type LabelRead, MembershipStore, openLun, Partitions, readLabel } from '../san/index.ts'
 import { ask, type NodeOptions, withConfig } from './ask-node.ts'
-import { type AskNode, addLun, removeLun } from './lun-change.ts'
+import { type AskNode, addLun, lunsOf, removeLun } from './lun-change.ts'
 import { drainLun, growLun, stopDraining } from './lun-drain.ts'
+import { lunUrls } from './lun-options.ts'
+import { describeFound, placesOf, scanLuns } from './lun-scan.ts'
 import { describeSeen, lunsSeen } from './lun-sights.ts'
 import { type NodeSeen, nodesOn } from './offline-matrix.ts'
 import { names, nameValue, UsageError } from './option-values.ts'
@@ -86,6 +88,12 @@ Example:
   matrix lun add file:/srv/lun3.img --name lun3 --config var/demo/n1.toml`,
     )
     .action(add)
+  withConfig(command.command('scan'))
+    .description('what lies where LUNs may be, and whether the running matrix has it; reads only')
+    .argument('[place...]', 'folders or URLs (default: the folders of the configured LUNs)')
+    .option('--json', 'for programs')
+    .addHelpText('after', '\nExample:\n  matrix lun scan /srv/luns --config var/demo/n1.toml')
+    .action(scan)
   withConfig(command.command('grow'))
     .description('use the whole of a LUN of the running matrix whose device has become larger')
     .argument('<name>', 'its matrix-wide name (matrix status)')
@@ -164,6 +172,16 @@ async function add(
 async function remove(name: string, { config }: NodeOptions): Promise<void> {
   const lun = await removeLun(name, (request) => ask(config, request), explain)
   say(`LUN ${lun.name} is none of matrix ${lun.matrixName} any more: every node has closed it`)
+}
+
+async function scan(
+  places: readonly string[],
+  { config, json = false }: NodeOptions & { readonly json?: boolean },
+): Promise<void> {
+  const matrix = await lunsOf((request) => ask(config, request))
+  const found = await scanLuns(places.length > 0 ? places : placesOf(lunUrls({ config })), matrix)
+  if (json) sayJson(found)
+  else say(describeFound(found))
 }
 
 async function grow(name: string, { config }: NodeOptions): Promise<void> {

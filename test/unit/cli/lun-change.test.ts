@@ -8,6 +8,7 @@ import type { ControlRequest } from '../../../config/index.ts'
 import { isMatrixError, MatrixError, type MatrixErrorCode } from '../../../src/base/errors.ts'
 import { MiB } from '../../../src/base/units.ts'
 import { type AskNode, addLun, type MatrixLuns, removeLun } from '../../../src/cli/lun-change.ts'
+import { describeFound, placesOf, scanLuns } from '../../../src/cli/lun-scan.ts'
 import { OfflineMatrix } from '../../../src/cli/offline-matrix.ts'
 import { addLuns, createFilesystem, formatMatrix } from '../../../src/cli/provision.ts'
 import { realHost } from '../../../src/platform/real/host.ts'
@@ -150,6 +151,29 @@ test('while a change is pending that nodes have begun, nothing is changed withou
   const luns = [{ name: 'lun3', url: second }]
   await fails(addLuns({ into: [first], luns }), 'in-use', /lun2 is being added.*start one/)
   await fails(createFilesystem({ name: 'home', urls: [first] }), 'in-use', /lun2 is being added/)
+})
+
+test('a scan tells what lies in a folder, and whether the matrix has it', async (c) => {
+  const other = blank(c, 'other.img')
+  await formatMatrix({ matrixName: 'office', luns: [{ name: 'x', url: other }] })
+  const own = blank(c, 'own.img')
+  const added = await addLun({ url: own, name: 'lun5' }, c.ask, () => {})
+  blank(c, 'empty.img', 100 * MiB)
+  blank(c, 'tiny', 5)
+  const kinds = async () => (await scanLuns([c.dir], c.luns)).map(({ url, kind }) => [url.split('/').pop(), kind])
+  assert.equal(await kinds(), [
+    ['empty.img', 'unlabelled'],
+    ['other.img', 'foreign'],
+    ['own.img', 'labelled'],
+  ])
+  c.luns = { ...c.luns, luns: [...c.luns.luns, { uuid: added.uuid, name: 'lun5', size: added.size }] }
+  assert.equal((await kinds())[2], ['own.img', 'listed'])
+  truncateSync(join(c.dir, 'own.img'), 128 * MiB)
+  const told = describeFound(await scanLuns([own, `${own}.gone`], c.luns))
+  assert.match(told, /own\.img +128 MiB +LUN lun5, uses 64 MiB of it \(matrix lun grow\)/)
+  assert.match(told, /own\.img\.gone +.*there is no such file/)
+  assert.is(describeFound([]), 'nothing there is large enough for a LUN')
+  assert.equal(placesOf(['file:/srv/a.img', '/srv/b.img', 'file:///luns/c', 'iscsi://h/1']), ['/srv', '/luns'])
 })
 
 test.run()
