@@ -6,7 +6,7 @@ import { readdirSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { isMatrixError } from '../base/errors.ts'
 import { formatSize } from '../base/units.ts'
-import { realFiles } from '../platform/real/files.ts'
+import { realHost } from '../platform/real/host.ts'
 import { MIN_LUN_SIZE, openLun, readLabel } from '../san/index.ts'
 import type { MatrixLuns } from './lun-change.ts'
 import { formatTable } from './table.ts'
@@ -53,7 +53,7 @@ function urlsIn(place: string): readonly string[] {
 async function look(url: string, { matrixUuid, luns }: MatrixLuns): Promise<FoundLun> {
   let size: number | undefined
   try {
-    const lun = await openLun(url, realFiles)
+    const lun = await openLun(url, realHost)
     size = lun.size
     try {
       const { label } = await readLabel(lun)

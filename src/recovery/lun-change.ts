@@ -1,7 +1,7 @@
 /**
  * Adding and removing a LUN while the matrix runs, as the administrator does it (Fig 12, R100–R106; what a crash leaves at each step
  * stands in docs/decisions/0008-lun-change-crash-points.md, every state of it in test/model/lun-change.ts). And what LUNs of the list are
- * used for: a filesystem gets another one, or one is drained and then none of its own (docs/decisions/0012-luns-of-filesystems.md).
+ * used for: a filesystem gets another one, or one is drained and then none of its own (docs/decisions/0013-luns-of-filesystems.md).
  *
  *   decide     1602         `pending` is written beside the list, with the generation that members will be told
  *   announce   1604, 1606   every member opens the LUN, or refuses; or ends its I/O and closes it; or uses it for the filesystem

@@ -1,6 +1,6 @@
 /**
  * The LUNs of one filesystem as this node uses them: as the membership database has it, and as the administrator has told since
- * (lun-change.ts, docs/decisions/0012-luns-of-filesystems.md).
+ * (lun-change.ts, docs/decisions/0013-luns-of-filesystems.md).
  *
  * Invariants
  *   1. What this node has acknowledged it goes by, before it knows whether that is finished.

@@ -166,7 +166,8 @@ export class PduReader {
         'protocol',
         `the ${this.#peer} announced ${bytes} bytes in one PDU; ${this.#maxData} are allowed`,
       )
-    if (bhs[4] !== 0) throw new MatrixError('protocol', `the ${this.#peer} sent an additional header; none was asked for`)
+    if (bhs[4] !== 0)
+      throw new MatrixError('protocol', `the ${this.#peer} sent an additional header; none was asked for`)
     if (bytes === 0) {
       this.#onPdu({ bhs, data: NO_DATA })
       return at
