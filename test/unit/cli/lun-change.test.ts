@@ -113,7 +113,7 @@ test('bad input: other content, a foreign label, a name that is taken or none, a
   await fails(add(c, blank(c, 'b'), { name: 'lun1' }), 'exists', /has a LUN lun1 already/)
   await fails(add(c, blank(c, 'b'), { name: 'Ö' }), 'config', /no name/)
   await fails(add(c, `file:${c.dir}/absent`), 'not-found', /absent/)
-  await fails(add(c, 'block:/dev/sdx'), 'config', /not supported/)
+  await fails(add(c, 'nbd:/dev/sdx'), 'config', /not supported/)
   assert.equal(c.asked, [])
   assert.is((await add(c, url, { force: true })).name, 'lun2')
 })
