@@ -13,6 +13,8 @@
  *     {"command":"refill-lun","uuid":"…"}                             {"ok":true,"bytes":0}
  *     {"command":"grow-lun","uuid":"…"}                               {"ok":true,"bytes":1073741824}
  *     {"command":"look-at-luns"}                                      {"ok":true,"looks":[{"node":"n1","sights":[{"uuid":"…","path":"/luns/lun1.img","state":"up"}]}]}
+ *     {"command":"fence-plan","node":"n2"}                            {"ok":true,"plan":{"slot":1,"incarnation":4,"agents":["scsi-pr"]}}
+ *     {"command":"fence-drill","node":"n2"}                           {"ok":true,"fenced":{"agent":"scsi-pr","ms":1830}}
  *     {"command":"mounts"}                                            {"ok":true,"mounts":[{"filesystem":"home","directory":"/home"}]}
  */
 import { join } from 'node:path'
@@ -36,6 +38,7 @@ export const controlRequest = v.variant('command', [
   v.strictObject({ command: v.literal('counters') }),
   v.strictObject({ command: v.literal('luns') }),
   v.strictObject({ command: v.literal('look-at-luns') }),
+  v.strictObject({ command: v.picklist(['fence-plan', 'fence-drill']), node: v.string() }),
   v.strictObject({
     command: v.literal('add-lun'),
     lun,
@@ -65,6 +68,10 @@ export const controlAnswer = v.variant('ok', [
     bytes: v.optional(v.number()),
     /** How each node sees the LUNs; or why it does not say. */
     looks: v.optional(v.array(v.object({ node: v.string(), sights: v.union([v.string(), v.array(sight)]) }))),
+    /** How a member would be fenced. */
+    plan: v.optional(v.object({ slot: v.number(), incarnation: v.number(), agents: v.array(v.string()) })),
+    /** How it was. */
+    fenced: v.optional(v.object({ agent: v.string(), ms: v.number() })),
     /** Bytes on a LUN that is being drained. */
     left: v.optional(v.number()),
     /** Whatever this version counts, by part. */

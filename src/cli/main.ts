@@ -7,6 +7,7 @@ import { Command } from 'commander'
 import { exitCodeOf, exitCodes, programVersion, showError } from '../../config/index.ts'
 import { countersCommand } from './counters-command.ts'
 import { demoCommand } from './demo-command.ts'
+import { fenceCommand } from './fence-command.ts'
 import { fsCommand } from './fs-command.ts'
 import { lunCommand } from './lun-command.ts'
 import { mountCommand, umountCommand } from './mount-command.ts'
@@ -26,6 +27,7 @@ const program = new Command('matrix')
   .addCommand(umountCommand())
   .addCommand(countersCommand())
   .addCommand(timelineCommand())
+  .addCommand(fenceCommand())
   .addCommand(targetCommand())
   .addHelpText(
     'after',

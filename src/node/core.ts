@@ -37,6 +37,7 @@ import {
   readLabels,
 } from '../san/index.ts'
 import { Administration } from './administration.ts'
+import { FenceDrill } from './fence-drill.ts'
 import { LunCare } from './lun-care.ts'
 import { LunVerbs } from './lun-verbs.ts'
 
@@ -82,6 +83,7 @@ export class NodeCore {
   readonly lunChanges: LunChanges
   /** What people ask about LUNs. */
   readonly lunVerbs: LunVerbs
+  readonly fenceDrill: FenceDrill
   readonly #lease: NodeLease
   readonly #watch: LeaseWatch
   readonly #cluster: ClusterNode
@@ -163,17 +165,22 @@ export class NodeCore {
         this.#cluster.markServing()
       },
     })
+    const agents = options.fenceAgents(lease, watch, {
+      luns: () =>
+        this.luns.entries.map(({ label, lun }) => ({
+          ...{ uuid: label.lunUuid, name: label.lunName, reservations: lun.reservations },
+        })),
+      missing: () => this.luns.missing.map(({ name }) => name),
+      onReserved: (reason) => this.halt(reason),
+    })
+    this.fenceDrill = new FenceDrill({
+      ...{ self: options.self.slot, agents, watch, clock, log },
+      view: () => mesh.view,
+    })
     const administration = new Administration({
       ...{ mesh, clock, log, timings, timeline, watch, partitions, store },
       life: lease.life,
-      agents: options.fenceAgents(lease, watch, {
-        luns: () =>
-          this.luns.entries.map(({ label, lun }) => ({
-            ...{ uuid: label.lunUuid, name: label.lunName, reservations: lun.reservations },
-          })),
-        missing: () => this.luns.missing.map(({ name }) => name),
-        onReserved: (reason) => this.halt(reason),
-      }),
+      agents,
       luns: this.luns,
       mount: (record) => this.#members.mount(record),
       adopt: (record, slots) => this.#adopt(record, slots),
@@ -459,7 +466,8 @@ export class NodeCore {
       { locks: locks.counters(), journal: volume.stats(), cache: fs.stats() },
     ])
     const { phase, view } = this.#cluster.status()
-    const membership = { phase, view, administrator: this.administrator ?? null }
+    const serving = this.#members.mounts.every(({ state }) => state === 'serving')
+    const membership = { phase, view, serving, administrator: this.administrator ?? null }
     return {
       membership,
       filesystems: Object.fromEntries(filesystems),

@@ -251,6 +251,12 @@ class Gateways {
         const { matrixUuid, matrixName, luns, pending } = await this.#core.readDatabase()
         return { luns: { matrixUuid, matrixName, luns: [...luns], ...(pending && { pending: pending.lun.uuid }) } }
       }
+      case 'fence-plan': {
+        const { agents, ...life } = await this.#core.fenceDrill.plan(request.node)
+        return { plan: { ...life, agents: [...agents] } }
+      }
+      case 'fence-drill':
+        return { fenced: await this.#core.fenceDrill.run(request.node) }
       case 'look-at-luns': {
         const looks = await this.#core.lunVerbs.lookEverywhere()
         return {

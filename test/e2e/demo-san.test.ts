@@ -67,6 +67,26 @@ for (const [node, cable] of [
     )
   })
 
+test('a fence is tried: the node is cut off at the LUNs, recovered, and back, with the times of each', async () => {
+  const ofN1 = ['--config', join(demo.dir, 'n1.toml')]
+  const plan = demo.matrixCommand('fence', 'test', 'n2', '--dry-run', ...ofN1)
+  assert.match(plan, /n2 \(slot 1, life \d+\) would be fenced by scsi-pr; nothing was done/)
+  assert.match(await get('n2', 'a'), /of n1/)
+  const told = demo.matrixCommand('fence', 'test', 'n2', ...ofN1)
+  assert.match(told, /s {2}fenced by scsi-pr\n.*s {2}recovered.*\n.*s {2}back: n2 is a member again/)
+  await until('n2 serves', () =>
+    get('n2', 'a').then(
+      (answer) => answer === '200 of n1',
+      () => false,
+    ),
+  )
+  assert.throws(() => demo.matrixCommand('fence', 'test', 'n1', ...ofN1), /is the node that was asked/)
+  assert.throws(
+    () => demo.matrixCommand('fence', 'test', 'n9', ...ofN1),
+    /n9 is no member now; members beside this node: n2, n3|n3, n2/,
+  )
+})
+
 test('nothing is wrong with the filesystem, and nothing is left running', async () => {
   assert.match(demo.check(), /filesystem home is sound/)
   const run = join(demo.dir, 'run/target.json')

@@ -173,8 +173,12 @@ export class Demo {
   }
 
   #matrix(node: string, ...command: string[]): string {
-    const args = [cli, ...command, '--config', join(this.dir, `${node}.toml`)]
-    const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+    return this.matrixCommand(...command, '--config', join(this.dir, `${node}.toml`))
+  }
+
+  /** `matrix …`: what it said; throws with that when it failed. */
+  matrixCommand(...command: string[]): string {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [cli, ...command], { encoding: 'utf8' })
     if (status !== 0) throw new Error(`matrix ${command.join(' ')}: exit ${status}\n${stdout}${stderr}`)
     return `${stdout}${stderr}`
   }
