@@ -250,10 +250,9 @@ export class TargetConnection {
   #answer({ tag, expected, flags, plan, transfer }: Request, { status, sense, data = [] }: Answer): void {
     const isGood = status === scsiStatus.good
     const available = data.reduce((sum, { length }) => sum + length, 0)
-    const moves =
-      (flags & WRITE) !== 0 ? (isGood ? (plan?.wants ?? 0) : Math.min(plan?.wants ?? 0, expected)) : available
-    const wanted = (flags & WRITE) === 0 && (plan?.wants ?? 0) > 0 ? (plan?.wants ?? 0) : moves
-    const residual = wanted - expected
+    /** What the command takes, or gives. */
+    const size = plan?.wants || available
+    const residual = (isGood ? size : Math.min(size, expected)) - expected
     const residualFlag = residual > 0 ? OVERFLOW : residual < 0 ? UNDERFLOW : 0
     const sendable = (flags & READ) !== 0 ? Math.min(available, expected) : 0
     let dataSn = 0

@@ -124,9 +124,9 @@ for (const action of ['preempt', 'preempt-abort'] as const) {
   })
 }
 
-test('60 victims that write as fast as they can: none of their writes is found after the first of the successor', async () => {
+test('500 victims that write as fast as they can: none of their writes is found after the first of the successor', async () => {
   const BLOCKS = 32
-  for (let trial = 0; trial < 60; trial++) {
+  for (let trial = 0; trial < 500; trial++) {
     const [a, b] = await reserved()
     let isOver = false
     const conflicts: string[] = []
