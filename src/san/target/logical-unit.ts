@@ -229,8 +229,8 @@ export class LogicalUnit implements Unit {
   }
 
   /** LUN RESET. Persistent reservations stay. */
-  async reset(by: string | undefined, except?: ScsiTask): Promise<void> {
-    await this.abort((task) => task !== except, by)
+  async reset(by: string): Promise<void> {
+    await this.abort(() => true, by)
     this.legacyHolder = undefined
     this.isStopped = false
     this.tellAll('reset')

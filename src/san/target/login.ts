@@ -8,6 +8,7 @@ import type { PduStream } from '../iscsi/pdu-stream.ts'
 import { encodeText, MAX_TEXT_BYTES, type Pair, parseText } from '../iscsi/text.ts'
 import { ChapTarget, type TargetChap } from './chap-target.ts'
 import { Negotiation, type Parameters } from './negotiation.ts'
+import type { CutMode } from './switch.ts'
 
 export type Identity = {
   readonly initiatorName: string
@@ -30,8 +31,8 @@ export type LoginPolicy = {
   readonly portalGroup: number
   readonly chap?: TargetChap
   readonly random: (count: number) => Buffer
-  /** Whether this initiator may come in here now; 'drop': there is no answer. */
-  readonly admit: (initiatorName: string) => 'yes' | 'no' | 'drop'
+  /** How the port of this initiator is disabled; undefined while it is not. */
+  readonly disabled: (initiatorName: string) => CutMode | undefined
   /** Commands that may be under way. */
   readonly window: number
 }
@@ -40,7 +41,6 @@ export type LoginPolicy = {
 const status = {
   initiatorError: 0x0200,
   notAuthenticated: 0x0201,
-  notAllowed: 0x0202,
   noSuchTarget: 0x0203,
   wrongVersion: 0x0205,
   noSuchSession: 0x020a,
@@ -84,10 +84,10 @@ export class TargetLogin {
   }
 
   /**
-   * The response is sent; the last one by `finish`. 'failed': it was refused, and the connection is of no more use; 'dropped': without a
-   * word.
+   * The response is sent; the last one by `finish`. 'failed': the login was refused, and the connection is of no more use. Without a response:
+   * 'refuse' (it is no login, or the port is disabled), 'silent' (the cable is pulled).
    */
-  receive(pdu: Pdu): LoggedIn | 'failed' | 'dropped' | undefined {
+  receive(pdu: Pdu): LoggedIn | 'failed' | CutMode | undefined {
     try {
       return this.#receive(pdu)
     } catch (error) {
@@ -107,9 +107,9 @@ export class TargetLogin {
   /** Answers that go with `finish`. */
   answers: Pair[] = []
 
-  #receive(pdu: Pdu): LoggedIn | 'dropped' | undefined {
+  #receive(pdu: Pdu): LoggedIn | CutMode | undefined {
     const { bhs, data } = pdu
-    if (opcodeOf(pdu) !== requestOpcode.login) return 'dropped'
+    if (opcodeOf(pdu) !== requestOpcode.login) return 'refuse'
     if (++this.#steps > MAX_STEPS) throw new Failed(status.initiatorError)
     const flags = bhs[1]!
     const [current, wanted] = [(flags >> 2) & 3, flags & 3]
@@ -130,14 +130,14 @@ export class TargetLogin {
     const isOver = (flags & TRANSIT) !== 0
     if (isOver && (wanted <= current || wanted === 2)) throw new Failed(status.initiatorError)
     const first = this.#hasBegun ? [] : this.#begin(bhs, pairs)
-    if (first === 'dropped') return 'dropped'
+    if (typeof first === 'string') return first
     return current === SECURITY
       ? this.#secure(pdu, pairs, isOver ? wanted : undefined, first)
       : this.#operate(pdu, pairs, isOver, first)
   }
 
-  #begin(bhs: Buffer, pairs: readonly Pair[]): Pair[] | 'dropped' {
-    const { targetName, portalGroup, admit } = this.#policy
+  #begin(bhs: Buffer, pairs: readonly Pair[]): Pair[] | CutMode {
+    const { targetName, portalGroup, disabled } = this.#policy
     this.#hasBegun = true
     const all = new Map(pairs)
     const initiatorName = all.get('InitiatorName')?.toLowerCase()
@@ -145,9 +145,8 @@ export class TargetLogin {
     const wanted = all.get('TargetName')?.toLowerCase()
     if (!initiatorName || initiatorName.length > 223 || (!isDiscovery && !wanted))
       throw new Failed(status.missingParameter)
-    const admission = admit(initiatorName)
-    if (admission === 'drop') return 'dropped'
-    if (admission === 'no') throw new Failed(status.notAllowed)
+    const mode = disabled(initiatorName)
+    if (mode) return mode
     if (!isDiscovery && wanted !== targetName.toLowerCase()) throw new Failed(status.noSuchTarget)
     const isid = Buffer.from(bhs.subarray(8, 14))
     this.#identity = { initiatorName, isid, targetName: isDiscovery ? undefined : targetName }

@@ -9,7 +9,7 @@
 export type CutMode = 'refuse' | 'silent'
 
 export type Cut = {
-  /** Name of the initiator; everybody's when left out. */
+  /** Name of the initiator, in lower case; everybody's when left out. */
   readonly initiator?: string
   /** Number of the portal, from 1; all when left out. */
   readonly portal?: number

@@ -10,27 +10,24 @@
  */
 import { assert } from '../../base/assert.ts'
 import { MatrixError } from '../../base/errors.ts'
-import type { ByteListener, ByteStream } from '../../platform/byte-stream.ts'
+import type { ByteListener } from '../../platform/byte-stream.ts'
 import { type Clock, sleep } from '../../platform/clock.ts'
 import type { Files } from '../../platform/files.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Listener, PeerAddress } from '../../platform/transport.ts'
-import { PduStream } from '../iscsi/pdu-stream.ts'
 import type { Pair } from '../iscsi/text.ts'
 import { type Answer, check, type Plan, Refused, reply } from './answer.ts'
 import type { TargetChap } from './chap-target.ts'
 import { type Fault, Faults } from './faults.ts'
 import { standard } from './identity.ts'
 import { LogicalUnit } from './logical-unit.ts'
-import { type LoggedIn, TargetLogin } from './login.ts'
 import { FileMedium } from './medium.ts'
 import { describeReservations } from './reservation-codec.ts'
-import { nexusId } from './reservation-state.ts'
 import { FileReservationStore } from './reservation-store.ts'
 import type { ScsiTask, TaskOrigin } from './scsi-task.ts'
-import { type AttentionName, conditions, encodeSense } from './sense-data.ts'
+import { conditions, encodeSense } from './sense-data.ts'
+import { type Session, Sessions } from './sessions.ts'
 import { type Cut, Switch } from './switch.ts'
-import { TargetConnection } from './target-connection.ts'
 import { listLuns } from './unit-commands.ts'
 import { VolatileMedium } from './volatile-medium.ts'
 
@@ -66,37 +63,18 @@ export type TargetHost = {
   readonly log: Log
 }
 
-type Session = {
-  readonly id: number
-  readonly origin: TaskOrigin
-  readonly isDiscovery: boolean
-  readonly connection: TargetConnection
-  /** Resolves once all of it has ended. */
-  readonly ended: Promise<void>
-}
-
-/** Commands of one session that may be under way. */
-const WINDOW = 64
-/** A login has to be over, and a connection of which nothing more is expected closed by the initiator, within this time, ms. */
-const LOGIN_MS = 10_000
-const LINGER_MS = 2000
-
 const managed = { complete: 0, noTask: 1, noLun: 2, unsupported: 5 } as const
 
 export class IscsiTarget {
   readonly #options: TargetOptions
   readonly #host: TargetHost
-  readonly #log: Log
   readonly #units = new Map<number, LogicalUnit>()
   readonly #faults: Faults
   readonly #switch = new Switch()
-  readonly #sessions = new Set<Session>()
-  /** Connections that have not logged in, too. */
-  readonly #streams = new Set<PduStream>()
+  readonly #sessions: Sessions
   #listeners: Listener[] = []
   /** As they were opened: port 0 was any. */
   #addresses: PeerAddress[]
-  #lastSession = 0
   #isDown = false
 
   /** Rejects with MatrixError 'not-found', 'lun-io' or 'lun-damaged' (a file), 'in-use' (a port). */
@@ -115,9 +93,20 @@ export class IscsiTarget {
   private constructor(options: TargetOptions, host: TargetHost) {
     this.#options = options
     this.#host = host
-    this.#log = host.log
     this.#addresses = [...options.portals]
     this.#faults = new Faults(() => host.random(4).readUInt32BE() / 2 ** 32)
+    const { clock, random, log } = host
+    this.#sessions = new Sessions({
+      ...{ clock, random, log, units: this.#units, cuts: this.#switch },
+      ...{ targetName: options.name, chap: options.chap },
+      portOf: (portal) => this.#portOf(portal),
+      service: (origin) => ({
+        begin: (task, lun) => this.#beginCommand(task, lun),
+        run: (task, lun, plan, data) => void this.#unit(lun)?.run(task, plan, data),
+        manage: (fn, lun, task) => this.#manage(fn, lun, task, origin),
+        sendTargets: (which) => this.#sendTargets(which),
+      }),
+    })
   }
 
   get name(): string {
@@ -141,8 +130,8 @@ export class IscsiTarget {
         targetName: this.name,
         ports: [...new Set(this.#options.portals.map((_, i) => this.#portOf(i + 1)))],
         luns: () => [...this.#units.keys()],
-        ...{ medium, store, clock, reservations: state, faults: this.#faults, log: this.#log },
-        drop: ({ origin }) => this.#endSessions((each) => each.origin === origin, 'a fault was asked for'),
+        ...{ medium, store, clock, reservations: state, faults: this.#faults, log: this.#host.log },
+        drop: ({ origin }) => this.#sessions.end((each) => each.origin === origin, 'a fault was asked for'),
       }),
     )
   }
@@ -154,7 +143,7 @@ export class IscsiTarget {
 
   async #listen(): Promise<void> {
     for (const [i, address] of this.#addresses.entries()) {
-      const listener = await this.#host.listener.listen(address, (stream) => this.#accept(stream, i + 1))
+      const listener = await this.#host.listener.listen(address, (stream) => this.#sessions.accept(stream, i + 1))
       this.#listeners.push(listener)
       this.#addresses[i] = { host: address.host, port: listener.port }
     }
@@ -172,114 +161,7 @@ export class IscsiTarget {
   /** No connection, and nothing under way. */
   async #silence(reason: string): Promise<void> {
     const closed = this.#listeners.splice(0).map((listener) => listener.close())
-    const ended = [...this.#sessions].map((session) => session.ended)
-    for (const pdus of [...this.#streams]) pdus.end(reason)
-    await Promise.all([...closed, ...ended])
-  }
-
-  #accept(stream: ByteStream, portal: number): void {
-    const pdus = new PduStream(stream, this.#host.clock, 'initiator')
-    this.#streams.add(pdus)
-    const { clock, random } = this.#host
-    const limit = clock.after(LOGIN_MS, () => pdus.end('no login'))
-    pdus.onEnd = () => {
-      limit.cancel()
-      this.#streams.delete(pdus)
-    }
-    let isCut = false
-    const login = new TargetLogin(pdus, {
-      targetName: this.name,
-      portalGroup: this.#portOf(portal),
-      ...(this.#options.chap && { chap: this.#options.chap }),
-      random,
-      window: WINDOW,
-      admit: (initiator) => (this.#switch.stateOf(initiator, portal) ? 'drop' : 'yes'),
-    })
-    pdus.onPdu = (pdu) => {
-      if (isCut) return
-      const result = login.receive(pdu)
-      if (result === undefined) return
-      if (result === 'dropped' || result === 'failed') {
-        isCut = true
-        // a silent one is dropped when its login takes too long
-        if (result === 'dropped' && !this.#hasSilentCut(portal)) pdus.end('the port is disabled')
-        else if (result === 'failed') clock.after(LINGER_MS, () => pdus.end('the login was refused'))
-        return
-      }
-      isCut = true
-      limit.cancel()
-      void this.#begin(pdus, portal, result, (id) => login.finish(pdu, id, login.answers))
-    }
-  }
-
-  #hasSilentCut(portal: number): boolean {
-    return this.#switch.cuts.some((cut) => cut.mode === 'silent' && (cut.portal ?? portal) === portal)
-  }
-
-  async #begin(pdus: PduStream, portal: number, loggedIn: LoggedIn, finish: (id: number) => void): Promise<void> {
-    const { initiatorName, isid, parameters, targetName } = loggedIn
-    const isDiscovery = targetName === undefined
-    const initiatorPort = `${initiatorName},i,0x${isid.toString('hex')}`
-    const port = this.#portOf(portal)
-    const nexus = nexusId({ initiatorPort, targetPort: port })
-    let attention: AttentionName = 'power-on'
-    for (;;) {
-      const old = [...this.#sessions].filter((each) => !isDiscovery && !each.isDiscovery && each.origin.nexus === nexus)
-      if (old.length === 0) break
-      attention = 'nexus-loss'
-      for (const session of old) session.connection.end('the initiator has begun the session anew')
-      await Promise.all(old.map((session) => session.ended))
-    }
-    if (pdus.ended !== undefined) return
-    const id = (this.#lastSession = (this.#lastSession % 0xffff) + 1)
-    const origin: TaskOrigin = { nexus, initiator: initiatorName, portal, port }
-    const connection = new TargetConnection(pdus, {
-      ...{ origin, isDiscovery, parameters, window: WINDOW, cmdSn: loggedIn.cmdSn, statSn: loggedIn.statSn },
-      service: {
-        begin: (task, lun) => this.#beginCommand(task, lun),
-        run: (task, lun, plan, data) => void this.#unit(lun)?.run(task, plan, data),
-        manage: (fn, lun, task) => this.#manage(fn, lun, task, origin),
-        sendTargets: (which) => this.#sendTargets(which),
-        loggingOut: async () => {
-          await this.#endCommands(origin)
-          this.#host.clock.after(LINGER_MS, () => pdus.end('logged out'))
-        },
-      },
-    })
-    const ended = new Promise<void>((resolve) => {
-      pdus.onEnd = (reason) => {
-        this.#streams.delete(pdus)
-        void this.#ended(session, reason).then(resolve)
-      }
-    })
-    const session: Session = { id, origin, isDiscovery, connection, ended }
-    this.#sessions.add(session)
-    if (!isDiscovery) for (const unit of this.#units.values()) unit.attach(nexus, attention)
-    finish(id)
-    const { headerDigest: header, dataDigest: data } = parameters
-    pdus.useDigests({ header, data })
-    if (this.#switch.stateOf(initiatorName, portal) === 'silent') connection.freeze()
-    this.#log.info({ session: id, initiator: initiatorPort, portal, isDiscovery }, 'a session begins')
-  }
-
-  async #ended(session: Session, reason: string): Promise<void> {
-    const { origin, id } = session
-    await this.#endCommands(origin)
-    if (!session.isDiscovery) for (const unit of this.#units.values()) unit.detach(origin.nexus)
-    this.#sessions.delete(session)
-    this.#log.info({ session: id, reason }, 'a session has ended')
-  }
-
-  /** Nothing of them is under way afterwards. */
-  async #endCommands(origin: TaskOrigin): Promise<void> {
-    const units = [...this.#units.values()]
-    await Promise.all(units.map((unit) => unit.abort((task) => task.origin === origin, undefined)))
-  }
-
-  #endSessions(isMeant: (session: Session) => boolean, reason: string): Promise<unknown> {
-    const meant = [...this.#sessions].filter(isMeant)
-    for (const { connection } of meant) connection.end(reason)
-    return Promise.all(meant.map(({ ended }) => ended))
+    await Promise.all([...closed, this.#sessions.endAll(reason)])
   }
 
   #unit(lun: Buffer): LogicalUnit | undefined {
@@ -313,7 +195,7 @@ export class IscsiTarget {
     const all = [...this.#units.values()]
     if (fn === 6 || fn === 7) {
       await Promise.all(all.map((unit) => unit.reset(origin.nexus)))
-      if (fn === 7) void this.#endSessions((each) => each.origin !== origin, 'the target was reset')
+      if (fn === 7) void this.#sessions.end((each) => each.origin !== origin, 'the target was reset')
       return managed.complete
     }
     const unit = this.#unit(lun)
@@ -350,11 +232,11 @@ export class IscsiTarget {
     this.#switch.cut(cut)
     const affected = (mode: Cut['mode']) => (session: Session) =>
       this.#switch.stateOf(session.origin.initiator, session.origin.portal) === mode
-    const silent = [...this.#sessions].filter(affected('silent'))
+    const silent = this.#sessions.all.filter(affected('silent'))
     for (const { connection } of silent) connection.freeze()
     const working = silent.flatMap(({ connection }) => connection.tasks()).filter((task) => task.isAtWork)
     await Promise.all([
-      this.#endSessions(affected('refuse'), 'the port was disabled'),
+      this.#sessions.end(affected('refuse'), 'the port was disabled'),
       ...working.map((task) => task.settled()),
     ])
   }
@@ -362,7 +244,7 @@ export class IscsiTarget {
   /** Enables them again. Returns how many cuts there were. */
   heal(port: Pick<Cut, 'initiator' | 'portal'>): number {
     const healed = this.#switch.heal(port)
-    for (const { connection, origin } of [...this.#sessions])
+    for (const { connection, origin } of this.#sessions.all)
       if (this.#switch.stateOf(origin.initiator, origin.portal) === undefined) connection.thaw()
     return healed
   }
@@ -386,7 +268,7 @@ export class IscsiTarget {
     if (this.#isDown) throw new MatrixError('in-use', 'the power is off already')
     this.#isDown = true
     await this.#silence('the power failed')
-    assert(this.#sessions.size === 0, 'sessions without power')
+    assert(this.#sessions.all.length === 0, 'sessions without power')
     const survives = (): boolean => this.#host.random(4).readUInt32BE() / 2 ** 32 < survive
     for (const unit of this.#units.values()) await unit.losePower(survives)
     await sleep(this.#host.clock, downMs)
@@ -411,11 +293,11 @@ export class IscsiTarget {
     readonly initiator?: string
     readonly seconds: number
   }): Promise<void> {
-    const meant = [...this.#sessions].filter(({ origin }) => (initiator ?? origin.initiator) === origin.initiator)
+    const meant = this.#sessions.all.filter(({ origin }) => (initiator ?? origin.initiator) === origin.initiator)
     for (const { connection } of meant) connection.requestLogout(seconds)
     const timeUp = sleep(this.#host.clock, seconds * 1000)
     await Promise.race([timeUp, Promise.all(meant.map(({ ended }) => ended))])
-    await this.#endSessions((each) => meant.includes(each), 'asked to log out')
+    await this.#sessions.end((each) => meant.includes(each), 'asked to log out')
   }
 
   /** For people and programs. */
@@ -432,7 +314,7 @@ export class IscsiTarget {
         underWay: unit.underWay,
         reservations: describeReservations(unit.reservations),
       })),
-      sessions: [...this.#sessions].map(({ id, origin, isDiscovery, connection }) => ({
+      sessions: this.#sessions.all.map(({ id, origin, isDiscovery, connection }) => ({
         ...{ id, initiator: origin.initiator, nexus: origin.nexus, portal: origin.portal, isDiscovery },
         underWay: connection.underWay,
       })),

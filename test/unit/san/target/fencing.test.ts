@@ -247,6 +247,7 @@ test('a port that was disabled lets nothing through, nobody in, and others alone
   assert.is(await a.write(8, block(1)), '00')
   const victim = b.write(8, block(2)).catch((error: Error) => error.name)
   await sleep(50)
+  await own.target.cut({ initiator: 'iqn.x:z', mode: 'silent' })
   await own.target.cut({ initiator: 'iqn.x:b', portal: 1, mode: 'refuse' })
   assert.is(await victim, 'ConnectionLost')
   await sleep(300)
