@@ -84,6 +84,12 @@ export class TargetProcess {
     return matrixTarget('ask', '--config', this.config, text)
   }
 
+  /** As `dispose`, when the process ends. */
+  abandon(): void {
+    this.#child?.kill('SIGKILL')
+    rmSync(this.dir, { recursive: true, force: true })
+  }
+
   async dispose(): Promise<void> {
     await this.end('SIGKILL')
     rmSync(this.dir, { recursive: true, force: true })
