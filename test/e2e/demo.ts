@@ -41,6 +41,8 @@ export type DemoOptions = {
   readonly mount?: boolean
   /** Where the LUNs are, whatever is asked for otherwise. */
   readonly san?: 'own'
+  /** LUNs that are there already. */
+  readonly luns?: readonly string[]
 }
 
 const root = new URL('../..', import.meta.url).pathname
@@ -74,9 +76,7 @@ export class Demo {
   /** Starts it; resolves with the milliseconds to `matrix ready`. */
   async start(): Promise<number> {
     const { nodes = 3, basePort = 24000, lunSize = '8GiB', mount = false } = this.options
-    const san = this.options.san ?? sanKind()
-    const luns =
-      san === 'tgt' ? await lunsAtTarget(this.dir, lunSize) : ['--lun-size', lunSize, ...(san ? ['--san'] : [])]
+    const luns = await this.#lunArguments(lunSize)
     const args = ['demo', '--dir', this.dir, '--nodes', `${nodes}`, '--base-port', `${basePort}`, ...luns]
     if (mount) args.push('--mount')
     const began = performance.now()
@@ -101,6 +101,13 @@ export class Demo {
       })
     })
     return performance.now() - began
+  }
+
+  async #lunArguments(lunSize: string): Promise<string[]> {
+    const { luns, san = luns ? undefined : sanKind() } = this.options
+    if (luns) return luns.flatMap((url) => ['--lun', url])
+    if (san === 'tgt') return lunsAtTarget(this.dir, lunSize)
+    return ['--lun-size', lunSize, ...(san ? ['--san'] : [])]
   }
 
   /** Ctrl-C; resolves once everything has ended. */

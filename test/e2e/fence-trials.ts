@@ -196,7 +196,8 @@ export async function playTrials({
   fences = true,
 }: TrialOptions): Promise<TrialsReport> {
   const prng = new Prng(seed)
-  const target = name === 'tgt' ? new Tgt({ luns: LUNS }) : new TargetProcess({ luns: LUNS, basePort: await freePort() })
+  const target =
+    name === 'tgt' ? new Tgt({ luns: LUNS }) : new TargetProcess({ luns: LUNS, basePort: await freePort() })
   let victim: Victim | undefined
   const abandon = () => {
     victim?.end()

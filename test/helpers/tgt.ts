@@ -31,6 +31,8 @@ export type TgtOptions = {
   readonly dir?: string | undefined
   /** CRC-32C may be negotiated. */
   readonly digests?: boolean
+  /** So many, of one group. */
+  readonly portals?: number
   /** Folder of the images; otherwise one of its own, which goes with it. */
   readonly images?: string
 }
@@ -40,7 +42,7 @@ export class Tgt {
   readonly dir: string
   readonly #options: TgtOptions
   #child: ChildProcess | undefined
-  #port = 0
+  #ports: readonly number[] = []
 
   constructor(options: TgtOptions = {}) {
     this.#options = options
@@ -48,11 +50,12 @@ export class Tgt {
   }
 
   get port(): number {
-    return this.#port
+    return this.#ports[0] ?? 0
   }
 
+  /** By all portals. */
   url(lun: number, options = ''): string {
-    return `iscsi://127.0.0.1:${this.#port}/${Tgt.iqn}/${lun}${options}`
+    return `iscsi://${this.#ports.map((port) => `127.0.0.1:${port}`).join()}/${Tgt.iqn}/${lun}${options}`
   }
 
   image(lun: number): string {
@@ -61,10 +64,11 @@ export class Tgt {
 
   /** Starts it; again, after `kill`, on the same port and with what the LUNs hold. */
   async start(): Promise<void> {
-    if (this.#port === 0) this.#port = await freePort()
+    const { portals = 1 } = this.#options
+    if (this.#ports.length === 0) this.#ports = await Promise.all(Array.from({ length: portals }, () => freePort()))
     const control = join(this.dir, 'ctl')
     for (const suffix of ['', '.0', '.0.lock', '.lock']) rmSync(`${control}${suffix}`, { force: true })
-    const args = ['-f', '-t', '1', '--iscsi', `portal=127.0.0.1:${this.#port}`]
+    const args = ['-f', '-t', '1', '--iscsi', this.#ports.map((port) => `portal=127.0.0.1:${port}`).join()]
     // a test that was killed leaves none behind
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'tgtd', ...args], { env: this.#env(), stdio: 'ignore' })
     child.unref() // a script that has ended does not wait for it
@@ -93,7 +97,7 @@ export class Tgt {
       }
       const size = blockSize ? ['--blocksize', String(blockSize)] : []
       await this.#admin('--op', 'new', '--mode', 'logicalunit', ...tid, '--lun', String(lun), '-b', image, ...size)
-      const id = `scsi_sn=MFS${lun},scsi_id=mfs${this.#port}-${lun}`
+      const id = `scsi_sn=MFS${lun},scsi_id=mfs${this.port}-${lun}`
       await this.#admin('--op', 'update', '--mode', 'logicalunit', ...tid, '--lun', String(lun), '--params', id)
     }
     if (chap) {
@@ -145,7 +149,7 @@ export class Tgt {
 
   #answers(): Promise<boolean> {
     return new Promise((resolve) => {
-      const socket = createConnection({ host: '127.0.0.1', port: this.#port })
+      const socket = createConnection({ host: '127.0.0.1', port: this.port })
       socket.once('connect', () => resolve(true))
       socket.once('error', () => resolve(false))
       socket.once('close', () => resolve(false))
