@@ -11,6 +11,7 @@ import { GiB, KiB, MiB } from '../src/base/units.ts'
 import { takeAligned } from '../src/platform/real/aligned-memory.ts'
 import { realHost } from '../src/platform/real/host.ts'
 import { type Lun, openLun } from '../src/san/index.ts'
+import { median } from './handover.ts'
 
 const help = `node bench/block.ts [options]
 
@@ -78,10 +79,6 @@ function fio(path: string, { depth, fio: how }: Case, seconds: number): number |
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
   }
-}
-
-function median(numbers: readonly number[]): number {
-  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] as number
 }
 
 async function measure(path: string): Promise<void> {

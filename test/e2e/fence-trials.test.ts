@@ -3,7 +3,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { noTgt } from '../helpers/tgt.ts'
-import { playTrials, type TargetName } from './fence-trials.ts'
+import { playTrials } from './fence-trials.ts'
+import type { TargetName } from './trial-options.ts'
 
 const missing = noTgt()
 if (missing) process.stderr.write(`skipped: ${missing}\n`)

@@ -17,7 +17,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 import type { Life } from '../../src/base/life.ts'
 import { Prng } from '../../src/base/prng.ts'
 import { timingsFrom } from '../../src/base/timings.ts'
@@ -43,9 +42,7 @@ import {
   type VictimOrder,
 } from './fence-victim.ts'
 import { medianAndWorst } from './times.ts'
-
-export const targetNames = ['tgt', 'own'] as const
-export type TargetName = (typeof targetNames)[number]
+import { type TargetName, targetNames, trialOptions, wrong } from './trial-options.ts'
 
 const LUNS = 2
 const SUCCESSOR: Life = { slot: 0, incarnation: 1 }
@@ -362,30 +359,8 @@ function summaryOf(trials: readonly Trial[]): TrialsReport {
   }
 }
 
-function wrong(message: string): never {
-  console.error(message)
-  process.exit(2)
-}
-
 if (import.meta.main) {
-  const { values } = parseArgs({
-    options: {
-      trials: { type: 'string', default: '500' },
-      target: { type: 'string', default: targetNames.join(',') },
-      seed: { type: 'string', default: '1' },
-      help: { type: 'boolean', default: false },
-    },
-  })
-  if (values.help) {
-    console.log(usage)
-    process.exit(0)
-  }
-  const [trials, seed] = [values.trials, values.seed].map(Number) as [number, number]
-  if (!Number.isSafeInteger(trials) || trials < 1) wrong(`--trials takes a whole number from 1, not ${values.trials}`)
-  if (!Number.isSafeInteger(seed)) wrong(`--seed takes a whole number, not ${values.seed}`)
-  const targets = values.target.split(',').map((word) => {
-    return targetNames.find((each) => each === word) ?? wrong(`--target ${word}: of ${targetNames.join(', ')}`)
-  })
+  const { count: trials, seed, targets } = trialOptions(['trials', 500], usage)
   const lacking = targets.includes('tgt') ? noTgt() : undefined
   if (lacking) wrong(lacking)
   // what runs beside this process is ended with it

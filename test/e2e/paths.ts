@@ -7,7 +7,6 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 import * as v from 'valibot'
 import { Prng } from '../../src/base/prng.ts'
 import { parseSize } from '../../src/base/units.ts'
@@ -19,10 +18,9 @@ import { freeBasePort } from './free-ports.ts'
 import { type Files, PathsClient } from './paths-clients.ts'
 import { noFirewall, PortalFirewall } from './portal-firewall.ts'
 import { medianAndWorst } from './times.ts'
+import { type TargetName, targetNames, trialOptions, wrong } from './trial-options.ts'
 
 const root = new URL('../..', import.meta.url).pathname
-export const targetNames = ['tgt', 'own'] as const
-export type TargetName = (typeof targetNames)[number]
 
 /** What the project promises, ms. */
 export const PAUSE_LIMIT_MS = 5000
@@ -162,30 +160,8 @@ async function untilWell(demo: Demo): Promise<number> {
   }
 }
 
-function wrong(message: string): never {
-  console.error(message)
-  process.exit(2)
-}
-
 if (import.meta.main) {
-  const { values } = parseArgs({
-    options: {
-      cuts: { type: 'string', default: '50' },
-      target: { type: 'string', default: targetNames.join(',') },
-      seed: { type: 'string', default: '1' },
-      help: { type: 'boolean', default: false },
-    },
-  })
-  if (values.help) {
-    console.log(usage)
-    process.exit(0)
-  }
-  const [cuts, seed] = [values.cuts, values.seed].map(Number) as [number, number]
-  if (!Number.isSafeInteger(cuts) || cuts < 1) wrong(`--cuts takes a whole number from 1, not ${values.cuts}`)
-  if (!Number.isSafeInteger(seed)) wrong(`--seed takes a whole number, not ${values.seed}`)
-  const targets = values.target.split(',').map((word) => {
-    return targetNames.find((each) => each === word) ?? wrong(`--target ${word}: of ${targetNames.join(', ')}`)
-  })
+  const { count: cuts, seed, targets } = trialOptions(['cuts', 50], usage)
   const lacking = noFirewall() ?? (targets.includes('tgt') ? noTgt() : undefined)
   if (lacking) wrong(lacking)
   const stop = new AbortController()

@@ -11,7 +11,7 @@ import type { LunWish } from '../../../src/recovery/index.ts'
 import type { MembershipDatabase } from '../../../src/san/index.ts'
 import { labelFormat } from '../../../src/san/label.ts'
 import { LABEL_A_OFFSET } from '../../../src/san/lun-layout.ts'
-import type { SimNode } from '../matrix.ts'
+import type { SimMatrix, SimNode } from '../matrix.ts'
 import { askAt } from './asking.ts'
 import type { Fate } from './fate.ts'
 
@@ -77,11 +77,7 @@ async function changeOne(fate: Fate): Promise<void> {
     if (answer === undefined || isMatrixError(answer, 'lun-refused')) {
       world.trace(`${kind} ${lun.name} by ${node.name}: ${answer ? answer.message : 'complete'}`)
       fate.tell(`LUN ${kind}: ${answer ? 'refused' : 'complete'}`)
-      const id = node.core?.cluster.mesh.view?.id
-      // whoever was asked may have died since, and nobody is in no view with it
-      const isMember = ({ core, host }: SimNode) => host?.alive && core?.cluster.mesh.view?.id === id
-      const members = id === undefined ? [] : matrix.nodes.filter(isMember)
-      spares.told(disk, answer ? 'remove' : kind, asked, members)
+      spares.told(disk, answer ? 'remove' : kind, asked, membersWith(matrix, node))
       return
     }
     if (!isMatrixError(answer, 'view-changed', 'peer-gone', 'timeout')) throw answer
@@ -89,6 +85,13 @@ async function changeOne(fate: Fate): Promise<void> {
     await sleep(clock, AGAIN_MS)
   }
   fate.tell(`LUN ${kind}: given up`)
+}
+
+/** Those that are in the view of a node that was asked; it may have died since, and nobody is in no view with it. */
+function membersWith(matrix: SimMatrix, asked: SimNode): readonly SimNode[] {
+  const id = asked.core?.cluster.mesh.view?.id
+  if (id === undefined) return []
+  return matrix.nodes.filter(({ core, host }) => host?.alive && core?.cluster.mesh.view?.id === id)
 }
 
 /** The filesystem gets a spare LUN, whether or not the matrix has it. */
@@ -107,9 +110,7 @@ async function growFilesystem(fate: Fate): Promise<void> {
     world.trace(`growing onto ${name} by ${node.name}: ${answer ? answer.message : 'complete'}`)
     if (answer === undefined) {
       fate.tell('filesystem grown: complete')
-      const id = node.core?.cluster.mesh.view?.id
-      const members = matrix.nodes.filter(({ core, host }) => host?.alive && core?.cluster.mesh.view?.id === id)
-      return spares.grown(disk, asked, members)
+      return spares.grown(disk, asked, membersWith(matrix, node))
     }
     if (isMatrixError(answer, 'lun-refused', 'not-found')) {
       fate.tell(`filesystem grown: ${answer.code === 'not-found' ? 'no such LUN' : 'refused'}`)
