@@ -2,11 +2,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { isMatrixError } from '../../../../src/base/errors.ts'
 import { timingsFrom } from '../../../../src/base/timings.ts'
 import type { Lun } from '../../../../src/san/index.ts'
 import { openLun } from '../../../../src/san/index.ts'
 import { encodePdu, NO_TAG, newBhs, type Pdu } from '../../../../src/san/iscsi/pdu.ts'
+import { failure } from '../../../helpers/lun-answers.ts'
 import { isLogin, operationOf, ScriptedTarget, type Served } from './scripted-target.ts'
 
 const test = suite<{ target: ScriptedTarget }>('san: iSCSI targets that misbehave', { target: new ScriptedTarget() })
@@ -16,16 +16,6 @@ const [READ, WRITE] = [0x88, 0x8a]
 
 function open(target: ScriptedTarget, ioTimeoutMs = 4000): Promise<Lun> {
   return openLun(URL, target.host, { timings: timingsFrom(ioTimeoutMs), log: target.log })
-}
-
-async function failure(work: Promise<unknown>): Promise<string> {
-  try {
-    await work
-  } catch (error) {
-    if (isMatrixError(error)) return `${error.code}: ${error.message}`
-    throw error
-  }
-  throw new Error('did not reject')
 }
 
 const tagOf = ({ bhs }: Pdu) => bhs.readUInt32BE(16)

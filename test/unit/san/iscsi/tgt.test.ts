@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { isMatrixError } from '../../../../src/base/errors.ts'
 import { timingsFrom } from '../../../../src/base/timings.ts'
 import { realHost } from '../../../../src/platform/real/host.ts'
-import { type Lun, openLun } from '../../../../src/san/index.ts'
+import { openLun } from '../../../../src/san/index.ts'
 import { Cable } from '../../../helpers/cable.ts'
+import { failure, readBack } from '../../../helpers/lun-answers.ts'
 import { noTgt, Tgt } from '../../../helpers/tgt.ts'
 
 const missing = noTgt()
@@ -31,26 +31,10 @@ function pattern(bytes: number, seed: number): Buffer {
   return buffer
 }
 
-async function failure(work: Promise<unknown>): Promise<string> {
-  try {
-    await work
-  } catch (error) {
-    if (isMatrixError(error)) return `${error.code}: ${error.message}`
-    throw error
-  }
-  throw new Error('did not reject')
-}
-
 function secretFile(name: string, secret: string, mode = 0o600): string {
   const path = join(dir, name)
   writeFileSync(path, `${secret}\n`, { mode })
   return path
-}
-
-async function readBack(lun: Lun, offset: number, bytes: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(bytes)
-  await lun.read(offset, buffer)
-  return buffer
 }
 
 test.before(async () => {

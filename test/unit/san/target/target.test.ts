@@ -7,12 +7,12 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { isMatrixError } from '../../../../src/base/errors.ts'
 import { Prng } from '../../../../src/base/prng.ts'
 import { timingsFrom } from '../../../../src/base/timings.ts'
 import { realHost } from '../../../../src/platform/real/host.ts'
 import { type Lun, openLun } from '../../../../src/san/index.ts'
 import { discoverTargets } from '../../../../src/san/iscsi/discovery.ts'
+import { failure, readBack } from '../../../helpers/lun-answers.ts'
 import { OwnTarget } from '../../../helpers/own-target.ts'
 import { RawInitiator, RawPdus, transferCdb } from '../../../helpers/raw-initiator.ts'
 
@@ -49,22 +49,6 @@ async function open(url: string): Promise<Lun> {
 
 function pattern(bytes: number, seed: number): Buffer {
   return new Prng(seed).bytes(bytes)
-}
-
-async function readBack(lun: Lun, offset: number, bytes: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(bytes)
-  await lun.read(offset, buffer)
-  return buffer
-}
-
-async function failure(work: Promise<unknown>): Promise<string> {
-  try {
-    await work
-  } catch (error) {
-    if (isMatrixError(error)) return `${error.code}: ${error.message}`
-    throw error
-  }
-  throw new Error('did not reject')
 }
 
 for (const [lun, cache] of [
