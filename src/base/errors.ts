@@ -24,6 +24,8 @@ export const fsErrorMessages = {
   EBADCOOKIE: 'stale directory cookie',
   ELOOP: 'too many symbolic links',
   ENOTSUP: 'not supported',
+  EDEADLK: 'waiting for this lock would never end',
+  EINTR: 'interrupted',
   EDOUBT: 'the operation may or may not have been applied',
 } as const
 

@@ -26,6 +26,8 @@ const errnos: Record<FsErrorCode, number> = {
   EBADCOOKIE: c.EINVAL,
   ELOOP: c.ELOOP,
   ENOTSUP: c.EOPNOTSUPP,
+  EDEADLK: c.EDEADLK,
+  EINTR: c.EINTR,
   EDOUBT: c.EIO,
 }
 

@@ -47,6 +47,8 @@ export const statusOf: Readonly<Record<FsErrorCode, number>> = {
   EBADCOOKIE: 503,
   ELOOP: 404,
   ENOTSUP: 501,
+  EDEADLK: 500,
+  EINTR: 503,
   EDOUBT: 500,
 }
 

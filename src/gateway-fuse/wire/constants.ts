@@ -89,6 +89,7 @@ export const O_DSYNC = 0o10000
 // errno of Linux
 export const EPERM = 1
 export const ENOENT = 2
+export const EINTR = 4
 export const EIO = 5
 export const EAGAIN = 11
 export const EACCES = 13
@@ -101,6 +102,7 @@ export const EFBIG = 27
 export const ENOSPC = 28
 export const EROFS = 30
 export const EMLINK = 31
+export const EDEADLK = 35
 export const ENAMETOOLONG = 36
 export const ENOSYS = 38
 export const ENOTEMPTY = 39

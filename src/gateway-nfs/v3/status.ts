@@ -26,6 +26,8 @@ const fsStatus: Record<FsErrorCode, number | 'unknown'> = {
   EBADCOOKIE: c.NFS3ERR_BAD_COOKIE,
   ELOOP: c.NFS3ERR_INVAL,
   ENOTSUP: c.NFS3ERR_NOTSUPP,
+  EDEADLK: c.NFS3ERR_SERVERFAULT,
+  EINTR: c.NFS3ERR_JUKEBOX,
   EDOUBT: 'unknown',
 }
 
