@@ -1,6 +1,7 @@
 /**
- * `npm run bench -- san`: the iSCSI initiator beside libiscsi's on one LUN of one target (tgt), in turns: `iscsi-perf` for reads, and since that cannot write,
- * `qemu-img bench` with its libiscsi driver for writes. Everybody goes through the LUN from its start to its end and over again, with 32 requests under way. The target keeps the
+ * `npm run bench -- san`: the iSCSI initiator beside libiscsi's on one LUN of one target (tgt), in turns: `iscsi-perf`, which can only read, and
+ * `qemu-img bench` with its libiscsi driver. `iscsi-perf` forgets what it has read, and so reads everything into memory that its processor has at hand; the
+ * other two have a buffer for each request, as whoever wants the data has to. Everybody goes through the LUN from its start to its end and over again, with 32 requests under way. The target keeps the
  * LUN in memory (/dev/shm), so that what is measured is the way to it and not a disk; it has one thread per LUN.
  */
 import { spawnSync } from 'node:child_process'
@@ -29,7 +30,14 @@ const GUESS = { [4 * KiB]: 40_000, [256 * KiB]: 4_000 } as const
 type Kind = 'read' | 'write'
 type Size = keyof typeof GUESS
 /** Requests per second. */
-type Sample = { readonly ours: number; readonly peer: number; readonly ourCpuUs: number }
+type Sample = { readonly ours: number; readonly peers: readonly number[]; readonly ourCpuUs: number }
+
+type Peer = { readonly program: string; run(url: string, kind: Kind, size: Size, seconds: number): number }
+const qemu: Peer = { program: 'qemu-img bench', run: qemuBench }
+const peersOf: Readonly<Record<Kind, readonly Peer[]>> = {
+  read: [{ program: 'iscsi-perf', run: iscsiPerf }, qemu],
+  write: [qemu],
+}
 
 export async function benchSan(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
@@ -58,8 +66,8 @@ export async function benchSan(args: readonly string[]): Promise<void> {
       for (const { kind, size, samples } of rows) {
         process.stderr.write(`  ${kind} ${size / KiB} KiB, run ${run + 1} of ${runs}\n`)
         const { rate, cpuUs } = await ours(lun, kind, size, seconds)
-        const peer = kind === 'read' ? iscsiPerf(target.url(1), size, seconds) : qemuBench(target.url(1), size, seconds)
-        samples.push({ ours: rate, peer, ourCpuUs: cpuUs })
+        const peers = peersOf[kind].map(({ run }) => run(target.url(1), kind, size, seconds))
+        samples.push({ ours: rate, peers, ourCpuUs: cpuUs })
       }
     }
     await lun.close()
@@ -72,12 +80,14 @@ export async function benchSan(args: readonly string[]): Promise<void> {
     ]
     for (const { kind, size, samples } of rows) {
       const of = (pick: (sample: Sample) => number) => median(samples.map(pick))
-      const [own, peer] = [of((each) => each.ours), of((each) => each.peer)]
+      const own = of((each) => each.ours)
       const show = (rate: number) => `${rate.toFixed(0)} (${((rate * size) / 1e6).toFixed(0)})`
-      const program = kind === 'read' ? 'iscsi-perf' : 'qemu-img bench'
       const cpu = of((each) => each.ourCpuUs).toFixed(1)
-      const times = of((each) => each.ours / each.peer).toFixed(2)
-      lines.push(`| ${kind} ${size / KiB} KiB | ${show(own)} | ${cpu} | ${program} | ${show(peer)} | ${times} |`)
+      peersOf[kind].forEach(({ program }, index) => {
+        const peer = (each: Sample) => each.peers[index] as number
+        const times = of((each) => each.ours / peer(each)).toFixed(2)
+        lines.push(`| ${kind} ${size / KiB} KiB | ${show(own)} | ${cpu} | ${program} | ${show(of(peer))} | ${times} |`)
+      })
     }
     const text = `${lines.join('\n')}\n`
     process.stdout.write(text)
@@ -117,7 +127,7 @@ async function ours(lun: Lun, kind: Kind, size: Size, seconds: number): Promise<
   return { rate: (done * 1000) / (performance.now() - startedAt), cpuUs: (user + system) / done }
 }
 
-function iscsiPerf(url: string, size: Size, seconds: number): number {
+function iscsiPerf(url: string, _kind: Kind, size: Size, seconds: number): number {
   const args = ['-m', String(DEPTH), '-b', String(size / 512), '-t', String(seconds), url]
   const { stdout, stderr } = spawnSync('iscsi-perf', args, { encoding: 'utf8', timeout: (seconds + 30) * 1000 })
   const averages = [...stdout.matchAll(/iops average (\d+)/g)]
@@ -125,23 +135,10 @@ function iscsiPerf(url: string, size: Size, seconds: number): number {
   return Number(averages.at(-1)?.[1])
 }
 
-function qemuBench(url: string, size: Size, seconds: number): number {
+function qemuBench(url: string, kind: Kind, size: Size, seconds: number): number {
   const count = GUESS[size] * seconds
-  const args = [
-    'bench',
-    '-w',
-    '-f',
-    'raw',
-    '-t',
-    'none',
-    '-c',
-    String(count),
-    '-d',
-    String(DEPTH),
-    '-s',
-    String(size),
-    url,
-  ]
+  const how = `bench -f raw -t none -c ${count} -d ${DEPTH} -s ${size}`.split(' ')
+  const args = [...how, ...(kind === 'write' ? ['-w'] : []), url]
   const { stdout, stderr } = spawnSync('qemu-img', args, { encoding: 'utf8' })
   const took = /completed in ([\d.]+) seconds/.exec(stdout)?.[1]
   if (took === undefined) throw new Error(`qemu-img bench: ${stderr || stdout}`)

@@ -198,7 +198,7 @@ export class Connection {
         if (isLast) this.#countStatus(bhs)
         const task = this.#task(pdu)
         if (task.abortedAt === undefined) task.takeDataIn(pdu)
-        if (isLast) this.#complete(pdu, task, bhs[3]!, Buffer.alloc(0))
+        if (isLast) this.#complete(pdu, task, bhs[3]!, NO_SENSE)
         break
       }
       case responseOpcode.response: {
@@ -388,7 +388,9 @@ export class Connection {
   }
 }
 
+const NO_SENSE = Buffer.alloc(0)
+
 /** Behind its length of two bytes; a copy, since it outlives the PDU. */
 function senseOf({ data }: Pdu): Buffer {
-  return data.length < 2 ? Buffer.alloc(0) : Buffer.from(data.subarray(2, 2 + data.readUInt16BE(0)))
+  return data.length < 2 ? NO_SENSE : Buffer.from(data.subarray(2, 2 + data.readUInt16BE(0)))
 }

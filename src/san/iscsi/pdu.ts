@@ -41,13 +41,15 @@ export const responseOpcode = {
 
 export type Pdu = { readonly bhs: Buffer; readonly data: Buffer }
 
+const PADDINGS = [0, 1, 2, 3].map((bytes) => Buffer.alloc(bytes))
+
 /** Who is at the other end, for messages. */
 export type Peer = 'target' | 'initiator'
 
 export type Digests = { readonly header: boolean; readonly data: boolean }
 
 export function newBhs(opcode: number, flags: number, tag: number): Buffer {
-  const bhs = Buffer.alloc(BHS_BYTES)
+  const bhs = Buffer.allocUnsafe(BHS_BYTES).fill(0) // of the pool: an allocation of its own costs more than all the rest
   bhs[0] = opcode
   bhs[1] = flags
   bhs.writeUInt32BE(tag, 16)
@@ -72,7 +74,7 @@ export function encodePdu(bhs: Buffer, data: readonly Uint8Array[], digests: Dig
   if (digests.header) buffers.push(digest(crc32c(bhs)))
   if (length === 0) return buffers
   buffers.push(...data)
-  const padding = Buffer.alloc(-length & 3)
+  const padding = PADDINGS[-length & 3]!
   if (padding.length > 0) buffers.push(padding)
   if (digests.data) buffers.push(digest([...data, padding].reduce((crc, part) => crc32c(part, crc), 0)))
   return buffers
@@ -86,6 +88,8 @@ function digest(crc: number): Buffer {
 
 /** A data segment of which no more is missing is not worth a read of its own, bytes. */
 const MIN_DIRECT = 16 * 1024
+/** Read at a time while long data segments are due: enough for a header, so that nearly all of the data is read to its place. */
+const SMALL_READ = 4 * 1024
 /** Padding and digest. */
 const MAX_TRAILER = 8
 
@@ -100,6 +104,9 @@ export class PduReader {
   readonly #onPdu: (pdu: Pdu) => void
   readonly #peer: Peer
   readonly #placeOf: (bhs: Buffer, bytes: number) => Buffer | undefined
+  readonly #small = Buffer.alloc(SMALL_READ)
+  /** The last data segment was long, so the next is likely to be. */
+  #isLongDue = false
   readonly #header = Buffer.alloc(BHS_BYTES + 4)
   #headerFilled = 0
   /** The PDU whose data is being gathered. */
@@ -126,16 +133,21 @@ export class PduReader {
     this.#placeOf = placeOf
   }
 
-  /** Where the next bytes of the stream belong, when there are enough of them to come. */
+  /** Where the next bytes of the stream belong, when there are enough of them to come; or a small place for the header before them. */
   place(): Buffer | undefined {
-    const missing = this.#bhs ? this.#data.length - this.#filled : 0
+    if (!this.#bhs) return this.#isLongDue ? this.#small : undefined
+    const missing = this.#data.length - this.#filled
     return missing >= MIN_DIRECT ? this.#data.subarray(this.#filled) : undefined
   }
 
   /** So many bytes were put to `place`. */
   placed(bytes: number): void {
+    if (!this.#bhs) {
+      this.push(this.#small.subarray(0, bytes))
+      return
+    }
     this.#filled += bytes
-    assert(this.#bhs && this.#filled <= this.#data.length, 'bytes were put where there was a place')
+    assert(this.#filled <= this.#data.length, 'bytes were put where there was a place')
     this.#endData()
   }
 
@@ -173,6 +185,7 @@ export class PduReader {
       return at
     }
     const trailerBytes = (-bytes & 3) + (this.digests.data ? 4 : 0)
+    this.#isLongDue = bytes >= MIN_DIRECT + SMALL_READ
     if (chunk.length - at >= bytes + trailerBytes) {
       const data = chunk.subarray(at, at + bytes)
       this.#finish(bhs, data, chunk.subarray(at + bytes, at + bytes + trailerBytes))

@@ -109,10 +109,11 @@ export function synchronizeCache(): ScsiCommand {
 function transfer(operation: number, flags: number, block: number, count: number): Buffer {
   assert(Number.isSafeInteger(block) && block >= 0, `block ${block}`)
   assert(Number.isSafeInteger(count) && count >= 0 && count < 2 ** 32, `${count} blocks`)
-  const cdb = Buffer.alloc(16)
+  const cdb = Buffer.allocUnsafe(16).fill(0) // of the pool: this one is made for every read and write
   cdb[0] = operation
   cdb[1] = flags
-  cdb.writeBigUInt64BE(BigInt(block), 2)
+  cdb.writeUInt32BE(Math.floor(block / 2 ** 32), 2)
+  cdb.writeUInt32BE(block >>> 0, 6)
   cdb.writeUInt32BE(count, 10)
   return cdb
 }
