@@ -1,5 +1,5 @@
 /**
- * What tells a repeated request from any other, at whatever node it arrives (docs/decisions/0014-exactly-once.md). The port is no part of
+ * What tells a repeated request from any other, at whatever node it arrives (docs/decisions/0015-exactly-once.md). The port is no part of
  * it: clients try to keep it when they connect again, and cannot always. Everything else of the call is, but for the stamp.
  */
 import { crc32 } from 'node:zlib'

@@ -13,7 +13,8 @@
  *     8      8     check    53 bits made of everything else in the request
  *     16     8     made     1 + number of the inode that was made; 1 when none was
  *
- * What is older than ages of `age()` is not found any more, though the cell is still there: a client may use its numbers again.
+ * A request is not found any more after AGES calls of `age()`, though its cell is still there: a client may use its numbers again.
+ * docs/decisions/0015-exactly-once.md says why all this is enough.
  */
 import type { Ino, Slot } from '../../base/ids.ts'
 import { MAX_SLOTS } from '../../base/limits.ts'
