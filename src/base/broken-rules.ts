@@ -185,6 +185,10 @@ export const brokenRules = {
   spaceAddedOnce: false,
   /** An inode that is open at another node is deleted. */
   openStays: false,
+  /** A request that was done at another node is done again. */
+  doneIsLookedUp: false,
+  /** That a request is done is journaled after its change: a crash in between, and it is done again. */
+  doneWithItsChange: false,
   /** A verb that had to wait answers with inodes as they are when its caller looks: others may have changed them since. */
   answerOfItsTurn: false,
   /** Two directories move at the same time, and may end up below each other. */

@@ -12,9 +12,12 @@
 import { BLOCK_SIZE } from '../../src/base/limits.ts'
 import { CHR, REG } from '../../src/metadata/index.ts'
 import { type Content, changed, type DataEvent, DEVICE, NOTHING, type Snapshot } from './model.ts'
+import type { Operation } from './operation.ts'
 import type { Seen, Tree } from './tree.ts'
 
 const SECTOR = 512
+/** Fewer than are remembered of a client. */
+const MOST_REQUESTS = 400
 const ZEROES = Buffer.alloc(BLOCK_SIZE)
 
 /** An operation in the history of the filesystem that died. Moments are those of the LUN log; Infinity: never. */
@@ -23,6 +26,8 @@ export type Step = {
   /** Its change of names and attributes was answered as stable. */
   readonly stable: number
   /** All data written before its end, to this file or (`'all'`) to any, was answered as stable. */
+  /** What was asked for, when it changes names or attributes and should succeed: then that it is done is recorded with it. */
+  readonly recorded?: Operation
   readonly data?: { readonly file: number | 'all'; readonly at: number }
 }
 
@@ -51,6 +56,36 @@ export function judge(history: History, moment: number, tree: Tree, only?: numbe
     problems.push(`  after ${k} operations: ${problem}`)
   }
   throw new Error(`the tree is none of those after ${least} to ${most} operations\n${problems.join('\n')}`)
+}
+
+/**
+ * The requests that are recorded as done are those of the operations that are there, neither more nor fewer: `isDone` says of an
+ * operation's number whether it is recorded. Gives the last one.
+ */
+export function judgeRequests(
+  history: History,
+  moment: number,
+  tree: Tree,
+  isDone: (step: number) => boolean,
+): { step: number; operation: Operation } | undefined {
+  const steps = history.steps.flatMap(({ recorded }, i) => (recorded ? [{ step: i + 1, operation: recorded }] : []))
+  const recent = steps.slice(-MOST_REQUESTS)
+  const lastDone = recent.findLastIndex(({ step }) => isDone(step))
+  const missing = recent.slice(0, lastDone + 1).find(({ step }) => !isDone(step))
+  if (missing) throw new Error(`operation ${missing.step} is not recorded as done, a later one is`)
+  const { least, most } = possiblePrefixes(history, moment)
+  const from = Math.max(least, recent[lastDone]?.step ?? 0)
+  const to = Math.min(most, (recent[lastDone + 1]?.step ?? Infinity) - 1)
+  const problems: string[] = []
+  for (let k = from; k <= to; k++) {
+    const problem = compare(history, moment, tree, k, most)
+    if (problem === undefined) return recent[lastDone]
+    problems.push(`  after ${k} operations: ${problem}`)
+  }
+  const last = recent[lastDone]?.step ?? 'none'
+  throw new Error(
+    `the last operation recorded as done is ${last}, and the tree is none of those after ${from} to ${to} operations\n${problems.join('\n')}`,
+  )
 }
 
 function compare(history: History, moment: number, tree: Tree, k: number, most: number): string | undefined {

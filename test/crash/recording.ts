@@ -19,7 +19,7 @@ import { SparseBytes } from '../helpers/sparse-bytes.ts'
 import { durable } from '../sim/calls.ts'
 import { SimHost, SimWorld } from '../sim/world.ts'
 import { smallRecord } from '../unit/metadata/fixture.ts'
-import { perform } from './client.ts'
+import { perform, requestOf } from './client.ts'
 import { type CrashImage, type Lie, LunLog } from './lun-log.ts'
 import { Model } from './model.ts'
 import { type CrashNode, kill, startNode, timings } from './node.ts'
@@ -159,6 +159,13 @@ class Victim {
     await this.do({ op: 'write', path: 'ballast', at: 0, bytes, stable: true }, true)
   }
 
+  /** A rename of two names of one object, which changes nothing. */
+  #isSameName(operation: Operation, number: number): boolean {
+    if (operation.op !== 'rename') return false
+    const before = this.#snapshots[number - 1]
+    return before?.get(operation.path)?.id === before?.get(operation.to)?.id
+  }
+
   /** `patient`: resolves once it is answered as stable. */
   async do(operation: Operation, patient: boolean): Promise<void> {
     const { fs } = this.#node.mount
@@ -168,6 +175,8 @@ class Victim {
     const file = 'path' in operation ? this.#model.resolve(operation.path)?.id : undefined
     const expected = this.#model.run(operation, number)
     this.#snapshots.push(this.#model.snapshot())
+    if (expected === undefined && isRecorded(operation) && !this.#isSameName(operation, number))
+      step.recorded = operation
 
     if (operation.op === 'age') return this.#world.run(this.#world.now + 1.5 * timings.cleanAfterMs)
     if (operation.op === 'checkpoint') {
@@ -175,7 +184,7 @@ class Victim {
       if (patient) await this.#world.settle(this.#checkpointing)
       return
     }
-    const answer = await this.#world.settle(codeOf(perform(fs, operation, bytes)))
+    const answer = await this.#world.settle(codeOf(perform(fs, operation, bytes, requestOf(number))))
     if (answer !== expected)
       throw new Error(`${describe(operation)} answered ${answer ?? 'success'} instead of ${expected ?? 'success'}`)
     if (operation.op === 'sync') step.data = { file: 'all', at: this.#log.mark() }
@@ -189,6 +198,11 @@ class Victim {
     told.catch(() => {}) // the node was killed first
     if (patient) await this.#world.settle(told)
   }
+}
+
+/** Those whose change is one transaction. */
+function isRecorded({ op }: Operation): boolean {
+  return !['write', 'commit', 'sync', 'checkpoint', 'age', 'truncate'].includes(op)
 }
 
 async function codeOf(promise: Promise<void>): Promise<string | undefined> {

@@ -6,20 +6,21 @@
  * and goes on: it makes files, publishes a checkpoint, and all of it must be sound, for it and for whoever reads the LUNs cold. Often
  * it crashes too, at a random moment of its own life, its recovery included, and a second peer takes over from both.
  */
+import { isFsError } from '../../src/base/errors.ts'
 import type { Life } from '../../src/base/life.ts'
 import type { Prng } from '../../src/base/prng.ts'
 import { formatVector } from '../../src/base/vector.ts'
-import type { MatrixFs } from '../../src/metadata/index.ts'
+import { DoneAlready, type MatrixFs } from '../../src/metadata/index.ts'
 import { silentLog } from '../../src/platform/index.ts'
 import { checkFilesystem, checkImage, type Mount } from '../../src/recovery/index.ts'
 import type { FilesystemRecord, LeaseSector } from '../../src/san/index.ts'
 import { durable } from '../sim/calls.ts'
 import { SimHost, SimWorld } from '../sim/world.ts'
-import { find, perform } from './client.ts'
+import { find, perform, requestOf } from './client.ts'
 import { type CrashImage, drawFate, type Fate, type LoggedWrite, LunLog } from './lun-log.ts'
 import { type CrashNode, kill, startNode } from './node.ts'
-import type { Operation } from './operation.ts'
-import { judge, possiblePrefixes } from './oracle.ts'
+import { describe, type Operation } from './operation.ts'
+import { type History, judge, judgeRequests, possiblePrefixes } from './oracle.ts'
 import { crashLayout, crashRecord, DEAD, LUN_SIZES, prngOf, type Recording } from './recording.ts'
 import { readTree, type Tree } from './tree.ts'
 
@@ -109,6 +110,7 @@ async function takeOver(recording: Recording, moment: number, state: State, prng
   await peer.start(PEER, crashRecord, [DEAD])
   const prefix = judge(history, moment, await peer.tree())
   peer.checkImage()
+  await peer.asksAgain(history, moment)
 
   // what the dead had under way lands although its journal is sealed: only in places that nobody else writes
   if (prng.chance(0.7))
@@ -205,6 +207,22 @@ class Survivor {
       throw new Error(
         `after the recovery fsck finds\n${findings.map(({ check, detail }) => `  ${check}: ${detail}`).join('\n')}`,
       )
+  }
+
+  /** The client of the dead node asks the peer again for what it had asked last: nothing is done a second time. */
+  async asksAgain(history: History, moment: number): Promise<void> {
+    const { done } = this.#mount.volume.image
+    const tree = await this.tree()
+    const last = judgeRequests(history, moment, tree, (step) => done.find(requestOf(step)) !== undefined)
+    if (!last) return
+    const { step, operation } = last
+    const again = perform(this.#fs, operation, Buffer.alloc(0), requestOf(step)).then(
+      () => 'done again',
+      // a path of it may be gone: then there is nothing to ask for
+      (error) => (error instanceof DoneAlready || isFsError(error, 'ENOENT') ? undefined : String(error)),
+    )
+    const wrong = await this.#world.settle(again)
+    if (wrong !== undefined) throw new Error(`${describe(operation)}, asked for again, was answered: ${wrong}`)
   }
 
   /** Makes and changes things, publishes a checkpoint, and lets orphans and freed space go where they belong. */

@@ -112,6 +112,8 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   drainingIsNotFilled: test('unit/metadata/drain', 'nothing new gets to a LUN that is being drained'),
   emptiedIsDurable: test('unit/metadata/drain', 'is empty only once that is durable'),
   emptiedBeforeVacated: test('unit/metadata/drain', 'moved elsewhere, whatever goes on meanwhile'),
+  doneIsLookedUp: test('unit/metadata/exactly-once', 'what one node has done'),
+  doneWithItsChange: test('crash/crash', 'a peer takes over whatever a crash leaves'),
   openStays: test('unit/metadata/ordering', 'a file that is open at one node stays'),
   oneRenameAtATime: test('unit/metadata/ordering', 'two directories that move below each other'),
   dataBeforeExtent: test('unit/metadata/ordering', 'an extent is journaled only after its data'),

@@ -167,6 +167,8 @@ class Run {
 
   #result(): SimResult {
     const { world, matrix } = this
+    const repeated = this.#clients.reduce((sum, client) => sum + client.repeated, 0)
+    if (repeated > 0) this.#coverage.count('a change that was made is asked for again elsewhere', repeated)
     if (matrix.network.framesLost > 0) this.#coverage.count('fault lost frame', matrix.network.framesLost)
     return {
       seed: world.seed,

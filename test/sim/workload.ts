@@ -6,14 +6,14 @@
  *   names     shared names, each always bound to a symbolic link with a target never used twice, replaced by rename
  *   litter    two directories that everybody works in (litter.ts)
  *   own       files, directories and links in a directory of its own, made, renamed and removed: what was acknowledged is checked
- *             at every node at the end
+ *             at every node at the end. What a node leaves in doubt is asked for again elsewhere, and is never done twice
  *
  * Answers go to the oracle. Errors: FsError is an answer (the verb did nothing); MatrixError and a dead node leave the outcome open.
  */
 import { isFsError, isMatrixError } from '../../src/base/errors.ts'
-import { ROOT_INO } from '../../src/base/ids.ts'
+import { type Ino, ROOT_INO } from '../../src/base/ids.ts'
 import type { Prng } from '../../src/base/prng.ts'
-import type { MatrixFs } from '../../src/metadata/index.ts'
+import { DoneAlready, type MatrixFs, type RequestId } from '../../src/metadata/index.ts'
 import type { Clock } from '../../src/platform/index.ts'
 import { sleep } from '../../src/platform/index.ts'
 import { durable, ROOT } from './calls.ts'
@@ -25,6 +25,22 @@ const BLOCKS = 3
 const NAMES = 4
 const VALUE_BYTES = 64
 const INITIAL = ''
+
+/** So long a request that was done is surely known as that, virtual ms. */
+const REMEMBERED_MS = 60_000
+
+/** So many answers to such changes never reach their client. */
+const ANSWERS_LOST = 0.2
+
+/** A change that a client wants made once, whoever makes it and however often it asks. */
+type OwnChange = {
+  readonly name: string
+  readonly request: RequestId
+  /** When it was asked for first. */
+  readonly since: number
+  readonly make: (fs: MatrixFs, dir: Ino, request: RequestId) => unknown
+  readonly made: () => void
+}
 
 /** Makes what clients share; each at some node, since an object's locks are mastered where it was born. */
 export async function prepare(anyFs: () => MatrixFs, clients: number): Promise<void> {
@@ -44,12 +60,15 @@ export async function prepare(anyFs: () => MatrixFs, clients: number): Promise<v
 export class Client {
   readonly id: number
   operations = 0
+  /** Changes that it asked for again, and that had been made. */
+  repeated = 0
   #oracle: Oracle
   readonly #litter: Litter
   #prng: Prng
   #serial = 0
   /** Names of its own directory: what each was acknowledged to be, or undefined while that is open. */
   readonly own = new Map<string, 'there' | 'absent' | 'open'>()
+  #pending: OwnChange | undefined
   readonly #thinkMs: number
   readonly #trace: (line: string) => void
 
@@ -156,33 +175,58 @@ export class Client {
     this.#trace(`client ${this.id} read ${name} ${value}`)
   }
 
+  /** A change of its own directory; what a node left in doubt is asked for again first, by the same request. */
   async #ownChange(fs: MatrixFs): Promise<void> {
     const { inode: dir } = await fs.lookup(ROOT, ROOT_INO, `own${this.id}`)
+    this.#pending ??= this.#newChange()
+    const change = this.#pending
+    try {
+      await change.make(fs, dir.ino, change.request)
+    } catch (error) {
+      if (isFsError(error, 'EEXIST', 'ENOENT') && this.#oracle.now() < change.since + REMEMBERED_MS)
+        throw new Error(`${change.name} of client ${this.id} was done twice, or undone: ${String(error)}`)
+      const refused = isFsError(error) && !isFsError(error, 'EIO', 'EDOUBT')
+      if (refused && this.#pending === change) this.#pending = undefined // nothing was done
+      if (!(error instanceof DoneAlready)) throw error
+      this.repeated++
+    }
+    if (this.#prng.chance(ANSWERS_LOST)) return // and it asks again, here or elsewhere
+    await durable(fs)
+    if (this.#pending !== change) return // while this node stood still, another has answered
+    this.#pending = undefined
+    change.made()
+    this.#trace(`client ${this.id} ${change.name}`)
+  }
+
+  #newChange(): OwnChange {
     const kind = this.#prng.pick(['file', 'dir', 'rename', 'remove'] as const)
     const there = [...this.own].filter(([, state]) => state === 'there').map(([name]) => name)
     const old = there.length ? this.#prng.pick(there) : undefined
-    const fresh = `${kind === 'dir' ? 'd' : 'x'}${++this.#serial}`
+    const name = `${kind === 'dir' ? 'd' : 'x'}${++this.#serial}`
+    const request: RequestId = { client: this.id, xid: this.#serial, check: this.#serial * 1_000_003 }
+    const since = this.#oracle.now()
     if (kind === 'file' || kind === 'dir' || old === undefined) {
-      const name = kind === 'dir' ? fresh : `x${this.#serial}`
       this.own.set(name, 'open')
-      if (kind === 'dir') await fs.mkdir(ROOT, dir.ino, name, { mode: 0o755 })
-      else await fs.create(ROOT, dir.ino, name, { mode: 0o600 }, 'guarded')
-      await durable(fs)
-      this.own.set(name, 'there')
-    } else if (kind === 'rename') {
-      const name = `${old[0]}${this.#serial}`
-      this.own.set(name, 'open').set(old, 'open')
-      await fs.rename(ROOT, dir.ino, old, dir.ino, name)
-      await durable(fs)
-      this.own.set(name, 'there').set(old, 'absent')
-    } else {
-      this.own.set(old, 'open')
-      if (old.startsWith('d')) await fs.rmdir(ROOT, dir.ino, old)
-      else await fs.remove(ROOT, dir.ino, old)
-      await durable(fs)
-      this.own.set(old, 'absent')
+      const make: OwnChange['make'] =
+        kind === 'dir'
+          ? (fs, dir, asked) => fs.mkdir(ROOT, dir, name, { mode: 0o755 }, asked)
+          : (fs, dir, asked) => fs.create(ROOT, dir, name, { mode: 0o600 }, 'guarded', asked)
+      return { name: `${kind} ${name}`, request, since, make, made: () => this.own.set(name, 'there') }
     }
-    this.#trace(`client ${this.id} ${kind} ${old ?? ''} ${fresh}`)
+    this.own.set(old, 'open')
+    if (kind === 'rename') {
+      const to = `${old[0]}${this.#serial}`
+      this.own.set(to, 'open')
+      return {
+        ...{ name: `rename ${old} ${to}`, request, since },
+        make: (fs, dir, asked) => fs.rename(ROOT, dir, old, dir, to, false, asked),
+        made: () => this.own.set(to, 'there').set(old, 'absent'),
+      }
+    }
+    const make: OwnChange['make'] = old.startsWith('d')
+      ? (fs, dir, asked) => fs.rmdir(ROOT, dir, old, asked)
+      : (fs, dir, asked) => fs.remove(ROOT, dir, old, asked)
+    return { name: `remove ${old}`, request, since, make, made: () => this.own.set(old, 'absent') }
   }
 
   /** What was acknowledged about the own directory holds at this node. */

@@ -1,5 +1,6 @@
 /** Who is at the other end of a connection, with what follows from it and is asked for in every request. */
 
+import { crc32c } from '../../base/crc32c.ts'
 import { admits, type Credentials, callerOf, type Export, type Handle, parseAddress } from '../../export/index.ts'
 import type { Caller } from '../../metadata/index.ts'
 import type { ClientReplies } from './replies.ts'
@@ -12,6 +13,8 @@ export class Client {
   readonly address: string
   readonly port: number
   readonly bytes: Uint8Array
+  /** Of the address alone: by it every node knows the client again, whatever port it comes from. */
+  readonly id: number
   readonly replies: ClientReplies
   readonly #exports: () => readonly Export[]
   /** The export looked up last, and under which exports that was. */
@@ -25,6 +28,7 @@ export class Client {
     this.address = options.address
     this.port = options.port
     this.bytes = parseAddress(options.address) ?? new Uint8Array(16)
+    this.id = crc32c(this.bytes)
     this.replies = options.replies
     this.#exports = options.exports
   }

@@ -17,6 +17,7 @@
  *
  * AUTH_SYS: stamp, machine name (≤ 255), uid, gid, gids (≤ 16).
  */
+import { crc32c } from '../../base/crc32c.ts'
 import { type Credentials, noCredentials } from '../../export/index.ts'
 import { AUTH_BODY_MAX, AUTH_SYS_GIDS_MAX, AUTH_SYS_NAME_MAX } from '../limits.ts'
 import { XdrError, type XdrReader } from '../xdr/reader.ts'
@@ -27,6 +28,8 @@ const RPC_VERSION = 2
 const AUTH_NONE = 0
 const AUTH_SYS = 1
 const SHORTEST_CALL_BYTES = 40
+/** An AUTH_SYS credential begins with it: anything that the client likes. */
+const STAMP_BYTES = 4
 
 /** Why a call is refused before any program sees it, or 'ok'. 'garbage': not a call at all, the stream is of no use. */
 export type Verdict = 'ok' | 'garbage' | 'rpc-mismatch' | 'bad-credential' | 'bad-verifier'
@@ -38,9 +41,12 @@ export class CallHeader {
   version = 0
   procedure = 0
   credentials: Credentials = noCredentials
+  /** A checksum of the credential without its stamp, which may be another in a repetition of the call. */
+  credentialCheck = 0
   /** The credential seen last and what it means: clients repeat it in every call. */
   #known = Buffer.alloc(0)
   #knownCredentials: Credentials = noCredentials
+  #knownCheck = 0
 
   /** Reads the header; afterwards `from` stands at the arguments. */
   parse(from: XdrReader): Verdict {
@@ -56,8 +62,10 @@ export class CallHeader {
     const length = view.getUint32(at + 28)
     const padded = (length + 3) & ~3
     if (length > AUTH_BODY_MAX || padded + SHORTEST_CALL_BYTES > from.remaining) return 'bad-credential'
-    if (flavor === AUTH_NONE) this.credentials = noCredentials
-    else if (flavor !== AUTH_SYS || !this.#readSys(from, at + 32, length)) return 'bad-credential'
+    if (flavor === AUTH_NONE) {
+      this.credentials = noCredentials
+      this.credentialCheck = 0
+    } else if (flavor !== AUTH_SYS || !this.#readSys(from, at + 32, length)) return 'bad-credential'
     const verifier = at + 32 + padded
     const verifierLength = view.getUint32(verifier + 4)
     const verifierPadded = (verifierLength + 3) & ~3
@@ -70,6 +78,7 @@ export class CallHeader {
   #readSys(from: XdrReader, at: number, length: number): boolean {
     if (length === this.#known.length && sameBytes(from.bytes, at, this.#known)) {
       this.credentials = this.#knownCredentials
+      this.credentialCheck = this.#knownCheck
       return true
     }
     const end = from.end
@@ -83,6 +92,8 @@ export class CallHeader {
     }
     this.#known = Buffer.from(from.bytes.subarray(at, at + length))
     this.#knownCredentials = this.credentials
+    this.#knownCheck = crc32c(this.#known.subarray(STAMP_BYTES))
+    this.credentialCheck = this.#knownCheck
     return true
   }
 }

@@ -1,19 +1,10 @@
 /** MKNOD (RFC 1813 3.3.11): devices, sockets and fifos; any other type is BADTYPE. */
-import {
-  type AttributeChanges,
-  BLK,
-  CHR,
-  type Created,
-  FIFO,
-  type FileName,
-  type FileType,
-  SOCK,
-} from '../../metadata/index.ts'
+import { type AttributeChanges, BLK, CHR, FIFO, type FileName, type FileType, SOCK } from '../../metadata/index.ts'
 import { WIRE_STRING_MAX } from '../limits.ts'
 import { XdrError, type XdrReader } from '../xdr/reader.ts'
 import { readAttributesToSet, readHandle } from './attributes.ts'
 import { NFS3ERR_BADTYPE } from './constants.ts'
-import { putCreated } from './created.ts'
+import { type CreatedAnswer, createdAgain, putCreated } from './created.ts'
 import type { Operation, Targets } from './operation.ts'
 import { Nfs3Failure } from './status.ts'
 
@@ -41,14 +32,15 @@ function readNode(from: XdrReader): Node {
   }
 }
 
-export const mknod: Operation<Args, Created> = {
+export const mknod: Operation<Args, CreatedAnswer> = {
   name: 'MKNOD',
   effect: 'change',
   failure: ['change'],
   decode: (from) => ({ object: readHandle(from), name: from.string(WIRE_STRING_MAX), ...readNode(from) }),
   run(call, { name, type, attributes, major, minor }) {
     if (!attributes) throw new Nfs3Failure(NFS3ERR_BADTYPE)
-    return call.fs.mknod(call.caller, call.ino, name, type, attributes, major, minor)
+    return call.fs.mknod(call.caller, call.ino, name, type, attributes, major, minor, call.request)
   },
+  again: createdAgain,
   encode: putCreated,
 }

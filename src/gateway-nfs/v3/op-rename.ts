@@ -1,12 +1,13 @@
 /** RENAME (RFC 1813 3.3.14). */
-import type { FileName, Renamed } from '../../metadata/index.ts'
+import type { FileName } from '../../metadata/index.ts'
 import { WIRE_STRING_MAX } from '../limits.ts'
 import { putChange, readHandle } from './attributes.ts'
-import type { Operation, Targets } from './operation.ts'
+import type { DirAnswer, Operation, Targets } from './operation.ts'
 
+type Answer = { readonly from: DirAnswer; readonly to: DirAnswer }
 type Args = Targets & { readonly fromName: FileName; readonly toName: FileName }
 
-export const rename: Operation<Args, Renamed> = {
+export const rename: Operation<Args, Answer> = {
   name: 'RENAME',
   effect: 'change',
   failure: ['change', 'change'],
@@ -16,7 +17,9 @@ export const rename: Operation<Args, Renamed> = {
     const other = readHandle(from)
     return { object, fromName, other, toName: from.string(WIRE_STRING_MAX) }
   },
-  run: (call, { fromName, toName }) => call.fs.rename(call.caller, call.ino, fromName, call.other, toName),
+  run: (call, { fromName, toName }) =>
+    call.fs.rename(call.caller, call.ino, fromName, call.other, toName, false, call.request),
+  again: ({ object, other }) => ({ from: { before: undefined, dir: object }, to: { before: undefined, dir: other } }),
   encode(out, call, { from, to }) {
     putChange(out, from.before, call.fs, from.dir)
     putChange(out, to.before, call.fs, to.dir)

@@ -9,7 +9,7 @@
  */
 import type { MaybePromise } from '../../base/maybe-promise.ts'
 import type { Export, Handle } from '../../export/index.ts'
-import type { Caller, Inode, MatrixFs } from '../../metadata/index.ts'
+import type { Before, Caller, Inode, MatrixFs, RequestId } from '../../metadata/index.ts'
 import type { XdrReader } from '../xdr/reader.ts'
 import type { XdrWriter } from '../xdr/writer.ts'
 import { NFS3ERR_STALE } from './constants.ts'
@@ -31,7 +31,20 @@ export type Call = {
   /** Inodes of the two targets; `other` is 0 when there is none. */
   readonly ino: number
   readonly other: number
+  /** Of a change: by what its client may ask for it again. */
+  readonly request: RequestId | undefined
 }
+
+/** What a change is about, as it is now; undefined where it is gone. */
+export type Inodes = {
+  readonly object: Inode | undefined
+  readonly other: Inode | undefined
+  /** What the change made. */
+  readonly made: Inode | undefined
+}
+
+/** What a change answers with. Before the first time, when it is answered once more, is long ago: no `before` then, and inodes may be gone. */
+export type DirAnswer = { readonly before: Before | undefined; readonly dir: Inode | undefined }
 
 export interface Operation<A extends Targets, R> {
   readonly name: ProcedureName
@@ -44,6 +57,8 @@ export interface Operation<A extends Targets, R> {
   readonly failure: readonly ('after' | 'change')[]
   decode(from: XdrReader): A
   run(call: Call, args: A): MaybePromise<R>
+  /** Of a change: its result when it has been done already, perhaps at another node. */
+  again?(inodes: Inodes): R
   /** Bytes the result may take at most, when that can be more than a small reply. */
   resultBytes?(result: R, args: A): number
   /** The result after its status word, which is OK. */

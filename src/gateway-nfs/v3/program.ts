@@ -4,20 +4,22 @@
  *  1. Its arguments are decoded (else GARBAGE_ARGS).
  *  2. A change that was asked before is answered from the cache of replies, and goes no further.
  *  3. Its handles lead to an export and a caller (else BADHANDLE, STALE, ACCES); a read-only export refuses changes.
- *  4. The verb runs. It answers now, and the reply is encoded at once; or later, and the reply is encoded then.
+ *  4. The verb runs. It answers now, and the reply is encoded at once; or later, and the reply is encoded then. Or it says that this
+ *     very request has been done before, here or at another node: then it is answered as that, with attributes of now.
  *  5. The reply leaves with the others of its pass; of a change, once the change is durable.
  *
  * Where only silence is honest (the node has withdrawn, or the outcome is in doubt), the connection is dropped, so that the
  * client asks again, here or at another node.
  */
 import { crc32c } from '../../base/crc32c.ts'
+import type { Ino } from '../../base/ids.ts'
 import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
-import type { Handle } from '../../export/index.ts'
-import type { Inode } from '../../metadata/index.ts'
+import { DoneAlready, type Inode, type RequestId } from '../../metadata/index.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { CallHeader } from '../rpc/message.ts'
 import type { RememberedReply } from '../rpc/replies.ts'
 import { type ReplyWriter, SMALL_REPLY_BYTES } from '../rpc/reply-writer.ts'
+import { requestIdOf } from '../rpc/request-id.ts'
 import type { Program, Session } from '../rpc/session.ts'
 import type { XdrReader } from '../xdr/reader.ts'
 import { putAfter, putChange } from './attributes.ts'
@@ -70,19 +72,22 @@ export class Nfs3Program implements Program {
     const start = from.at
     const args = operation.decode(from)
     let remembered: RememberedReply | undefined
+    let requestId: RequestId | undefined
     if (operation.effect === 'change') {
-      const checksum = crc32c(from.bytes.subarray(start, from.end))
+      const bytes = from.bytes.subarray(start, from.end)
+      const checksum = crc32c(bytes)
       const known = session.client.replies.find(xid, procedure, checksum)
       if (known) {
         this.#repeat(session, known, args)
         return
       }
       remembered = session.client.replies.begin(xid, procedure, checksum)
+      requestId = requestIdOf(session.client.id, header, bytes, checksum)
     }
     const request: Request = { session, operation, xid, args, call: undefined, remembered }
     let result: MaybePromise<unknown>
     try {
-      const call = admit(session, header, operation, args)
+      const call = admit(session, header, operation, args, requestId)
       request.call = call
       if (operation.effect !== 'read' && call.exported.access === 'ro') throw new Nfs3Failure(c.NFS3ERR_ROFS)
       result = operation.run(call, args)
@@ -128,6 +133,10 @@ export class Nfs3Program implements Program {
   /** Encodes the reply of a request that failed: at once, or when its targets' attributes are there. */
   #fail(request: Request, error: unknown): void {
     const { session, operation, args, call } = request
+    if (error instanceof DoneAlready) {
+      this.#answerAgain(request, error.made)
+      return
+    }
     const status = statusOf(error)
     if (status === 'unknown') {
       if (request.remembered) session.client.replies.forget(request.xid, request.remembered)
@@ -135,7 +144,9 @@ export class Nfs3Program implements Program {
       return
     }
     if (status === c.NFS3ERR_SERVERFAULT) session.report(operation.name, error)
-    const inodes = operation.failure.map((_, index) => attributesOf(call, index === 0 ? args.object : args.other))
+    const inodes = operation.failure.map((_, index) =>
+      attributesOf(call, (index === 0 ? args.object : args.other)?.ino),
+    )
     if (!inodes.some(isPromise)) {
       this.#refuse(request, status, inodes as (Inode | undefined)[])
       return
@@ -143,6 +154,25 @@ export class Nfs3Program implements Program {
     session.begun()
     Promise.all(inodes).then((found) => {
       this.#refuse(request, status, found)
+      session.finished()
+    })
+  }
+
+  /** Encodes the reply of a change that has been made already: what it is about, as that is now. */
+  #answerAgain(request: Request, made: number): void {
+    const { session, operation } = request
+    const call = request.call as Call
+    this.#duplicates++
+    const found = [call.ino, call.other, made].map((ino) => attributesOf(call, ino))
+    const answer = ([object, other, made]: (Inode | undefined)[]) =>
+      this.#answer(request, operation.again?.({ object, other, made }))
+    if (!found.some(isPromise)) {
+      answer(found as (Inode | undefined)[])
+      return
+    }
+    session.begun()
+    Promise.all(found).then((inodes) => {
+      answer(inodes)
       session.finished()
     })
   }
@@ -191,7 +221,13 @@ function writerOf({ session, operation, call }: Request): ReplyWriter {
 }
 
 /** Checks the handles of a request against the exports; throws Nfs3Failure. */
-function admit(session: Session, header: CallHeader, operation: AnyOperation, { object, other }: Targets): Call {
+function admit(
+  session: Session,
+  header: CallHeader,
+  operation: AnyOperation,
+  { object, other }: Targets,
+  request: RequestId | undefined,
+): Call {
   if (!object) throw new Nfs3Failure(c.NFS3ERR_BADHANDLE)
   const exported = session.client.exportOf(object)
   if (exported === 'stale') throw new Nfs3Failure(c.NFS3ERR_STALE)
@@ -201,14 +237,14 @@ function admit(session: Session, header: CallHeader, operation: AnyOperation, { 
     if (other.fsid !== object.fsid || other.exportId !== object.exportId) throw new Nfs3Failure(c.NFS3ERR_XDEV)
   }
   const caller = session.client.callerOf(exported, header.credentials)
-  return { exported, fs: exported.fs, caller, ino: object.ino, other: other?.ino ?? 0 }
+  return { exported, fs: exported.fs, caller, ino: object.ino, other: other?.ino ?? 0, request }
 }
 
 /** The inode of a target of a failed request, if it can be had. */
-function attributesOf(call: Call | undefined, handle: Handle | undefined): MaybePromise<Inode | undefined> {
-  if (!call || !handle) return undefined
+function attributesOf(call: Call | undefined, ino: Ino | 0 | undefined): MaybePromise<Inode | undefined> {
+  if (!call || !ino) return undefined
   try {
-    const inode = call.fs.getattr(handle.ino)
+    const inode = call.fs.getattr(ino)
     return isPromise(inode) ? inode.catch(absent) : inode
   } catch (error) {
     return absent(error)

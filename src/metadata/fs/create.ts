@@ -11,6 +11,9 @@ import type { Op } from './op.ts'
 import { isOwner, need } from './permission.ts'
 import { applyTruncate } from './truncate.ts'
 
+/** `late`: durable, and its request done, only after the inode is cleaned. */
+export type CreateResult = Created & { readonly late: boolean }
+
 export function create(
   op: Op,
   caller: Caller,
@@ -18,18 +21,18 @@ export function create(
   name: FileName,
   attributes: CreateAttributes,
   how: CreateHow,
-): Created {
+): CreateResult {
   const dir = op.directory(ino, EX)
   need(caller, dir, X_OK)
   checkNewName(name)
   const entry = op.entry(dir, name)
   if (entry) return existing(op, caller, dir, op.inode(entry.ino, EX), attributes, how)
   needInsertable(caller, dir)
-  if (typeof how === 'string') return makeInode(op, caller, dir, name, { type: REG, attributes })
+  if (typeof how === 'string') return { ...makeInode(op, caller, dir, name, { type: REG, attributes }), late: false }
   const [s, ns] = timesOf(how.verifier)
   // The verifier is kept in the times until the client sets them; no size: the file is new to its maker only.
   const marked = { ...attributes, size: 0, atime: { s, ns: 0 }, mtime: { s: ns, ns: 0 } }
-  return makeInode(op, caller, dir, name, { type: REG, attributes: marked })
+  return { ...makeInode(op, caller, dir, name, { type: REG, attributes: marked }), late: false }
 }
 
 function existing(
@@ -39,23 +42,25 @@ function existing(
   inode: CachedInode,
   attributes: CreateAttributes,
   how: CreateHow,
-): Created {
+): CreateResult {
   const before = dir.before()
   if (how === 'guarded') throw new FsError('EEXIST')
   if (how === 'unchecked') {
     if (inode.type === DIR) throw new FsError('EISDIR')
     if (inode.type !== REG) throw new FsError('EEXIST')
+    let late = false
     if (attributes.size !== undefined) {
       if (!isOwner(caller, inode)) need(caller, inode, W_OK)
-      applyTruncate(op, inode, attributes.size, caller.uid !== 0)
+      op.made = inode.ino
+      late = applyTruncate(op, inode, attributes.size, caller.uid !== 0)
     }
-    return { before, dir, inode, created: false }
+    return { before, dir, inode, created: false, late }
   }
   const [s, ns] = timesOf(how.verifier)
   const same =
     inode.type === REG && inode.atimeS === s && inode.mtimeS === ns && inode.atimeNs === 0 && inode.mtimeNs === 0
   if (!same) throw new FsError('EEXIST')
-  return { before, dir, inode, created: false }
+  return { before, dir, inode, created: false, late: false }
 }
 
 /** The two halves of a verifier, as seconds. */

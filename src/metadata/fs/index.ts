@@ -5,3 +5,4 @@
 export type { DrainProgress } from './drain.ts'
 export * from './matrix-filesystem.ts'
 export * from './matrix-fs.ts'
+export { DoneAlready } from './op.ts'

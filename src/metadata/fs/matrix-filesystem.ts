@@ -6,7 +6,7 @@
  *     constructed ──start──► serving ──stop──► stopped        serving ──withdraw──► stopped, nothing more is written
  */
 import { brokenRules } from '../../base/broken-rules.ts'
-import { isMatrixError, MatrixError } from '../../base/errors.ts'
+import { isFsError, isMatrixError, MatrixError } from '../../base/errors.ts'
 import type { Ino, Slot } from '../../base/ids.ts'
 import { BLOCK_SIZE } from '../../base/limits.ts'
 import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
@@ -25,12 +25,14 @@ import { InodeCache } from '../cache/inode-cache.ts'
 import { asOfNow } from '../cache/inode-snapshot.ts'
 import { Loader } from '../cache/loader.ts'
 import { LunIo } from '../cache/lun-io.ts'
+import type { RequestId } from '../image/done-requests.ts'
 import type { FileName, FileType } from '../image/mutation.ts'
 import type { VolumeApi } from '../volume-api.ts'
 import { access } from './access.ts'
 import { adoptSlot } from './adopt-slot.ts'
 import { commitFile } from './commit-file.ts'
 import { create } from './create.ts'
+import { DoneCells } from './done-cells.ts'
 import { Drainer, type DrainProgress } from './drain.ts'
 import { getattr } from './getattr.ts'
 import { InodeNumbers } from './inode-numbers.ts'
@@ -56,11 +58,13 @@ import type {
 import { mkdir } from './mkdir.ts'
 import { mknod } from './mknod.ts'
 import type { Mount } from './mount.ts'
+import { DoneAlready } from './op.ts'
 import { close, open } from './open-close.ts'
 import { Reaper } from './orphans.ts'
 import { read } from './read.ts'
 import { readdir, readdirplus } from './readdir.ts'
 import { readlink } from './readlink.ts'
+import { remember } from './remember.ts'
 import { remove } from './remove.ts'
 import { rename } from './rename.ts'
 import { rmdir } from './rmdir.ts'
@@ -91,6 +95,9 @@ export type MatrixFilesystemOptions = {
     readonly cachedInodes?: number
   }
 }
+
+/** A verb's result of which something may be late: in memory only, until the inode is cleaned. */
+type Late = { readonly inode: Inode; readonly late: boolean }
 
 export class MatrixFilesystem implements MatrixFs {
   readonly name: string
@@ -137,6 +144,7 @@ export class MatrixFilesystem implements MatrixFs {
       loader: new Loader(data, io),
       reclaimer: new Reclaimer({ volume, layout, locks, space, clock, log }),
       numbers: new InodeNumbers(volume),
+      done: new DoneCells(volume, clock),
       open: new Map(),
       maxFiles: volume.maxFiles,
       noteOrphan: () => this.#reaper.note(),
@@ -151,9 +159,10 @@ export class MatrixFilesystem implements MatrixFs {
 
   /** Takes the own slot's lock and goes on with what an earlier life of it left. Locks must be granted already. */
   async start(): Promise<void> {
-    const { locks, numbers, volume, reclaimer, cleaner } = this.#mount
+    const { locks, numbers, done, volume, reclaimer, cleaner } = this.#mount
     this.#ownSlot = await locks.acquire(resourceId(SLOT_LOCK, this.#slot), EX)
     numbers.start()
+    done.start()
     cleaner.start()
     if (volume.image.freed(this.#slot, 1).length > 0) reclaimer.note()
     if (volume.image.orphans(this.#slot, 1).length > 0) this.#reaper.note()
@@ -161,8 +170,9 @@ export class MatrixFilesystem implements MatrixFs {
 
   /** Everything written and durable, all locks given back. No verb may be under way. */
   async stop(): Promise<void> {
-    const { cleaner, reclaimer, locks, open: opened } = this.#mount
+    const { cleaner, reclaimer, locks, open: opened, done } = this.#mount
     cleaner.stop()
+    done.stop()
     await this.#reaper.stop()
     await reclaimer.stop()
     await this.sync()
@@ -176,6 +186,7 @@ export class MatrixFilesystem implements MatrixFs {
 
   /** The node no longer trusts this filesystem: stops what runs in the background; nothing is written. */
   withdraw(): void {
+    this.#mount.done.stop()
     this.#mount.cleaner.stop()
     this.#mount.reclaimer.stop().catch(() => {})
     this.#reaper.stop().catch(() => {})
@@ -258,10 +269,12 @@ export class MatrixFilesystem implements MatrixFs {
     ino: Ino,
     changes: AttributeChanges,
     guardCtime?: { s: number; ns: number },
+    request?: RequestId,
   ): MaybePromise<Changed> {
-    const result = this.#runner.run((op) => setattr(op, caller, ino, changes, guardCtime))
-    if (!isPromise(result)) return result.late ? this.#cleaned(result) : result
-    return result.then((changed) => (changed.late ? this.#cleaned(changed) : changed))
+    return this.#cleaned(
+      this.#runner.run((op) => setattr(op, caller, ino, changes, guardCtime), request),
+      request,
+    )
   }
 
   lookup(caller: Caller, dir: Ino, name: FileName): MaybePromise<{ readonly dir: Inode; readonly inode: Inode }> {
@@ -307,14 +320,22 @@ export class MatrixFilesystem implements MatrixFs {
     name: FileName,
     attributes: CreateAttributes,
     how: CreateHow,
+    request?: RequestId,
   ): MaybePromise<Created> {
-    const result = this.#runner.run((op) => create(op, caller, dir, name, attributes, how))
-    if (!attributes.size) return result
-    return isPromise(result) ? result.then((created) => this.#cleaned(created)) : this.#cleaned(result)
+    return this.#cleaned(
+      this.#runner.run((op) => create(op, caller, dir, name, attributes, how), request),
+      request,
+    )
   }
 
-  mkdir(caller: Caller, dir: Ino, name: FileName, attributes: CreateAttributes): MaybePromise<Created> {
-    return this.#runner.run((op) => mkdir(op, caller, dir, name, attributes))
+  mkdir(
+    caller: Caller,
+    dir: Ino,
+    name: FileName,
+    attributes: CreateAttributes,
+    request?: RequestId,
+  ): MaybePromise<Created> {
+    return this.#runner.run((op) => mkdir(op, caller, dir, name, attributes), request)
   }
 
   symlink(
@@ -323,8 +344,9 @@ export class MatrixFilesystem implements MatrixFs {
     name: FileName,
     target: string,
     attributes: CreateAttributes,
+    request?: RequestId,
   ): MaybePromise<Created> {
-    return this.#runner.run((op) => symlink(op, caller, dir, name, target, attributes))
+    return this.#runner.run((op) => symlink(op, caller, dir, name, target, attributes), request)
   }
 
   mknod(
@@ -335,17 +357,18 @@ export class MatrixFilesystem implements MatrixFs {
     attributes: CreateAttributes,
     rdevMajor: number,
     rdevMinor: number,
+    request?: RequestId,
   ): MaybePromise<Created> {
     const device = { major: rdevMajor, minor: rdevMinor }
-    return this.#runner.run((op) => mknod(op, caller, dir, name, type, attributes, device))
+    return this.#runner.run((op) => mknod(op, caller, dir, name, type, attributes, device), request)
   }
 
-  remove(caller: Caller, dir: Ino, name: FileName): MaybePromise<DirChanged> {
-    return this.#runner.run((op) => remove(op, caller, dir, name))
+  remove(caller: Caller, dir: Ino, name: FileName, request?: RequestId): MaybePromise<DirChanged> {
+    return this.#runner.run((op) => remove(op, caller, dir, name), request)
   }
 
-  rmdir(caller: Caller, dir: Ino, name: FileName): MaybePromise<DirChanged> {
-    return this.#runner.run((op) => rmdir(op, caller, dir, name))
+  rmdir(caller: Caller, dir: Ino, name: FileName, request?: RequestId): MaybePromise<DirChanged> {
+    return this.#runner.run((op) => rmdir(op, caller, dir, name), request)
   }
 
   rename(
@@ -355,14 +378,21 @@ export class MatrixFilesystem implements MatrixFs {
     toDir: Ino,
     toName: FileName,
     noReplace = false,
+    request?: RequestId,
   ): MaybePromise<Renamed> {
     const source = { dir: fromDir, name: fromName }
     const target = { dir: toDir, name: toName }
-    return this.#runner.run((op) => rename(op, caller, source, target, noReplace))
+    return this.#runner.run((op) => rename(op, caller, source, target, noReplace), request)
   }
 
-  link(caller: Caller, ino: Ino, dir: Ino, name: FileName): MaybePromise<DirChanged & { readonly inode: Inode }> {
-    return this.#runner.run((op) => link(op, caller, ino, dir, name))
+  link(
+    caller: Caller,
+    ino: Ino,
+    dir: Ino,
+    name: FileName,
+    request?: RequestId,
+  ): MaybePromise<DirChanged & { readonly inode: Inode }> {
+    return this.#runner.run((op) => link(op, caller, ino, dir, name), request)
   }
 
   readdir(caller: Caller, dir: Ino, cookie: number, limit: number): MaybePromise<DirListing> {
@@ -400,16 +430,29 @@ export class MatrixFilesystem implements MatrixFs {
 
   // ── data on the LUN ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** What is late of the inode is committed; durable with the next `afterDurable`. */
-  async #cleaned<T extends { readonly inode: Inode }>(result: T): Promise<T> {
+  /** When something of the verb is late, it is committed first; durable with the next `afterDurable`. */
+  #cleaned<T extends Late>(result: MaybePromise<T>, request: RequestId | undefined): MaybePromise<T> {
+    if (!isPromise(result)) return result.late ? this.#cleanedLate(result, request) : result
+    return result.then((answer) => (answer.late ? this.#cleanedLate(answer, request) : answer))
+  }
+
+  async #cleanedLate<T extends Late>(result: T, request: RequestId | undefined): Promise<T> {
     const answer = asOfNow(result)
-    const inode = this.#mount.inodes.cached(result.inode.ino)
+    const { ino } = result.inode
+    const inode = this.#mount.inodes.cached(ino)
     try {
       if (inode && (inode.dirty || inode.cleaning)) await this.#mount.cleaner.clean(inode)
-      return answer
     } catch (error) {
       throw asFsError(error)
     }
+    if (!request) return answer
+    try {
+      await this.#runner.run((op) => remember(op, ino), request)
+    } catch (error) {
+      // the file is gone, or somebody else has done the same meanwhile: there is nothing to record
+      if (!(error instanceof DoneAlready) && !isFsError(error, 'ESTALE')) throw error
+    }
+    return answer
   }
 
   /** Data and metadata of the inode are durable. */

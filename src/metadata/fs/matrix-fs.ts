@@ -8,6 +8,7 @@
  */
 import type { Ino } from '../../base/ids.ts'
 import type { MaybePromise } from '../../base/maybe-promise.ts'
+import type { RequestId } from '../image/done-requests.ts'
 import type { FileName, FileType, InodeRecord } from '../image/mutation.ts'
 
 /** Who asks. uid 0 passes every permission check (except execute of a file without any x bit). */
@@ -90,6 +91,10 @@ export const R_OK = 4
 export const W_OK = 2
 export const X_OK = 1
 
+/**
+ * Verbs that change names or attributes may be given the `request` that a client asked by, and may ask by again, here or at any other
+ * node. When it has been done already they fail with DoneAlready (op.ts), and nothing is done a second time.
+ */
 export interface MatrixFs {
   readonly name: string
   /** In handles; never 0. */
@@ -104,6 +109,7 @@ export interface MatrixFs {
     ino: Ino,
     changes: AttributeChanges,
     guardCtime?: { s: number; ns: number },
+    request?: RequestId,
   ): MaybePromise<Changed>
   /** "." and ".." are answered too. */
   lookup(caller: Caller, dir: Ino, name: FileName): MaybePromise<{ readonly dir: Inode; readonly inode: Inode }>
@@ -126,9 +132,29 @@ export interface MatrixFs {
   ): MaybePromise<Changed>
   /** Everything written to the file through this node is durable (RFC 1813 COMMIT, fsync). */
   commitFile(ino: Ino): MaybePromise<Changed>
-  create(caller: Caller, dir: Ino, name: FileName, attributes: CreateAttributes, how: CreateHow): MaybePromise<Created>
-  mkdir(caller: Caller, dir: Ino, name: FileName, attributes: CreateAttributes): MaybePromise<Created>
-  symlink(caller: Caller, dir: Ino, name: FileName, target: string, attributes: CreateAttributes): MaybePromise<Created>
+  create(
+    caller: Caller,
+    dir: Ino,
+    name: FileName,
+    attributes: CreateAttributes,
+    how: CreateHow,
+    request?: RequestId,
+  ): MaybePromise<Created>
+  mkdir(
+    caller: Caller,
+    dir: Ino,
+    name: FileName,
+    attributes: CreateAttributes,
+    request?: RequestId,
+  ): MaybePromise<Created>
+  symlink(
+    caller: Caller,
+    dir: Ino,
+    name: FileName,
+    target: string,
+    attributes: CreateAttributes,
+    request?: RequestId,
+  ): MaybePromise<Created>
   mknod(
     caller: Caller,
     dir: Ino,
@@ -137,10 +163,11 @@ export interface MatrixFs {
     attributes: CreateAttributes,
     rdevMajor: number,
     rdevMinor: number,
+    request?: RequestId,
   ): MaybePromise<Created>
   /** Removes a name that is not a directory's; the inode goes with its last name and last open. */
-  remove(caller: Caller, dir: Ino, name: FileName): MaybePromise<DirChanged>
-  rmdir(caller: Caller, dir: Ino, name: FileName): MaybePromise<DirChanged>
+  remove(caller: Caller, dir: Ino, name: FileName, request?: RequestId): MaybePromise<DirChanged>
+  rmdir(caller: Caller, dir: Ino, name: FileName, request?: RequestId): MaybePromise<DirChanged>
   /** `noReplace`: EEXIST when the new name is there already. */
   rename(
     caller: Caller,
@@ -149,8 +176,15 @@ export interface MatrixFs {
     toDir: Ino,
     toName: FileName,
     noReplace?: boolean,
+    request?: RequestId,
   ): MaybePromise<Renamed>
-  link(caller: Caller, ino: Ino, dir: Ino, name: FileName): MaybePromise<DirChanged & { readonly inode: Inode }>
+  link(
+    caller: Caller,
+    ino: Ino,
+    dir: Ino,
+    name: FileName,
+    request?: RequestId,
+  ): MaybePromise<DirChanged & { readonly inode: Inode }>
   /** Entries after `cookie` (0: from the start), at most `limit`. */
   readdir(caller: Caller, dir: Ino, cookie: number, limit: number): MaybePromise<DirListing>
   readdirplus(caller: Caller, dir: Ino, cookie: number, limit: number): MaybePromise<DirListingPlus>

@@ -11,6 +11,7 @@ import type { DataCache } from '../cache/data-cache.ts'
 import type { InodeCache } from '../cache/inode-cache.ts'
 import type { Loader } from '../cache/loader.ts'
 import type { VolumeApi } from '../volume-api.ts'
+import type { DoneCells } from './done-cells.ts'
 import type { InodeNumbers } from './inode-numbers.ts'
 
 /** An inode that is open on this node: `O:<ino>` is held in PR as long. */
@@ -26,6 +27,7 @@ export type Mount = {
   readonly space: Space
   readonly reclaimer: Reclaimer
   readonly numbers: InodeNumbers
+  readonly done: DoneCells
   readonly open: Map<Ino, OpenFile>
   readonly clock: Clock
   readonly prng: Prng

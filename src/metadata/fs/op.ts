@@ -17,8 +17,22 @@ import { CHUNK_BYTES, type Chunk } from '../cache/chunk.ts'
 import { discardFrom } from '../cache/discard.ts'
 import { ExtentMap } from '../cache/extent-map.ts'
 import type { CachedInode, Entry, MutableRecord } from '../cache/inode.ts'
+import type { RequestId } from '../image/done-requests.ts'
 import { DIR, type FileName, type FileType, type Mutation } from '../image/mutation.ts'
 import type { Mount } from './mount.ts'
+
+/**
+ * Thrown instead of a verb's answer: exactly this request has been done already, at whatever node, and what it has changed is in the
+ * image. `made`: the inode that it made or opened, 0 when it made none; perhaps it is gone meanwhile.
+ */
+export class DoneAlready extends Error {
+  override readonly name = 'DoneAlready'
+  readonly made: Ino | 0
+  constructor(made: Ino | 0) {
+    super('this request has been done already')
+    this.made = made
+  }
+}
 
 /** Thrown by a verb that must be run again once what it noted is there. Not an error; never leaves run.ts. */
 export const RESTART = Symbol('restart')
@@ -45,6 +59,10 @@ export class Op {
   /** The number of the inode that this verb makes; the same in every run. */
   #fresh: Ino = 0
   #hasRoom = false
+  /** Who may ask for this again, and by which number: recorded with the change. */
+  request: RequestId | undefined
+  /** The inode that the request is about, when the verb made none. */
+  made: Ino | 0 = 0
 
   readonly #mutations: Mutation[] = []
   readonly #drafts: MutableRecord[] = []
@@ -135,9 +153,13 @@ export class Op {
 
   // ── inodes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** The inode under its lock. Throws ESTALE when there is none. */
+  /**
+   * The inode under its lock. Throws ESTALE when there is none; DoneAlready when the verb's request has been done. A verb's first
+   * exclusive lock is one that it had in hand when it was done before: so with the lock came whatever there is to know.
+   */
   inode(ino: Ino, mode: Mode): CachedInode {
     this.lock(inodeLock(ino), mode)
+    if (this.request && mode === EX) this.#needNotDone(this.request)
     const inode = this.mount.inodes.get(ino)
     if (!inode) throw new FsError('ESTALE')
     return inode
@@ -148,6 +170,11 @@ export class Op {
     const inode = this.inode(ino, brokenRules.rowHasOneLock ? PR : mode)
     if (inode.type !== DIR) throw new FsError('ENOTDIR')
     return inode
+  }
+
+  #needNotDone(request: RequestId): void {
+    const made = brokenRules.doneIsLookedUp ? undefined : this.mount.volume.image.done.find(request)
+    if (made !== undefined) throw new DoneAlready(made)
   }
 
   entry(dir: CachedInode, name: FileName): Entry | undefined {
@@ -234,14 +261,27 @@ export class Op {
     return inode.extents.lastBlock <= fromBlock
   }
 
-  /** Commits all changes in one transaction: image first, then what is cached. Throws FsError ENOSPC with nothing changed. */
+  /**
+   * Commits all changes in one transaction: image first, then what is cached; with them, that the verb's request is done. Throws
+   * FsError ENOSPC with nothing changed.
+   */
   commit(): void {
-    const { volume, numbers, inodes, reclaimer } = this.mount
+    this.#commit(this.request)
+  }
+
+  /** The same for a part of what the request asks for: it is not done yet. */
+  commitPart(): void {
+    this.#commit(undefined)
+  }
+
+  #commit(request: RequestId | undefined): void {
+    const { volume, numbers, inodes, reclaimer, done } = this.mount
     this.#needRoom()
     const mutations: Mutation[] = []
     for (const inode of this.#drafts) mutations.push({ op: 'putInode', inode })
     mutations.push(...this.#mutations)
     if (this.#fresh !== 0) numbers.reserve(mutations)
+    if (request && !brokenRules.doneWithItsChange) mutations.push(done.record(request, this.made || this.#fresh))
     try {
       volume.commit(mutations)
     } catch (error) {
@@ -249,6 +289,10 @@ export class Op {
       throw error
     }
     if (this.#fresh !== 0) numbers.reserved()
+    if (request) {
+      if (brokenRules.doneWithItsChange) this.#recordLater(request, this.made || this.#fresh)
+      else done.recorded()
+    }
     for (let i = 0; i < this.#drafts.length; i++) {
       const inode = this.#drafted[i] as CachedInode
       inode.committed(this.#drafts[i] as MutableRecord)
@@ -263,6 +307,15 @@ export class Op {
     if (this.#unmapped.length > 0) reclaimer.note()
     this.#unmapped.length = 0
     this.#forgetChanges()
+  }
+
+  /** What breaking the rule `doneWithItsChange` means. */
+  #recordLater(request: RequestId, made: Ino | 0): void {
+    const { volume, done } = this.mount
+    volume.afterDurable(() => {
+      volume.commit([done.record(request, made)])
+      done.recorded()
+    })
   }
 
   /** For a verb that leaves something to be journaled later. Throws FsError ENOSPC when the journal has no room, and none came. */
@@ -326,6 +379,8 @@ export class Op {
     this.wait = undefined
     this.#fresh = 0
     this.#hasRoom = false
+    this.request = undefined
+    this.made = 0
   }
 
   #note(rid: ResourceId, mode: Mode): void {

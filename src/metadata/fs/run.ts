@@ -13,6 +13,7 @@ import { FsError, isMatrixError } from '../../base/errors.ts'
 import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
 import type { Hold } from '../../locking/index.ts'
 import { asOfNow } from '../cache/inode-snapshot.ts'
+import type { RequestId } from '../image/done-requests.ts'
 import type { Mount } from './mount.ts'
 import { Op, RESTART } from './op.ts'
 
@@ -29,8 +30,10 @@ export class Runner {
     this.#mount = mount
   }
 
-  run<T>(verb: (op: Op) => T): MaybePromise<T> {
+  /** With a `request` that may come again: fails with DoneAlready when it has been done before. */
+  run<T>(verb: (op: Op) => T, request?: RequestId): MaybePromise<T> {
     const op = this.#pool.pop() ?? new Op(this.#mount)
+    op.request = request
     try {
       const result = verb(op)
       this.#end(op)

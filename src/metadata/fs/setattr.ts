@@ -41,10 +41,12 @@ export function setattr(
     op.commit()
     return { before, inode, late: false }
   }
-  const late = applyTruncate(op, inode, changes.size, caller.uid !== 0 || changes.dropSetId === true)
-  if (changes.atime !== undefined || changes.mtime !== undefined) {
+  const timesFollow = changes.atime !== undefined || changes.mtime !== undefined
+  const late = applyTruncate(op, inode, changes.size, caller.uid !== 0 || changes.dropSetId === true, timesFollow)
+  if (timesFollow) {
     changeTimes(op, op.edit(inode), changes)
-    op.commit()
+    if (late) op.commitPart()
+    else op.commit()
   }
   return { before, inode, late }
 }

@@ -27,9 +27,10 @@ export function needTruncatable(inode: CachedInode, size: number): void {
 
 /**
  * Commits everything gathered in `op` together with the new size; the inode is locked EX. `dropSetId`: whoever does it may not
- * keep the set-id bits. True when part of it is late: then it is durable only after cleaning.
+ * keep the set-id bits. `more`: the verb commits another part after this one. True when part of it is late: then it is durable, and the verb's request
+ * done, only after cleaning.
  */
-export function applyTruncate(op: Op, inode: CachedInode, size: number, dropSetId: boolean): boolean {
+export function applyTruncate(op: Op, inode: CachedInode, size: number, dropSetId: boolean, more = false): boolean {
   needTruncatable(inode, size)
   const { mount } = op
   op.quiet(inode)
@@ -43,14 +44,15 @@ export function applyTruncate(op: Op, inode: CachedInode, size: number, dropSetI
     if (done) break
     // not the last step: a file that ends where its extents end now
     op.edit(inode).size = Math.min(inode.committedSize, inode.extents.lastBlock * BLOCK_SIZE)
-    op.commit()
+    op.commitPart()
     cut(op, inode, inode.committedSize)
   }
   const draft = op.edit(inode)
   draft.size = size
   touchContent(draft, mount.clock)
   if (dropSetId) draft.mode = withoutSetId(draft)
-  op.commit()
+  if (more) op.commitPart()
+  else op.commit()
   cut(op, inode, size)
   return false
 }
@@ -67,7 +69,7 @@ function growLate(op: Op, inode: CachedInode, size: number, dropSetId: boolean):
   const draft = op.edit(inode)
   touchContent(draft, mount.clock)
   if (dropSetId) draft.mode = withoutSetId(draft)
-  op.commit()
+  op.commitPart()
   const tail = tailToZero(inode, size)
   if (tail !== undefined) markDirty(mount.data, inode, tail)
   if (size < inode.size) discardFrom(mount, inode, size)

@@ -100,6 +100,9 @@ export function apply(image: Image, mutation: Mutation): void {
     case 'putSetting':
       s.putSetting.run(mutation.key, mutation.value)
       return
+    case 'putDone':
+      if (!image.done.put(mutation)) throw misfit(mutation, 'there is no such cell')
+      return
     default:
       unreachable(mutation)
   }

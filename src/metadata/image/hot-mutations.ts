@@ -31,6 +31,14 @@ export function writeHot(w: FieldWriter, mutation: Mutation): boolean {
       w.positive(mutation.count)
       w.uint(mutation.address)
       return true
+    case 'putDone':
+      w.slot(mutation.slot)
+      w.u32(mutation.cell)
+      w.u32(mutation.client)
+      w.u32(mutation.xid)
+      w.uint(mutation.check)
+      w.uint(mutation.made)
+      return true
     default:
       return false
   }
@@ -49,6 +57,8 @@ export function readHot(r: FieldReader, op: Mutation['op']): Mutation | undefine
       return { op, dir: r.positive(), name: r.name() }
     case 'putExtent':
       return { op, ino: r.positive(), block: r.uint(), count: r.positive(), address: r.uint() }
+    case 'putDone':
+      return { op, slot: r.slot(), cell: r.u32(), client: r.u32(), xid: r.u32(), check: r.uint(), made: r.uint() }
     default:
       return undefined
   }

@@ -3,7 +3,7 @@
  * on the LUN say. Reads are here; the one way to change it is `apply.ts`.
  *
  * Invariants
- * 1. What is committed equals a vector: the rows of the table `vector` are committed together with what was applied up to there.
+ * 1. What is committed equals a vector: the rows of the tables `vector` and `done` are committed together with what was applied up to there.
  * 2. At most one transaction is open. It holds frames not yet committed (commit-pacer.ts), and the own one that collects.
  * 3. `synchronous` is off: after an unclean stop the file is worthless and is overwritten from a checkpoint.
  * 4. `totals` follows every mutation, so that statfs never counts rows.
@@ -14,8 +14,9 @@ import { assert } from '../../base/assert.ts'
 import { MatrixError } from '../../base/errors.ts'
 import type { BlockAddress, Ino, Lsn, Slot } from '../../base/ids.ts'
 import { emptyVector, type MutableVector, type Vector } from '../../base/vector.ts'
+import { type DonePageRow, DoneRequests } from './done-requests.ts'
 import type { FileName, FileType, InodeRecord } from './mutation.ts'
-import { SCHEMA_VERSION, schemaSql, tableNames, tables } from './schema.ts'
+import { SCHEMA_VERSION, schemaSql, tableNames, tables, upgradeSql } from './schema.ts'
 import {
   type DirentRow,
   type ExtentRow,
@@ -53,6 +54,7 @@ export class Image {
   #vector: MutableVector
   #advanced = new Set<Slot>()
   #totals: ImageTotals
+  #done: DoneRequests
   #inTransaction = false
   #uncommitted = 0
   /** Told once when the database cannot be used any more. */
@@ -62,6 +64,9 @@ export class Image {
     this.#db = db
     this.#statements = prepareStatements(db, (error) => this.#failed(error))
     this.#vector = new Map(this.#statements.vector.all() as [Slot, Lsn][])
+    this.#done = new DoneRequests()
+    if (!this.#done.load(this.#statements.donePages.all() as DonePageRow[]))
+      throw new MatrixError('checkpoint-damaged', 'the image has pages of requests that are none')
     this.#totals = db
       .prepare(
         'SELECT (SELECT count(*) FROM inode) AS inodes, (SELECT coalesce(sum(count), 0) FROM free) AS freeBlocks, (SELECT coalesce(sum(count), 0) FROM freed) AS freedBlocks',
@@ -92,6 +97,8 @@ export class Image {
           `the image has schema ${version}, this matrixfs knows ${SCHEMA_VERSION}`,
         )
       if (version < 1) throw new MatrixError('checkpoint-damaged', 'the image has no schema')
+      for (let older = version; older < SCHEMA_VERSION; older++) db.exec(upgradeSql[older] as string)
+      db.pragma(`user_version = ${SCHEMA_VERSION}`)
       if (path !== ':memory:') db = await moveTo(db, path)
       return new Image(db)
     } catch (error) {
@@ -186,6 +193,11 @@ export class Image {
     return new Map(this.#statements.settings.all() as [string, string][])
   }
 
+  /** Requests of clients that have been done. */
+  get done(): DoneRequests {
+    return this.#done
+  }
+
   /** Counted as the image changes; costs nothing. */
   totals(): Readonly<ImageTotals> {
     return this.#totals
@@ -254,7 +266,7 @@ export class Image {
   /** Commits what was applied together with the vector; nothing when no transaction is open. */
   commit(): void {
     if (!this.#inTransaction) return
-    this.#writeVector()
+    this.#writeLate()
     this.#statements.commit.run()
     this.#inTransaction = false
     this.#uncommitted = 0
@@ -286,6 +298,7 @@ export class Image {
     this.#vector = other.#vector
     this.#advanced = other.#advanced
     this.#totals = other.#totals
+    this.#done = other.#done
     this.#inTransaction = other.#inTransaction
     this.#uncommitted = other.#uncommitted
     other.onDamage = (error) => this.onDamage?.(error)
@@ -293,7 +306,7 @@ export class Image {
 
   /** Equal for two images if and only if all their rows are: every table in key order, the vector included. */
   hash(): string {
-    if (this.#inTransaction) this.#writeVector()
+    if (this.#inTransaction) this.#writeLate()
     const hash = createHash('sha256')
     for (const name of tableNames) {
       hash.update(`${name}\n`)
@@ -321,7 +334,9 @@ export class Image {
     return damage
   }
 
-  #writeVector(): void {
+  /** What is kept in memory until the commit. */
+  #writeLate(): void {
+    this.#done.takeChanged((number, bytes) => this.#statements.putDonePage.run(number, bytes))
     for (const slot of this.#advanced) this.#statements.putVector.run(slot, this.#vector.get(slot))
     this.#advanced.clear()
   }

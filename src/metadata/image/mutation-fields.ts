@@ -140,6 +140,17 @@ export const mutationTable: Readonly<Record<MutationOp, { readonly code: number;
         ['value', 'text'],
       ],
     },
+    putDone: {
+      code: 40,
+      fields: [
+        ['slot', 'slot'],
+        ['cell', 'u32'],
+        ['client', 'u32'],
+        ['xid', 'u32'],
+        ['check', 'uint'],
+        ['made', 'uint'],
+      ],
+    },
   }
 
 const INT_LIMIT = 2 ** 52 - 1

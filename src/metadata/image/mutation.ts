@@ -84,3 +84,13 @@ export type Mutation =
   /** `slot` may use inode counters below `inoCounter` (ino = counter × MAX_SLOTS + slot); reserved in batches. */
   | { readonly op: 'putSlot'; readonly slot: Slot; readonly inoCounter: number }
   | { readonly op: 'putSetting'; readonly key: string; readonly value: string }
+  /** The change of this transaction was asked for by this request, and has made inode `made` (0: none); done-requests.ts (lock N). */
+  | {
+      readonly op: 'putDone'
+      readonly slot: Slot
+      readonly cell: number
+      readonly client: number
+      readonly xid: number
+      readonly check: number
+      readonly made: Ino | 0
+    }

@@ -4,7 +4,7 @@
  */
 
 /** `PRAGMA user_version` of an image; a checkpoint of a newer one is refused. */
-export const SCHEMA_VERSION = 1
+export const SCHEMA_VERSION = 2
 
 /** Tables with their columns in order, the key first: for creating, hashing and comparing. */
 export const tables = {
@@ -51,6 +51,12 @@ export const tables = {
     columns: 'key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL',
     options: 'WITHOUT ROWID, STRICT',
   },
+  /** Requests that were done, in pages (done-requests.ts); written when the image commits, like `vector`. */
+  done: {
+    key: ['page'],
+    columns: 'page INTEGER PRIMARY KEY, cells BLOB NOT NULL',
+    options: 'STRICT',
+  },
   /** Up to where each slot's journal has been applied: committed together with what was applied. */
   vector: {
     key: ['slot'],
@@ -62,9 +68,16 @@ export const tables = {
 export type TableName = keyof typeof tables
 export const tableNames = Object.keys(tables) as TableName[]
 
+function tableSql(name: TableName): string {
+  return `CREATE TABLE ${name} (${tables[name].columns}) ${tables[name].options}`
+}
+
 /** Creates an empty image. */
 export const schemaSql = [
-  ...tableNames.map((name) => `CREATE TABLE ${name} (${tables[name].columns}) ${tables[name].options}`),
+  ...tableNames.map(tableSql),
   'CREATE UNIQUE INDEX dirent_cookie ON dirent (dir, cookie)',
   `PRAGMA user_version = ${SCHEMA_VERSION}`,
 ].join(';\n')
+
+/** Makes an image of an earlier version one of this: at index v, what version v lacks. */
+export const upgradeSql: readonly string[] = ['', tableSql('done')]

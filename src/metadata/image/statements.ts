@@ -120,6 +120,9 @@ function prepare(db: Database.Database) {
     settings: rows('SELECT key, value FROM setting ORDER BY key'),
     putSetting: db.prepare('INSERT OR REPLACE INTO setting VALUES (?, ?)'),
 
+    donePages: rows('SELECT page, cells FROM done ORDER BY page'),
+    putDonePage: db.prepare('INSERT OR REPLACE INTO done VALUES (?, ?)'),
+
     vector: rows('SELECT slot, lsn FROM vector ORDER BY slot'),
     putVector: db.prepare('INSERT OR REPLACE INTO vector VALUES (?, ?)'),
   }
