@@ -47,6 +47,7 @@ export const statusOf: Readonly<Record<FsErrorCode, number>> = {
   EBADCOOKIE: 503,
   ELOOP: 404,
   ENOTSUP: 501,
+  ELOCKED: 423,
   EDEADLK: 500,
   EINTR: 503,
   EDOUBT: 500,

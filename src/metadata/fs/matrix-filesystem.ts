@@ -31,6 +31,7 @@ import { access } from './access.ts'
 import { adoptSlot } from './adopt-slot.ts'
 import { commitFile } from './commit-file.ts'
 import { create } from './create.ts'
+import { type DavFs, DavVerbs, LockSweeper } from './dav/index.ts'
 import { Drainer, type DrainProgress } from './drain.ts'
 import { getattr } from './getattr.ts'
 import { InodeNumbers } from './inode-numbers.ts'
@@ -47,6 +48,7 @@ import type {
   DirChanged,
   DirListing,
   DirListingPlus,
+  Fresh,
   FsStatistics,
   Inode,
   MatrixFs,
@@ -96,10 +98,12 @@ export class MatrixFilesystem implements MatrixFs {
   readonly name: string
   readonly fsid: number
   readonly writeVerifier: Buffer
+  readonly dav: DavFs
   readonly #slot: Slot
   readonly #mount: Mount
   readonly #runner: Runner
   readonly #reaper: Reaper
+  readonly #sweeper: LockSweeper
   readonly #io: LunIo
   readonly #newSpace: NewSpace
   readonly #drainer: Drainer
@@ -143,6 +147,8 @@ export class MatrixFilesystem implements MatrixFs {
     }
     this.#runner = new Runner(this.#mount)
     this.#reaper = new Reaper(this.#mount, (verb) => this.#runner.run(verb))
+    this.#sweeper = new LockSweeper(this.#mount, (verb) => this.#runner.run(verb))
+    this.dav = new DavVerbs((verb) => this.#runner.run(verb))
     this.#drainer = new Drainer(this.#mount, this.#newSpace, (verb) => this.#runner.run(verb))
     registerCallouts(locks, { volume, inodes, cleaner, clock, log })
   }
@@ -155,6 +161,7 @@ export class MatrixFilesystem implements MatrixFs {
     this.#ownSlot = await locks.acquire(resourceId(SLOT_LOCK, this.#slot), EX)
     numbers.start()
     cleaner.start()
+    this.#sweeper.start()
     if (volume.image.freed(this.#slot, 1).length > 0) reclaimer.note()
     if (volume.image.orphans(this.#slot, 1).length > 0) this.#reaper.note()
   }
@@ -163,6 +170,7 @@ export class MatrixFilesystem implements MatrixFs {
   async stop(): Promise<void> {
     const { cleaner, reclaimer, locks, open: opened } = this.#mount
     cleaner.stop()
+    await this.#sweeper.stop()
     await this.#reaper.stop()
     await reclaimer.stop()
     await this.sync()
@@ -179,6 +187,7 @@ export class MatrixFilesystem implements MatrixFs {
     this.#mount.cleaner.stop()
     this.#mount.reclaimer.stop().catch(() => {})
     this.#reaper.stop().catch(() => {})
+    this.#sweeper.stop().catch(() => {})
   }
 
   /**
@@ -355,10 +364,11 @@ export class MatrixFilesystem implements MatrixFs {
     toDir: Ino,
     toName: FileName,
     noReplace = false,
+    fresh?: Fresh,
   ): MaybePromise<Renamed> {
     const source = { dir: fromDir, name: fromName }
     const target = { dir: toDir, name: toName }
-    return this.#runner.run((op) => rename(op, caller, source, target, noReplace))
+    return this.#runner.run((op) => rename(op, caller, source, target, noReplace, fresh))
   }
 
   link(caller: Caller, ino: Ino, dir: Ino, name: FileName): MaybePromise<DirChanged & { readonly inode: Inode }> {

@@ -9,9 +9,12 @@
 import type { Ino } from '../../base/ids.ts'
 import type { MaybePromise } from '../../base/maybe-promise.ts'
 import type { FileName, FileType, InodeRecord } from '../image/mutation.ts'
+import type { AttributeChanges } from './attributes.ts'
+import type { Caller } from './caller.ts'
+import type { DavFs } from './dav/dav-fs.ts'
 
-/** Who asks. uid 0 passes every permission check (except execute of a file without any x bit). */
-export type Caller = { readonly uid: number; readonly gid: number; readonly gids: readonly number[] }
+export type { AttributeChanges, TimeChange } from './attributes.ts'
+export type { Caller, DavGuard } from './caller.ts'
 
 /**
  * A cached inode as callers see it: the current row plus a slot for encodings. The object may change after the verb's turn of the
@@ -32,20 +35,6 @@ export type Before = {
   readonly ctimeNs: number
 }
 
-/** A time to set: the server's clock, or a value. */
-export type TimeChange = 'now' | { readonly s: number; readonly ns: number }
-
-export type AttributeChanges = {
-  readonly mode?: number
-  readonly uid?: number
-  readonly gid?: number
-  readonly size?: number
-  readonly atime?: TimeChange
-  readonly mtime?: TimeChange
-  /** With a size: the set-id bits go as if the caller were not the superuser. */
-  readonly dropSetId?: boolean
-}
-
 /** Initial attributes of a new object: `mode` already has the client's umask applied. */
 export type CreateAttributes = AttributeChanges
 
@@ -53,6 +42,8 @@ export type Changed = { readonly before: Before; readonly inode: Inode }
 export type DirChanged = { readonly before: Before; readonly dir: Inode }
 export type Created = DirChanged & { readonly inode: Inode; readonly created: boolean }
 export type Renamed = { readonly from: DirChanged; readonly to: DirChanged }
+
+export type Fresh = 'content' | 'copy'
 
 /** 'unchecked': an existing regular file is opened (size applied). 'guarded': EEXIST. exclusive: EEXIST unless made with the same 8-byte verifier. */
 export type CreateHow = 'unchecked' | 'guarded' | { readonly verifier: Buffer }
@@ -141,7 +132,10 @@ export interface MatrixFs {
   /** Removes a name that is not a directory's; the inode goes with its last name and last open. */
   remove(caller: Caller, dir: Ino, name: FileName): MaybePromise<DirChanged>
   rmdir(caller: Caller, dir: Ino, name: FileName): MaybePromise<DirChanged>
-  /** `noReplace`: EEXIST when the new name is there already. */
+  /**
+   * `noReplace`: EEXIST when the new name is there already. `fresh`, for callers whom WebDAV locks bind: what gets the name was hidden until now, and
+   * is new content of the resource there, or a copy.
+   */
   rename(
     caller: Caller,
     fromDir: Ino,
@@ -149,12 +143,15 @@ export interface MatrixFs {
     toDir: Ino,
     toName: FileName,
     noReplace?: boolean,
+    fresh?: Fresh,
   ): MaybePromise<Renamed>
   link(caller: Caller, ino: Ino, dir: Ino, name: FileName): MaybePromise<DirChanged & { readonly inode: Inode }>
   /** Entries after `cookie` (0: from the start), at most `limit`. */
   readdir(caller: Caller, dir: Ino, cookie: number, limit: number): MaybePromise<DirListing>
   readdirplus(caller: Caller, dir: Ino, cookie: number, limit: number): MaybePromise<DirListingPlus>
   statfs(): MaybePromise<FsStatistics>
+  /** Dead properties and locks of WebDAV. */
+  readonly dav: DavFs
 
   /** Keeps an inode alive on the whole matrix after its last name is gone, until the matching `close`. */
   open(ino: Ino): MaybePromise<Inode>
