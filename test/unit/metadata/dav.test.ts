@@ -187,6 +187,11 @@ test('what is locked below keeps a directory in its place', () =>
       'no-conflicting-lock',
     )
     assert.ok(below.below)
+    // given up, it is in nobody's way, also where that is not known yet
+    const second = await a!.dav.lock(client(), at('e', d), request())
+    await later(() => b!.dav.check(client(lock.token, second.lock.token), at('d'), 'tree'))
+    await a!.dav.unlock(client(), at('e', d), second.lock.token)
+    await b!.dav.check(client(lock.token), at('d'), 'tree')
     // MOVE leaves locks behind
     await b!.rename(client(lock.token), ROOT_INO, 'd', ROOT_INO, 'x')
     await a!.remove(client(), e, 'f')

@@ -19,6 +19,8 @@ import { CLOCK_SKEW_MS, type DavLock, LockedError } from './dav-fs.ts'
 
 /** Directories above one another: more is damage. */
 const MAX_DEPTH = 100_000
+/** Locks looked at, or removed, below a directory in one transaction: more stay in its way. */
+const MAX_BELOW = 1000
 const NONE: readonly DavLock[] = []
 
 /** The lock counts, by the clock of this node. */
@@ -65,20 +67,27 @@ export function orderAdding(op: Op, looksBelow: boolean): void {
   if (!brokenRules.locksBelowAreSeen) op.lock(DAV_LOCK_ORDER, looksBelow ? EX : CW)
 }
 
-/** Locks on what lies below a directory. */
+/** Locks on what lies below a directory: their inodes are held in PR, so none of them is gone meanwhile. */
 export function locksBelow(op: Op, dir: Ino): readonly DavLock[] {
   if (!brokenRules.locksBelowAreSeen) op.lock(DAV_LOCK_ORDER, PR)
-  const { image } = op.mount.volume
-  return image.allDavLocks().filter((lock) => {
-    if (!isAlive(op, lock)) return false
-    let at = lock.dir === 0 ? image.inode(lock.ino)?.parent : lock.dir
-    for (let depth = 0; at !== undefined && depth < MAX_DEPTH; depth++) {
-      if (at === dir) return lock.ino !== dir
-      if (at === ROOT_INO) return false
-      at = image.inode(at)?.parent
-    }
-    return false
-  })
+  const known = () => op.mount.volume.image.allDavLocks().filter((lock) => isAlive(op, lock) && isBelow(op, lock, dir))
+  const found = known()
+  if (found.length > MAX_BELOW) throw new FsError('ENOSPC', `more than ${MAX_BELOW} locks below the directory`)
+  if (found.length === 0) return found
+  for (const { ino } of found) op.want(inodeLock(ino), PR)
+  op.ready()
+  return known()
+}
+
+function isBelow({ mount }: Op, lock: DavLock, dir: Ino): boolean {
+  const { image } = mount.volume
+  let at = lock.dir === 0 ? image.inode(lock.ino)?.parent : lock.dir
+  for (let depth = 0; at !== undefined && depth < MAX_DEPTH; depth++) {
+    if (at === dir) return lock.ino !== dir
+    if (at === ROOT_INO) return false
+    at = image.inode(at)?.parent
+  }
+  return false
 }
 
 /** The names in `dir` may be changed: one is added or taken. */

@@ -1,14 +1,10 @@
 /** What becomes of an inode's properties and locks when its names change: added to the transaction that changes them. */
-import { FsError } from '../../../base/errors.ts'
 import { EX, inodeLock } from '../../../locking/index.ts'
 import type { CachedInode } from '../../cache/inode.ts'
 import { DIR } from '../../image/mutation.ts'
 import type { Caller } from '../caller.ts'
 import type { Op } from '../op.ts'
 import { locksBelow } from './covering.ts'
-
-/** Locks removed from below a directory in one transaction: more stay in its way. */
-const MAX_BELOW = 1000
 
 /** The inode goes, or has no name left. */
 export function dropLocks(op: Op, { ino }: CachedInode): void {
@@ -22,7 +18,6 @@ export function dropLocks(op: Op, { ino }: CachedInode): void {
 export function moveLocks(op: Op, caller: Caller, inode: CachedInode, toDir: CachedInode): void {
   if (caller.guard) {
     const below = inode.type === DIR ? locksBelow(op, inode.ino) : []
-    if (below.length > MAX_BELOW) throw new FsError('ENOSPC', `more than ${MAX_BELOW} locks below the directory`)
     for (const { ino } of below) op.want(inodeLock(ino), EX)
     op.ready()
     dropLocks(op, inode)
