@@ -193,6 +193,10 @@ export const brokenRules = {
   answerOfItsTurn: false,
   /** Two directories move at the same time, and may end up below each other. */
   oneRenameAtATime: false,
+  /** WebDAV locks on the directories above are looked for without holding these: one that another node has just made is missed. */
+  locksAboveAreHeld: false,
+  /** Whoever has to see all WebDAV locks below a directory does not wait for those that other nodes are just adding. */
+  locksBelowAreSeen: false,
 
   // ── fencing at the storage ──
 

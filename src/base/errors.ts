@@ -24,6 +24,7 @@ export const fsErrorMessages = {
   EBADCOOKIE: 'stale directory cookie',
   ELOOP: 'too many symbolic links',
   ENOTSUP: 'not supported',
+  ELOCKED: 'locked over WebDAV',
   EDEADLK: 'waiting for this lock would never end',
   EINTR: 'interrupted',
   EDOUBT: 'the operation may or may not have been applied',

@@ -26,6 +26,7 @@ const errnos: Record<FsErrorCode, number> = {
   EBADCOOKIE: c.EINVAL,
   ELOOP: c.ELOOP,
   ENOTSUP: c.EOPNOTSUPP,
+  ELOCKED: c.EACCES, // never met: WebDAV locks stop nobody here
   EDEADLK: c.EDEADLK,
   EINTR: c.EINTR,
   EDOUBT: c.EIO,

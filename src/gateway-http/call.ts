@@ -28,7 +28,10 @@ export type Call = {
 export type ExportCall = Call & {
   readonly share: HttpExport
   readonly fs: MatrixFs
+  /** WebDAV locks bind it, except those whose tokens the request submits. */
   readonly caller: Caller
+  /** The same user, for what is hidden from clients: locks do not bind it. */
+  readonly unbound: Caller
   /** Segments below the export's root. */
   readonly path: readonly string[]
 }

@@ -4,6 +4,7 @@
  */
 import { STATUS_CODES } from 'node:http'
 import { type FsErrorCode, fsErrorMessages, isFsError, isMatrixError } from '../base/errors.ts'
+import { LockedError } from '../metadata/index.ts'
 import { RETRY_AFTER_S } from './limits.ts'
 
 /** A request that ends with `status`. Cheap, like FsError: carries no stack. */
@@ -13,8 +14,14 @@ export class HttpFailure extends Error {
   readonly headers: Readonly<Record<string, string>>
   /** The DAV: element of the body that says which precondition failed (RFC 4918 16). */
   readonly condition: string | undefined
+  /** The resources that the precondition is about. */
+  readonly hrefs: readonly string[]
 
-  constructor(status: number, detail?: string, options: { headers?: Record<string, string>; condition?: string } = {}) {
+  constructor(
+    status: number,
+    detail?: string,
+    options: { headers?: Record<string, string>; condition?: string; hrefs?: readonly string[] } = {},
+  ) {
     const limit = Error.stackTraceLimit
     Error.stackTraceLimit = 0
     super(detail ?? STATUS_CODES[status] ?? `status ${status}`)
@@ -22,6 +29,7 @@ export class HttpFailure extends Error {
     this.status = status
     this.headers = options.headers ?? {}
     this.condition = options.condition
+    this.hrefs = options.hrefs ?? []
   }
 }
 
@@ -47,6 +55,7 @@ export const statusOf: Readonly<Record<FsErrorCode, number>> = {
   EBADCOOKIE: 503,
   ELOOP: 404,
   ENOTSUP: 501,
+  ELOCKED: 423,
   EDEADLK: 500,
   EINTR: 503,
   EDOUBT: 500,
@@ -55,6 +64,10 @@ export const statusOf: Readonly<Record<FsErrorCode, number>> = {
 /** The failure as HTTP says it; undefined for a bug, which nobody may turn into an answer and go on. */
 export function toHttpFailure(error: unknown): HttpFailure | undefined {
   if (error instanceof HttpFailure) return error
+  if (error instanceof LockedError) {
+    const { condition, locks } = error
+    return new HttpFailure(423, undefined, { condition, hrefs: locks.map(({ root }) => root) })
+  }
   if (isFsError(error)) {
     const status = statusOf[error.code]
     return new HttpFailure(status, fsErrorMessages[error.code], {

@@ -10,12 +10,13 @@ import type { AddressInfo, Socket } from 'node:net'
 import Koa, { type Context } from 'koa'
 import { InvariantError } from '../base/assert.ts'
 import { MatrixError } from '../base/errors.ts'
+import { LockedError } from '../metadata/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Log, silentLog } from '../platform/log.ts'
-import type { Call, Workshop } from './call.ts'
+import { type Call, header, type Workshop } from './call.ts'
 import { HttpFailure, toHttpFailure } from './failure.ts'
 import type { HttpExport } from './http-export.ts'
-import { checkIf } from './if-header.ts'
+import { checkIf, ifLists, submittedTokens } from './if-header.ts'
 import {
   CLOSE_PATIENCE_MS,
   HEADERS_TIMEOUT_MS,
@@ -24,6 +25,7 @@ import {
   LINGER_MS,
   MAX_CONNECTIONS,
 } from './limits.ts'
+import { answerLockedBelow } from './methods/failures.ts'
 import { ALLOWED, methods } from './methods/table.ts'
 import { Disconnected } from './outlet.ts'
 import { parseTarget } from './paths.ts'
@@ -142,9 +144,17 @@ export class HttpGateway {
     const share = this.#workshop.exports().find((candidate) => candidate.name === name)
     if (!share) throw new HttpFailure(404)
     if (share.readOnly && method.changes) throw new HttpFailure(403, 'the export is read-only')
-    const exportCall = { ...call, share, fs: share.fs, caller: share.caller, path }
-    await checkIf(exportCall)
-    return method.serve(exportCall)
+    const lists = ifLists(header(call, 'if'))
+    const guard = { tokens: submittedTokens(lists), principal: '' }
+    const { fs, caller: unbound } = share
+    const exportCall = { ...call, share, fs, caller: { ...unbound, guard }, unbound, path }
+    await checkIf(exportCall, lists)
+    try {
+      await method.serve(exportCall)
+    } catch (error) {
+      if (!(error instanceof LockedError && error.below)) throw error
+      answerLockedBelow(exportCall, error)
+    }
   }
 
   #fail(ctx: Context, error: unknown): void {
@@ -166,12 +176,13 @@ export class HttpGateway {
       ctx.res.destroy()
       return
     }
-    const { status, headers, condition, message } = failure ?? new HttpFailure(500, 'internal error')
+    const answered = failure ?? new HttpFailure(500, 'internal error')
+    const { status, headers, condition, message } = answered
     ctx.respond = true
     ctx.status = status
     ctx.set({ ...headers })
     ctx.set('Content-Type', condition === undefined ? 'text/plain; charset=utf-8' : XML_TYPE)
-    ctx.body = condition === undefined ? `${message}\n` : errorDocument(condition)
+    ctx.body = condition === undefined ? `${message}\n` : errorDocument(answered)
   }
 
   /**

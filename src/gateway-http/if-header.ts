@@ -1,10 +1,9 @@
 /**
  * The If header of WebDAV (RFC 4918 10.4): lists of conditions on state tokens and entity tags. The request goes on when all
- * conditions of at least one list hold. Without locks no state token is ever true, and `Not` of one always is: clients use
- * `(Not <DAV:no-lock>)` for that.
+ * conditions of at least one list hold. Each token in it, wherever, is submitted by that: the locks with these tokens do not bind the request.
  */
 import { isFsError } from '../base/errors.ts'
-import { type ExportCall, header } from './call.ts'
+import type { ExportCall } from './call.ts'
 import { listHolds } from './conditions.ts'
 import { etagOf } from './etag.ts'
 import { HttpFailure } from './failure.ts'
@@ -15,34 +14,53 @@ export type Condition = { readonly not: boolean; readonly kind: 'token' | 'etag'
 /** `resource`: the URL the list is about; undefined: that of the request. */
 export type ConditionList = { readonly resource: string | undefined; readonly conditions: readonly Condition[] }
 
-/** More lists than any client sends; each may cost a walk. */
-const MAX_LISTS = 64
+/** What conditions are compared with. */
+type State = { readonly etag: string | undefined; readonly tokens: readonly string[] }
 
-/** Throws HttpFailure 412 unless the request's If header, when there is one, holds. */
-export async function checkIf(call: ExportCall): Promise<void> {
-  const text = header(call, 'if')
-  if (text === undefined) return
-  const etags = new Map<string | undefined, string | undefined>()
-  for (const { resource, conditions } of parseIf(text)) {
-    if (!etags.has(resource)) etags.set(resource, await etagAt(call, resource))
-    const etag = etags.get(resource)
-    if (conditions.every((condition) => holds(condition, etag))) return
+/** More lists, or conditions in one, than any client sends; each list may cost a walk. */
+const MAX_LISTS = 64
+const MAX_CONDITIONS = 64
+
+const UNKNOWN: State = { etag: undefined, tokens: [] }
+
+/** The lists of the request's If header; [] without one. */
+export function ifLists(text: string | undefined): readonly ConditionList[] {
+  return text === undefined ? [] : parseIf(text)
+}
+
+export function submittedTokens(lists: readonly ConditionList[]): readonly string[] {
+  const tokens = lists.flatMap(({ conditions }) => conditions.filter(({ kind }) => kind === 'token'))
+  return [...new Set(tokens.map(({ value }) => value))].filter((token) => token !== 'DAV:no-lock')
+}
+
+/** Throws HttpFailure 412 unless one of the lists holds, or there is none. */
+export async function checkIf(call: ExportCall, lists: readonly ConditionList[]): Promise<void> {
+  if (lists.length === 0) return
+  const states = new Map<string | undefined, State>()
+  for (const { resource, conditions } of lists) {
+    const state = states.get(resource) ?? (await stateOf(call, resource))
+    states.set(resource, state)
+    if (conditions.every((condition) => holds(condition, state))) return
   }
   throw new HttpFailure(412)
 }
 
-function holds({ not, kind, value }: Condition, etag: string | undefined): boolean {
-  return not !== (kind === 'etag' && etag !== undefined && listHolds(value, etag, 'strong'))
+function holds({ not, kind, value }: Condition, { etag, tokens }: State): boolean {
+  return not !== (kind === 'etag' ? etag !== undefined && listHolds(value, etag, 'strong') : tokens.includes(value))
 }
 
-async function etagAt(call: ExportCall, resource: string | undefined): Promise<string | undefined> {
+async function stateOf(call: ExportCall, resource: string | undefined): Promise<State> {
+  const { fs, caller, share } = call
   const segments = resource === undefined ? call.target.segments : parseTarget(resource).segments
-  if (segments[0] !== call.share.name) return undefined
+  if (segments[0] !== share.name) return UNKNOWN
   try {
-    const place = await walk(call.fs, call.caller, segments.slice(1), { last: 'follow', missingParent: 404 })
-    return place.inode && etagOf(place.inode)
+    const { dir, inode } = await walk(fs, caller, segments.slice(1), { last: 'follow', missingParent: 404 })
+    // a name that is not there yet is in the scope of its directory's locks
+    const ino = inode?.ino ?? dir
+    const locks = (await fs.dav.locks(dir, [ino])).get(ino) ?? []
+    return { etag: inode && etagOf(inode), tokens: locks.map(({ token }) => token) }
   } catch (error) {
-    if (error instanceof HttpFailure || isFsError(error, 'EACCES', 'ELOOP', 'ENOTDIR', 'ESTALE')) return undefined
+    if (error instanceof HttpFailure || isFsError(error, 'EACCES', 'ELOOP', 'ENOTDIR', 'ESTALE')) return UNKNOWN
     throw error
   }
 }
@@ -72,6 +90,7 @@ export function parseIf(text: string): readonly ConditionList[] {
     } else if (negation && !not) not = true
     else if (url !== undefined || etag !== undefined) {
       open.push(url === undefined ? { not, kind: 'etag', value: etag as string } : { not, kind: 'token', value: url })
+      if (open.length > MAX_CONDITIONS) throw new HttpFailure(400, `more than ${MAX_CONDITIONS} conditions in a list`)
       not = false
     } else throw malformed()
   }

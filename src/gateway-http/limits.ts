@@ -21,6 +21,14 @@ export const MAX_XML_DEPTH = 16
 export const MAX_XML_NODES = 4096
 /** Properties named in one request: bounds the size of every entry of the answer. */
 export const MAX_PROPERTIES = 256
+/** Longest dead property, as XML, and longest name of one with its namespace, bytes. */
+export const MAX_PROPERTY_BYTES = 16_384
+export const MAX_PROPERTY_NAME_BYTES = 1024
+/** Longest owner of a lock, bytes of XML: what a client says of itself. */
+export const MAX_OWNER_BYTES = 4 * KiB
+/** For how long a lock is given when its client does not say, and at most: a client that has crashed stands in the way for so long, seconds. */
+export const DEFAULT_LOCK_S = 600
+export const MAX_LOCK_S = 3600
 /** Directory entries fetched at a time. */
 export const LISTING_BATCH = 512
 /** Resources in the answer to PROPFIND with Depth: infinity; more is refused with propfind-finite-depth (RFC 4918 9.1). */

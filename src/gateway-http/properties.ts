@@ -2,11 +2,14 @@
  * Live properties: computed from the inode, one line of the table each. A PROPFIND is compiled once into a renderer, which then
  * runs for every entry of the answer.
  */
-import type { FsStatistics, Inode, MatrixFs } from '../metadata/index.ts'
+import type { Ino } from '../base/ids.ts'
+import { isPromise, type MaybePromise } from '../base/maybe-promise.ts'
+import type { DavLock, FsStatistics, Inode, MatrixFs } from '../metadata/index.ts'
 import { DIR } from '../metadata/index.ts'
 import { contentTypeOf } from './content-types.ts'
 import { etagOf } from './etag.ts'
 import { formatHttpDate, formatIsoDate } from './http-date.ts'
+import { lockDiscovery, SUPPORTED_LOCK } from './lock-discovery.ts'
 import { displayName } from './paths.ts'
 import { propstat } from './xml/multistatus.ts'
 import { DAV, element, escapeXml, propertyKey } from './xml/names.ts'
@@ -15,7 +18,16 @@ import type { PropertyName, PropfindBody } from './xml/propfind-body.ts'
 export const APACHE = 'http://apache.org/dav/props/'
 
 /** A resource as PROPFIND shows it. */
-export type Resource = { readonly name: string; readonly inode: Inode; readonly statistics: FsStatistics | undefined }
+export type Resource = {
+  readonly name: string
+  readonly inode: Inode
+  readonly statistics: FsStatistics | undefined
+  /** Locks that cover it, and the time at which that is said. */
+  readonly locks?: readonly DavLock[] | undefined
+  readonly wallMs?: number
+  /** Elements as the client gave them, by `propertyKey`. */
+  readonly dead?: ReadonlyMap<string, string> | undefined
+}
 
 type LiveProperty = {
   readonly namespace: string
@@ -40,6 +52,13 @@ const properties: readonly LiveProperty[] = [
   { namespace: DAV, name: 'getcontenttype', shown: 'all', value: fileOnly((r) => contentTypeOf(r.name)) },
   { namespace: DAV, name: 'creationdate', shown: 'all', value: (r) => formatIsoDate(r.inode.btimeS) },
   { namespace: DAV, name: 'displayname', shown: 'all', value: (r) => escapeXml(displayName(r.name)) },
+  { namespace: DAV, name: 'supportedlock', shown: 'all', value: () => SUPPORTED_LOCK },
+  {
+    namespace: DAV,
+    name: 'lockdiscovery',
+    shown: 'all',
+    value: ({ locks = [], wallMs = 0 }) => lockDiscovery(locks, wallMs),
+  },
   {
     namespace: DAV,
     name: 'quota-available-bytes',
@@ -65,19 +84,25 @@ export function isLive(namespace: string, name: string): boolean {
 export type Renderer = {
   /** The propstat elements of one resource. */
   readonly render: (resource: Resource) => string
-  /** The filesystem's statistics are needed for it. */
+  /** What of the filesystem is needed for it, beside inodes. */
   readonly needsStatistics: boolean
+  readonly needsLocks: boolean
+  readonly needsDead: boolean
 }
 
 export function compile(body: PropfindBody): Renderer {
   const { known, unknown } = chosen(body)
-  const missing = unknown.map(({ namespace, name }) => element(namespace, name)).join('')
-  const needsStatistics = body.kind !== 'propname' && known.some((property) => property.name.startsWith('quota-'))
   // allprop promises what there is; only what was asked for by name is answered with 404.
   const reportsMissing = body.kind === 'prop'
+  const showsAllDead = body.kind !== 'prop'
   const render = (resource: Resource) => {
     let found = ''
-    let absent = missing
+    let absent = ''
+    for (const { namespace, name } of unknown) {
+      const value = resource.dead?.get(propertyKey(namespace, name))
+      if (value === undefined) absent += element(namespace, name)
+      else if (!showsAllDead) found += value
+    }
     for (const property of known) {
       const value = property.value(resource)
       if (value === undefined) {
@@ -86,10 +111,25 @@ export function compile(body: PropfindBody): Renderer {
       else if (property.namespace === DAV) found += `<D:${property.name}>${value}</D:${property.name}>`
       else found += element(property.namespace, property.name, value)
     }
+    if (showsAllDead && resource.dead) {
+      for (const [key, value] of resource.dead) found += body.kind === 'propname' ? nameElement(key) : value
+    }
     if (absent === '') return propstat(found, 200)
     return (found === '' ? '' : propstat(found, 200)) + propstat(absent, 404)
   }
-  return { render, needsStatistics }
+  const needs = (name: string) => body.kind !== 'propname' && known.some((property) => property.name.startsWith(name))
+  return {
+    render,
+    needsStatistics: needs('quota-'),
+    needsLocks: needs('lockdiscovery'),
+    needsDead: showsAllDead || unknown.length > 0,
+  }
+}
+
+/** Of a `propertyKey`: no local name holds a brace. */
+function nameElement(key: string): string {
+  const end = key.lastIndexOf('}')
+  return element(key.slice(1, end), key.slice(end + 1))
 }
 
 function chosen(body: PropfindBody): { known: LiveProperty[]; unknown: PropertyName[] } {
@@ -106,7 +146,20 @@ function chosen(body: PropfindBody): { known: LiveProperty[]; unknown: PropertyN
   return { known: [...known], unknown: [...unknown.values()] }
 }
 
-/** Statistics, when the answer needs them; without them the quota properties are simply absent. */
+/** What the answer needs of the filesystem as a whole; without statistics the quota properties are simply absent. */
 export async function statisticsFor(renderer: Renderer, fs: MatrixFs): Promise<FsStatistics | undefined> {
   return renderer.needsStatistics ? fs.statfs() : undefined
+}
+
+/** What the answer needs beside the inodes of entries of `dir`. */
+export type Details = {
+  readonly locks: ReadonlyMap<Ino, readonly DavLock[]> | undefined
+  readonly dead: ReadonlyMap<Ino, ReadonlyMap<string, string>> | undefined
+}
+
+export function detailsFor(renderer: Renderer, fs: MatrixFs, dir: Ino, inos: readonly Ino[]): MaybePromise<Details> {
+  const locks = renderer.needsLocks ? fs.dav.locks(dir, inos) : undefined
+  const dead = renderer.needsDead ? fs.dav.properties(inos) : undefined
+  if (!isPromise(locks) && !isPromise(dead)) return { locks, dead }
+  return Promise.all([locks, dead]).then(([locks, dead]) => ({ locks, dead }))
 }

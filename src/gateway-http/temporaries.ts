@@ -9,8 +9,7 @@ import { isFsError, isMatrixError } from '../base/errors.ts'
 import type { Ino } from '../base/ids.ts'
 import type { Inode } from '../metadata/index.ts'
 import { DIR } from '../metadata/index.ts'
-import type { Workshop } from './call.ts'
-import type { HttpExport } from './http-export.ts'
+import type { ExportCall } from './call.ts'
 import { STALE_TEMPORARY_MS } from './limits.ts'
 
 const PREFIX = '.~put-'
@@ -25,9 +24,9 @@ export function isTemporaryName(name: string): boolean {
 }
 
 /** Removes a temporary after a failure; what cannot be removed now is left to a later listing. */
-export async function discard(workshop: Workshop, share: HttpExport, dir: Ino, name: string): Promise<void> {
+export async function discard({ workshop, share, fs, unbound }: ExportCall, dir: Ino, name: string): Promise<void> {
   try {
-    await share.fs.remove(share.caller, dir, name)
+    await fs.remove(unbound, dir, name)
   } catch (error) {
     if (isFsError(error, 'ENOENT', 'ESTALE')) return
     if (!isFsError(error) && !isMatrixError(error)) throw error
@@ -36,9 +35,10 @@ export async function discard(workshop: Workshop, share: HttpExport, dir: Ino, n
 }
 
 /** Called for every temporary that a listing meets. */
-export function sweep(workshop: Workshop, share: HttpExport, dir: Ino, name: string, inode: Inode | undefined): void {
+export function sweep(call: ExportCall, dir: Ino, name: string, inode: Inode | undefined): void {
+  const { workshop, share } = call
   if (!inode || inode.type === DIR || share.readOnly) return
   if (workshop.clock.wall() - inode.mtimeS * 1000 < STALE_TEMPORARY_MS) return
   workshop.log.info({ export: share.name, dir, name }, 'a temporary of an upload that never ended is removed')
-  void discard(workshop, share, dir, name)
+  void discard(call, dir, name)
 }

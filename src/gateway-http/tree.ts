@@ -147,6 +147,7 @@ async function copyDirectory(
   // Writable while it is filled, whatever its final mode.
   const { inode } = await fs.mkdir(caller, dir, name, { mode: mode | 0o700 })
   const to = inode.ino
+  await fs.dav.copyProperties(caller, from, to)
   if (options.depth === 'all') {
     for await (const batch of listing(fs, caller, from)) {
       for (const entry of batch) {
@@ -192,6 +193,7 @@ async function copyFile(
     const { inode } = await fs.create(caller, dir, name, { mode }, 'guarded')
     const to = inode.ino
     try {
+      await fs.dav.copyProperties(caller, from, to)
       await copyContent(fs, caller, from, to)
       if (mtime) await fs.setattr(caller, to, { mtime })
       await fs.commitFile(to)

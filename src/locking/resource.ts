@@ -14,6 +14,8 @@ export const GROUP_LOCK = 1
 export const SLOT_LOCK = 2
 export const SETTINGS_LOCK = 3
 export const RENAME_LOCK = 4
+/** Beside `R:0`, another lock that orders what no single inode's lock does: WebDAV locks below directories (metadata/fs/dav/covering.ts). */
+export const DAV_LOCK_ORDER = RENAME_LOCK + 8 * 1
 export const OPEN_LOCK = 5
 export const CHECKPOINT_LOCK = 6
 

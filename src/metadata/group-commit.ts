@@ -185,18 +185,18 @@ export class GroupCommit {
   }
 }
 
-/** May the transaction use the reserved room? It takes a name, an inode or blocks away, and adds none. */
+/** May the transaction use the reserved room? It takes a name, an inode, blocks or what WebDAV keeps away, and adds none. */
 function onlyRemoves(mutations: readonly Mutation[]): boolean {
-  return (
-    mutations.some(({ op }) => removing.has(op)) &&
-    !mutations.some(({ op }) => op === 'putDirent' || op === 'removeFree')
-  )
+  return mutations.some(({ op }) => removing.has(op)) && !mutations.some(({ op }) => adding.has(op))
 }
 
+const adding: ReadonlySet<Mutation['op']> = new Set(['putDirent', 'removeFree', 'putDeadProperty', 'putDavLock'])
 const removing: ReadonlySet<Mutation['op']> = new Set([
   'removeDirent',
   'removeInode',
   'removeExtent',
   'putFreed',
   'removeFreed',
+  'removeDeadProperty',
+  'removeDavLock',
 ])

@@ -4,6 +4,7 @@
  * with its space (alloc/) and caches (cache/).
  */
 export { blocksKnown, spaceMark } from './alloc/new-space.ts'
+export { asOfNow } from './cache/inode-snapshot.ts'
 export { CheckpointStore, type Published } from './checkpoint/store.ts'
 export * from './format-filesystem.ts'
 export * from './fs/index.ts'

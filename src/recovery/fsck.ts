@@ -95,6 +95,17 @@ const checks: readonly Check[] = [
     sql: 'SELECT DISTINCT e.ino FROM extent e LEFT JOIN inode i ON i.ino = e.ino WHERE i.ino IS NULL OR i.type <> 1',
   },
   {
+    name: 'property-owner',
+    says: 'inode {0} has dead properties and is missing',
+    sql: 'SELECT DISTINCT p.ino FROM dead_property p LEFT JOIN inode i ON i.ino = p.ino WHERE i.ino IS NULL',
+  },
+  {
+    name: 'lock-owner',
+    says: 'inode {0} has WebDAV locks and is missing or has no name',
+    sql: `SELECT DISTINCT l.ino FROM dav_lock l LEFT JOIN inode i ON i.ino = l.ino
+      WHERE i.ino IS NULL OR l.ino IN (SELECT ino FROM orphan)`,
+  },
+  {
     name: 'extent-overlap-in-file',
     says: 'inode {0}: the extent at block {1} overlaps the one before it',
     sql: `SELECT ino, block FROM (SELECT ino, block, lag(block + count) OVER (PARTITION BY ino ORDER BY block) AS previous FROM extent)

@@ -36,7 +36,7 @@ export async function perform(fs: MatrixFs, operation: Operation, bytes: Buffer,
     case 'rename': {
       const from = await place(fs, operation.path)
       const to = await place(fs, operation.to)
-      return void (await fs.rename(ROOT, from.dir, from.name, to.dir, to.name, false, request))
+      return void (await fs.rename(ROOT, from.dir, from.name, to.dir, to.name, { request }))
     }
     case 'write':
       return void (await fs.write(ROOT, await find(fs, operation.path), operation.at, bytes, operation.stable))

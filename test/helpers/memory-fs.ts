@@ -9,18 +9,22 @@ import {
   type Before,
   type Caller,
   type CreateHow,
+  type DavPlace,
   DIR,
   type FileType,
   type Inode,
   LNK,
   type MatrixFs,
+  type PropertyPatch,
   REG,
+  type RenameHow,
 } from '../../src/metadata/index.ts'
 
 type Node = { -readonly [Key in keyof Inode]: Inode[Key] } & {
   data: Buffer
   entries: Map<string, { ino: number; cookie: number }>
   opens: number
+  properties: Map<string, string>
 }
 
 export type MemoryFsOptions = {
@@ -101,6 +105,7 @@ export class MemoryFs {
       data: Buffer.alloc(0),
       entries: new Map(),
       opens: 0,
+      properties: new Map(),
     }
   }
 
@@ -185,7 +190,27 @@ export class MemoryFs {
     node.size = size
   }
 
-  #rename(caller: Caller, fromIno: number, fromName: string, toIno: number, toName: string, noReplace = false) {
+  #change(node: Node, changes: AttributeChanges): void {
+    if (changes.mode !== undefined) node.mode = changes.mode
+    if (changes.uid !== undefined) node.uid = changes.uid
+    if (changes.gid !== undefined) node.gid = changes.gid
+    if (changes.size !== undefined) this.#resize(node, changes.size)
+    if (Object.keys(changes).length > 0) this.#touch(node, changes.size === undefined ? 'attributes' : 'content')
+    if (changes.mtime && changes.mtime !== 'now') {
+      node.mtimeS = changes.mtime.s
+      node.mtimeNs = changes.mtime.ns
+    }
+    if (changes.atime && changes.atime !== 'now') node.atimeS = changes.atime.s
+  }
+
+  #rename(
+    caller: Caller,
+    fromIno: number,
+    fromName: string,
+    toIno: number,
+    toName: string,
+    { noReplace = false, fresh }: RenameHow = {},
+  ) {
     const from = this.#dir(fromIno)
     const to = this.#dir(toIno)
     this.#need(caller, from, 3)
@@ -198,6 +223,7 @@ export class MemoryFs {
     if (noReplace && to.entries.has(toName)) throw new FsError('EEXIST')
     const old = to.entries.has(toName) ? this.#child(to, toName) : undefined
     if (old && old !== node) {
+      if (fresh === 'content') node.properties = new Map(old.properties)
       if (old.type === DIR && node.type !== DIR) throw new FsError('EISDIR')
       if (old.type !== DIR && node.type === DIR) throw new FsError('ENOTDIR')
       if (old.type === DIR && old.entries.size > 0) throw new FsError('ENOTEMPTY')
@@ -256,16 +282,7 @@ export class MemoryFs {
         const node = this.#get(ino)
         if (caller.uid !== 0 && caller.uid !== node.uid) throw new FsError('EPERM')
         if (caller.uid !== 0 && changes.uid !== undefined && changes.uid !== node.uid) throw new FsError('EPERM')
-        if (changes.mode !== undefined) node.mode = changes.mode
-        if (changes.uid !== undefined) node.uid = changes.uid
-        if (changes.gid !== undefined) node.gid = changes.gid
-        if (changes.size !== undefined) this.#resize(node, changes.size)
-        this.#touch(node, changes.size === undefined ? 'attributes' : 'content')
-        if (changes.mtime && changes.mtime !== 'now') {
-          node.mtimeS = changes.mtime.s
-          node.mtimeNs = changes.mtime.ns
-        }
-        if (changes.atime && changes.atime !== 'now') node.atimeS = changes.atime.s
+        this.#change(node, changes)
         return { before: before(node), inode: node }
       }),
       lookup: verb('lookup', (caller: Caller, dirIno: number, name: string) => {
@@ -329,8 +346,8 @@ export class MemoryFs {
       }),
       rename: verb(
         'rename',
-        (caller: Caller, from: number, fromName: string, to: number, toName: string, noReplace?: boolean) =>
-          this.#rename(caller, from, fromName, to, toName, noReplace),
+        (caller: Caller, from: number, fromName: string, to: number, toName: string, how?: RenameHow) =>
+          this.#rename(caller, from, fromName, to, toName, how),
       ),
       link: verb('link', (caller: Caller, ino: number, dirIno: number, name: string) => {
         const dir = this.#dir(dirIno)
@@ -353,6 +370,30 @@ export class MemoryFs {
         const totalBytes = this.#options.capacity ?? 2 ** 40
         return { totalBytes, freeBytes: totalBytes - this.used, totalFiles: 2 ** 32, freeFiles: 2 ** 32 - this.count }
       }),
+      // a filesystem in memory keeps properties, and knows no locks
+      dav: {
+        locks: verb('dav.locks', () => new Map()),
+        check: verb('dav.check', () => undefined),
+        lock: verb('dav.lock', () => {
+          throw new FsError('ENOTSUP')
+        }),
+        refresh: verb('dav.refresh', () => undefined),
+        unlock: verb('dav.unlock', () => false),
+        properties: verb(
+          'dav.properties',
+          (inos: readonly number[]) => new Map(inos.map((ino) => [ino, new Map(this.#get(ino).properties)])),
+        ),
+        patchProperties: verb('dav.patchProperties', (caller: Caller, place: DavPlace, patch: PropertyPatch) => {
+          const node = place.name === '' ? this.#get(1) : this.#child(this.#dir(place.dir), place.name)
+          if (caller.uid !== 0 && caller.uid !== node.uid) throw new FsError('EPERM')
+          this.#change(node, patch.attributes)
+          for (const name of patch.remove) node.properties.delete(name)
+          for (const [name, value] of patch.set) node.properties.set(name, value)
+        }),
+        copyProperties: verb('dav.copyProperties', (_: Caller, from: number, to: number) => {
+          for (const [name, value] of this.#get(from).properties) this.#get(to).properties.set(name, value)
+        }),
+      },
       open: verb('open', (ino: number) => {
         this.#get(ino).opens++
         return this.#get(ino)

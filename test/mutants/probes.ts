@@ -81,6 +81,8 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   fencedIsCertain: test('unit/san/fence', 'agent kill'),
   drainedBeforeGivenBack: test('sim/halt', 'while a write of it is under way'),
   scriptIsDoubted: test('unit/san/script-agent', 'a script that has done nothing'),
+  locksAboveAreHeld: test('unit/metadata/dav', 'a lock of infinite depth binds at every node at once'),
+  locksBelowAreSeen: test('unit/metadata/dav', 'of two locks above one another'),
   conflictIsTheEnd: test('sim/scsi-pr', 'a node whose registrations are gone ends'),
   preemptedEverywhere: test('unit/san/scsi-pr-agent', 'at every LUN'),
   preemptionVerified: test('unit/san/scsi-pr-agent', 'answered and not done'),

@@ -90,7 +90,7 @@ export class Litter {
       }
       case 'rename': {
         const noReplace = prng.chance(0.3)
-        const rename = () => fs.rename(ROOT, from.dir, from.name, to.dir, to.name, noReplace)
+        const rename = () => fs.rename(ROOT, from.dir, from.name, to.dir, to.name, { noReplace })
         await record({ kind: 'rename', name, to: to.path, noReplace }, rename)
         return
       }

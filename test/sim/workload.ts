@@ -219,7 +219,7 @@ export class Client {
       this.own.set(to, 'open')
       return {
         ...{ name: `rename ${old} ${to}`, request, since },
-        make: (fs, dir, asked) => fs.rename(ROOT, dir, old, dir, to, false, asked),
+        make: (fs, dir, asked) => fs.rename(ROOT, dir, old, dir, to, { request: asked }),
         made: () => this.own.set(to, 'there').set(old, 'absent'),
       }
     }

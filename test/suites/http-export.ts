@@ -294,10 +294,11 @@ export function httpExportSuite(test: Test, fixture: () => HttpFixture): void {
     assert.match(await patch('<set><prop><lastmodified>981173106</lastmodified></prop></set>'), '200 OK')
     assert.is(await modified(), 'Sat, 03 Feb 2001 04:05:06 GMT')
     const mixed = await patch(
-      `${windows('Sun, 06 Nov 1994 08:49:37 GMT')}<set><prop><mine xmlns="u:">1</mine></prop></set>`,
+      `${windows('Sun, 06 Nov 1994 08:49:37 GMT')}<set><prop><mine xmlns="u:">1</mine><getetag>1</getetag></prop></set>`,
     )
     assert.match(mixed, '424 Failed Dependency')
     assert.match(mixed, '403 Forbidden')
+    assert.not.match(await propfind(`${dir}/a`, '0'), 'mine')
     assert.is(await modified(), 'Sat, 03 Feb 2001 04:05:06 GMT')
     assert.match(await patch(windows('someday')), '409 Conflict')
     assert.match(await patch('<set><prop><getetag>1</getetag></prop></set>'), 'cannot-modify-protected-property')
@@ -313,6 +314,77 @@ export function httpExportSuite(test: Test, fixture: () => HttpFixture): void {
     })
   })
 
+  const to = (destination: string, more: Record<string, string> = {}) => ({
+    headers: { Destination: destination, ...more },
+  })
+
+  withDir('PPT2 dead properties are kept as they were given, through PUT, COPY and MOVE', async (dir) => {
+    await put(`${dir}/a`, 'x')
+    const patch = async (path: string, inner: string) =>
+      (await expect(207, 'PROPPATCH', path, { body: `<propertyupdate xmlns="DAV:">${inner}</propertyupdate>` })).text
+    const own =
+      '<z:note xmlns:z="urn:z" xml:lang="de"><z:b a="1 &lt; 2">T\u00fcr &amp; <plain xmlns="">x</plain>\ud83d\ude00</z:b> end</z:note>'
+    assert.match(
+      await patch(`${dir}/a`, `<set><prop>${own}<__proto__ xmlns="urn:z">p</__proto__></prop></set>`),
+      '200 OK',
+    )
+    // where it is shown there is no default namespace to undo
+    const kept = own.replace(' xmlns=""', '')
+    const shows = async (path: string) => {
+      const text = await propfind(path, '0')
+      assert.ok(text.includes(kept), text)
+      assert.match(text, '<__proto__ xmlns="urn:z">p</__proto__>')
+      const named = '<propfind xmlns="DAV:"><prop><note xmlns="urn:z"/><none xmlns="urn:z"/></prop></propfind>'
+      const asked = await propfind(path, '0', named)
+      assert.ok(asked.includes(kept), asked)
+      assert.match(asked, /404 Not Found/)
+      assert.match(
+        await propfind(path, '0', '<propfind xmlns="DAV:"><propname/></propfind>'),
+        '<x:note xmlns:x="urn:z"/>',
+      )
+    }
+    const tag = (await expect(200, 'HEAD', `${dir}/a`)).headers.etag as string
+    await patch(`${dir}/a`, '<set><prop><other xmlns="urn:z"/></prop></set>')
+    assert.is((await expect(200, 'HEAD', `${dir}/a`)).headers.etag, tag, 'the content is the same')
+    await shows(`${dir}/a`)
+    await expect(204, 'PUT', `${dir}/a`, { body: 'new' })
+    await shows(`${dir}/a`)
+    await expect(201, 'COPY', `${dir}/a`, to(`${dir}/b`))
+    await shows(`${dir}/b`)
+    await expect(201, 'MOVE', `${dir}/b`, to(`${dir}/c`))
+    await shows(`${dir}/c`)
+    await expect(201, 'MKCOL', `${dir}/d`)
+    await patch(`${dir}/d/`, `<set><prop>${own}<__proto__ xmlns="urn:z">p</__proto__></prop></set>`)
+    await expect(201, 'MOVE', `${dir}/c`, to(`${dir}/d/c`))
+    await expect(201, 'COPY', `${dir}/d/`, to(`${dir}/e/`))
+    await shows(`${dir}/e/`)
+    await shows(`${dir}/e/c`)
+    // replaced by a copy without any
+    await expect(201, 'PUT', `${dir}/plain`, { body: 'x' })
+    await expect(204, 'COPY', `${dir}/plain`, to(`${dir}/a`))
+    assert.not.match(await propfind(`${dir}/a`, '0'), 'urn:z')
+    await patch(`${dir}/e/c`, '<remove><prop><note xmlns="urn:z"/></prop></remove>')
+    const listed = await propfind(`${dir}/e/`, '1')
+    assert.is(listed.split(kept).length, 2)
+    assert.is(listed.split('__proto__ xmlns').length, 3)
+  })
+
+  withDir('PPT3 dead properties are bounded', async (dir) => {
+    await put(`${dir}/a`, 'x')
+    const set = (properties: string) => ({
+      body: `<propertyupdate xmlns="DAV:"><set><prop>${properties}</prop></set></propertyupdate>`,
+    })
+    const long = (
+      await expect(207, 'PROPPATCH', `${dir}/a`, set(`<a xmlns="u:">${'x'.repeat(17_000)}</a><b xmlns="u:"/>`))
+    ).text
+    assert.match(long, '507 Insufficient Storage')
+    assert.match(long, '424 Failed Dependency')
+    assert.match((await expect(207, 'PROPPATCH', `${dir}/a`, set(`<${'n'.repeat(1100)} xmlns="u:"/>`))).text, '507')
+    await expect(400, 'PROPPATCH', `${dir}/a`, set('<a xmlns="u:">&#xD800;</a>'))
+    await expect(400, 'PROPPATCH', `${dir}/a`, set('<a xmlns="u:">&#0;</a>'))
+    assert.not.match(await propfind(`${dir}/a`, '0'), 'u:')
+  })
+
   withDir('MKC1 MKCOL and what it refuses', async (dir) => {
     await expect(201, 'MKCOL', `${dir}/a/`)
     await expect(405, 'MKCOL', `${dir}/a`)
@@ -322,10 +394,6 @@ export function httpExportSuite(test: Test, fixture: () => HttpFixture): void {
     await expect(403, 'MKCOL', '/')
     await expect(404, 'MKCOL', '/elsewhere')
     await expect(404, 'GET', `${dir}/d/`)
-  })
-
-  const to = (destination: string, more: Record<string, string> = {}) => ({
-    headers: { Destination: destination, ...more },
   })
 
   withDir('CPY1 files and trees, over what is there, and what is refused', async (dir) => {
@@ -464,12 +532,13 @@ export function httpExportSuite(test: Test, fixture: () => HttpFixture): void {
     assert.is(await status(`GET /home/ HTTP/1.1\r\nHost: x\r\nX: ${'a'.repeat(20_000)}\r\n\r\n`), '431')
     assert.is(await status('PUT /home/x HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n'), '400')
     assert.is(await status('PUT /home/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n'), '400')
-    assert.is(await status('LOCK /home/ HTTP/1.1\r\nHost: x\r\n\r\n'), '405')
+    assert.is(await status('LOCK /home/ HTTP/1.1\r\nHost: x\r\n\r\n'), '400')
+    assert.is(await status('LOCK / HTTP/1.1\r\nHost: x\r\n\r\n'), '403')
     assert.is(await status('POST /home/ HTTP/1.1\r\nHost: x\r\n\r\n'), '405')
     assert.is(await status('OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n'), '200')
     assert.is(await status('GET / HTTP/1.1\r\nHost'), undefined)
     const options = await expect(200, 'OPTIONS', '/home/')
-    assert.is(options.headers.dav, '1')
+    assert.is(options.headers.dav, '1, 2, 3')
     assert.match(options.headers.allow as string, 'PROPFIND')
     await expect(404, 'GET', '/home/x')
   })

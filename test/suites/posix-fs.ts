@@ -275,9 +275,9 @@ export function posixSuite(title: string, make: () => Promise<PosixTarget>): Tes
     await file(c, 'b')
     await fs(c).link(superuser, a, c.dir, 'twin')
     for (const taken of ['b', 'twin', 'a']) {
-      assert.is(await codeOf(() => fs(c).rename(superuser, c.dir, 'a', c.dir, taken, true)), 'EEXIST')
+      assert.is(await codeOf(() => fs(c).rename(superuser, c.dir, 'a', c.dir, taken, { noReplace: true })), 'EEXIST')
     }
-    await fs(c).rename(superuser, c.dir, 'a', c.dir, 'c', true)
+    await fs(c).rename(superuser, c.dir, 'a', c.dir, 'c', { noReplace: true })
     assert.is((await lookup(c, 'c')).ino, a)
   })
 

@@ -93,7 +93,7 @@ export const rmdir: Operation<string, unknown> = {
 type RenameArgs = { from: string; toDir: Ino; to: string; noReplace: boolean }
 
 const runRename = ({ fs, ino }: Call, { from, toDir, to, noReplace }: RenameArgs) =>
-  fs.rename(superuser, ino, from, toDir, to, noReplace)
+  fs.rename(superuser, ino, from, toDir, to, { noReplace })
 
 const r = offsetsOf(renameIn)
 

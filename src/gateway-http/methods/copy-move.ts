@@ -33,15 +33,15 @@ export async function copy(call: ExportCall): Promise<void> {
   const source = await find(fs, caller, call.path, 'follow')
   const depth = depthOf(call, 'infinity')
   if (depth === '1') throw new HttpFailure(400, 'COPY has Depth 0 or infinity')
-  const { destination, path, mayReplace } = await prepare(call, source, depth === '0' ? 'none' : 'all')
+  const { destination, path, mayReplace } = await prepare(call, source, depth === '0' ? 'copy alone' : 'copy all')
   const time = uploadTime(call)
   const temporary = newTemporaryName()
   let failures: readonly MemberFailure[]
   try {
     const options = { depth: depth === '0' ? 'none' : 'all', ...(time && { mtime: time }) } as const
-    failures = await copyTree(fs, caller, source.inode, destination.dir, temporary, options)
+    failures = await copyTree(fs, call.unbound, source.inode, destination.dir, temporary, options)
     await durable(fs)
-    await takePlace(call, destination.dir, temporary, destination, source.inode.type, mayReplace)
+    await takePlace(call, destination.dir, temporary, destination, source.inode.type, mayReplace, 'copy')
   } catch (error) {
     await removeQuietly(call, destination.dir, temporary)
     throw notTheParent(error)
@@ -56,12 +56,12 @@ export async function move(call: ExportCall): Promise<void> {
   const source = await find(fs, caller, call.path, 'keep')
   if (source.name === '') throw new HttpFailure(403, 'the root of an export stays')
   if (depthOf(call, 'infinity') !== 'infinity') throw new HttpFailure(400, 'MOVE has Depth: infinity')
-  const { destination, mayReplace } = await prepare(call, source, 'all')
+  const { destination, mayReplace } = await prepare(call, source, 'move')
   const time = uploadTime(call)
   const { ino, type } = source.inode
   try {
     if (time) await fs.setattr(caller, ino, { mtime: time })
-    await takePlace(call, source.dir, source.name, destination, type, mayReplace)
+    await takePlace(call, source.dir, source.name, destination, type, mayReplace, undefined)
   } catch (error) {
     throw notTheParent(error)
   }
@@ -73,14 +73,14 @@ export async function move(call: ExportCall): Promise<void> {
 async function prepare(
   call: ExportCall,
   source: Found,
-  what: 'all' | 'none',
+  what: 'copy all' | 'copy alone' | 'move',
 ): Promise<{ destination: Place; path: readonly string[]; mayReplace: boolean }> {
   const { fs, caller, share } = call
   if (call.target.trailingSlash && source.inode.type !== DIR) throw new HttpFailure(404, 'a file, not a directory')
   evaluate(call.req.headers, { etag: etagOf(source.inode), modifiedS: source.inode.mtimeS }, false)
   const path = destinationOf(call)
   const mayReplace = overwrite(call) === 'T'
-  if (what === 'all' && source.inode.type === DIR && isWithin(path, call.path)) {
+  if (what !== 'copy alone' && source.inode.type === DIR && isWithin(path, call.path)) {
     throw new HttpFailure(403, 'the destination lies in the source')
   }
   const destination = await walk(fs, caller, path, { last: 'keep', missingParent: 409 })
@@ -89,13 +89,21 @@ async function prepare(
   const same =
     destination.inode?.ino === source.inode.ino || (destination.dir === source.dir && destination.name === source.name)
   if (same) throw new HttpFailure(403, 'source and destination are the same')
-  if (source.inode.type === DIR && what === 'all' && (await liesBelow(call, destination.dir, source.inode.ino))) {
+  if (
+    source.inode.type === DIR &&
+    what !== 'copy alone' &&
+    (await liesBelow(call, destination.dir, source.inode.ino))
+  ) {
     throw new HttpFailure(403, 'the destination lies in the source')
   }
   if (destination.inode?.type === DIR && isWithin(call.path, path)) {
     throw new HttpFailure(403, 'the source lies in what would be replaced')
   }
   if (destination.inode && !mayReplace) throw somethingThere(share.name)
+  const isMove = what === 'move'
+  if (isMove) await fs.dav.check(caller, source, 'tree')
+  const isSwap = destination.inode && (isMove || destination.inode.type === DIR || source.inode.type === DIR)
+  await fs.dav.check(caller, destination, isSwap ? 'tree' : 'content')
   return { destination, path, mayReplace }
 }
 
@@ -137,12 +145,13 @@ async function takePlace(
   destination: Place,
   type: number,
   mayReplace: boolean,
+  fresh: 'copy' | undefined,
 ): Promise<void> {
-  const { fs, caller } = call
+  const { fs, caller, unbound } = call
   const old = destination.inode
   if (!old || (old.type !== DIR && type !== DIR)) {
     try {
-      await fs.rename(caller, dir, name, destination.dir, destination.name, !mayReplace)
+      await fs.rename(caller, dir, name, destination.dir, destination.name, { noReplace: !mayReplace, fresh })
     } catch (error) {
       throw !mayReplace && isFsError(error, 'EEXIST') ? somethingThere(call.share.name) : error
     }
@@ -151,9 +160,9 @@ async function takePlace(
   const aside = newTemporaryName()
   await fs.rename(caller, destination.dir, destination.name, destination.dir, aside)
   try {
-    await fs.rename(caller, dir, name, destination.dir, destination.name)
+    await fs.rename(caller, dir, name, destination.dir, destination.name, { fresh })
   } catch (error) {
-    await fs.rename(caller, destination.dir, aside, destination.dir, destination.name)
+    await fs.rename(unbound, destination.dir, aside, destination.dir, destination.name)
     throw error
   }
   await discardTree(call, destination.dir, aside, old)
@@ -161,7 +170,7 @@ async function takePlace(
 
 /** Nobody sees the aside any more; what cannot be removed of it is the operator's business, not the client's. */
 async function discardTree(call: ExportCall, dir: Ino, name: string, inode: Inode): Promise<void> {
-  const left = await removeTree(call.fs, call.caller, dir, name, inode)
+  const left = await removeTree(call.fs, call.unbound, dir, name, inode)
   if (left.length > 0) {
     call.workshop.log.warn(
       { export: call.share.name, dir, name, members: left.length },
@@ -172,7 +181,7 @@ async function discardTree(call: ExportCall, dir: Ino, name: string, inode: Inod
 
 async function removeQuietly(call: ExportCall, dir: Ino, name: string): Promise<void> {
   try {
-    const { inode } = await call.fs.lookup(call.caller, dir, name)
+    const { inode } = await call.fs.lookup(call.unbound, dir, name)
     await discardTree(call, dir, name, inode)
   } catch (error) {
     if (!isFsError(error, 'ENOENT', 'ESTALE')) {

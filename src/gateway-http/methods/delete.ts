@@ -18,6 +18,7 @@ export async function remove(call: ExportCall): Promise<void> {
     throw new HttpFailure(400, 'a collection is deleted with Depth: infinity')
   }
   if (place.inode.type !== DIR && call.target.trailingSlash) throw new HttpFailure(404, 'a file, not a directory')
+  await fs.dav.check(caller, place, 'tree')
   const failures = await removeTree(fs, caller, place.dir, place.name, place.inode)
   await durable(fs)
   if (failures.length > 0) return answerFailures(call, [call.share.name, ...path], failures)

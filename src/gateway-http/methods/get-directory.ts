@@ -46,14 +46,14 @@ function replyPage(call: Call, html: string): void {
 }
 
 async function readRows(call: ExportCall, dir: Inode): Promise<{ rows: Row[]; complete: boolean }> {
-  const { fs, caller, share, workshop } = call
+  const { fs, caller } = call
   const ino = dir.ino
   const rows: Row[] = []
   for (let cookie = 0; ; ) {
     const { entries, eof } = await fs.readdirplus(caller, ino, cookie, LISTING_BATCH)
     for (const { name, inode } of entries) {
       if (name === '.' || name === '..' || !inode) continue
-      if (isTemporaryName(name)) sweep(workshop, share, ino, name, inode)
+      if (isTemporaryName(name)) sweep(call, ino, name, inode)
       else if (inode.type === REG || inode.type === DIR || inode.type === LNK) {
         rows.push({
           name,

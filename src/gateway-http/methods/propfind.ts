@@ -9,16 +9,16 @@ import type { Ino } from '../../base/ids.ts'
 import { ROOT_INO } from '../../base/ids.ts'
 import { isPromise } from '../../base/maybe-promise.ts'
 import type { Inode } from '../../metadata/index.ts'
-import { DIR, LNK, REG } from '../../metadata/index.ts'
+import { asOfNow, DIR, LNK, REG } from '../../metadata/index.ts'
 import type { Call, ExportCall } from '../call.ts'
 import { depthOf } from '../depth.ts'
 import { HttpFailure } from '../failure.ts'
 import { LISTING_BATCH, MAX_INFINITE_ENTRIES, MAX_TREE_DEPTH, MAX_XML_BYTES } from '../limits.ts'
 import { send } from '../outlet.ts'
 import { encodeSegment, hrefOf } from '../paths.ts'
-import { compile, type Renderer, statisticsFor } from '../properties.ts'
+import { compile, type Details, detailsFor, type Renderer, statisticsFor } from '../properties.ts'
 import { readBody } from '../request-body.ts'
-import { find } from '../resolve.ts'
+import { type Found, find } from '../resolve.ts'
 import { isTemporaryName, sweep } from '../temporaries.ts'
 import { multistatusEnd, multistatusStart, response, XML_TYPE } from '../xml/multistatus.ts'
 import { parsePropfind } from '../xml/propfind-body.ts'
@@ -30,13 +30,13 @@ type Batch = { readonly text: string; readonly count: number; readonly directori
 export async function propfind(call: ExportCall): Promise<void> {
   const depth = depthOf(call, 'infinity')
   const renderer = compile(parsePropfind(await readBody(call, MAX_XML_BYTES)))
-  const { inode } = await find(call.fs, call.caller, call.path)
+  const { dir, inode } = await find(call.fs, call.caller, call.path)
   const isDir = inode.type === DIR
   if (!isDir && inode.type !== REG) throw new HttpFailure(403, 'devices, sockets and pipes are not served')
   if (!isDir && call.target.trailingSlash) throw new HttpFailure(404, 'a file, not a directory')
   const url = [call.share.name, ...call.path]
   const own = { ino: inode.ino, url }
-  const first = response(hrefOf(url, isDir), await renderOne(call, renderer, url.at(-1) as string, inode))
+  const first = response(hrefOf(url, isDir), await renderOne(call, renderer, url.at(-1) as string, dir, inode))
   if (!isDir || depth === '0') return reply(call, multistatusStart + first + multistatusEnd)
   if (depth === 'infinity') return wholeTree(call, renderer, own, first)
   await stream(call, renderer, own, first)
@@ -58,9 +58,16 @@ export async function propfindRoot(call: Call): Promise<void> {
   reply(call, multistatusStart + text + multistatusEnd)
 }
 
-async function renderOne(call: ExportCall, renderer: Renderer, name: string, inode: Inode): Promise<string> {
+async function renderOne(call: ExportCall, renderer: Renderer, name: string, dir: Ino, inode: Inode): Promise<string> {
   const statistics = await statisticsFor(renderer, call.fs)
-  return renderer.render({ name, inode, statistics })
+  const asking = detailsFor(renderer, call.fs, dir, [inode.ino])
+  const shown = isPromise(asking) ? asOfNow(inode) : inode
+  return renderer.render({ name, ...resourceOf(call, shown, await asking), statistics })
+}
+
+function resourceOf(call: Call, inode: Inode, { locks, dead }: Details) {
+  const { ino } = inode
+  return { inode, locks: locks?.get(ino), dead: dead?.get(ino), wallMs: call.workshop.clock.wall() }
 }
 
 function reply(call: Call, text: string): void {
@@ -113,13 +120,17 @@ function tooDeep(): HttpFailure {
 }
 
 async function* batches(call: ExportCall, renderer: Renderer, { ino, url }: Directory): AsyncGenerator<Batch> {
-  const { fs, caller, share, workshop } = call
+  const { fs, caller } = call
   const base = hrefOf(url, true)
   const statistics = await statisticsFor(renderer, fs)
   let cookie = 0
   for (;;) {
     const listing = fs.readdirplus(caller, ino, cookie, LISTING_BATCH)
-    const { entries, eof } = isPromise(listing) ? await listing : listing
+    let { entries, eof } = isPromise(listing) ? await listing : listing
+    const members = entries.flatMap(({ name, inode }) => (name === '.' || name === '..' || !inode ? [] : [inode.ino]))
+    const asking = detailsFor(renderer, fs, ino, members)
+    if (isPromise(asking)) entries = asOfNow(entries)
+    const details = isPromise(asking) ? await asking : asking
     let text = ''
     let count = 0
     const directories: Directory[] = []
@@ -128,12 +139,12 @@ async function* batches(call: ExportCall, renderer: Renderer, { ino, url }: Dire
     for (const { name, inode } of entries) {
       if (name === '.' || name === '..' || !inode) continue
       if (inode.type === LNK) links.push(name)
-      else if (isTemporaryName(name)) sweep(workshop, share, ino, name, inode)
+      else if (isTemporaryName(name)) sweep(call, ino, name, inode)
       else if (inode.type === REG || inode.type === DIR) {
         const isDir = inode.type === DIR
         text += response(
           `${base}${encodeSegment(name)}${isDir ? '/' : ''}`,
-          renderer.render({ name, inode, statistics }),
+          renderer.render({ name, ...resourceOf(call, inode, details), statistics }),
         )
         count++
         if (isDir) directories.push({ ino: inode.ino, url: [...url, name] })
@@ -144,8 +155,8 @@ async function* batches(call: ExportCall, renderer: Renderer, { ino, url }: Dire
     for (const name of links) {
       const target = await linkTarget(call, [...url.slice(1), name])
       if (!target) continue
-      const href = `${base}${encodeSegment(name)}${target.type === DIR ? '/' : ''}`
-      text += response(href, renderer.render({ name, inode: target, statistics }))
+      const href = `${base}${encodeSegment(name)}${target.inode.type === DIR ? '/' : ''}`
+      text += response(href, await renderOne(call, renderer, name, target.dir, target.inode))
       count++
       // Not walked into: trees with links upwards would have no end.
     }
@@ -155,10 +166,10 @@ async function* batches(call: ExportCall, renderer: Renderer, { ino, url }: Dire
 }
 
 /** What a link shows as; nothing when it dangles, leads out, or to what is not served. */
-async function linkTarget({ fs, caller }: ExportCall, path: readonly string[]): Promise<Inode | undefined> {
+async function linkTarget({ fs, caller }: ExportCall, path: readonly string[]): Promise<Found | undefined> {
   try {
-    const { inode } = await find(fs, caller, path)
-    return inode.type === REG || inode.type === DIR ? inode : undefined
+    const found = await find(fs, caller, path)
+    return found.inode.type === REG || found.inode.type === DIR ? found : undefined
   } catch (error) {
     if (error instanceof HttpFailure || isFsError(error)) return undefined
     throw error

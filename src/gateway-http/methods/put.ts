@@ -8,6 +8,8 @@
  * 4. With `If-None-Match: *` the name is made by link(2), which refuses when somebody was faster: of many clients at any
  *    nodes exactly one gets 201. Other conditions are checked again right before the rename.
  *
+ * 5. A resource keeps its dead properties and locks; a lock of another client is found before the body is read, and once more by the rename.
+ *
  * A crash leaves: before the rename, the temporary (temporaries.ts removes it); after it, the whole new file.
  */
 import { isFsError, isMatrixError } from '../../base/errors.ts'
@@ -36,25 +38,25 @@ export async function put(call: ExportCall): Promise<void> {
   })
   const replaced = place.inode && { mode: place.inode.mode, uid: place.inode.uid, gid: place.inode.gid }
   const temporary = newTemporaryName()
-  const { fs, caller } = call
+  const { fs, unbound } = call
   // Writing clears setuid and setgid; so does replacing.
   const mode = replaced ? replaced.mode & 0o1777 : fileMode(call.share)
-  const { inode } = await fs.create(caller, place.dir, temporary, { mode }, 'guarded')
+  const { inode } = await fs.create(unbound, place.dir, temporary, { mode }, 'guarded')
   const ino = inode.ino
   try {
     // Whoever could create the temporary may write it, whatever its mode.
     await pipeBody(call, (offset, piece) => {
-      const writing = fs.write(caller, ino, offset, piece, false, true)
+      const writing = fs.write(unbound, ino, offset, piece, false, true)
       return isPromise(writing) ? writing : undefined
     })
     await adopt(call, inode, replaced, time)
     await fs.commitFile(ino)
     await retryStale(async () =>
-      check(call, place, place.name === '' ? undefined : await child(fs, caller, place.dir, place.name)),
+      check(call, place, place.name === '' ? undefined : await child(fs, call.caller, place.dir, place.name)),
     )
     await settle(call, place, ino, temporary)
   } catch (error) {
-    await discard(call.workshop, call.share, place.dir, temporary)
+    await discard(call, place.dir, temporary)
     throw error
   }
   await durable(fs)
@@ -78,6 +80,7 @@ async function check(call: ExportCall, place: Place, current: Inode | undefined)
   if (call.target.trailingSlash) throw new HttpFailure(409, "a file's address does not end in a slash")
   if (current && current.type !== REG) throw new HttpFailure(403, 'devices, sockets and pipes are not served')
   evaluate(call.req.headers, validatorsOf(current), false)
+  await call.fs.dav.check(call.caller, place, 'content')
   if (!current) return
   const { granted } = await call.fs.access(call.caller, current.ino, W_OK)
   if (granted !== W_OK) throw new HttpFailure(403)
@@ -94,7 +97,7 @@ async function adopt(
   replaced: { uid: number; gid: number } | undefined,
   mtime: { s: number; ns: number } | undefined,
 ): Promise<void> {
-  const { fs, caller } = call
+  const { fs, unbound: caller } = call
   if (replaced && (replaced.uid !== fresh.uid || replaced.gid !== fresh.gid)) {
     try {
       await fs.setattr(caller, fresh.ino, { uid: replaced.uid, gid: replaced.gid })
@@ -109,9 +112,9 @@ async function adopt(
 
 /** The temporary takes its final name. */
 async function settle(call: ExportCall, { dir, name }: Place, ino: number, temporary: string): Promise<void> {
-  const { fs, caller } = call
+  const { fs, caller, unbound } = call
   if (header(call, 'if-none-match')?.trim() !== '*') {
-    await fs.rename(caller, dir, temporary, dir, name)
+    await fs.rename(caller, dir, temporary, dir, name, { fresh: 'content' })
     return
   }
   try {
@@ -119,7 +122,7 @@ async function settle(call: ExportCall, { dir, name }: Place, ino: number, tempo
   } catch (error) {
     throw isFsError(error, 'EEXIST') ? new HttpFailure(412) : error
   }
-  await fs.remove(caller, dir, temporary)
+  await fs.remove(unbound, dir, temporary)
 }
 
 /**

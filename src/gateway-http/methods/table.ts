@@ -4,11 +4,13 @@ import { copy, move } from './copy-move.ts'
 import { remove } from './delete.ts'
 import { get } from './get.ts'
 import { getRoot } from './get-directory.ts'
+import { lock } from './lock.ts'
 import { mkcol } from './mkcol.ts'
 import { options } from './options.ts'
 import { propfind, propfindRoot } from './propfind.ts'
 import { proppatch } from './proppatch.ts'
 import { put } from './put.ts'
+import { unlock } from './unlock.ts'
 
 export type Method = {
   /** In an export. */
@@ -32,6 +34,8 @@ export const methods: Readonly<Record<string, Method>> = {
   MOVE: { serve: move, changes: true },
   PROPFIND: { serve: propfind, serveRoot: propfindRoot, changes: false },
   PROPPATCH: { serve: proppatch, changes: true },
+  LOCK: { serve: lock, changes: true },
+  UNLOCK: { serve: unlock, changes: true },
 }
 
 /** The Allow header. */

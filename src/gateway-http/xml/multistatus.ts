@@ -3,9 +3,9 @@ import { STATUS_CODES } from 'node:http'
 import { element, escapeXml } from './names.ts'
 
 export const XML_TYPE = 'application/xml; charset=utf-8'
-const declaration = '<?xml version="1.0" encoding="utf-8"?>\n'
+export const xmlDeclaration = '<?xml version="1.0" encoding="utf-8"?>\n'
 
-export const multistatusStart = `${declaration}<D:multistatus xmlns:D="DAV:">`
+export const multistatusStart = `${xmlDeclaration}<D:multistatus xmlns:D="DAV:">`
 export const multistatusEnd = '</D:multistatus>\n'
 
 export function statusLine(status: number): string {
@@ -23,13 +23,28 @@ export function response(href: string, content: string): string {
   return `<D:response><D:href>${href}</D:href>${content}</D:response>\n`
 }
 
-/** What failed on one resource of a DELETE, COPY or MOVE. */
-export function failedResponse(href: string, status: number, detail?: string): string {
-  const description = detail ? `<D:responsedescription>${escapeXml(detail)}</D:responsedescription>` : ''
-  return response(href, `${statusLine(status)}${description}`)
+/** The precondition that a refusal names (RFC 4918 16), and the resources that it is about; or only words. */
+export type Refusal = {
+  readonly condition?: string | undefined
+  readonly hrefs?: readonly string[] | undefined
+  readonly message?: string
 }
 
-/** The body of a refusal that names its precondition (RFC 4918 16). */
-export function errorDocument(condition: string): string {
-  return `${declaration}<D:error xmlns:D="DAV:">${element('DAV:', condition)}</D:error>\n`
+/** What failed on one resource of a DELETE, COPY, MOVE or LOCK. */
+export function failedResponse(href: string, status: number, refusal: Refusal = {}): string {
+  const error = refusal.condition === undefined ? '' : `<D:error>${conditionElement(refusal)}</D:error>`
+  const description = refusal.message
+    ? `<D:responsedescription>${escapeXml(refusal.message)}</D:responsedescription>`
+    : ''
+  return response(href, `${statusLine(status)}${error}${description}`)
+}
+
+/** The body of a refusal that names its precondition. */
+export function errorDocument(refusal: Refusal): string {
+  return `${xmlDeclaration}<D:error xmlns:D="DAV:">${conditionElement(refusal)}</D:error>\n`
+}
+
+function conditionElement({ condition = '', hrefs = [] }: Refusal): string {
+  const content = hrefs.map((href) => `<D:href>${escapeXml(href)}</D:href>`).join('')
+  return element('DAV:', condition, content === '' ? undefined : content)
 }

@@ -3,12 +3,15 @@ import { HttpFailure } from '../failure.ts'
 import { MAX_PROPERTIES } from '../limits.ts'
 import { DAV } from './names.ts'
 import { readXml } from './reader.ts'
+import { writeElement } from './writer.ts'
 
 export type PropertyUpdate = {
   readonly action: 'set' | 'remove'
   readonly namespace: string
   readonly name: string
   readonly text: string
+  /** The whole element, for keeping. */
+  readonly xml: string
 }
 
 export function parseProppatch(body: Uint8Array): readonly PropertyUpdate[] {
@@ -22,7 +25,10 @@ export function parseProppatch(body: Uint8Array): readonly PropertyUpdate[] {
     const action = step.name
     for (const prop of step.children) {
       if (prop.namespace !== DAV || prop.name !== 'prop') continue
-      for (const { namespace, name, text } of prop.children) updates.push({ action, namespace, name, text })
+      for (const property of prop.children) {
+        const { namespace, name, text } = property
+        updates.push({ action, namespace, name, text, xml: action === 'set' ? writeElement(property) : '' })
+      }
     }
   }
   if (updates.length === 0) throw new HttpFailure(400, 'no property is set or removed')

@@ -6,15 +6,32 @@ import { SaxesParser } from 'saxes'
 import { HttpFailure } from '../failure.ts'
 import { MAX_XML_BYTES, MAX_XML_DEPTH, MAX_XML_NODES } from '../limits.ts'
 
+export type XmlAttribute = {
+  readonly prefix: string
+  readonly namespace: string
+  readonly name: string
+  readonly value: string
+}
+
 export type XmlElement = {
   readonly namespace: string
   readonly name: string
+  readonly prefix: string
+  /** Without declarations of namespaces. */
+  readonly attributes: readonly XmlAttribute[]
   readonly children: readonly XmlElement[]
   /** Character data directly within, in one. */
   readonly text: string
+  /** Text and elements, in order. */
+  readonly content: readonly (string | XmlElement)[]
+  /** The xml:lang that holds here; '' for none. */
+  readonly language: string
 }
 
-type Open = { namespace: string; name: string; children: XmlElement[]; text: string }
+const XMLNS = 'http://www.w3.org/2000/xmlns/'
+export const XML = 'http://www.w3.org/XML/1998/namespace'
+
+type Open = XmlElement & { children: XmlElement[]; text: string; content: (string | XmlElement)[] }
 
 export function readXml(body: Uint8Array): XmlElement {
   if (body.length > MAX_XML_BYTES) throw new HttpFailure(413, `a body of more than ${MAX_XML_BYTES} bytes`)
@@ -30,18 +47,30 @@ export function readXml(body: Uint8Array): XmlElement {
     throw new HttpFailure(400, 'a document type is not accepted')
   })
   parser.on('opentag', (tag) => {
-    nodes += 1 + Object.keys(tag.attributes).length
+    const all = Object.values(tag.attributes)
+    nodes += 1 + all.length
     if (nodes > MAX_XML_NODES) throw new HttpFailure(413, `more than ${MAX_XML_NODES} XML nodes`)
     if (stack.length >= MAX_XML_DEPTH) throw new HttpFailure(400, `XML nested deeper than ${MAX_XML_DEPTH}`)
-    const element: Open = { namespace: tag.uri, name: tag.local, children: [], text: '' }
+    const attributes = all
+      .filter(({ uri }) => uri !== XMLNS)
+      .map(({ prefix, uri, local, value }) => ({ prefix, namespace: uri, name: local, value }))
     const parent = stack.at(-1)
-    if (parent) parent.children.push(element)
-    else root = element
+    const own = attributes.find(({ namespace, name }) => namespace === XML && name === 'lang')
+    const element: Open = {
+      ...{ namespace: tag.uri, name: tag.local, prefix: tag.prefix, attributes },
+      ...{ children: [], text: '', content: [], language: own?.value ?? parent?.language ?? '' },
+    }
+    if (parent) {
+      parent.children.push(element)
+      parent.content.push(element)
+    } else root = element
     stack.push(element)
   })
   const addText = (text: string) => {
     const open = stack.at(-1)
-    if (open) open.text += text
+    if (!open) return
+    open.text += text
+    open.content.push(text)
   }
   parser.on('text', addText)
   parser.on('cdata', addText)

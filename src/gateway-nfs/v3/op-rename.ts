@@ -18,7 +18,7 @@ export const rename: Operation<Args, Answer> = {
     return { object, fromName, other, toName: from.string(WIRE_STRING_MAX) }
   },
   run: (call, { fromName, toName }) =>
-    call.fs.rename(call.caller, call.ino, fromName, call.other, toName, false, call.request),
+    call.fs.rename(call.caller, call.ino, fromName, call.other, toName, { request: call.request }),
   again: ({ object, other }) => ({ from: { before: undefined, dir: object }, to: { before: undefined, dir: other } }),
   encode(out, call, { from, to }) {
     putChange(out, from.before, call.fs, from.dir)

@@ -26,6 +26,7 @@ const fsStatus: Record<FsErrorCode, number | 'unknown'> = {
   EBADCOOKIE: c.NFS3ERR_BAD_COOKIE,
   ELOOP: c.NFS3ERR_INVAL,
   ENOTSUP: c.NFS3ERR_NOTSUPP,
+  ELOCKED: c.NFS3ERR_ACCES, // never met: WebDAV locks stop nobody here
   EDEADLK: c.NFS3ERR_SERVERFAULT,
   EINTR: c.NFS3ERR_JUKEBOX,
   EDOUBT: 'unknown',

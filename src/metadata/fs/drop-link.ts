@@ -6,6 +6,7 @@
 import { EX, OPEN_LOCK, resourceId } from '../../locking/index.ts'
 import type { CachedInode } from '../cache/inode.ts'
 import { DIR } from '../image/mutation.ts'
+import { dropLocks } from './dav/handover.ts'
 import type { Op } from './op.ts'
 import { touchAttributes } from './times.ts'
 
@@ -22,6 +23,7 @@ export function dropLink(op: Op, inode: CachedInode): void {
     touchAttributes(draft, mount.clock)
     return
   }
+  dropLocks(op, inode)
   const unused = !mount.open.has(inode.ino) && op.tryLock(resourceId(OPEN_LOCK, inode.ino), EX)
   if (unused && inode.extents.length <= MAX_EXTENTS_PER_TRANSACTION) {
     op.quiet(inode)

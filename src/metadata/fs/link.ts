@@ -4,6 +4,7 @@ import type { Ino } from '../../base/ids.ts'
 import { LINK_MAX } from '../../base/limits.ts'
 import { EX, inodeLock } from '../../locking/index.ts'
 import { DIR, type FileName } from '../image/mutation.ts'
+import { needMembership } from './dav/covering.ts'
 import { needInsertable } from './make-inode.ts'
 import { type Caller, type DirChanged, type Inode, X_OK } from './matrix-fs.ts'
 import { checkNewName } from './names.ts'
@@ -24,6 +25,7 @@ export function link(op: Op, caller: Caller, ino: Ino, dirIno: Ino, name: FileNa
   needInsertable(caller, dir)
   if (inode.nlink === 0) throw new FsError('ENOENT', 'the file has been removed')
   if (inode.nlink >= LINK_MAX) throw new FsError('EMLINK')
+  needMembership(op, caller, dir)
   const before = dir.before()
   const draft = op.edit(inode)
   draft.nlink++

@@ -10,6 +10,7 @@ import type { MaybePromise } from '../../base/maybe-promise.ts'
 import { emptyVector, type Vector } from '../../base/vector.ts'
 import {
   CHECKPOINT_LOCK,
+  CW,
   EX,
   INODE_LOCK,
   type LockCache,
@@ -93,7 +94,7 @@ function inodeCallouts({ volume, inodes, cleaner, clock, log }: Parts): LockCall
 }
 
 function mayChange(mode: Mode): boolean {
-  return mode === EX || mode === PW
+  return mode === EX || mode === PW || mode === CW
 }
 
 /** The durable vector, once everything committed so far is in it: at once when it is. */

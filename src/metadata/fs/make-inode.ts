@@ -3,6 +3,7 @@ import { FsError } from '../../base/errors.ts'
 import { FILE_MAX } from '../../base/limits.ts'
 import { CachedInode, type MutableRecord } from '../cache/inode.ts'
 import { DIR, type FileName, type FileType, REG } from '../image/mutation.ts'
+import { needMembership } from './dav/covering.ts'
 import { type Caller, type CreateAttributes, type Created, type TimeChange, W_OK, X_OK } from './matrix-fs.ts'
 import type { Op } from './op.ts'
 import { inGroup, MODE_BITS, need, SETGID } from './permission.ts'
@@ -27,6 +28,7 @@ export function makeInode(op: Op, caller: Caller, dir: CachedInode, name: FileNa
   const { mount } = op
   if (mount.volume.image.totals().inodes >= mount.maxFiles)
     throw new FsError('ENOSPC', 'the filesystem holds its most files')
+  needMembership(op, caller, dir)
   const before = dir.before()
   const record = newRecord(op, caller, dir, object)
   const inode = new CachedInode(record)

@@ -32,6 +32,7 @@ import { access } from './access.ts'
 import { adoptSlot } from './adopt-slot.ts'
 import { commitFile } from './commit-file.ts'
 import { create } from './create.ts'
+import { type DavFs, DavVerbs, LockSweeper } from './dav/index.ts'
 import { DoneCells } from './done-cells.ts'
 import { Drainer, type DrainProgress } from './drain.ts'
 import { getattr } from './getattr.ts'
@@ -54,6 +55,7 @@ import type {
   MatrixFs,
   ReadResult,
   Renamed,
+  RenameHow,
 } from './matrix-fs.ts'
 import { mkdir } from './mkdir.ts'
 import { mknod } from './mknod.ts'
@@ -103,10 +105,12 @@ export class MatrixFilesystem implements MatrixFs {
   readonly name: string
   readonly fsid: number
   readonly writeVerifier: Buffer
+  readonly dav: DavFs
   readonly #slot: Slot
   readonly #mount: Mount
   readonly #runner: Runner
   readonly #reaper: Reaper
+  readonly #sweeper: LockSweeper
   readonly #io: LunIo
   readonly #newSpace: NewSpace
   readonly #drainer: Drainer
@@ -151,6 +155,8 @@ export class MatrixFilesystem implements MatrixFs {
     }
     this.#runner = new Runner(this.#mount)
     this.#reaper = new Reaper(this.#mount, (verb) => this.#runner.run(verb))
+    this.#sweeper = new LockSweeper(this.#mount, (verb) => this.#runner.run(verb))
+    this.dav = new DavVerbs((verb) => this.#runner.run(verb))
     this.#drainer = new Drainer(this.#mount, this.#newSpace, (verb) => this.#runner.run(verb))
     registerCallouts(locks, { volume, inodes, cleaner, clock, log })
   }
@@ -164,6 +170,7 @@ export class MatrixFilesystem implements MatrixFs {
     numbers.start()
     done.start()
     cleaner.start()
+    this.#sweeper.start()
     if (volume.image.freed(this.#slot, 1).length > 0) reclaimer.note()
     if (volume.image.orphans(this.#slot, 1).length > 0) this.#reaper.note()
   }
@@ -173,6 +180,7 @@ export class MatrixFilesystem implements MatrixFs {
     const { cleaner, reclaimer, locks, open: opened, done } = this.#mount
     cleaner.stop()
     done.stop()
+    await this.#sweeper.stop()
     await this.#reaper.stop()
     await reclaimer.stop()
     await this.sync()
@@ -190,6 +198,7 @@ export class MatrixFilesystem implements MatrixFs {
     this.#mount.cleaner.stop()
     this.#mount.reclaimer.stop().catch(() => {})
     this.#reaper.stop().catch(() => {})
+    this.#sweeper.stop().catch(() => {})
   }
 
   /**
@@ -377,12 +386,11 @@ export class MatrixFilesystem implements MatrixFs {
     fromName: FileName,
     toDir: Ino,
     toName: FileName,
-    noReplace = false,
-    request?: RequestId,
+    { noReplace = false, fresh, request }: RenameHow = {},
   ): MaybePromise<Renamed> {
     const source = { dir: fromDir, name: fromName }
     const target = { dir: toDir, name: toName }
-    return this.#runner.run((op) => rename(op, caller, source, target, noReplace), request)
+    return this.#runner.run((op) => rename(op, caller, source, target, noReplace, fresh), request)
   }
 
   link(

@@ -10,9 +10,12 @@ import type { Ino } from '../../base/ids.ts'
 import type { MaybePromise } from '../../base/maybe-promise.ts'
 import type { RequestId } from '../image/done-requests.ts'
 import type { FileName, FileType, InodeRecord } from '../image/mutation.ts'
+import type { AttributeChanges } from './attributes.ts'
+import type { Caller } from './caller.ts'
+import type { DavFs } from './dav/dav-fs.ts'
 
-/** Who asks. uid 0 passes every permission check (except execute of a file without any x bit). */
-export type Caller = { readonly uid: number; readonly gid: number; readonly gids: readonly number[] }
+export type { AttributeChanges, TimeChange } from './attributes.ts'
+export type { Caller, DavGuard } from './caller.ts'
 
 /**
  * A cached inode as callers see it: the current row plus a slot for encodings. The object may change after the verb's turn of the
@@ -33,27 +36,22 @@ export type Before = {
   readonly ctimeNs: number
 }
 
-/** A time to set: the server's clock, or a value. */
-export type TimeChange = 'now' | { readonly s: number; readonly ns: number }
-
-export type AttributeChanges = {
-  readonly mode?: number
-  readonly uid?: number
-  readonly gid?: number
-  readonly size?: number
-  readonly atime?: TimeChange
-  readonly mtime?: TimeChange
-  /** With a size: the set-id bits go as if the caller were not the superuser. */
-  readonly dropSetId?: boolean
-}
-
 /** Initial attributes of a new object: `mode` already has the client's umask applied. */
 export type CreateAttributes = AttributeChanges
 
 export type Changed = { readonly before: Before; readonly inode: Inode }
 export type DirChanged = { readonly before: Before; readonly dir: Inode }
 export type Created = DirChanged & { readonly inode: Inode; readonly created: boolean }
+export type RenameHow = {
+  /** EEXIST when the new name is there already. */
+  readonly noReplace?: boolean
+  /** For callers whom WebDAV locks bind: what gets the name was hidden until now, and is new content of the resource there, or a copy. */
+  readonly fresh?: Fresh | undefined
+  readonly request?: RequestId | undefined
+}
 export type Renamed = { readonly from: DirChanged; readonly to: DirChanged }
+
+export type Fresh = 'content' | 'copy'
 
 /** 'unchecked': an existing regular file is opened (size applied). 'guarded': EEXIST. exclusive: EEXIST unless made with the same 8-byte verifier. */
 export type CreateHow = 'unchecked' | 'guarded' | { readonly verifier: Buffer }
@@ -168,15 +166,13 @@ export interface MatrixFs {
   /** Removes a name that is not a directory's; the inode goes with its last name and last open. */
   remove(caller: Caller, dir: Ino, name: FileName, request?: RequestId): MaybePromise<DirChanged>
   rmdir(caller: Caller, dir: Ino, name: FileName, request?: RequestId): MaybePromise<DirChanged>
-  /** `noReplace`: EEXIST when the new name is there already. */
   rename(
     caller: Caller,
     fromDir: Ino,
     fromName: FileName,
     toDir: Ino,
     toName: FileName,
-    noReplace?: boolean,
-    request?: RequestId,
+    how?: RenameHow,
   ): MaybePromise<Renamed>
   link(
     caller: Caller,
@@ -189,6 +185,8 @@ export interface MatrixFs {
   readdir(caller: Caller, dir: Ino, cookie: number, limit: number): MaybePromise<DirListing>
   readdirplus(caller: Caller, dir: Ino, cookie: number, limit: number): MaybePromise<DirListingPlus>
   statfs(): MaybePromise<FsStatistics>
+  /** Dead properties and locks of WebDAV. */
+  readonly dav: DavFs
 
   /** Keeps an inode alive on the whole matrix after its last name is gone, until the matching `close`. */
   open(ino: Ino): MaybePromise<Inode>

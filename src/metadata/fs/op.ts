@@ -238,8 +238,11 @@ export class Op {
     this.#names.push({ dir, name, entry: undefined })
   }
 
-  /** The inode's row goes; it must have no extents left. */
+  /** The inode's row goes, and its dead properties; it must have no extents left. */
   removeInode(inode: CachedInode): void {
+    const { ino } = inode
+    for (const name of this.mount.volume.image.deadProperties(ino).keys())
+      this.#mutations.push({ op: 'removeDeadProperty', ino, name })
     this.#mutations.push({ op: 'removeInode', ino: inode.ino })
     this.#removed.push(inode)
   }

@@ -3,6 +3,7 @@ import { FsError } from '../../base/errors.ts'
 import type { Ino } from '../../base/ids.ts'
 import { EX } from '../../locking/index.ts'
 import { DIR, type FileName } from '../image/mutation.ts'
+import { needContent, needMembership } from './dav/covering.ts'
 import { dropLink } from './drop-link.ts'
 import { type Caller, type DirChanged, W_OK, X_OK } from './matrix-fs.ts'
 import { checkName, isDotName } from './names.ts'
@@ -21,6 +22,8 @@ export function remove(op: Op, caller: Caller, ino: Ino, name: FileName): DirCha
   const inode = op.inode(entry.ino, EX)
   needDeletable(caller, dir, inode)
   if (inode.type === DIR) throw new FsError('EISDIR')
+  needMembership(op, caller, dir)
+  needContent(op, caller, inode, ino)
   const before = dir.before()
   op.removeEntry(dir, name)
   dropLink(op, inode)

@@ -2,6 +2,8 @@
  * RENAME, in all its cases (XSH rename): over nothing, a file over a file, a directory over an empty directory, two names of
  * one inode (nothing happens). A directory that moves to another directory takes `R` first: only under it do parents of
  * directories change, so that whoever holds it sees every chain of parents stand still while he looks for a loop.
+ *
+ * Locks of WebDAV: for callers whom they bind, a rename is MOVE, or the last step of PUT and COPY (`fresh`).
  */
 import { brokenRules } from '../../base/broken-rules.ts'
 import { FsError } from '../../base/errors.ts'
@@ -10,9 +12,11 @@ import { LINK_MAX } from '../../base/limits.ts'
 import { EX, inodeLock, RENAME_LOCK, resourceId } from '../../locking/index.ts'
 import type { CachedInode, Entry } from '../cache/inode.ts'
 import { DIR, type FileName } from '../image/mutation.ts'
+import { needContent, needMembership, needTree } from './dav/covering.ts'
+import { inheritFrom, moveLocks } from './dav/handover.ts'
 import { dropLink } from './drop-link.ts'
 import { needInsertable } from './make-inode.ts'
-import { type Caller, type Renamed, W_OK, X_OK } from './matrix-fs.ts'
+import { type Caller, type Fresh, type Renamed, W_OK, X_OK } from './matrix-fs.ts'
 import { checkName, isDotName } from './names.ts'
 import type { Op } from './op.ts'
 import { need, needDeletable } from './permission.ts'
@@ -25,7 +29,14 @@ const MAX_DEPTH = 100_000
 /** A place for a name. */
 export type Place = { readonly dir: Ino; readonly name: FileName }
 
-export function rename(op: Op, caller: Caller, source: Place, target: Place, noReplace: boolean): Renamed {
+export function rename(
+  op: Op,
+  caller: Caller,
+  source: Place,
+  target: Place,
+  noReplace: boolean,
+  fresh: Fresh | undefined,
+): Renamed {
   checkName(source.name)
   checkName(target.name)
   if (isDotName(source.name) || isDotName(target.name)) throw new FsError('EINVAL')
@@ -58,13 +69,26 @@ export function rename(op: Op, caller: Caller, source: Place, target: Place, noR
     if (toDir.nlink >= LINK_MAX && !over) throw new FsError('EMLINK')
   }
   if (over && over.ino === entry.ino) return result
-  if (over) replace(op, caller, inode, toDir, over)
+  if (caller.guard && !fresh) {
+    needMembership(op, caller, fromDir)
+    needTree(op, caller, inode, fromDir.ino)
+  }
+  if (!over || !fresh) needMembership(op, caller, toDir)
+  if (!fresh) moveLocks(op, caller, inode, toDir)
+  if (over) replace(op, caller, inode, toDir, over, fresh)
   move(op, inode, entry, { dir: fromDir, name: source.name }, { dir: toDir, name: target.name })
   op.commit()
   return result
 }
 
-function replace(op: Op, caller: Caller, inode: CachedInode, toDir: CachedInode, over: Entry): void {
+function replace(
+  op: Op,
+  caller: Caller,
+  inode: CachedInode,
+  toDir: CachedInode,
+  over: Entry,
+  fresh: Fresh | undefined,
+): void {
   const victim = op.inode(over.ino, EX)
   needDeletable(caller, toDir, victim)
   if (inode.type === DIR && victim.type !== DIR) throw new FsError('ENOTDIR')
@@ -73,6 +97,8 @@ function replace(op: Op, caller: Caller, inode: CachedInode, toDir: CachedInode,
     needEmpty(op, victim)
     op.edit(toDir).nlink--
   }
+  needContent(op, caller, victim, toDir.ino)
+  if (caller.guard) inheritFrom(op, victim, inode, toDir, fresh === 'content')
   dropLink(op, victim)
 }
 

@@ -4,6 +4,7 @@ import type { Ino } from '../../base/ids.ts'
 import { EX } from '../../locking/index.ts'
 import type { CachedInode } from '../cache/inode.ts'
 import { DIR, type FileName } from '../image/mutation.ts'
+import { needContent, needMembership } from './dav/covering.ts'
 import { dropLink } from './drop-link.ts'
 import { type Caller, type DirChanged, W_OK, X_OK } from './matrix-fs.ts'
 import { checkName } from './names.ts'
@@ -24,6 +25,8 @@ export function rmdir(op: Op, caller: Caller, ino: Ino, name: FileName): DirChan
   needDeletable(caller, dir, victim)
   if (victim.type !== DIR) throw new FsError('ENOTDIR')
   needEmpty(op, victim)
+  needMembership(op, caller, dir)
+  needContent(op, caller, victim, ino)
   const before = dir.before()
   op.removeEntry(dir, name)
   dropLink(op, victim)

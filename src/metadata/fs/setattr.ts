@@ -26,21 +26,18 @@ export function setattr(
   const inode = op.inode(ino, EX)
   if (guard && (guard.s !== inode.ctimeS || guard.ns !== inode.ctimeNs))
     throw new FsError('EAGAIN', 'ctime has changed')
-  needAllowed(caller, inode, changes)
+  if (changes.size !== undefined) needAllowed(caller, inode, changes)
   const before = inode.before()
   if (changes.size !== undefined) {
     needTruncatable(inode, changes.size)
     op.quiet(inode)
   }
-  const draft = op.edit(inode)
-  changeOwner(caller, draft, changes)
-  if (changes.mode !== undefined) draft.mode = chmodMode(caller, draft, changes.mode, draft.gid)
   if (changes.size === undefined) {
-    touchAttributes(draft, op.mount.clock)
-    changeTimes(op, draft, changes)
+    changeAttributes(op, caller, inode, changes)
     op.commit()
     return { before, inode, late: false }
   }
+  changeOwnerAndMode(op, caller, inode, changes)
   const timesFollow = changes.atime !== undefined || changes.mtime !== undefined
   const late = applyTruncate(op, inode, changes.size, caller.uid !== 0 || changes.dropSetId === true, timesFollow)
   if (timesFollow) {
@@ -49,6 +46,21 @@ export function setattr(
     else op.commit()
   }
   return { before, inode, late }
+}
+
+/** All but the size: added to the verb's transaction. */
+export function changeAttributes(op: Op, caller: Caller, inode: CachedInode, changes: AttributeChanges): void {
+  needAllowed(caller, inode, changes)
+  const draft = changeOwnerAndMode(op, caller, inode, changes)
+  touchAttributes(draft, op.mount.clock)
+  changeTimes(op, draft, changes)
+}
+
+function changeOwnerAndMode(op: Op, caller: Caller, inode: CachedInode, changes: AttributeChanges): MutableRecord {
+  const draft = op.edit(inode)
+  changeOwner(caller, draft, changes)
+  if (changes.mode !== undefined) draft.mode = chmodMode(caller, draft, changes.mode, draft.gid)
+  return draft
 }
 
 function needAllowed(caller: Caller, inode: CachedInode, changes: AttributeChanges): void {

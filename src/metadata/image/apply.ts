@@ -103,6 +103,28 @@ export function apply(image: Image, mutation: Mutation): void {
     case 'putDone':
       if (!image.done.put(mutation)) throw misfit(mutation, 'there is no such cell')
       return
+    case 'putDeadProperty': {
+      const { ino, name, value } = mutation
+      if (s.updateDeadProperty.run(value, ino, name).changes === 1) return
+      s.insertDeadProperty.run(ino, name, value)
+      image.countDav(1, 0)
+      return
+    }
+    case 'removeDeadProperty':
+      removed(s.deleteDeadProperty.run(mutation.ino, mutation.name).changes, mutation)
+      image.countDav(-1, 0)
+      return
+    case 'putDavLock': {
+      const { ino, token, dir, shared, infinite, expires, principal, owner, root } = mutation
+      const old = s.deleteDavLock.run(ino, token).changes
+      s.insertDavLock.run(ino, token, dir, shared, infinite, expires, principal, owner, root)
+      image.countDav(0, 1 - old)
+      return
+    }
+    case 'removeDavLock':
+      removed(s.deleteDavLock.run(mutation.ino, mutation.token).changes, mutation)
+      image.countDav(0, -1)
+      return
     default:
       unreachable(mutation)
   }

@@ -100,6 +100,15 @@ export class FieldWriter {
     this.#string(value, Buffer.byteLength(value), 'utf8')
   }
 
+  label(value: string): void {
+    if (!isFieldValue('label', value)) throw FIELD_FAULT
+    this.#string(value, Buffer.byteLength(value), 'utf8')
+  }
+
+  flag(value: number): void {
+    this.#number(value, 1)
+  }
+
   #number(value: number, max: number): void {
     if (!(value >= 0 && value <= max && Number.isInteger(value))) throw FIELD_FAULT
     this.#reserve(VARINT_BYTES_MAX)
@@ -215,19 +224,27 @@ export class FieldReader {
     return this.#string('text')
   }
 
+  label(): string {
+    return this.#string('label')
+  }
+
+  flag(): number {
+    return this.#within('flag', this.uint(), 0, 1)
+  }
+
   #within(type: FieldType, value: number, min: number, max: number): number {
     if (value < min || value > max) throw damaged(`${value} is no ${type}`)
     return value
   }
 
-  #string(type: 'name' | 'target' | 'text'): string {
+  #string(type: 'name' | 'target' | 'text' | 'label'): string {
     const length = this.uint()
     if (length > this.left) throw damaged('it ends within a string')
     const from = this.#at
     this.#at += length
-    if (type === 'text' && !isUtf8(this.#bytes.subarray(from, this.#at))) throw damaged('a text is not UTF-8')
-    const value =
-      type === 'text' ? this.#bytes.toString('utf8', from, this.#at) : this.#bytes.toString('latin1', from, this.#at)
+    const isText = type === 'text' || type === 'label'
+    if (isText && !isUtf8(this.#bytes.subarray(from, this.#at))) throw damaged('a text is not UTF-8')
+    const value = this.#bytes.toString(isText ? 'utf8' : 'latin1', from, this.#at)
     if (!isFieldValue(type, value)) throw damaged(`${JSON.stringify(value)} is no ${type}`)
     return value
   }

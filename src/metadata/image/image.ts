@@ -15,9 +15,10 @@ import { MatrixError } from '../../base/errors.ts'
 import type { BlockAddress, Ino, Lsn, Slot } from '../../base/ids.ts'
 import { emptyVector, type MutableVector, type Vector } from '../../base/vector.ts'
 import { type DonePageRow, DoneRequests } from './done-requests.ts'
-import type { FileName, FileType, InodeRecord } from './mutation.ts'
-import { SCHEMA_VERSION, schemaSql, tableNames, tables, upgradeSql } from './schema.ts'
+import type { DavLockRecord, FileName, FileType, InodeRecord } from './mutation.ts'
+import { SCHEMA_VERSION, schemaSql, tableNames, tables } from './schema.ts'
 import {
+  type DavLockRow,
   type DirentRow,
   type ExtentRow,
   type InodeRow,
@@ -55,6 +56,8 @@ export class Image {
   #advanced = new Set<Slot>()
   #totals: ImageTotals
   #done: DoneRequests
+  #deadProperties: number
+  #davLocks: number
   #inTransaction = false
   #uncommitted = 0
   /** Told once when the database cannot be used any more. */
@@ -72,6 +75,8 @@ export class Image {
         'SELECT (SELECT count(*) FROM inode) AS inodes, (SELECT coalesce(sum(count), 0) FROM free) AS freeBlocks, (SELECT coalesce(sum(count), 0) FROM freed) AS freedBlocks',
       )
       .get() as ImageTotals
+    this.#deadProperties = rowCount(db, 'dead_property')
+    this.#davLocks = rowCount(db, 'dav_lock')
   }
 
   /** An image without a row, in memory. */
@@ -97,8 +102,7 @@ export class Image {
           `the image has schema ${version}, this matrixfs knows ${SCHEMA_VERSION}`,
         )
       if (version < 1) throw new MatrixError('checkpoint-damaged', 'the image has no schema')
-      for (let older = version; older < SCHEMA_VERSION; older++) db.exec(upgradeSql[older] as string)
-      db.pragma(`user_version = ${SCHEMA_VERSION}`)
+      if (version < SCHEMA_VERSION) db.exec(schemaSql)
       if (path !== ':memory:') db = await moveTo(db, path)
       return new Image(db)
     } catch (error) {
@@ -198,6 +202,33 @@ export class Image {
     return this.#done
   }
 
+  /** Dead properties of an inode, by name. */
+  deadProperties(ino: Ino): Map<string, string> {
+    return new Map(this.#deadProperties === 0 ? [] : (this.#statements.deadProperties.all(ino) as [string, string][]))
+  }
+
+  /** WebDAV locks on an inode, expired ones too, by token. */
+  davLocks(ino: Ino): DavLockRecord[] {
+    if (this.#davLocks === 0) return []
+    return (this.#statements.davLocks.all(ino) as DavLockRow[]).map(davLockOfRow)
+  }
+
+  allDavLocks(): DavLockRecord[] {
+    if (this.#davLocks === 0) return []
+    return (this.#statements.allDavLocks.all() as DavLockRow[]).map(davLockOfRow)
+  }
+
+  /** Those whose time was over before `wall`, the longest expired first. */
+  expiredDavLocks(wall: number, limit: number): DavLockRecord[] {
+    if (this.#davLocks === 0) return []
+    return (this.#statements.expiredDavLocks.all(wall, limit) as DavLockRow[]).map(davLockOfRow)
+  }
+
+  /** Rows of `dav_lock`; costs nothing. */
+  get davLockCount(): number {
+    return this.#davLocks
+  }
+
   /** Counted as the image changes; costs nothing. */
   totals(): Readonly<ImageTotals> {
     return this.#totals
@@ -245,6 +276,12 @@ export class Image {
     this.#totals.inodes += inodes
     this.#totals.freeBlocks += freeBlocks
     this.#totals.freedBlocks += freedBlocks
+  }
+
+  /** For apply.ts only, as `count`. */
+  countDav(deadProperties: number, davLocks: number): void {
+    this.#deadProperties += deadProperties
+    this.#davLocks += davLocks
   }
 
   get inTransaction(): boolean {
@@ -299,6 +336,8 @@ export class Image {
     this.#advanced = other.#advanced
     this.#totals = other.#totals
     this.#done = other.#done
+    this.#deadProperties = other.#deadProperties
+    this.#davLocks = other.#davLocks
     this.#inTransaction = other.#inTransaction
     this.#uncommitted = other.#uncommitted
     other.onDamage = (error) => this.onDamage?.(error)
@@ -427,6 +466,15 @@ function inodeOfRow(row: InodeRow): InodeRecord {
 
 function storedOfRow(row: StoredInodeRow): StoredInode {
   return { record: inodeOfRow(row as unknown as InodeRow), blocks: row[row.length - 1] as number }
+}
+
+function rowCount(db: Database.Database, table: 'dead_property' | 'dav_lock'): number {
+  return db.prepare(`SELECT count(*) FROM ${table}`).pluck().get() as number
+}
+
+function davLockOfRow(row: DavLockRow): DavLockRecord {
+  const [ino, token, dir, shared, infinite, expires, principal, owner, root] = row
+  return { ino, token, dir, shared, infinite, expires, principal, owner, root }
 }
 
 function direntOfRow([name, cookie, ino, type]: DirentRow): DirentRecord {

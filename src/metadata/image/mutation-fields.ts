@@ -20,11 +20,15 @@ export type FieldType =
   | 'name' // byte string of 1 … 255 bytes without NUL and '/', neither '.' nor '..'
   | 'target' // byte string of 0 … 4095 bytes without NUL
   | 'text' // Unicode text, at most SETTING_MAX bytes of UTF-8
+  | 'label' // Unicode text, 1 … LABEL_MAX bytes of UTF-8
+  | 'flag' // 0 or 1
 
 export type Field = readonly [name: string, type: FieldType]
 
 /** Longest key or value of a setting, bytes of UTF-8. */
 export const SETTING_MAX = 16_384
+/** Longest text that is part of a row's key, bytes of UTF-8. */
+export const LABEL_MAX = 1024
 
 export const inodeFields: readonly Field[] = [
   ['ino', 'positive'],
@@ -140,6 +144,42 @@ export const mutationTable: Readonly<Record<MutationOp, { readonly code: number;
         ['value', 'text'],
       ],
     },
+    putDeadProperty: {
+      code: 20,
+      fields: [
+        ['ino', 'positive'],
+        ['name', 'label'],
+        ['value', 'text'],
+      ],
+    },
+    removeDeadProperty: {
+      code: 21,
+      fields: [
+        ['ino', 'positive'],
+        ['name', 'label'],
+      ],
+    },
+    putDavLock: {
+      code: 22,
+      fields: [
+        ['ino', 'positive'],
+        ['token', 'label'],
+        ['dir', 'uint'],
+        ['shared', 'flag'],
+        ['infinite', 'flag'],
+        ['expires', 'uint'],
+        ['principal', 'text'],
+        ['owner', 'text'],
+        ['root', 'text'],
+      ],
+    },
+    removeDavLock: {
+      code: 23,
+      fields: [
+        ['ino', 'positive'],
+        ['token', 'label'],
+      ],
+    },
     putDone: {
       code: 40,
       fields: [
@@ -157,6 +197,10 @@ const INT_LIMIT = 2 ** 52 - 1
 
 function isInteger(value: unknown, min: number, max: number): boolean {
   return Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max
+}
+
+function isText(value: unknown, maxBytes: number): boolean {
+  return typeof value === 'string' && value.isWellFormed() && Buffer.byteLength(value) <= maxBytes
 }
 
 const badName = /[\0/]|[^\0-\xff]/
@@ -193,7 +237,11 @@ export function isFieldValue(type: FieldType, value: unknown): boolean {
     case 'target':
       return typeof value === 'string' && value.length <= SYMLINK_MAX && !badTarget.test(value)
     case 'text':
-      return typeof value === 'string' && value.isWellFormed() && Buffer.byteLength(value) <= SETTING_MAX
+      return isText(value, SETTING_MAX)
+    case 'label':
+      return value !== '' && isText(value, LABEL_MAX)
+    case 'flag':
+      return value === 0 || value === 1
   }
 }
 

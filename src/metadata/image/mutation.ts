@@ -51,6 +51,26 @@ export type InodeRecord = {
   readonly target: string
 }
 
+/** One row of `dav_lock`: a write lock of WebDAV (RFC 4918 6, 7). It counts until `expires`, whether the row is still there or not. */
+export type DavLockRecord = {
+  readonly ino: Ino
+  /** A URI that nobody can guess. */
+  readonly token: string
+  /** The directory through which a file was locked; 0 for directories, which know theirs. */
+  readonly dir: Ino
+  readonly shared: 0 | 1
+  /** Depth: infinity. */
+  readonly infinite: 0 | 1
+  /** Wall clock, milliseconds since 1970. */
+  readonly expires: number
+  /** Whose it is; only they may use the token. '' is everybody whom the gateway does not know by name. */
+  readonly principal: string
+  /** What the client says of itself: the content of DAV:owner, as XML. */
+  readonly owner: string
+  /** Path of the URL that was locked, percent-encoded. */
+  readonly root: string
+}
+
 export type Mutation =
   | { readonly op: 'putInode'; readonly inode: InodeRecord }
   | { readonly op: 'removeInode'; readonly ino: Ino }
@@ -84,6 +104,11 @@ export type Mutation =
   /** `slot` may use inode counters below `inoCounter` (ino = counter × MAX_SLOTS + slot); reserved in batches. */
   | { readonly op: 'putSlot'; readonly slot: Slot; readonly inoCounter: number }
   | { readonly op: 'putSetting'; readonly key: string; readonly value: string }
+  /** `name` is `{namespace}local`; `value` the gateway's own. */
+  | { readonly op: 'putDeadProperty'; readonly ino: Ino; readonly name: string; readonly value: string }
+  | { readonly op: 'removeDeadProperty'; readonly ino: Ino; readonly name: string }
+  | ({ readonly op: 'putDavLock' } & DavLockRecord)
+  | { readonly op: 'removeDavLock'; readonly ino: Ino; readonly token: string }
   /** The change of this transaction was asked for by this request, and has made inode `made` (0: none); done-requests.ts (lock N). */
   | {
       readonly op: 'putDone'

@@ -51,6 +51,19 @@ export const tables = {
     columns: 'key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL',
     options: 'WITHOUT ROWID, STRICT',
   },
+  /** WebDAV: dead properties (RFC 4918 4) by their expanded names. */
+  dead_property: {
+    key: ['ino', 'name'],
+    columns: 'ino INTEGER NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (ino, name)',
+    options: 'WITHOUT ROWID, STRICT',
+  },
+  /** WebDAV: locks (RFC 4918 6) on an inode; infinite ones hold for everything below as well. */
+  dav_lock: {
+    key: ['ino', 'token'],
+    columns:
+      'ino INTEGER NOT NULL, token TEXT NOT NULL, dir INTEGER NOT NULL, shared INTEGER NOT NULL, infinite INTEGER NOT NULL, expires INTEGER NOT NULL, principal TEXT NOT NULL, owner TEXT NOT NULL, root TEXT NOT NULL, PRIMARY KEY (ino, token)',
+    options: 'WITHOUT ROWID, STRICT',
+  },
   /** Requests that were done, in pages (done-requests.ts); written when the image commits, like `vector`. */
   done: {
     key: ['page'],
@@ -68,16 +81,9 @@ export const tables = {
 export type TableName = keyof typeof tables
 export const tableNames = Object.keys(tables) as TableName[]
 
-function tableSql(name: TableName): string {
-  return `CREATE TABLE ${name} (${tables[name].columns}) ${tables[name].options}`
-}
-
-/** Creates an empty image. */
+/** Creates an empty image; of one that was made by an earlier version, the tables that have come since. */
 export const schemaSql = [
-  ...tableNames.map(tableSql),
-  'CREATE UNIQUE INDEX dirent_cookie ON dirent (dir, cookie)',
+  ...tableNames.map((name) => `CREATE TABLE IF NOT EXISTS ${name} (${tables[name].columns}) ${tables[name].options}`),
+  'CREATE UNIQUE INDEX IF NOT EXISTS dirent_cookie ON dirent (dir, cookie)',
   `PRAGMA user_version = ${SCHEMA_VERSION}`,
 ].join(';\n')
-
-/** Makes an image of an earlier version one of this: at index v, what version v lacks. */
-export const upgradeSql: readonly string[] = ['', tableSql('done')]

@@ -8,6 +8,17 @@ export type InodeRow = [...numbers: number[], target: string]
 export type StoredInodeRow = [...inode: InodeRow, blocks: number]
 export type DirentRow = [name: string, cookie: number, ino: number, type: number]
 export type ExtentRow = [block: number, count: number, address: number]
+export type DavLockRow = [
+  ino: number,
+  token: string,
+  dir: number,
+  shared: 0 | 1,
+  infinite: 0 | 1,
+  expires: number,
+  principal: string,
+  owner: string,
+  root: string,
+]
 export type SpaceRow = [address: number, count: number]
 
 export type Statements = ReturnType<typeof prepareStatements>
@@ -120,6 +131,15 @@ function prepare(db: Database.Database) {
     settings: rows('SELECT key, value FROM setting ORDER BY key'),
     putSetting: db.prepare('INSERT OR REPLACE INTO setting VALUES (?, ?)'),
 
+    deadProperties: rows('SELECT name, value FROM dead_property WHERE ino = ? ORDER BY name'),
+    insertDeadProperty: db.prepare('INSERT INTO dead_property VALUES (?, ?, ?)'),
+    updateDeadProperty: db.prepare('UPDATE dead_property SET value = ? WHERE ino = ? AND name = ?'),
+    deleteDeadProperty: db.prepare('DELETE FROM dead_property WHERE ino = ? AND name = ?'),
+    davLocks: rows('SELECT * FROM dav_lock WHERE ino = ? ORDER BY token'),
+    allDavLocks: rows('SELECT * FROM dav_lock ORDER BY ino, token'),
+    expiredDavLocks: rows('SELECT * FROM dav_lock WHERE expires < ? ORDER BY expires LIMIT ?'),
+    insertDavLock: db.prepare('INSERT INTO dav_lock VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)'),
+    deleteDavLock: db.prepare('DELETE FROM dav_lock WHERE ino = ? AND token = ?'),
     donePages: rows('SELECT page, cells FROM done ORDER BY page'),
     putDonePage: db.prepare('INSERT OR REPLACE INTO done VALUES (?, ?)'),
 

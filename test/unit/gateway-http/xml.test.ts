@@ -8,6 +8,7 @@ import { element, escapeXml } from '../../../src/gateway-http/xml/names.ts'
 import { parsePropfind } from '../../../src/gateway-http/xml/propfind-body.ts'
 import { parseProppatch } from '../../../src/gateway-http/xml/proppatch-body.ts'
 import { readXml } from '../../../src/gateway-http/xml/reader.ts'
+import { writeElement } from '../../../src/gateway-http/xml/writer.ts'
 
 const test = suite('gateway-http/xml')
 
@@ -57,7 +58,11 @@ test('reads UTF-8 and UTF-16', () => {
   const little = Buffer.from(`\ufeff${text}`, 'utf16le')
   const big = Buffer.from(little).swap16()
   for (const body of [bytes(text), bytes(`\ufeff${text}`), little, big]) {
-    assert.equal(readXml(body), { namespace: 'u:n', name: 'a', children: [], text: 'grün' })
+    const { namespace, name, children, text, content } = readXml(body)
+    assert.equal(
+      { namespace, name, children, text, content },
+      { namespace: 'u:n', name: 'a', children: [], text: 'grün', content: ['grün'] },
+    )
   }
 })
 
@@ -109,12 +114,29 @@ test('RFC 4918 9.1: the bodies of PROPFIND', () => {
   }
 })
 
+test('what is kept of XML means the same wherever it stands', () => {
+  const cases: [string, string][] = [
+    ['<a/>', '<a/>'],
+    ['<a xmlns="u:"><b xmlns=""/></a>', '<a xmlns="u:"><b xmlns=""/></a>'],
+    ['<D:a xmlns:D="u:1"><D:b xmlns:D="u:2"/><D:c/></D:a>', '<D:a xmlns:D="u:1"><D:b xmlns:D="u:2"/><D:c/></D:a>'],
+    ['<a xmlns:p="u:p" p:x="1" x="&quot;&#10;"/>', '<a xmlns:p="u:p" p:x="1" x="&quot;&#10;"/>'],
+    ['<a xml:lang="de">x</a>', '<a xml:lang="de">x</a>'],
+    ['<a>]]&gt;<![CDATA[<&]]><!-- no --><?no pi?></a>', '<a>]]&gt;&lt;&amp;</a>'],
+  ]
+  for (const [given, kept] of cases) {
+    assert.is(writeElement(readXml(bytes(given))), kept)
+    assert.is(writeElement(readXml(bytes(kept))), kept, 'and again')
+  }
+  const inner = readXml(bytes('<r xml:lang="en" xmlns:p="u:p"><p:a><p:b/></p:a></r>')).children[0]
+  assert.is(inner && writeElement(inner), '<p:a xmlns:p="u:p" xml:lang="en"><p:b/></p:a>')
+})
+
 test('RFC 4918 9.2: the bodies of PROPPATCH, in their order', () => {
   const body = `<propertyupdate xmlns="DAV:"><remove><prop><a xmlns="u:"/></prop></remove>
     <set><prop><b xmlns="u:">v &amp; <![CDATA[w]]></b></prop></set></propertyupdate>`
   assert.equal(parseProppatch(bytes(body)), [
-    { action: 'remove', namespace: 'u:', name: 'a', text: '' },
-    { action: 'set', namespace: 'u:', name: 'b', text: 'v & w' },
+    { action: 'remove', namespace: 'u:', name: 'a', text: '', xml: '' },
+    { action: 'set', namespace: 'u:', name: 'b', text: 'v & w', xml: '<b xmlns="u:">v &amp; w</b>' },
   ])
   assert.is(
     statusOf(() => parseProppatch(bytes('<propertyupdate xmlns="DAV:"/>'))),

@@ -63,7 +63,7 @@ const changes: readonly Change[] = [
   {
     name: 'RENAME',
     prepare: make('from'),
-    change: (fs, r) => fs.rename(root, ROOT_INO, 'from', ROOT_INO, 'to', false, r),
+    change: (fs, r) => fs.rename(root, ROOT_INO, 'from', ROOT_INO, 'to', { request: r }),
   },
   {
     name: 'LINK',

@@ -2,7 +2,7 @@
 
 import { MatrixError } from '../../../src/base/errors.ts'
 import { KiB, MiB } from '../../../src/base/units.ts'
-import { type InodeRecord, REG } from '../../../src/metadata/index.ts'
+import { type DavLockRecord, type InodeRecord, REG } from '../../../src/metadata/index.ts'
 import type { Clock } from '../../../src/platform/clock.ts'
 import type { FilesystemRecord, Lun, WriteOptions, WritePurpose } from '../../../src/san/index.ts'
 
@@ -104,6 +104,14 @@ export function inode(ino: number, changes: Partial<InodeRecord> = {}): InodeRec
     parent: 0,
     nextCookie: 0,
     target: '',
+    ...changes,
+  }
+}
+
+export function davLock(ino: number, token: string, changes: Partial<DavLockRecord> = {}): DavLockRecord {
+  return {
+    ...{ ino, token, dir: 1, shared: 0, infinite: 0, expires: 1_700_000_060_000 },
+    ...{ principal: '', owner: '', root: '/home/f' },
     ...changes,
   }
 }

@@ -13,7 +13,7 @@ import {
 } from '../../../src/metadata/image/mutation-codec.ts'
 import { type FieldType, type MutationOp, mutationTable } from '../../../src/metadata/image/mutation-fields.ts'
 import type { Mutation } from '../../../src/metadata/index.ts'
-import { inode } from './fixture.ts'
+import { davLock, inode } from './fixture.ts'
 
 function encode(...mutations: Mutation[]): Buffer {
   const encoder = new MutationEncoder(16)
@@ -40,6 +40,8 @@ const values: Record<FieldType, fc.Arbitrary<unknown>> = {
   name: bytes(1, 255, '/.'),
   target: bytes(0, 300, ''),
   text: fc.string({ unit: 'grapheme', maxLength: 100 }),
+  label: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 100 }),
+  flag: fc.constantFrom(0, 1),
 }
 
 const mutations: fc.Arbitrary<Mutation> = fc.oneof(
@@ -116,6 +118,20 @@ test('golden bytes: the format on disk does not change unnoticed', () => {
   )
 })
 
+test('golden bytes of what WebDAV keeps', () => {
+  assert.is(
+    encode({ op: 'putDeadProperty', ino: 64, name: '{}é', value: '<a/>' }).toString('hex'),
+    '1440' + '047b7dc3a9' + '043c612f3e',
+  )
+  assert.is(encode({ op: 'removeDeadProperty', ino: 64, name: 'x' }).toString('hex'), '1540' + '0178')
+  const lock = davLock(64, 'u:1', { dir: 1, infinite: 1, expires: 300, principal: 'p', owner: 'o', root: '/' })
+  assert.is(
+    encode({ op: 'putDavLock', ...lock }).toString('hex'),
+    '1640' + '03753a31' + '01' + '00' + '01' + 'ac02' + '0170' + '016f' + '012f',
+  )
+  assert.is(encode({ op: 'removeDavLock', ino: 64, token: 'u:1' }).toString('hex'), '1740' + '03753a31')
+})
+
 test('codes are unique and never zero', () => {
   const codes = Object.values(mutationTable).map(({ code }) => code)
   assert.is(new Set(codes).size, codes.length)
@@ -164,6 +180,10 @@ const refused: [why: string, mutation: unknown][] = [
   ['a missing field', { op: 'putSlot', slot: 1 }],
   ['an empty extent', { op: 'putExtent', ino: 64, block: 0, count: 0, address: 1 }],
   ['a lone surrogate', { op: 'putSetting', key: 'k', value: '\ud800' }],
+  ['an empty label', { op: 'removeDavLock', ino: 64, token: '' }],
+  ['a label of 1,025 bytes', { op: 'removeDeadProperty', ino: 64, name: 'é'.repeat(513) }],
+  ['a value over 16 KiB', { op: 'putDeadProperty', ino: 64, name: 'x', value: 'x'.repeat(16_385) }],
+  ['a flag of 2', { op: 'putDavLock', ...davLock(64, 'urn:uuid:1', { shared: 2 as 1 }) }],
   ['an unknown op', { op: 'putEverything' }],
   ['nanoseconds of a whole second', { op: 'putInode', inode: inode(64, { mtimeNs: 1e9 }) }],
 ]

@@ -57,6 +57,8 @@ test('a sound image has no findings', () => {
 
 const damages: Record<string, string> = {
   root: 'DELETE FROM inode WHERE ino = 1',
+  'property-owner': `INSERT INTO dead_property VALUES (999, 'p', 'v')`,
+  'lock-owner': `INSERT INTO dav_lock VALUES (${ORPHAN}, 'urn:uuid:1', 1, 0, 0, 5, '', '', '/home/f')`,
   'dangling-name': `INSERT INTO dirent VALUES (1, 'x', 100, 999, 1)`,
   'name-in-no-directory': `UPDATE dirent SET dir = ${FILE} WHERE name = 'g'`,
   'wrong-type': `UPDATE dirent SET type = 5 WHERE name = 'f'`,

@@ -1,0 +1,47 @@
+/** What becomes of an inode's properties and locks when its names change: added to the transaction that changes them. */
+import { EX, inodeLock } from '../../../locking/index.ts'
+import type { CachedInode } from '../../cache/inode.ts'
+import { DIR } from '../../image/mutation.ts'
+import type { Caller } from '../caller.ts'
+import type { Op } from '../op.ts'
+import { locksBelow } from './covering.ts'
+
+/** The inode goes, or has no name left. */
+export function dropLocks(op: Op, { ino }: CachedInode): void {
+  for (const { token } of op.mount.volume.image.davLocks(ino)) op.push({ op: 'removeDavLock', ino, token })
+}
+
+/**
+ * An inode moves to another directory or name. WebDAV's MOVE leaves its locks behind (RFC 4918 7.6), and those below: they are the caller's,
+ * as was checked. Under other protocols they follow the inode.
+ */
+export function moveLocks(op: Op, caller: Caller, inode: CachedInode, toDir: CachedInode): void {
+  if (caller.guard) {
+    const below = inode.type === DIR ? locksBelow(op, inode.ino) : []
+    for (const { ino } of below) op.want(inodeLock(ino), EX)
+    op.ready()
+    dropLocks(op, inode)
+    for (const { ino, token } of below) op.push({ op: 'removeDavLock', ino, token })
+  } else if (inode.type !== DIR) {
+    for (const lock of op.mount.volume.image.davLocks(inode.ino)) {
+      if (lock.dir !== toDir.ino) op.push({ op: 'putDavLock', ...lock, dir: toDir.ino })
+    }
+  }
+}
+
+/**
+ * `inode` takes the name of `old` in `dir`. Over WebDAV the locks are the name's, and stay with it; so are the properties when only the
+ * content is new (PUT).
+ */
+export function inheritFrom(op: Op, old: CachedInode, inode: CachedInode, dir: CachedInode, isContent: boolean): void {
+  const { image } = op.mount.volume
+  for (const lock of image.davLocks(old.ino)) {
+    op.push({ op: 'putDavLock', ...lock, ino: inode.ino, dir: inode.type === DIR ? 0 : dir.ino })
+    // with other names left, it stays, and goes unlocked; else its locks go with it
+    if (old.type !== DIR && old.nlink > 1) op.push({ op: 'removeDavLock', ino: old.ino, token: lock.token })
+  }
+  if (!isContent) return
+  for (const [name, value] of image.deadProperties(old.ino)) {
+    op.push({ op: 'putDeadProperty', ino: inode.ino, name, value })
+  }
+}
