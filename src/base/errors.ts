@@ -26,6 +26,7 @@ export const fsErrorMessages = {
   ENOTSUP: 'not supported',
   ELOCKED: 'locked over WebDAV',
   EDEADLK: 'waiting for this lock would never end',
+  ENOLCK: 'no more locks',
   EINTR: 'interrupted',
   EDOUBT: 'the operation may or may not have been applied',
 } as const

@@ -28,6 +28,7 @@ const errnos: Record<FsErrorCode, number> = {
   ENOTSUP: c.EOPNOTSUPP,
   ELOCKED: c.EACCES, // never met: WebDAV locks stop nobody here
   EDEADLK: c.EDEADLK,
+  ENOLCK: c.ENOLCK,
   EINTR: c.EINTR,
   EDOUBT: c.EIO,
 }

@@ -57,6 +57,7 @@ export const statusOf: Readonly<Record<FsErrorCode, number>> = {
   ENOTSUP: 501,
   ELOCKED: 423,
   EDEADLK: 500,
+  ENOLCK: 500,
   EINTR: 503,
   EDOUBT: 500,
 }

@@ -199,4 +199,7 @@ const removing: ReadonlySet<Mutation['op']> = new Set([
   'removeFreed',
   'removeDeadProperty',
   'removeDavLock',
+  'removeRangeLock',
+  'removeRangeWait',
+  'removeNfsClient',
 ])

@@ -4,6 +4,7 @@
  */
 import { FsError } from '../../src/base/errors.ts'
 import { isPromise, type MaybePromise } from '../../src/base/maybe-promise.ts'
+import { LocalRangeLocks } from '../../src/locking/index.ts'
 import {
   type AttributeChanges,
   type Before,
@@ -19,6 +20,7 @@ import {
   REG,
   type RenameHow,
 } from '../../src/metadata/index.ts'
+import { MemoryClients } from './memory-clients.ts'
 
 type Node = { -readonly [Key in keyof Inode]: Inode[Key] } & {
   data: Buffer
@@ -277,6 +279,8 @@ export class MemoryFs {
       name: 'memory',
       fsid: 7,
       writeVerifier: Buffer.alloc(8, 1),
+      ranges: new LocalRangeLocks(),
+      clients: new MemoryClients(),
       getattr: verb('getattr', (ino) => this.#get(ino)),
       setattr: verb('setattr', (caller: Caller, ino: number, changes: AttributeChanges) => {
         const node = this.#get(ino)

@@ -28,6 +28,7 @@ const fsStatus: Record<FsErrorCode, number | 'unknown'> = {
   ENOTSUP: c.NFS3ERR_NOTSUPP,
   ELOCKED: c.NFS3ERR_ACCES, // never met: WebDAV locks stop nobody here
   EDEADLK: c.NFS3ERR_SERVERFAULT,
+  ENOLCK: c.NFS3ERR_SERVERFAULT,
   EINTR: c.NFS3ERR_JUKEBOX,
   EDOUBT: 'unknown',
 }

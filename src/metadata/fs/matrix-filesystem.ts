@@ -7,7 +7,7 @@
  */
 import { brokenRules } from '../../base/broken-rules.ts'
 import { isFsError, isMatrixError, MatrixError } from '../../base/errors.ts'
-import type { Ino, Slot } from '../../base/ids.ts'
+import type { Incarnation, Ino, Slot } from '../../base/ids.ts'
 import { BLOCK_SIZE } from '../../base/limits.ts'
 import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
 import type { Prng } from '../../base/prng.ts'
@@ -27,6 +27,7 @@ import { Loader } from '../cache/loader.ts'
 import { LunIo } from '../cache/lun-io.ts'
 import type { RequestId } from '../image/done-requests.ts'
 import type { FileName, FileType } from '../image/mutation.ts'
+import { ClientRegistry, type Lives, type RangePeers, RangeService } from '../ranges/index.ts'
 import type { VolumeApi } from '../volume-api.ts'
 import { access } from './access.ts'
 import { adoptSlot } from './adopt-slot.ts'
@@ -87,10 +88,13 @@ export type MatrixFilesystemOptions = {
   /** In the order of the filesystem's record, with its holes. */
   readonly luns: readonly (Lun | undefined)[]
   readonly slot: Slot
+  readonly incarnation: Incarnation
   readonly clock: Clock
   readonly prng: Prng
   readonly log: Log
   readonly timings: Timings
+  readonly lives: Lives
+  readonly rangePeers: RangePeers
   readonly limits?: {
     /** File content kept in memory, bytes. */
     readonly dataCacheBytes?: number
@@ -106,6 +110,8 @@ export class MatrixFilesystem implements MatrixFs {
   readonly fsid: number
   readonly writeVerifier: Buffer
   readonly dav: DavFs
+  readonly ranges: RangeService
+  readonly clients: ClientRegistry
   readonly #slot: Slot
   readonly #mount: Mount
   readonly #runner: Runner
@@ -158,6 +164,11 @@ export class MatrixFilesystem implements MatrixFs {
     this.#sweeper = new LockSweeper(this.#mount, (verb) => this.#runner.run(verb))
     this.dav = new DavVerbs((verb) => this.#runner.run(verb))
     this.#drainer = new Drainer(this.#mount, this.#newSpace, (verb) => this.#runner.run(verb))
+    this.clients = new ClientRegistry(volume)
+    this.ranges = new RangeService({
+      ...{ volume, locks, clock, log, lives: options.lives, peers: options.rangePeers },
+      self: { slot: options.slot, incarnation: options.incarnation },
+    })
     registerCallouts(locks, { volume, inodes, cleaner, clock, log })
   }
 
@@ -171,6 +182,7 @@ export class MatrixFilesystem implements MatrixFs {
     done.start()
     cleaner.start()
     this.#sweeper.start()
+    this.ranges.start()
     if (volume.image.freed(this.#slot, 1).length > 0) reclaimer.note()
     if (volume.image.orphans(this.#slot, 1).length > 0) this.#reaper.note()
   }
@@ -181,6 +193,7 @@ export class MatrixFilesystem implements MatrixFs {
     cleaner.stop()
     done.stop()
     await this.#sweeper.stop()
+    await this.ranges.stop()
     await this.#reaper.stop()
     await reclaimer.stop()
     await this.sync()
@@ -196,6 +209,7 @@ export class MatrixFilesystem implements MatrixFs {
   withdraw(): void {
     this.#mount.done.stop()
     this.#mount.cleaner.stop()
+    this.ranges.withdraw()
     this.#mount.reclaimer.stop().catch(() => {})
     this.#reaper.stop().catch(() => {})
     this.#sweeper.stop().catch(() => {})
@@ -240,9 +254,10 @@ export class MatrixFilesystem implements MatrixFs {
     return (await this.#newSpace.add(lunIndexes)) * BLOCK_SIZE
   }
 
-  /** Recovery: the freed space and the orphans of a slot whose node is dead become this node's. */
+  /** Recovery: the freed space, the orphans and the clients of a slot whose node is gone become this node's; what ended with that node is removed. */
   async adoptSlot(slot: Slot): Promise<void> {
-    await adoptSlot(this.#mount, slot)
+    this.clients.adopted(await adoptSlot(this.#mount, slot))
+    await this.ranges.dropVoid()
   }
 
   /** Something of the inode is newer here than on the LUNs or in the journal. */

@@ -8,8 +8,10 @@
  */
 import type { Ino } from '../../base/ids.ts'
 import type { MaybePromise } from '../../base/maybe-promise.ts'
+import type { RangeLocks } from '../../locking/index.ts'
 import type { RequestId } from '../image/done-requests.ts'
 import type { FileName, FileType, InodeRecord } from '../image/mutation.ts'
+import type { WatchedClients } from '../ranges/index.ts'
 import type { AttributeChanges } from './attributes.ts'
 import type { Caller } from './caller.ts'
 import type { DavFs } from './dav/dav-fs.ts'
@@ -99,6 +101,10 @@ export interface MatrixFs {
   readonly fsid: number
   /** 8 bytes that change with every start of this node: the NFS write verifier. */
   readonly writeVerifier: Buffer
+  /** Byte-range locks; `open` and `close` know nothing of them. */
+  readonly ranges: RangeLocks
+  /** Clients that this node watches over: those that hold byte-range locks. */
+  readonly clients: WatchedClients
 
   getattr(ino: Ino): MaybePromise<Inode>
   /** With `guardCtime`, fails with EAGAIN unless the ctime still is that (NFS3ERR_NOT_SYNC). */

@@ -9,7 +9,7 @@ import { unreachable } from '../../base/assert.ts'
 import { MatrixError } from '../../base/errors.ts'
 import type { Image } from './image.ts'
 import type { Mutation } from './mutation.ts'
-import type { ExtentRow, SpaceRow, Statements } from './statements.ts'
+import { type ExtentRow, rangeWeight, type SpaceRow, type Statements } from './statements.ts'
 
 /** Applies one mutation within the image's open transaction. */
 export function apply(image: Image, mutation: Mutation): void {
@@ -117,13 +117,39 @@ export function apply(image: Image, mutation: Mutation): void {
     case 'putDavLock': {
       const { ino, token, dir, shared, infinite, expires, principal, owner, root } = mutation
       const old = s.deleteDavLock.run(ino, token).changes
-      s.insertDavLock.run(ino, token, dir, shared, infinite, expires, principal, owner, root)
+      s.insertDavLock.run(ino, token, dir, Number(shared), Number(infinite), expires, principal, owner, root)
       image.countDav(0, 1 - old)
       return
     }
     case 'removeDavLock':
       removed(s.deleteDavLock.run(mutation.ino, mutation.token).changes, mutation)
       image.countDav(0, -1)
+      return
+    case 'putRangeLock': {
+      const { ino, client, owner, start, end, exclusive } = mutation
+      if (!s.hasRangeLock.get(ino, client, owner, start)) image.weighRanges(client, rangeWeight(client, owner))
+      s.putRangeLock.run(ino, client, owner, start, end, Number(exclusive))
+      return
+    }
+    case 'removeRangeLock': {
+      const { ino, client, owner, start } = mutation
+      removed(s.deleteRangeLock.run(ino, client, owner, start).changes, mutation)
+      image.weighRanges(client, -rangeWeight(client, owner))
+      return
+    }
+    case 'putRangeWait': {
+      const { ino, place, slot, incarnation, client, owner, start, end, exclusive } = mutation
+      s.putRangeWait.run(ino, place, slot, incarnation, client, owner, start, end, Number(exclusive))
+      return
+    }
+    case 'removeRangeWait':
+      removed(s.deleteRangeWait.run(mutation.ino, mutation.place).changes, mutation)
+      return
+    case 'putNfsClient':
+      s.putNfsClient.run(mutation.slot, mutation.name, mutation.address, mutation.state, mutation.facts)
+      return
+    case 'removeNfsClient':
+      removed(s.deleteNfsClient.run(mutation.slot, mutation.name).changes, mutation)
       return
     default:
       unreachable(mutation)

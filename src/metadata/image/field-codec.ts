@@ -85,6 +85,11 @@ export class FieldWriter {
     this.#number(value, MAX_SLOTS - 1)
   }
 
+  flag(value: boolean): void {
+    if (typeof value !== 'boolean') throw FIELD_FAULT
+    this.#number(value ? 1 : 0, 1)
+  }
+
   name(value: string): void {
     if (!isFieldValue('name', value)) throw FIELD_FAULT
     this.#string(value, value.length, 'latin1')
@@ -103,10 +108,6 @@ export class FieldWriter {
   label(value: string): void {
     if (!isFieldValue('label', value)) throw FIELD_FAULT
     this.#string(value, Buffer.byteLength(value), 'utf8')
-  }
-
-  flag(value: number): void {
-    this.#number(value, 1)
   }
 
   #number(value: number, max: number): void {
@@ -210,6 +211,10 @@ export class FieldReader {
     return this.#within('slot', this.uint(), 0, MAX_SLOTS - 1)
   }
 
+  flag(): boolean {
+    return this.#within('flag', this.uint(), 0, 1) === 1
+  }
+
   name(): string {
     return this.#string('name')
   }
@@ -226,10 +231,6 @@ export class FieldReader {
 
   label(): string {
     return this.#string('label')
-  }
-
-  flag(): number {
-    return this.#within('flag', this.uint(), 0, 1)
   }
 
   #within(type: FieldType, value: number, min: number, max: number): number {

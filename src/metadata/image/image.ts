@@ -13,6 +13,7 @@ import Database from 'better-sqlite3'
 import { assert } from '../../base/assert.ts'
 import { MatrixError } from '../../base/errors.ts'
 import type { BlockAddress, Ino, Lsn, Slot } from '../../base/ids.ts'
+import type { Life } from '../../base/life.ts'
 import { emptyVector, type MutableVector, type Vector } from '../../base/vector.ts'
 import { type DonePageRow, DoneRequests } from './done-requests.ts'
 import type { DavLockRecord, FileName, FileType, InodeRecord } from './mutation.ts'
@@ -22,7 +23,11 @@ import {
   type DirentRow,
   type ExtentRow,
   type InodeRow,
+  type NfsClientRow,
   prepareStatements,
+  RANGE_WEIGHT_SQL,
+  type RangeLockRow,
+  type RangeWaitRow,
   type SpaceRow,
   type Statements,
   type StoredInodeRow,
@@ -40,8 +45,15 @@ export type DirentRecord = {
 export type ExtentRecord = { readonly block: number; readonly count: number; readonly address: BlockAddress }
 /** Blocks address … address+count-1. */
 export type SpaceRecord = { readonly address: BlockAddress; readonly count: number }
-/** `freedBlocks` are free but not yet back in their groups. */
-export type ImageTotals = { inodes: number; freeBlocks: number; freedBlocks: number }
+/** `freedBlocks` are free but not yet back in their groups; `rangeWeight` is of all range locks. */
+export type ImageTotals = { inodes: number; freeBlocks: number; freedBlocks: number; rangeWeight: number }
+/** Codes `state` and `facts` are the gateway's own. */
+export type NfsClientRecord = {
+  readonly name: string
+  readonly address: string
+  readonly state: number
+  readonly facts: string
+}
 
 /** Bytes of the header of a SQLite file that say "WAL" (2) or "rollback journal" (1). */
 const WRITE_VERSION = 18
@@ -58,6 +70,7 @@ export class Image {
   #done: DoneRequests
   #deadProperties: number
   #davLocks: number
+  #rangeWeights: Map<string, number>
   #inTransaction = false
   #uncommitted = 0
   /** Told once when the database cannot be used any more. */
@@ -72,11 +85,12 @@ export class Image {
       throw new MatrixError('checkpoint-damaged', 'the image has pages of requests that are none')
     this.#totals = db
       .prepare(
-        'SELECT (SELECT count(*) FROM inode) AS inodes, (SELECT coalesce(sum(count), 0) FROM free) AS freeBlocks, (SELECT coalesce(sum(count), 0) FROM freed) AS freedBlocks',
+        `SELECT (SELECT count(*) FROM inode) AS inodes, (SELECT coalesce(sum(count), 0) FROM free) AS freeBlocks, (SELECT coalesce(sum(count), 0) FROM freed) AS freedBlocks, (SELECT coalesce(sum(${RANGE_WEIGHT_SQL}), 0) FROM range_lock) AS rangeWeight`,
       )
       .get() as ImageTotals
     this.#deadProperties = rowCount(db, 'dead_property')
     this.#davLocks = rowCount(db, 'dav_lock')
+    this.#rangeWeights = new Map(this.#statements.rangeWeights.all() as [string, number][])
   }
 
   /** An image without a row, in memory. */
@@ -102,8 +116,8 @@ export class Image {
           `the image has schema ${version}, this matrixfs knows ${SCHEMA_VERSION}`,
         )
       if (version < 1) throw new MatrixError('checkpoint-damaged', 'the image has no schema')
-      if (version < SCHEMA_VERSION) db.exec(schemaSql)
       if (path !== ':memory:') db = await moveTo(db, path)
+      if (version < SCHEMA_VERSION) db.exec(schemaSql)
       return new Image(db)
     } catch (error) {
       if (error instanceof MatrixError) throw error
@@ -182,6 +196,61 @@ export class Image {
 
   orphans(slot: Slot, limit = Number.MAX_SAFE_INTEGER): Ino[] {
     return this.#statements.orphans.all(slot, limit) as Ino[]
+  }
+
+  rangeLocks(ino: Ino): RangeLockRow[] {
+    return this.#statements.rangeLocks.all(ino) as RangeLockRow[]
+  }
+
+  /** In order of their places. */
+  rangeWaits(ino: Ino): RangeWaitRow[] {
+    return this.#statements.rangeWaits.all(ino) as RangeWaitRow[]
+  }
+
+  rangeWaiters(ino: Ino): number {
+    return this.#statements.rangeWaiters.get(ino) as number
+  }
+
+  /** Inodes in whose lines the owner waits. */
+  inosWaitedFor(client: string, owner: string): Ino[] {
+    return this.#statements.inosWaitedFor.all(client, owner) as Ino[]
+  }
+
+  /** Inodes of which the client holds or waits for bytes. */
+  inosRangedBy(client: string): Ino[] {
+    return this.#statements.inosRangedBy.all(client, client) as Ino[]
+  }
+
+  /** Clients from `from` to before `to` that hold or wait for bytes of any inode. */
+  rangeClients(from: string, to: string): string[] {
+    return this.#statements.rangeClients.all(from, to, from, to) as string[]
+  }
+
+  /** Inodes above `after` that have range locks or waiters, ascending. */
+  rangedInos(after: Ino, limit: number): Ino[] {
+    return this.#statements.rangedInos.all(after, after, limit) as Ino[]
+  }
+
+  /** Lives in which somebody waits in a line, with the inode; each once. */
+  rangeWaitLives(): { readonly ino: Ino; readonly life: Life }[] {
+    return (this.#statements.rangeWaitLives.all() as [number, number, number][]).map(([ino, slot, incarnation]) => {
+      return { ino, life: { slot, incarnation } }
+    })
+  }
+
+  /** Weight of the range locks that the client holds. Costs nothing. */
+  rangeWeightOf(client: string): number {
+    return this.#rangeWeights.get(client) ?? 0
+  }
+
+  nfsClients(slot: Slot): NfsClientRecord[] {
+    return (this.#statements.nfsClients.all(slot) as NfsClientRow[]).map(([name, address, state, facts]) => {
+      return { name, address, state, facts }
+    })
+  }
+
+  nfsClient(slot: Slot, name: string): NfsClientRecord | undefined {
+    return this.nfsClients(slot).find((client) => client.name === name)
   }
 
   slotState(slot: Slot): { readonly inoCounter: number } | undefined {
@@ -284,6 +353,14 @@ export class Image {
     this.#davLocks += davLocks
   }
 
+  /** For apply.ts only: the client's range locks weigh so much more. */
+  weighRanges(client: string, more: number): void {
+    const weight = this.rangeWeightOf(client) + more
+    if (weight > 0) this.#rangeWeights.set(client, weight)
+    else this.#rangeWeights.delete(client)
+    this.#totals.rangeWeight += more
+  }
+
   get inTransaction(): boolean {
     return this.#inTransaction
   }
@@ -338,6 +415,7 @@ export class Image {
     this.#done = other.#done
     this.#deadProperties = other.#deadProperties
     this.#davLocks = other.#davLocks
+    this.#rangeWeights = other.#rangeWeights
     this.#inTransaction = other.#inTransaction
     this.#uncommitted = other.#uncommitted
     other.onDamage = (error) => this.onDamage?.(error)
@@ -474,7 +552,7 @@ function rowCount(db: Database.Database, table: 'dead_property' | 'dav_lock'): n
 
 function davLockOfRow(row: DavLockRow): DavLockRecord {
   const [ino, token, dir, shared, infinite, expires, principal, owner, root] = row
-  return { ino, token, dir, shared, infinite, expires, principal, owner, root }
+  return { ino, token, dir, shared: shared === 1, infinite: infinite === 1, expires, principal, owner, root }
 }
 
 function direntOfRow([name, cookie, ino, type]: DirentRow): DirentRecord {

@@ -17,11 +17,11 @@ export type FieldType =
   | 'mode' // integer 0 … 0o7777
   | 'type' // file type 1 … 7
   | 'slot' // integer below MAX_SLOTS
+  | 'flag' // 0 no, 1 yes
   | 'name' // byte string of 1 … 255 bytes without NUL and '/', neither '.' nor '..'
   | 'target' // byte string of 0 … 4095 bytes without NUL
   | 'text' // Unicode text, at most SETTING_MAX bytes of UTF-8
   | 'label' // Unicode text, 1 … LABEL_MAX bytes of UTF-8
-  | 'flag' // 0 or 1
 
 export type Field = readonly [name: string, type: FieldType]
 
@@ -53,6 +53,12 @@ export const inodeFields: readonly Field[] = [
   ['parent', 'uint'],
   ['nextCookie', 'uint'],
   ['target', 'target'],
+]
+
+const ownerFields: readonly Field[] = [
+  ['ino', 'positive'],
+  ['client', 'text'],
+  ['owner', 'text'],
 ]
 
 /** `putInode` carries its fields in `inode`; all others carry them themselves. */
@@ -180,6 +186,47 @@ export const mutationTable: Readonly<Record<MutationOp, { readonly code: number;
         ['token', 'label'],
       ],
     },
+    putRangeLock: {
+      code: 30,
+      fields: [...ownerFields, ['start', 'uint'], ['end', 'uint'], ['exclusive', 'flag']],
+    },
+    removeRangeLock: { code: 31, fields: [...ownerFields, ['start', 'uint']] },
+    putRangeWait: {
+      code: 32,
+      fields: [
+        ...ownerFields,
+        ['place', 'positive'],
+        ['slot', 'slot'],
+        ['incarnation', 'positive'],
+        ['start', 'uint'],
+        ['end', 'uint'],
+        ['exclusive', 'flag'],
+      ],
+    },
+    removeRangeWait: {
+      code: 33,
+      fields: [
+        ['ino', 'positive'],
+        ['place', 'positive'],
+      ],
+    },
+    putNfsClient: {
+      code: 34,
+      fields: [
+        ['slot', 'slot'],
+        ['name', 'text'],
+        ['address', 'text'],
+        ['state', 'uint'],
+        ['facts', 'text'],
+      ],
+    },
+    removeNfsClient: {
+      code: 35,
+      fields: [
+        ['slot', 'slot'],
+        ['name', 'text'],
+      ],
+    },
     putDone: {
       code: 40,
       fields: [
@@ -225,6 +272,8 @@ export function isFieldValue(type: FieldType, value: unknown): boolean {
       return isInteger(value, 1, 7)
     case 'slot':
       return isInteger(value, 0, MAX_SLOTS - 1)
+    case 'flag':
+      return typeof value === 'boolean'
     case 'name':
       return (
         typeof value === 'string' &&
@@ -240,8 +289,6 @@ export function isFieldValue(type: FieldType, value: unknown): boolean {
       return isText(value, SETTING_MAX)
     case 'label':
       return value !== '' && isText(value, LABEL_MAX)
-    case 'flag':
-      return value === 0 || value === 1
   }
 }
 

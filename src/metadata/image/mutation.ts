@@ -5,7 +5,7 @@
  *
  * Names are byte strings: JavaScript strings whose characters are the bytes 1…255 ('latin1'), so that any POSIX name survives.
  */
-import type { BlockAddress, Ino, Slot } from '../../base/ids.ts'
+import type { BlockAddress, Incarnation, Ino, Slot } from '../../base/ids.ts'
 
 /** NFS ftype3 numbering (RFC 1813 2.3.5): 1 regular, 2 directory, 3 block, 4 character, 5 symlink, 6 socket, 7 fifo. */
 export const REG = 1
@@ -58,9 +58,9 @@ export type DavLockRecord = {
   readonly token: string
   /** The directory through which a file was locked; 0 for directories, which know theirs. */
   readonly dir: Ino
-  readonly shared: 0 | 1
+  readonly shared: boolean
   /** Depth: infinity. */
-  readonly infinite: 0 | 1
+  readonly infinite: boolean
   /** Wall clock, milliseconds since 1970. */
   readonly expires: number
   /** Whose it is; only they may use the token. '' is everybody whom the gateway does not know by name. */
@@ -109,6 +109,36 @@ export type Mutation =
   | { readonly op: 'removeDeadProperty'; readonly ino: Ino; readonly name: string }
   | ({ readonly op: 'putDavLock' } & DavLockRecord)
   | { readonly op: 'removeDavLock'; readonly ino: Ino; readonly token: string }
+  /** Bytes start … end of an inode are locked (lock L). Ranges of one owner never overlap; those of two only where both are shared. */
+  | ({
+      readonly op: 'putRangeLock'
+      readonly start: number
+      readonly end: number
+      readonly exclusive: boolean
+    } & OfOwner)
+  | ({ readonly op: 'removeRangeLock'; readonly start: number } & OfOwner)
+  /** Somebody waits, at the place `place` of the inode's line, for that; by the node that lives in `slot` as `incarnation` (lock L). */
+  | ({
+      readonly op: 'putRangeWait'
+      readonly place: number
+      readonly slot: Slot
+      readonly incarnation: Incarnation
+      readonly start: number
+      readonly end: number
+      readonly exclusive: boolean
+    } & OfOwner)
+  | { readonly op: 'removeRangeWait'; readonly ino: Ino; readonly place: number }
+  /** A client that `slot` watches over: it is told when its server restarts, and its locks go when it restarts itself (lock N). */
+  | {
+      readonly op: 'putNfsClient'
+      readonly slot: Slot
+      readonly name: string
+      readonly address: string
+      readonly state: number
+      /** What the gateway needs besides, in a form of its own. */
+      readonly facts: string
+    }
+  | { readonly op: 'removeNfsClient'; readonly slot: Slot; readonly name: string }
   /** The change of this transaction was asked for by this request, and has made inode `made` (0: none); done-requests.ts (lock N). */
   | {
       readonly op: 'putDone'
@@ -119,3 +149,6 @@ export type Mutation =
       readonly check: number
       readonly made: Ino | 0
     }
+
+/** Whose byte ranges these are (locking/range-locks.ts). */
+type OfOwner = { readonly ino: Ino; readonly client: string; readonly owner: string }

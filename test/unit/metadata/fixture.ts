@@ -110,7 +110,7 @@ export function inode(ino: number, changes: Partial<InodeRecord> = {}): InodeRec
 
 export function davLock(ino: number, token: string, changes: Partial<DavLockRecord> = {}): DavLockRecord {
   return {
-    ...{ ino, token, dir: 1, shared: 0, infinite: 0, expires: 1_700_000_060_000 },
+    ...{ ino, token, dir: 1, shared: false, infinite: false, expires: 1_700_000_060_000 },
     ...{ principal: '', owner: '', root: '/home/f' },
     ...changes,
   }

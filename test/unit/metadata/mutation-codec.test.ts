@@ -37,11 +37,11 @@ const values: Record<FieldType, fc.Arbitrary<unknown>> = {
   mode: fc.integer({ min: 0, max: 0o7777 }),
   type: fc.integer({ min: 1, max: 7 }),
   slot: fc.integer({ min: 0, max: 63 }),
+  flag: fc.boolean(),
   name: bytes(1, 255, '/.'),
   target: bytes(0, 300, ''),
   text: fc.string({ unit: 'grapheme', maxLength: 100 }),
   label: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 100 }),
-  flag: fc.constantFrom(0, 1),
 }
 
 const mutations: fc.Arbitrary<Mutation> = fc.oneof(
@@ -124,7 +124,7 @@ test('golden bytes of what WebDAV keeps', () => {
     '1440' + '047b7dc3a9' + '043c612f3e',
   )
   assert.is(encode({ op: 'removeDeadProperty', ino: 64, name: 'x' }).toString('hex'), '1540' + '0178')
-  const lock = davLock(64, 'u:1', { dir: 1, infinite: 1, expires: 300, principal: 'p', owner: 'o', root: '/' })
+  const lock = davLock(64, 'u:1', { dir: 1, infinite: true, expires: 300, principal: 'p', owner: 'o', root: '/' })
   assert.is(
     encode({ op: 'putDavLock', ...lock }).toString('hex'),
     '1640' + '03753a31' + '01' + '00' + '01' + 'ac02' + '0170' + '016f' + '012f',
@@ -183,7 +183,7 @@ const refused: [why: string, mutation: unknown][] = [
   ['an empty label', { op: 'removeDavLock', ino: 64, token: '' }],
   ['a label of 1,025 bytes', { op: 'removeDeadProperty', ino: 64, name: 'é'.repeat(513) }],
   ['a value over 16 KiB', { op: 'putDeadProperty', ino: 64, name: 'x', value: 'x'.repeat(16_385) }],
-  ['a flag of 2', { op: 'putDavLock', ...davLock(64, 'urn:uuid:1', { shared: 2 as 1 }) }],
+  ['a flag of 2', { op: 'putDavLock', ...davLock(64, 'urn:uuid:1', { shared: 2 as unknown as boolean }) }],
   ['an unknown op', { op: 'putEverything' }],
   ['nanoseconds of a whole second', { op: 'putInode', inode: inode(64, { mtimeNs: 1e9 }) }],
 ]

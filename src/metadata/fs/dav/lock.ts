@@ -78,8 +78,8 @@ function lockOf({ mount }: Op, { guard }: Caller, ino: Ino, dir: Ino, request: D
   const { token, shared, infinite, timeoutMs, owner, root } = request
   return {
     ...{ ino, token, dir, owner, root, principal: guard?.principal ?? '' },
-    shared: shared ? 1 : 0,
-    infinite: infinite ? 1 : 0,
+    shared,
+    infinite,
     expires: Math.floor(mount.clock.wall()) + timeoutMs,
   }
 }
