@@ -25,6 +25,7 @@ export const fsErrorMessages = {
   ELOOP: 'too many symbolic links',
   ENOTSUP: 'not supported',
   EDEADLK: 'waiting for this lock would never end',
+  ENOLCK: 'no more locks',
   EINTR: 'interrupted',
   EDOUBT: 'the operation may or may not have been applied',
 } as const

@@ -27,6 +27,7 @@ const errnos: Record<FsErrorCode, number> = {
   ELOOP: c.ELOOP,
   ENOTSUP: c.EOPNOTSUPP,
   EDEADLK: c.EDEADLK,
+  ENOLCK: c.ENOLCK,
   EINTR: c.EINTR,
   EDOUBT: c.EIO,
 }

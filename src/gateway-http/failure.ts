@@ -48,6 +48,7 @@ export const statusOf: Readonly<Record<FsErrorCode, number>> = {
   ELOOP: 404,
   ENOTSUP: 501,
   EDEADLK: 500,
+  ENOLCK: 500,
   EINTR: 503,
   EDOUBT: 500,
 }

@@ -11,13 +11,25 @@ import type { Ino } from '../base/ids.ts'
 /** The last byte that a range can hold. A range that ends here goes to the end of the file, however far that grows. */
 export const RANGE_END = Number.MAX_SAFE_INTEGER
 
+/**
+ * What flock(2) locks: a byte that no other lock can hold, and that touches none. So a process may use both kinds on one file. Deadlocks are not
+ * looked for among these: the owner is an open file, which any process that has it may let go.
+ */
+export const FLOCK_BYTE: ByteRange = { start: -2, end: -2 }
+
+/** Bytes of UTF-8 of a client's name, and of an owner's. */
+export const RANGE_OWNER_MAX = 2048
+
 /** Any number of shared locks of a byte, or one exclusive lock. */
 export type RangeMode = 'shared' | 'exclusive'
 
-/** `client` and `owner` are opaque, compared as they are, and the same at whatever node the client asks: at most 1,024 bytes each. */
+/**
+ * `client` and `owner` are opaque text, compared as they are, and the same at whatever node the client asks: at most RANGE_OWNER_MAX
+ * bytes of UTF-8 each, so that 1,024 bytes of a protocol fit as latin1. A client's name begins with '@' only when `localClient` gave it.
+ */
 export type RangeOwner = { readonly client: string; readonly owner: string }
 
-/** Bytes `start` … `end`, both included, 0 … RANGE_END. */
+/** Bytes `start` … `end`, both included, 0 … RANGE_END; or FLOCK_BYTE. */
 export type ByteRange = { readonly start: number; readonly end: number }
 
 export type RangeRequest = ByteRange & RangeOwner & { readonly ino: Ino; readonly mode: RangeMode }
@@ -33,8 +45,15 @@ export interface RangeWait {
   cancel(): Promise<boolean>
 }
 
-/** All promises reject with FsError EAGAIN while the matrix cannot say (a recovery under way for too long): ask again. */
+/**
+ * All promises reject with FsError EAGAIN while the matrix cannot say (a recovery under way for too long): ask again. With EINVAL when
+ * the request makes no sense, ENOLCK when the client, or all together, have too many locks.
+ *
+ * Durable when answered: what a client holds survives the death of every node. Only what a local client holds goes with its node.
+ */
 export interface RangeLocks {
+  /** The name of a client that lives no longer than this life of this node: a mount. Its locks go with it. */
+  localClient(name: string): string
   /** The first lock in the way of `request`, nothing being taken; undefined when there is none. */
   test(request: RangeRequest): Promise<RangeLock | undefined>
   /** Takes the range at once and whole, or says who is in the way and changes nothing. */

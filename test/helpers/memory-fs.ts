@@ -4,6 +4,7 @@
  */
 import { FsError } from '../../src/base/errors.ts'
 import { isPromise, type MaybePromise } from '../../src/base/maybe-promise.ts'
+import { LocalRangeLocks } from '../../src/locking/index.ts'
 import {
   type AttributeChanges,
   type Before,
@@ -251,6 +252,7 @@ export class MemoryFs {
       name: 'memory',
       fsid: 7,
       writeVerifier: Buffer.alloc(8, 1),
+      ranges: new LocalRangeLocks(),
       getattr: verb('getattr', (ino) => this.#get(ino)),
       setattr: verb('setattr', (caller: Caller, ino: number, changes: AttributeChanges) => {
         const node = this.#get(ino)

@@ -103,6 +103,7 @@ export const ENOSPC = 28
 export const EROFS = 30
 export const EMLINK = 31
 export const EDEADLK = 35
+export const ENOLCK = 37
 export const ENAMETOOLONG = 36
 export const ENOSYS = 38
 export const ENOTEMPTY = 39

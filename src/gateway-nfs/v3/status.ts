@@ -27,6 +27,7 @@ const fsStatus: Record<FsErrorCode, number | 'unknown'> = {
   ELOOP: c.NFS3ERR_INVAL,
   ENOTSUP: c.NFS3ERR_NOTSUPP,
   EDEADLK: c.NFS3ERR_SERVERFAULT,
+  ENOLCK: c.NFS3ERR_SERVERFAULT,
   EINTR: c.NFS3ERR_JUKEBOX,
   EDOUBT: 'unknown',
 }

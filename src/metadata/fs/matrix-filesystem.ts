@@ -13,7 +13,17 @@ import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
 import type { Prng } from '../../base/prng.ts'
 import type { Timings } from '../../base/timings.ts'
 import { MiB } from '../../base/units.ts'
-import { EX, type Hold, type LockCache, PR, resourceId, SETTINGS_LOCK, SLOT_LOCK } from '../../locking/index.ts'
+import {
+  EX,
+  type Hold,
+  LocalRangeLocks,
+  type LockCache,
+  PR,
+  type RangeLocks,
+  resourceId,
+  SETTINGS_LOCK,
+  SLOT_LOCK,
+} from '../../locking/index.ts'
 import type { Clock, Log } from '../../platform/index.ts'
 import type { Lun } from '../../san/index.ts'
 import { blocksKnown, NewSpace } from '../alloc/new-space.ts'
@@ -96,6 +106,7 @@ export class MatrixFilesystem implements MatrixFs {
   readonly name: string
   readonly fsid: number
   readonly writeVerifier: Buffer
+  readonly ranges: RangeLocks = new LocalRangeLocks()
   readonly #slot: Slot
   readonly #mount: Mount
   readonly #runner: Runner

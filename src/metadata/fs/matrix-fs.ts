@@ -8,6 +8,7 @@
  */
 import type { Ino } from '../../base/ids.ts'
 import type { MaybePromise } from '../../base/maybe-promise.ts'
+import type { RangeLocks } from '../../locking/index.ts'
 import type { FileName, FileType, InodeRecord } from '../image/mutation.ts'
 
 /** Who asks. uid 0 passes every permission check (except execute of a file without any x bit). */
@@ -96,6 +97,8 @@ export interface MatrixFs {
   readonly fsid: number
   /** 8 bytes that change with every start of this node: the NFS write verifier. */
   readonly writeVerifier: Buffer
+  /** Byte-range locks; `open` and `close` know nothing of them. */
+  readonly ranges: RangeLocks
 
   getattr(ino: Ino): MaybePromise<Inode>
   /** With `guardCtime`, fails with EAGAIN unless the ctime still is that (NFS3ERR_NOT_SYNC). */
