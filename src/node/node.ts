@@ -39,6 +39,7 @@ import { DrillNetwork } from './drill-network.ts'
 import { ImageWatch, newImageFile } from './image-watch.ts'
 import { LocalMounts } from './local-mounts.ts'
 import { NodeLuns } from './node-luns.ts'
+import { StatusFile } from './status-file.ts'
 import { TimelineFile } from './timeline-file.ts'
 
 export type NodeHooks = {
@@ -216,7 +217,11 @@ class Gateways {
       const list = served.map(({ exported, fs }) =>
         makeExport({ ...exported, fs, squash: squashNames[exported.squash] }),
       )
-      this.#nfs = new NfsServer({ exports: () => list, log: this.#log, clock: realClock })
+      const { udp, portmap } = nfs
+      this.#nfs = new NfsServer({
+        ...{ exports: () => list, log: this.#log, clock: realClock },
+        ...{ udp, portmap, hostName: hostname(), status: new StatusFile(this.#config.stateDir, this.#log) },
+      })
       await this.#nfs.listen(nfs.listen.host, nfs.listen.port)
     }
     if (http) {

@@ -113,9 +113,13 @@ export class NfsClient {
     )
   }
 
-  static connect(port: number, options: { host?: string; localPort?: number } = {}): Promise<NfsClient> {
+  static connect(
+    port: number,
+    options: { host?: string; localPort?: number; localAddress?: string } = {},
+  ): Promise<NfsClient> {
     return new Promise((resolve, reject) => {
-      const socket = connect({ port, host: options.host ?? '127.0.0.1', localPort: options.localPort, noDelay: true })
+      const { host = '127.0.0.1', localPort, localAddress } = options
+      const socket = connect({ port, host, localPort, localAddress, noDelay: true })
       socket.once('error', reject)
       socket.once('connect', () => {
         socket.off('error', reject)
@@ -231,7 +235,7 @@ export class NfsClient {
   }
 }
 
-function parseReply(record: Buffer): RpcReply {
+export function parseReply(record: Buffer): RpcReply {
   const from = new XdrReader().reset(record, 4, record.length)
   if (from.uint32() !== 1) throw new Error('not a reply')
   if (from.uint32() === 1) {
@@ -244,7 +248,8 @@ function parseReply(record: Buffer): RpcReply {
   return { kind: 'success', from }
 }
 
-function decodeWhole<T>(name: string, reply: RpcReply, type: Xdr<T>): T {
+/** The value of a successful reply; throws unless it is all of it. */
+export function decodeWhole<T>(name: string, reply: RpcReply, type: Xdr<T>): T {
   if (reply.kind !== 'success') throw new Error(`${name} was refused: ${JSON.stringify(reply)}`)
   const result = type.decode(reply.from)
   if (reply.from.remaining !== 0) throw new Error(`${name}: ${reply.from.remaining} bytes after the result`)

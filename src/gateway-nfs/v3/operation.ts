@@ -33,6 +33,8 @@ export type Call = {
   readonly other: number
   /** Of a change: by what its client may ask for it again. */
   readonly request: RequestId | undefined
+  /** Most bytes of data in one reply: datagrams are short. */
+  readonly transferMax: number
 }
 
 /** What a change is about, as it is now; undefined where it is gone. */
