@@ -18,7 +18,7 @@
  *
  * Choice: the healthiest nodes (fewest failing monitors) that serve, and of these the first in the host's list. A bearer that is as healthy as any
  * stays, unless its policy is AUTOFAILBACK and a node before it in the list has been as well for `failbackAfterMs`; so also when somebody has moved the
- * host by hand, until that node fails. A move to a healthier node happens at once.
+ * host by hand, until that node fails. A move to a healthier node happens at once; what nobody bears waits a moment for nodes that are just starting.
  */
 import { brokenRules } from '../base/broken-rules.ts'
 import type { Slot } from '../base/ids.ts'
@@ -72,6 +72,8 @@ export type PlacementOptions = {
   readonly hosts: readonly PlacementHost[]
   /** An earlier node of the list has to be well for so long before a host goes back to it, ms. */
   readonly failbackAfterMs: number
+  /** After a change of view, a host that nobody bears waits so long for nodes of its list that are members and not ready yet, ms. */
+  readonly patienceMs: number
   /** A node that has failed to do something for a host is not asked the same again for so long, ms. */
   readonly againAfterMs: number
 }
@@ -103,6 +105,7 @@ export class Placement {
   readonly #leaves = new Map<number, Slot>()
   #effects: PlacementEffect[] = []
   #now = 0
+  #begunAt = 0
 
   constructor(options: PlacementOptions) {
     this.#options = options
@@ -131,6 +134,7 @@ export class Placement {
     switch (event.kind) {
       case 'begin':
         this.#end()
+        this.#begunAt = this.#now
         for (const { slot, name } of event.members) {
           this.#members.set(slot, { name, report: undefined, wellSince: new Map(), leaving: false })
           this.#effects.push({ kind: 'ask', slot })
@@ -328,7 +332,9 @@ export class Placement {
         ? undefined
         : { slot: bearer, byHand: this.#isByHand(current, host), why: '' }
     }
-    if (bearer === undefined || !current) return { slot: best.slot, byHand: false, why: 'nobody had it' }
+    if (bearer === undefined || !current) {
+      return this.#isAwaited(host) ? undefined : { slot: best.slot, byHand: false, why: 'nobody had it' }
+    }
     const own = candidates.find(({ slot }) => slot === bearer)
     const stay: Choice = { slot: bearer, byHand: this.#isByHand(current, host), why: '' }
     if (!own) {
@@ -341,6 +347,12 @@ export class Placement {
     const since = best.member.wellSince.get(host.address)
     const isDue = since !== undefined && this.#now - since >= this.#options.failbackAfterMs
     return isDue ? { slot: best.slot, byHand: false, why: `${best.member.name} is well again` } : stay
+  }
+
+  /** Some node of its list is about to be ready. */
+  #isAwaited({ nodes }: PlacementHost): boolean {
+    if (this.#now - this.#begunAt >= this.#options.patienceMs) return false
+    return [...this.#members.values()].some(({ name, report }) => nodes.includes(name) && report?.ready === false)
   }
 
   #isByHand(member: MemberState, host: PlacementHost): boolean {

@@ -30,6 +30,8 @@ const AGAIN_MS = 500
 const AFTER_FAILURE_MS = 5_000
 /** An earlier node of a host's list is well for so long before the host goes back, ms. */
 const FAILBACK_AFTER_MS = 10_000
+/** What nobody bears waits so long for members that are starting, ms. */
+const PATIENCE_MS = 1_000
 /** Longest time for taking or giving up an address, its life included, ms. */
 const COMMAND_LIMIT_MS = 20_000
 const REPORT_LIMIT_MS = 5_000
@@ -90,6 +92,7 @@ export class VirtualHosts implements ViewListener {
     this.#placement = new Placement({
       hosts: options.hosts,
       failbackAfterMs: FAILBACK_AFTER_MS,
+      patienceMs: PATIENCE_MS,
       againAfterMs: AFTER_FAILURE_MS,
     })
     for (const check of options.hosts.flatMap(({ monitors }) => monitors)) {
