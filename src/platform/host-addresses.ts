@@ -14,7 +14,9 @@ export type HostAddress = {
 
 /** All verbs reject with MatrixError: 'not-found' when a program or the interface is missing, 'timeout', or 'config' with what the system said. */
 export interface HostAddresses {
-  /** Is there for `lifeMs` more when it resolves, whether it was there before or not. Where the system knows no life times it stays until it is removed. */
+  /** An address whose life is over may still be there for so long, ms. */
+  readonly lateMs: number
+  /** Is there when it resolves, for `lifeMs` from the call or less, whether it was there before or not. Where the system knows no life times it stays until it is removed. */
   add(address: HostAddress, lifeMs: number): Promise<void>
   /** Is gone when it resolves, and so it may have been before. */
   remove(address: HostAddress): Promise<void>

@@ -23,10 +23,8 @@ import { type Clock, type HostAddresses, type Log, sleep, type Timer, within } f
 import type { AddressedGateway } from './addressed-gateway.ts'
 import type { VirtualHost } from './virtual-host.ts'
 
-/** A system may be so late to drop an address whose life is over, ms. */
-export const SYSTEM_LATE_MS = 1000
-/** The shortest life that an address is given, ms. Only with a lease that is hardly longer may it outlive that. */
-const LIFE_MIN_MS = 2000
+/** The shortest life that an address is given, renewals of the lease. Only with a lease that is hardly longer than what the system may be late may it outlive that. */
+const LIFE_MIN_RENEWALS = 2
 /** Life of an address with rules broken, ms. */
 const FOR_EVER_MS = 10 * 365 * 86_400_000
 /** A planned end waits so long for what was taken, ms. */
@@ -175,14 +173,15 @@ export class AddressBearer {
 
   /** Of an address that is added now; undefined when the lease is too near its end. */
   #life(): number | undefined {
-    const { clock, goodUntil, timings } = this.#options
-    if (brokenRules.addressDiesWithLease) return FOR_EVER_MS
+    const { addresses, clock, goodUntil, timings } = this.#options
     const leftMs = goodUntil() - clock.now()
     if (leftMs <= 0) return undefined
-    const lifeMs = leftMs - SYSTEM_LATE_MS
-    if (lifeMs >= LIFE_MIN_MS) return lifeMs
+    if (brokenRules.addressDiesWithLease) return FOR_EVER_MS
+    const leastMs = LIFE_MIN_RENEWALS * timings.renewMs
+    const lifeMs = leftMs - addresses.lateMs
+    if (lifeMs >= leastMs) return lifeMs
     // a lease that is never long enough: better a short life than one for ever
-    return timings.leaseMs < 2 * LIFE_MIN_MS ? LIFE_MIN_MS : undefined
+    return timings.leaseMs < addresses.lateMs + 2 * leastMs ? leastMs : undefined
   }
 
   /** Each is renewed well before its life is half over. */
@@ -227,7 +226,7 @@ export class AddressBearer {
     } catch (error) {
       log.error({ host: host.name, error: String(error) }, 'the address of a virtual host cannot be removed')
       // nobody renews it: it is gone when its life is over, where it has one
-      await sleep(clock, Math.max(0, borne.addedUntil + SYSTEM_LATE_MS - clock.now()))
+      await sleep(clock, Math.max(0, borne.addedUntil + addresses.lateMs - clock.now()))
       if (await addresses.has(host)) throw error
     }
     this.#borne.delete(host.name)

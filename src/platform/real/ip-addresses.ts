@@ -30,6 +30,8 @@ export type IpAddressesOptions = {
 }
 
 export class IpAddresses implements HostAddresses {
+  /** The kernel looks at life times once a second. */
+  readonly lateMs = 1000
   readonly #options: IpAddressesOptions
 
   /** Throws MatrixError 'config' when `ip` is missing. */

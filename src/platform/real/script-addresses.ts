@@ -20,6 +20,7 @@ export type ScriptAddressesOptions = {
 }
 
 export class ScriptAddresses implements HostAddresses {
+  readonly lateMs = 1000
   readonly #options: ScriptAddressesOptions
 
   constructor(options: ScriptAddressesOptions) {
