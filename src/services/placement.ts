@@ -215,17 +215,12 @@ export class Placement {
       return
     }
     const bears = event.kind === 'taken'
+    const hadIt = reportOf(member, state.host.address)?.serves
     this.#note(member, state.host.address, { bears, serves: bears })
     if (!bears) return
-    const from = state.last?.from
-    const why = state.last?.why ?? 'nobody had it'
-    this.#effects.push({
-      kind: 'moved',
-      host: state.host.address,
-      ...(from !== undefined && { from }),
-      to: member.name,
-      why,
-    })
+    const { from, why = 'nobody had it' } = state.last ?? {}
+    const moved = { host: state.host.address, to: member.name, why, ...(from !== undefined && { from }) }
+    if (!hadIt) this.#effects.push({ kind: 'moved', ...moved })
     state.last = undefined
     if (state.wish?.node === member.name) this.#answer(state)
   }
@@ -289,8 +284,7 @@ export class Placement {
       }
     }
     const report = reportOf(target, host.address)
-    if (report?.bears && report.serves) {
-      if (report.byHand !== choice.byHand) this.#note(target, host.address, { byHand: choice.byHand })
+    if (report?.bears && report.serves && report.byHand === choice.byHand) {
       if (state.wish?.node === target.name) this.#answer(state)
       return
     }
@@ -321,7 +315,8 @@ export class Placement {
     const candidates = this.#candidates(state)
     if (wish) {
       const found = candidates.find(({ member }) => member.name === wish.node)
-      if (found) return { slot: found.slot, byHand: true, why: 'by hand' }
+      // at its primary it is where any policy wants it
+      if (found) return { slot: found.slot, byHand: wish.node !== host.nodes[0], why: 'by hand' }
       this.#answer(state, `${wish.node} cannot take ${host.name} now`)
     }
     const [best] = candidates
@@ -356,7 +351,7 @@ export class Placement {
   }
 
   #isByHand(member: MemberState, host: PlacementHost): boolean {
-    return reportOf(member, host.name)?.byHand ?? false
+    return reportOf(member, host.address)?.byHand ?? false
   }
 
   /** The healthiest first; of these in the order of the list. */

@@ -31,8 +31,9 @@ export class SimAddresses {
   /** Machines whose service fails; and those where it hangs. */
   readonly down = new Set<string>()
   readonly hanging = new Set<string>()
+  /** Machines whose programs take so much longer, ms. */
+  readonly slow = new Map<string, number>()
   readonly hosts: readonly VirtualHost[]
-  changes = 0
 
   constructor(world: SimWorld, prng: Prng, coverage: Coverage, options: { nodes: number; ioTimeoutMs: number }) {
     this.#world = world
@@ -104,6 +105,11 @@ export class SimAddresses {
     this.#machines.clear()
   }
 
+  /** Whether its kernel has the address, whoever added it. */
+  isOn(machine: string, address: string): boolean {
+    return this.#kernel(machine).has(address)
+  }
+
   /** Whose living process has the address. */
   bearers(address: string): string[] {
     return [...this.#machines.keys()].filter((machine) => this.#kernel(machine).get(address)?.by.alive)
@@ -127,7 +133,6 @@ export class SimAddresses {
   readonly moved = new Set<string>()
 
   #judge(address: string): void {
-    this.changes++
     const bearers = this.bearers(address)
     if (bearers.length > 1)
       this.#world.fail(new Error(`${this.#world.now} ms: ${address} is borne by ${bearers.join(' and ')}`))
@@ -143,7 +148,7 @@ export class SimAddresses {
   /** It does its work whatever becomes of the process that has started it. */
   #program<T>(process: SimHost, verb: string, work: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#world.at(this.#prng.between(...PROGRAM_MS), () => {
+      this.#world.at(this.#prng.between(...PROGRAM_MS) + (this.slow.get(process.name) ?? 0), () => {
         const fails = verb !== 'has' && this.failing.has(process.name) && this.#prng.chance(0.5)
         if (fails) this.#coverage.count('fault address program fails')
         // it may have done its work all the same
