@@ -16,6 +16,8 @@
  *     {"command":"fence-plan","node":"n2"}                            {"ok":true,"plan":{"slot":1,"incarnation":4,"agents":["scsi-pr"]}}
  *     {"command":"fence-drill","node":"n2"}                           {"ok":true,"fenced":{"agent":"scsi-pr","ms":1830}}
  *     {"command":"mounts"}                                            {"ok":true,"mounts":[{"filesystem":"home","directory":"/home"}]}
+ *     {"command":"virtual-hosts"}                                     {"ok":true,"virtualHosts":[{"name":"files","address":"10.0.0.50","node":"n1",…}]}
+ *     {"command":"move-virtual-host","name":"files","node":"n2"}      {"ok":true}
  */
 import { join } from 'node:path'
 import * as v from 'valibot'
@@ -44,6 +46,8 @@ export const controlRequest = v.variant('command', [
     lun,
     url: v.pipe(v.string(), v.minLength(1), v.maxLength(MAX_LUN_URL)),
   }),
+  v.strictObject({ command: v.literal('virtual-hosts') }),
+  v.strictObject({ command: v.literal('move-virtual-host'), name: v.string(), node: v.string() }),
   v.strictObject({ command: v.literal('remove-lun'), uuid: v.string() }),
   v.strictObject({ command: v.literal('grow-filesystem'), filesystem: v.string(), uuid: v.string() }),
   v.strictObject({ command: v.picklist(['drain-lun', 'refill-lun', 'grow-lun']), uuid: v.string() }),
@@ -57,6 +61,16 @@ const sight = v.object({
   state: v.string(),
   reason: v.optional(v.string()),
 })
+const virtualHost = v.object({
+  name: v.string(),
+  address: v.string(),
+  prefix: v.number(),
+  interface: v.string(),
+  policy: v.string(),
+  node: v.optional(v.string()),
+  byHand: v.boolean(),
+  nodes: v.array(v.object({ name: v.string(), state: v.string() })),
+})
 const mountEntry = v.object({ filesystem: v.string(), directory: v.string() })
 
 export const controlAnswer = v.variant('ok', [
@@ -68,6 +82,7 @@ export const controlAnswer = v.variant('ok', [
     bytes: v.optional(v.number()),
     /** How each node sees the LUNs; or why it does not say. */
     looks: v.optional(v.array(v.object({ node: v.string(), sights: v.union([v.string(), v.array(sight)]) }))),
+    virtualHosts: v.optional(v.array(virtualHost)),
     /** How a member would be fenced. */
     plan: v.optional(v.object({ slot: v.number(), incarnation: v.number(), agents: v.array(v.string()) })),
     /** How it was. */

@@ -10,10 +10,11 @@ import { MatrixError } from '../src/base/errors.ts'
 import { timingsFrom } from '../src/base/timings.ts'
 import type { PeerAddress } from '../src/platform/transport.ts'
 import { isIscsiUrl, parseIscsiUrl, resolveIscsiUrl } from '../src/san/index.ts'
+import type { ServiceCheck, VirtualHost } from '../src/services/index.ts'
 import type { ConfiguredNode, MatrixdConfig } from './config.ts'
 import { explain } from './problems.ts'
 import { type ConfigFile, fileSchema, SECRET_MIN } from './schema.ts'
-import { formatAddress } from './values.ts'
+import { type ConfiguredMonitor, formatAddress } from './values.ts'
 
 /** Of a fence script, unless the file says otherwise, ms. */
 const SCRIPT_TIMEOUT_MS = 10_000
@@ -38,7 +39,12 @@ export function loadConfig(path: string, files: ConfigFiles = realFiles): Matrix
   const result = v.safeParse(fileSchema, written)
   const problems = (result.issues ?? []).map((issue) => explain(fileSchema, issue))
   // What does not fit together is told even when other keys are wrong, as far as the parts it needs are there.
-  problems.push(...conflicts(result.output), ...scriptProblems(result.output, files), ...urlProblems(result.output))
+  problems.push(
+    ...conflicts(result.output),
+    ...scriptProblems(result.output, files),
+    ...addressProblems(result.output, files),
+    ...urlProblems(result.output),
+  )
   const secret = readSecret(file, (result.output as Partial<ConfigFile>).matrix, files, problems)
   if (!result.success || problems.length > 0) throw failure(file, problems)
   return configOf(file, result.output, secret as string)
@@ -90,6 +96,14 @@ function conflicts(output: unknown): string[] {
   unique('luns', tables(file.luns), 'url')
   unique('exports', tables(file.exports), 'path')
   unique('mounts', tables(file.mounts), 'directory')
+  const hosts = tables(file.virtual_hosts)
+  unique('virtual_hosts', hosts, 'name')
+  unique(
+    'virtual_hosts',
+    hosts.map(({ address }) => ({ address: (address as { address?: string })?.address })),
+    'address',
+  )
+  problems.push(...hosts.flatMap((host, index) => hostProblems(host, `virtual_hosts[${index}]`, file)))
   const agents = Array.isArray(file.fencing?.agents) ? file.fencing.agents : []
   if (new Set(agents).size < agents.length) problems.push('fencing.agents: names an agent twice; allowed is once each')
 
@@ -121,6 +135,32 @@ function conflicts(output: unknown): string[] {
   return problems
 }
 
+/** Of one virtual host, beside the other keys of the file. */
+function hostProblems(host: Record<string, unknown>, where: string, file: Partial<ConfigFile>): string[] {
+  const problems: string[] = []
+  const { nodes, monitors } = host
+  if (Array.isArray(nodes) && new Set(nodes).size < nodes.length)
+    problems.push(`${where}.nodes: names a node twice; allowed is once each`)
+  for (const kind of ['nfs', 'http'] as const) {
+    const isAsked = tables(monitors).some((each) => each['kind'] === kind)
+    if (isAsked && !file[kind])
+      problems.push(`${where}.monitors: "${kind}" is not served by this node; add [${kind}], or leave the monitor out`)
+  }
+  const { address } = (host['address'] ?? {}) as { address?: string }
+  for (const kind of ['nfs', 'http'] as const) {
+    if (address !== undefined && file[kind]?.listen?.host === address)
+      problems.push(
+        `${kind}.listen: ${address} is that of ${where}, which comes and goes; allowed is an address of this node, or "0.0.0.0:${file[kind]?.listen.port}"`,
+      )
+  }
+  return problems
+}
+
+function addressProblems(output: unknown, files: ConfigFiles): string[] {
+  const { script } = (output as Partial<ConfigFile>).addresses ?? {}
+  return typeof script === 'string' && isAbsolute(script) ? programProblems('addresses.script', script, files) : []
+}
+
 /** The fence script is there exactly when it is an agent, may be run, and is nobody else's to write. */
 function scriptProblems(output: unknown, files: ConfigFiles): string[] {
   const { agents, script, script_timeout: timeout } = (output as Partial<ConfigFile>).fencing ?? {}
@@ -134,16 +174,21 @@ function scriptProblems(output: unknown, files: ConfigFiles): string[] {
       'fencing.script: missing; agent "script" needs the absolute path of a program, such as "/etc/matrixfs/fence"',
     ]
   if (typeof script !== 'string' || !isAbsolute(script)) return [] // told by the schema
+  return programProblems('fencing.script', script, files)
+}
+
+/** A program of the operator may be run, and is nobody else's to write. */
+function programProblems(key: string, script: string, files: ConfigFiles): string[] {
   try {
     const mode = files.mode(script)
     if (mode === undefined) return []
     if ((mode & 0o111) === 0)
-      return [`fencing.script: ${script} has mode ${octal(mode)}; allowed is one that may be run (chmod 755 ${script})`]
+      return [`${key}: ${script} has mode ${octal(mode)}; allowed is one that may be run (chmod 755 ${script})`]
     if ((mode & 0o022) !== 0)
-      return [`fencing.script: ${script} has mode ${octal(mode)}; only its owner may write to it (chmod 755 ${script})`]
+      return [`${key}: ${script} has mode ${octal(mode)}; only its owner may write to it (chmod 755 ${script})`]
     return []
   } catch (error) {
-    return [`fencing.script: cannot use ${script}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`]
+    return [`${key}: cannot use ${script}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`]
   }
 }
 
@@ -256,7 +301,32 @@ function configOf(file: string, written: ConfigFile, secret: string): MatrixdCon
       anonGid,
     })),
     mounts: written.mounts.map(({ filesystem, directory }) => ({ filesystem, directory: resolve(folder, directory) })),
+    virtualHosts: written.virtual_hosts.map((host) => virtualHostOf(host, written)),
+    addresses: {
+      ...(written.addresses.script !== undefined && {
+        script: { path: written.addresses.script, timeoutMs: written.addresses.script_timeout },
+      }),
+    },
     cache: { dataBytes: cache.data },
     log,
   }
+}
+
+function virtualHostOf(host: ConfigFile['virtual_hosts'][number], { nfs, http }: ConfigFile): VirtualHost {
+  const patience = { intervalMs: host.probe_interval, timeoutMs: host.probe_timeout, retries: host.probe_retries }
+  const own = { nfs: nfs?.listen, http: http?.listen }
+  const usual: readonly ConfiguredMonitor[] = nfs ? [{ kind: 'nfs' }] : http ? [{ kind: 'http' }] : []
+  return {
+    ...{ name: host.name, ...host.address, interface: host.interface, nodes: host.nodes, policy: host.policy },
+    monitors: (host.monitors ?? usual).map((monitor): ServiceCheck => {
+      const at = monitor.kind === 'tcp' ? monitor.at : reachable(own[monitor.kind] as PeerAddress)
+      return { kind: monitor.kind, at, ...patience }
+    }),
+  }
+}
+
+/** How this machine itself reaches what listens there. */
+function reachable({ host, port }: PeerAddress): PeerAddress {
+  if (host === '0.0.0.0') return { host: '127.0.0.1', port }
+  return { host: host === '::' ? '::1' : host, port }
 }

@@ -7,7 +7,23 @@ import * as v from 'valibot'
 import { MAX_NETWORKS, MAX_SLOTS } from '../src/base/limits.ts'
 import { MiB, TiB } from '../src/base/units.ts'
 import { isIscsiUrl } from '../src/san/index.ts'
-import { address, addresses, client, duration, isPath, key, name, oneOf, path, size, text, whole } from './values.ts'
+import { failbackPolicies } from '../src/services/index.ts'
+import {
+  address,
+  addresses,
+  client,
+  duration,
+  interfaceAddress,
+  isPath,
+  key,
+  monitor,
+  name,
+  oneOf,
+  path,
+  size,
+  text,
+  whole,
+} from './values.ts'
 
 /** Shortest secret, characters: the mesh's keys are as strong as this. */
 export const SECRET_MIN = 16
@@ -15,6 +31,8 @@ export const SECRET_MIN = 16
 export const MAX_EXPORTS = 1024
 /** Local mounts of one node. */
 export const MAX_MOUNTS = 256
+/** Virtual hosts of one matrix. */
+export const MAX_VIRTUAL_HOSTS = 64
 /** LUNs of one matrix. */
 export const MAX_LUNS = 256
 
@@ -212,6 +230,65 @@ const mounts = v.pipe(
   v.maxLength(MAX_MOUNTS, `at most ${MAX_MOUNTS} mounts`),
 )
 
+const virtualHosts = v.pipe(
+  v.array(
+    v.strictObject({
+      name: name('Name of the virtual host ([what it is](operating.md#virtual-hosts)).'),
+      address: interfaceAddress(
+        'The address that clients use, with the bits of its network. It belongs to the matrix: no node has it otherwise.',
+      ),
+      interface: text(
+        'Network interface of this node that bears the address. It may be another one at each node.',
+        'the name of a network interface, such as "eth0"',
+        (written) => /^[^\s/]{1,15}$/.test(written),
+      ),
+      nodes: v.pipe(
+        v.array(name('Nodes that may bear it: the primary, then its backups in order. The same in all files.')),
+        v.minLength(1, 'at least one node'),
+        v.maxLength(MAX_SLOTS, `at most ${MAX_SLOTS} nodes`),
+      ),
+      policy: v.optional(
+        oneOf(
+          'Whether it goes back to an earlier node of the list once that one is well again for 10 s. The same in all files.',
+          failbackPolicies,
+        ),
+        'AUTOFAILBACK',
+      ),
+      monitors: v.optional(
+        v.array(
+          monitor(
+            'What has to answer at a node, so that it may bear the address: its own NFS (procedure NULL) or HTTP, or any other service of the machine that takes TCP connections. Default: `nfs` where this node serves NFS, otherwise `http`.',
+          ),
+        ),
+      ),
+      probe_interval: v.optional(duration('Every monitor probes so often.', { min: '100ms', max: '10m' }), '1s'),
+      probe_timeout: v.optional(
+        duration('A probe that is not answered for so long has failed.', { min: '50ms', max: '1m' }),
+        '1s',
+      ),
+      probe_retries: v.optional(
+        whole('So many further probes fail, one after another, before the service counts as failed.', {
+          min: 0,
+          max: 100,
+        }),
+        2,
+      ),
+    }),
+  ),
+  v.maxLength(MAX_VIRTUAL_HOSTS, `at most ${MAX_VIRTUAL_HOSTS} virtual hosts`),
+)
+
+const addressProgram = v.strictObject({
+  script: v.optional(
+    text(
+      'A program that adds and removes the addresses of virtual hosts at this node ([how](operating.md#virtual-hosts-on-other-systems)); necessary on systems other than Linux. Nobody but its owner may be able to write to it. Default: `ip` and `arping`.',
+      'an absolute path',
+      (written) => isPath(written) && isAbsolute(written),
+    ),
+  ),
+  script_timeout: v.optional(duration('A script that takes longer is killed.', { min: '100ms', max: '1m' }), '5s'),
+})
+
 const cache = v.strictObject({
   data: v.optional(
     size('Memory for cached file data. Dirty data counts; when half of it is dirty, writers wait.', {
@@ -238,6 +315,8 @@ export const fileSchema = v.strictObject({
   http: v.optional(http),
   exports: v.optional(exports_, []),
   mounts: v.optional(mounts, []),
+  virtual_hosts: v.optional(virtualHosts, []),
+  addresses: v.optional(addressProgram, {}),
   cache: v.optional(cache, {}),
   log: v.optional(log, {}),
 })

@@ -112,6 +112,34 @@ export function formatAddress({ host, port }: PeerAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
+/** An address of this machine with the bits of its network, IPv6 in its shortest form. */
+export function interfaceAddress(about: string) {
+  const allowed = 'an IP address and the bits of its network, such as "10.0.0.50/24" or "fd00::50/64"'
+  return key(about, allowed, (written) => {
+    const [, address, digits] = /^([0-9A-Fa-f:.]+)\/(\d{1,3})$/.exec(typeof written === 'string' ? written : '') ?? []
+    const family = address === undefined ? 0 : isIP(address)
+    const prefix = Number(digits)
+    if (address === undefined || family === 0 || prefix < 1 || prefix > (family === 4 ? 32 : 128)) return undefined
+    return { address: family === 4 ? address : new URL(`http://[${address}]`).hostname.slice(1, -1), prefix }
+  })
+}
+
+export type ConfiguredMonitor = { readonly kind: 'nfs' | 'http' } | { readonly kind: 'tcp'; readonly at: PeerAddress }
+
+/** What is probed: `nfs`, `http`, or `tcp:HOST:PORT`. */
+export function monitor(about: string) {
+  return key(
+    about,
+    '"nfs", "http", or "tcp:" and host:port, such as "tcp:127.0.0.1:445"',
+    (written): ConfiguredMonitor | undefined => {
+      if (written === 'nfs' || written === 'http') return { kind: written }
+      const [, where] = /^tcp:(.*)$/.exec(typeof written === 'string' ? written : '') ?? []
+      const at = where === undefined ? undefined : parseAddress(where)
+      return at && { kind: 'tcp', at }
+    },
+  )
+}
+
 /** Which clients: `*`, an address, or a network such as `10.0.0.0/8`. */
 export function client(about: string) {
   return text(about, '"*", an IP address, or a network such as "10.0.0.0/8" or "fd00::/8"', (written) => {

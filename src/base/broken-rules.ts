@@ -250,6 +250,19 @@ export const brokenRules = {
   drainedBeforeRemoved: false,
   /** An add that was refused is taken back without saying so on the disk first. */
   undoIsDurable: false,
+
+  // ── services: addresses that move between nodes ──
+
+  /** The administrator places virtual hosts as soon as there is a view: whoever is outside of it is not fenced yet. */
+  placedAfterFence: false,
+  /** A virtual host is given to a node before all members have said what they bear. */
+  bearersAreKnown: false,
+  /** A virtual host is given to another node before its bearer has confirmed that it gave it up. */
+  releasedFirst: false,
+  /** A node that halts gives its lease back while it may still bear addresses. */
+  addressesGoBeforeLease: false,
+  /** The life of an address is not bounded by the lease of its node: one that stands still keeps it. */
+  addressDiesWithLease: false,
 }
 
 export type BrokenRule = keyof typeof brokenRules

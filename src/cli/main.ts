@@ -15,6 +15,7 @@ import { UsageError } from './option-values.ts'
 import { statusCommand } from './status-command.ts'
 import { targetCommand } from './target-command.ts'
 import { timelineCommand } from './timeline-command.ts'
+import { vhostCommand } from './vhost-command.ts'
 
 const program = new Command('matrix')
   .description('Looks after a matrix: servers that share LUNs, and one coherent filesystem on them.')
@@ -28,6 +29,7 @@ const program = new Command('matrix')
   .addCommand(countersCommand())
   .addCommand(timelineCommand())
   .addCommand(fenceCommand())
+  .addCommand(vhostCommand())
   .addCommand(targetCommand())
   .addHelpText(
     'after',

@@ -1,15 +1,18 @@
 /** `matrix status`: nodes, LUNs and filesystems as the LUNs tell of them; it works whether or not any node runs. */
 import { Command } from 'commander'
+import { loadConfig } from '../../config/index.ts'
 import { formatSize } from '../base/units.ts'
+import { ask } from './ask-node.ts'
 import { describeFilesystems, describeNodes } from './lun-command.ts'
 import { addLunOptions, type LunOptions, lunUrls } from './lun-options.ts'
 import { OfflineMatrix } from './offline-matrix.ts'
 import { describePending } from './pending-change.ts'
 import { formatTable, say, sayJson } from './table.ts'
+import { describeVirtualHosts, type VirtualHostSights } from './vhost-command.ts'
 
 export function statusCommand(): Command {
   return addLunOptions(new Command('status'))
-    .description('nodes, LUNs and filesystems of a matrix, read from its LUNs')
+    .description('nodes, LUNs and filesystems of a matrix, read from its LUNs; with --config its virtual hosts, too')
     .option('--json', 'for programs')
     .addHelpText(
       'after',
@@ -32,6 +35,7 @@ async function status(options: LunOptions & { readonly json?: boolean }): Promis
   try {
     const database = await matrix.readDatabase()
     const nodes = await matrix.nodes()
+    const virtualHosts = await virtualHostsOf(options.config)
     const { matrixName, matrixUuid, generation } = database
     if (options.json)
       return sayJson({
@@ -42,6 +46,7 @@ async function status(options: LunOptions & { readonly json?: boolean }): Promis
         luns: database.luns,
         pending: database.pending,
         filesystems: database.filesystems,
+        ...(virtualHosts && { virtualHosts }),
       })
     const rows = database.luns.map(({ uuid, name, size }) => {
       const found = matrix.luns.find(({ label }) => label.lunUuid === uuid)
@@ -53,7 +58,18 @@ async function status(options: LunOptions & { readonly json?: boolean }): Promis
     say(`${formatTable(['LUN', 'size', 'where', ''], rows)}\n`)
     if (database.pending) say(`${describePending(database.pending)}\n`)
     say(describeFilesystems(database))
+    if (virtualHosts) say(`\n${typeof virtualHosts === 'string' ? virtualHosts : describeVirtualHosts(virtualHosts)}`)
   } finally {
     await matrix.close()
+  }
+}
+
+/** As the matrixd of that configuration has them from all members, or why it does not say; undefined when none is configured. */
+async function virtualHostsOf(config: string | undefined): Promise<VirtualHostSights | string | undefined> {
+  if (config === undefined || loadConfig(config).virtualHosts.length === 0) return undefined
+  try {
+    return (await ask(config, { command: 'virtual-hosts' })).virtualHosts
+  } catch (error) {
+    return `virtual hosts: ${error instanceof Error ? error.message : String(error)}`
   }
 }

@@ -6,10 +6,11 @@
  * with 500 and, when an invariant is broken, handed to the process as an uncaught exception: the node must not go on.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import { type AddressInfo, createServer as createListener, type Server as Listener, type Socket } from 'node:net'
 import Koa, { type Context } from 'koa'
 import { InvariantError } from '../base/assert.ts'
 import { MatrixError } from '../base/errors.ts'
+import { hears, LocalAddresses, plainAddress } from '../export/index.ts'
 import { LockedError } from '../metadata/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Log, silentLog } from '../platform/log.ts'
@@ -49,6 +50,14 @@ export class HttpGateway {
   #failures = 0
   #underWay = 0
   #closing = false
+  readonly #addresses = new LocalAddresses()
+  /** Open ones, with how many of their requests are under way. */
+  readonly #sockets = new Map<Socket, number>()
+  /** Further listeners, by their address. */
+  readonly #further = new Map<string, Listener>()
+  #listening: { readonly host: string; readonly port: number } | undefined
+  /** Whoever waits until nothing is under way at an address. */
+  #idle: (() => void)[] = []
 
   constructor({ exports, clock, log = silentLog }: HttpGatewayOptions) {
     this.#workshop = { exports, clock, log, pieces: new PiecePool() }
@@ -65,6 +74,7 @@ export class HttpGateway {
     // Uploads may take hours as long as something moves: only silence is limited.
     this.#server.timeout = IDLE_TIMEOUT_MS
     this.#server.maxConnections = MAX_CONNECTIONS
+    this.#server.on('connection', (socket: Socket) => this.#connected(socket))
     this.#server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
       noteExpectation(req)
       void handle(req, res)
@@ -85,15 +95,79 @@ export class HttpGateway {
       this.#server.listen(port, host, () => {
         this.#server.off('error', onError)
         const bound = (this.#server.address() as AddressInfo).port
+        this.#listening = { host, port: bound }
         const shown = host.includes(':') ? `[${host}]` : host
         resolve({ port: bound, url: `http://${shown}:${bound}/` })
       })
     })
   }
 
+  /** Serves at an address of this machine that has just come, too, on the same port. Rejects as `listen`. */
+  async open(address: string): Promise<void> {
+    const own = this.#listening
+    if (!own || this.#closing) throw new MatrixError('withdrawn', 'HTTP is not served yet, or no more')
+    this.#addresses.open(address)
+    if (hears(own.host, address) || this.#further.has(address)) return
+    const listener = createListener({ noDelay: true }, (socket) => this.#server.emit('connection', socket))
+    await new Promise<void>((resolve, reject) => {
+      listener.once('error', (cause: NodeJS.ErrnoException) => {
+        const code = cause.code === 'EADDRINUSE' ? 'in-use' : 'config'
+        reject(new MatrixError(code, `HTTP cannot listen on ${address}:${own.port}: ${cause.message}`, { cause }))
+      })
+      listener.listen(own.port, address, resolve)
+    })
+    this.#further.set(address, listener)
+  }
+
+  /** Resolves once nothing is under way at an address; connections end with what is answered from now on. */
+  async drain(address: string): Promise<void> {
+    this.#addresses.drain(address)
+    while (this.#at(address).some(([, requests]) => requests > 0))
+      await new Promise<void>((resolve) => this.#idle.push(resolve))
+  }
+
+  /** Nothing is served at an address any more: its connections are reset. */
+  closeAt(address: string): void {
+    this.#addresses.close(address)
+    this.#further.get(address)?.close()
+    this.#further.delete(address)
+    for (const [socket] of this.#at(address)) socket.resetAndDestroy()
+  }
+
+  #at(address: string): [Socket, number][] {
+    return [...this.#sockets].filter(([{ localAddress }]) => plainAddress(localAddress ?? '') === address)
+  }
+
+  #connected(socket: Socket): void {
+    if (this.#addresses.stateOf(socket.localAddress) === 'closed') return void socket.resetAndDestroy()
+    this.#sockets.set(socket, 0)
+    socket.once('close', () => {
+      this.#sockets.delete(socket)
+      this.#wake()
+    })
+  }
+
+  /** One request more or less is under way there. */
+  #count(socket: Socket, change: 1 | -1): void {
+    const before = this.#sockets.get(socket)
+    if (before === undefined) return
+    this.#sockets.set(socket, before + change)
+    this.#wake()
+  }
+
+  #wake(): void {
+    for (const resolve of this.#idle.splice(0)) resolve()
+  }
+
+  #closeFurther(): void {
+    for (const listener of this.#further.values()) listener.close()
+    this.#further.clear()
+  }
+
   /** Takes no new connections, lets requests under way finish for CLOSE_PATIENCE_MS, then cuts the rest. */
   close(): Promise<void> {
     this.#closing = true
+    this.#closeFurther()
     return new Promise((resolve) => {
       const timer = this.#workshop.clock.after(CLOSE_PATIENCE_MS, () => this.#server.closeAllConnections())
       this.#server.close(() => {
@@ -107,6 +181,7 @@ export class HttpGateway {
   /** Nothing is answered from now on: connections end without a word. */
   abandon(): void {
     this.#closing = true
+    this.#closeFurther()
     this.#server.close()
     this.#server.closeAllConnections()
   }
@@ -117,9 +192,13 @@ export class HttpGateway {
 
   async #serve(ctx: Context): Promise<void> {
     const { req, res } = ctx
+    const { socket } = req
     this.#requests++
     this.#underWay++
-    if (this.#closing) ctx.set('Connection', 'close')
+    this.#count(socket, 1)
+    // until its answer has left, not only until it is made
+    res.once('close', () => this.#count(socket, -1))
+    if (this.#closing || this.#addresses.stateOf(socket.localAddress) === 'draining') ctx.set('Connection', 'close')
     try {
       await this.#dispatch(ctx)
     } catch (error) {

@@ -1,6 +1,8 @@
 /**
  * The NFS gateway of a node: NFS version 3 and its helpers (MOUNT) on one port, by TCP and by UDP. Its life: `listen`, then
  * connections and datagrams come and go, then `close`: nothing more is taken, what was taken is answered, the rest is cut after a grace time.
+ *
+ * Beside its own address it serves those that come and go (`open`, `drain`, `closeAt`), on the same port.
  */
 import { randomInt } from 'node:crypto'
 import type { Export } from '../export/index.ts'
@@ -181,6 +183,25 @@ export class NfsServer {
       throw error
     }
     return { port: bound, portmapPort: this.#portmapper.port }
+  }
+
+  /** Serves at an address of this machine that has just come, too. Rejects with MatrixError as `listen`. */
+  async open(address: string): Promise<void> {
+    for (const port of this.#ports) await port.open(address)
+  }
+
+  /** Takes nothing new at an address; resolves once what was taken there is answered. */
+  async drain(address: string): Promise<void> {
+    await Promise.all(this.#ports.map((port) => port.drain(address)))
+  }
+
+  /** Nothing is served at an address any more: its connections are reset, clients look for it elsewhere. */
+  closeAt(address: string): void {
+    for (const port of this.#ports) port.closeAt(address)
+  }
+
+  get #ports() {
+    return [this.#streams, this.#datagrams, this.#portmapper]
   }
 
   async close(): Promise<void> {

@@ -14,7 +14,16 @@ import type { Slot } from '../base/ids.ts'
 import type { Prng } from '../base/prng.ts'
 import type { Timings } from '../base/timings.ts'
 import { type Administrator, ClusterNode, Election, type KnownPeer } from '../cluster/index.ts'
-import { type Clock, type Log, type Threads, type Timer, type Transport, within } from '../platform/index.ts'
+import {
+  type Clock,
+  type Dialer,
+  type HostAddresses,
+  type Log,
+  type Threads,
+  type Timer,
+  type Transport,
+  within,
+} from '../platform/index.ts'
 import { type LunChanges, LunMembers, Members, Mount, Timeline, type TimelineEntry } from '../recovery/index.ts'
 import {
   describeEnd,
@@ -36,6 +45,7 @@ import {
   type ReservedStorage,
   readLabels,
 } from '../san/index.ts'
+import { type AddressedGateway, type VirtualHost, VirtualHosts } from '../services/index.ts'
 import { Administration } from './administration.ts'
 import { FenceDrill } from './fence-drill.ts'
 import { LunCare } from './lun-care.ts'
@@ -66,6 +76,14 @@ export type NodeCoreOptions = {
   /** For work that would hold up the main one; without any it is done there. */
   readonly threads?: Threads
   readonly dataCacheBytes: number
+  /** Addresses of the matrix that this node may bear; none when left out. */
+  readonly virtualHosts?: {
+    readonly hosts: readonly VirtualHost[]
+    readonly addresses: HostAddresses
+    /** For monitors. */
+    readonly dialer: Dialer
+    readonly gateways: readonly AddressedGateway[]
+  }
   /** A step of a change of membership, here or told by another node. */
   readonly onTimeline?: (entry: TimelineEntry) => void
   /** For observers: a filesystem was opened, and holds no lock yet. */
@@ -84,6 +102,7 @@ export class NodeCore {
   /** What people ask about LUNs. */
   readonly lunVerbs: LunVerbs
   readonly fenceDrill: FenceDrill
+  readonly virtualHosts: VirtualHosts | undefined
   readonly #lease: NodeLease
   readonly #watch: LeaseWatch
   readonly #cluster: ClusterNode
@@ -187,6 +206,7 @@ export class NodeCore {
       finished: ({ filesystems }) => {
         for (const record of filesystems) this.#mountOf(record.fsid)?.luns.settle(record)
       },
+      resumed: (view) => this.virtualHosts?.resumed(view),
       isEmptied: async ({ fsid, index }) => (await this.#mountOf(fsid)?.luns.isEmptied(index)) === true,
     })
     this.lunChanges = administration.lunChanges
@@ -211,12 +231,22 @@ export class NodeCore {
         if (slot === mesh.self) administration.begin(view)
       },
     })
+    this.virtualHosts =
+      options.virtualHosts &&
+      new VirtualHosts({
+        ...{ mesh, clock, log, timings, ...options.virtualHosts },
+        goodUntil: () => (this.#ended ? Number.NEGATIVE_INFINITY : lease.goodUntil()),
+        settle: async () => void (await Promise.all(this.mounts.map(({ fs }) => fs.sync()))),
+        administrator: () => this.#election.administrator?.slot,
+        onMoved: (host, outcome) => timeline.note('virtual host', host, outcome),
+      })
     this.#cluster.addListener(timeline)
     this.#cluster.addListener(this.#members)
     this.#cluster.addListener(this.#election)
+    if (this.virtualHosts) this.#cluster.addListener(this.virtualHosts)
     this.#care = new LunCare({
       ...{ clock, log, timings, life: lease.life, luns: this.luns },
-      onTransition: (lun, { from, to, reason }) => timeline.noteLun(lun, `${from} → ${to}: ${reason}`),
+      onTransition: (lun, { from, to, reason }) => timeline.note('LUN', lun, `${from} → ${to}: ${reason}`),
       onForeign: (reason) => this.halt(reason),
     })
     this.lunVerbs = new LunVerbs({
@@ -265,6 +295,7 @@ export class NodeCore {
 
   async #open(): Promise<void> {
     const { log } = this.#options
+    await this.virtualHosts?.clear()
     // the first write of this thread comes after that
     if (this.#registration) for (const { lun } of this.luns.entries) await this.#registration.admit(lun)
     const database = await this.luns.follow(() => this.#database.read())
@@ -419,12 +450,15 @@ export class NodeCore {
   }
 
   /**
-   * After the gates have closed: once nothing of this life is under way any more, its lease sector says so, which spares the others the wait
-   * until they know. Never rejects; it gives up when I/O hangs, and then they wait.
+   * After the gates have closed: once nothing of this life is under way any more, and it bears no address, its lease sector says so, which spares
+   * the others the wait until they know. Never rejects; it gives up when I/O hangs, and then they wait.
    */
   async #giveBack(): Promise<void> {
     const { clock, log, timings } = this.#options
+    const dropped = this.virtualHosts?.drop()
+    dropped?.catch(() => {}) // looked at below
     const release = async (): Promise<void> => {
+      if (!brokenRules.addressesGoBeforeLease) await dropped
       if (!brokenRules.drainedBeforeGivenBack) await this.luns.drained()
       await this.#lease.release()
       await this.#registration?.leaveAll()
@@ -446,6 +480,7 @@ export class NodeCore {
   /** Clean leave: dirty data written, locks given back, out of the view, the lease released. */
   async stop(): Promise<void> {
     if (this.#ended) return
+    await this.virtualHosts?.leave()
     await Promise.all(this.#members.mounts.map((mount) => mount.close()))
     this.#ended = true
     this.#leaseCheck.cancel()

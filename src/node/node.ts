@@ -12,11 +12,13 @@ import type { KnownPeer } from '../cluster/index.ts'
 import { makeExport, type Squash } from '../export/index.ts'
 import { HttpGateway } from '../gateway-http/index.ts'
 import { NfsServer } from '../gateway-nfs/index.ts'
-import type { Log } from '../platform/index.ts'
+import type { HostAddresses, Log } from '../platform/index.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realHost } from '../platform/real/host.ts'
+import { IpAddresses } from '../platform/real/ip-addresses.ts'
 import { realProcesses } from '../platform/real/processes.ts'
-import { realPrograms } from '../platform/real/programs.ts'
+import { isProgram, realPrograms } from '../platform/real/programs.ts'
+import { ScriptAddresses } from '../platform/real/script-addresses.ts'
 import { realThreads } from '../platform/real/threads.ts'
 import { createTcpTransport } from '../platform/real/transport.ts'
 import {
@@ -33,6 +35,7 @@ import {
   ScsiPrAgent,
   startLeaseThread,
 } from '../san/index.ts'
+import type { AddressedGateway } from '../services/index.ts'
 import { type ControlHandler, ControlServer } from './control.ts'
 import { NodeCore } from './core.ts'
 import { DrillNetwork } from './drill-network.ts'
@@ -71,6 +74,8 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
     ? new DrillNetwork(network, { stateDir: config.stateDir, clock: realClock, log })
     : undefined
   let gateways: Gateways | undefined
+  const { virtualHosts: hosts } = config
+  const addressed: AddressedGateway[] = []
   const core = await NodeCore.start({
     matrixName: config.matrix.name,
     self: peerOf(node),
@@ -107,6 +112,9 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
     threads: realThreads,
     newImageFile: (record) => newImageFile(config.stateDir, record.name),
     dataCacheBytes: config.cache.dataBytes,
+    ...(hosts.length > 0 && {
+      virtualHosts: { hosts, addresses: hostAddresses(config, log), dialer: realHost.dialer, gateways: addressed },
+    }),
     onTimeline: (entry) => timeline.add(entry),
     onHalt: (reason, ended) => {
       gateways?.abandon()
@@ -122,17 +130,31 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       withdraw: (error: MatrixError) => mount.withdraw(error),
     }))
   const watch = new ImageWatch(images, realClock)
-  const ready = core.ready().then(() => served.listen())
+  const ready = core.ready().then(async () => {
+    addressed.push(...(await served.listen()))
+    core.virtualHosts?.begin()
+  })
   return {
     ready,
     async stop() {
       await ready.catch(() => {})
       watch.stop()
+      await core.virtualHosts?.leave()
       await served.close()
       await core.stop()
       drill?.close()
     },
   }
+}
+
+function hostAddresses({ addresses: { script } }: MatrixdConfig, log: Log): HostAddresses {
+  const programs = realPrograms
+  if (script) return new ScriptAddresses({ programs, script: script.path, timeoutMs: script.timeoutMs })
+  if (process.platform === 'linux') return new IpAddresses({ programs, log, isProgram })
+  throw new MatrixError(
+    'config',
+    `[[virtual_hosts]]: on ${process.platform} addresses are added and removed by a program of yours; name it in [addresses] script (docs/operating.md)`,
+  )
 }
 
 function makeFenceAgent(
@@ -200,7 +222,9 @@ class Gateways {
     this.#control = new ControlServer((request) => this.#order(request), log)
   }
 
-  async listen(): Promise<void> {
+  /** Gives those that can serve at further addresses. */
+  async listen(): Promise<readonly AddressedGateway[]> {
+    const addressed: AddressedGateway[] = []
     const { nfs, http, exports, mounts } = this.#config
     const served = exports.map((exported) => {
       const mount = this.#core.mounts.find(({ record }) => record.name === exported.filesystem)
@@ -223,6 +247,7 @@ class Gateways {
         ...{ udp, portmap, hostName: hostname(), status: new StatusFile(this.#config.stateDir, this.#log) },
       })
       await this.#nfs.listen(nfs.listen.host, nfs.listen.port)
+      addressed.push(this.#nfs)
     }
     if (http) {
       const list = served.map(({ exported, fs }) => ({
@@ -233,9 +258,11 @@ class Gateways {
       }))
       this.#http = new HttpGateway({ exports: () => list, log: this.#log, clock: realClock })
       await this.#http.listen(http.listen.host, http.listen.port)
+      addressed.push(this.#http)
     }
     for (const { filesystem, directory } of mounts) await this.#mounts.mount(filesystem, directory)
     await this.#control.listen(this.#config.stateDir)
+    return addressed
   }
 
   /** What `matrix` asks of the running node. */
@@ -256,6 +283,20 @@ class Gateways {
         const { matrixUuid, matrixName, luns, pending } = await this.#core.readDatabase()
         return { luns: { matrixUuid, matrixName, luns: [...luns], ...(pending && { pending: pending.lun.uuid }) } }
       }
+      case 'virtual-hosts': {
+        const sights = (await this.#core.virtualHosts?.look()) ?? []
+        return {
+          virtualHosts: sights.map(({ node, nodes, ...sight }) => ({
+            ...{ ...sight, nodes: [...nodes] },
+            ...(node !== undefined && { node }),
+          })),
+        }
+      }
+      case 'move-virtual-host':
+        if (!this.#core.virtualHosts)
+          throw new MatrixError('not-found', 'the configuration of this node has no [[virtual_hosts]]')
+        await this.#core.virtualHosts.move(request.name, request.node)
+        return {}
       case 'fence-plan': {
         const { agents, ...life } = await this.#core.fenceDrill.plan(request.node)
         return { plan: { ...life, agents: [...agents] } }

@@ -70,6 +70,8 @@ export type RecoveryHost = {
   finishPending(view: View, database: MembershipDatabase): Promise<MembershipDatabase>
   /** Step 7, for slots that no member of the view has. */
   adopt(record: FilesystemRecord, slots: readonly Slot[]): void
+  /** `view` has resumed: everybody outside of it is fenced. */
+  resumed?(view: View): void
 }
 
 export class Recovery {
@@ -152,6 +154,7 @@ export class Recovery {
     await step('resume', () => this.#ask(view, { kind: 'resume', view: view.id, floors }))
     this.#resumed = view.id
     log.info({ view: view.id, members: view.members.map((member) => member.name) }, 'serving')
+    this.#host.resumed?.(view)
 
     for (const record of usable) {
       const absent = [...new Set(record.seals.map((seal) => seal.slot))].filter((slot) => !memberIn(view, slot))

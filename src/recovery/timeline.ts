@@ -16,7 +16,7 @@ const timelineEntry = v.strictObject({
   view: v.pipe(count, v.safeInteger()),
   /** Who did it. */
   node: v.string(),
-  /** 'view' for a view that was installed; 'LUN' and its name for what became of it meanwhile; else what was done for the view. */
+  /** 'view' for a view that was installed; 'LUN' or 'virtual host' and its name for what became of it meanwhile; else what was done for the view. */
   step: v.string(),
   /** Wall-clock milliseconds since 1970, of that node. */
   startedAt: v.number(),
@@ -30,7 +30,7 @@ export type TimelineEntry = v.InferOutput<typeof timelineEntry>
 
 /** No step of a change of membership: something that has happened while a view lasted. */
 export function isNews({ step }: TimelineEntry): boolean {
-  return step.startsWith('LUN ')
+  return step.startsWith('LUN ') || step.startsWith('virtual host ')
 }
 
 /** Entries kept in memory: some tens of changes. */
@@ -69,11 +69,12 @@ export class Timeline implements ViewListener {
     }
   }
 
-  /** Something has happened to a LUN, as this node sees it: told as a step is. */
-  noteLun(name: string, outcome: string): void {
+  /** Something has happened to a LUN or a virtual host, as this node sees it: told as a step is. */
+  note(what: 'LUN' | 'virtual host', name: string, outcome: string): void {
     const { node, clock, tell } = this.#options
     const view = this.#view?.id ?? 0
-    const entry: TimelineEntry = { view, node, step: `LUN ${name}`, startedAt: clock.wall(), durationMs: 0, outcome }
+    const step = `${what} ${name}`
+    const entry: TimelineEntry = { view, node, step, startedAt: clock.wall(), durationMs: 0, outcome }
     this.#add(entry)
     tell(entry)
   }

@@ -141,4 +141,9 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   undoIsDurable: test('unit/recovery/lun-change', 'an add that is refused'),
   drainedBeforeRemoved: test('unit/san/lun-table', 'a removal waits'),
   journalsReadFirst: matrices(1, 10),
+  placedAfterFence: test('sim/virtual-hosts', 'of a matrix that is split only one side has it'),
+  bearersAreKnown: test('unit/services/placement', 'before every member has said what it bears'),
+  releasedFirst: test('sim/virtual-hosts', 'by hand it goes where it is sent'),
+  addressesGoBeforeLease: test('sim/virtual-hosts', 'a node that halts has given it up'),
+  addressDiesWithLease: test('sim/virtual-hosts', 'a node that stands still has lost it'),
 }

@@ -119,7 +119,7 @@ const wanted: readonly string[] = [
 export function sentences(source: string): string[] {
   const found = new Set<string>()
   const call = /\blog(?:\.\w+|\[[^\]]*\])\([^;]*?'(\w(?:[^'\\]|\\.)*)',?\s*\)/g
-  for (const folder of ['san', 'cluster', 'locking', 'metadata', 'recovery', 'node/core.ts']) {
+  for (const folder of ['san', 'cluster', 'locking', 'metadata', 'recovery', 'services', 'node/core.ts']) {
     const path = join(source, folder)
     const files = folder.endsWith('.ts')
       ? [path]

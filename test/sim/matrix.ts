@@ -23,6 +23,7 @@ import {
   ScriptAgent,
   ScsiPrAgent,
 } from '../../src/san/index.ts'
+import { SimAddresses } from './addresses.ts'
 import { Coverage } from './coverage.ts'
 import { FlakyScript, type ScriptWay, scriptWays } from './flaky-agent.ts'
 import { LockOracle } from './lock-oracle.ts'
@@ -54,6 +55,8 @@ export type SimMatrixOptions = {
   readonly networks?: number
   /** LUNs are reached as those of an iSCSI target are: what a process has sent to them outlives it. */
   readonly hasOrphans?: boolean
+  /** There are virtual hosts (addresses.ts). */
+  readonly hasVirtualHosts?: boolean
   readonly log?: (node: string) => Log
   /** One I/O takes at most this long; leases and time-outs follow from it, ms. */
   readonly ioTimeoutMs?: number
@@ -99,6 +102,7 @@ export class SimMatrix {
   readonly nodes: readonly SimNode[]
   readonly writes: WriteOracle
   readonly locks: LockOracle
+  readonly addresses: SimAddresses | undefined
   readonly #coverage: Coverage
   readonly #processes = new SimProcessTable()
   #record: FilesystemRecord | undefined
@@ -123,6 +127,11 @@ export class SimMatrix {
     for (const each of this.allDisks) this.lunUse.watch(each, () => this.#uuidOf(each))
     this.network = new SimNetwork(world, { breakAfterMs: 4 * ioTimeoutMs, connectTimeoutMs: ioTimeoutMs })
     this.nodes = Array.from({ length: options.nodes }, (_, slot) => new SimNode(slot, world.prng.fork()))
+    if (options.hasVirtualHosts)
+      this.addresses = new SimAddresses(world, new Prng(world.seed + 2_000_003), coverage, {
+        nodes: options.nodes,
+        ioTimeoutMs,
+      })
   }
 
   get allDisks(): readonly SimDisk[] {
@@ -319,6 +328,14 @@ export class SimMatrix {
                     }),
           )
           .map((agent) => this.writes.witness(agent)),
+      ...(this.addresses && {
+        virtualHosts: {
+          hosts: this.addresses.hosts,
+          addresses: this.addresses.of(host),
+          dialer: this.addresses.dialer(host),
+          gateways: [],
+        },
+      }),
       newImageFile: () => ':memory:',
       dataCacheBytes: 4 * MiB,
       onMounted: (mount) => this.locks.watch(host, mount),
@@ -330,6 +347,7 @@ export class SimMatrix {
     })
     node.core = core
     await core.ready()
+    core.virtualHosts?.begin()
     this.world.trace(`${node.name} serves`)
   }
 
@@ -372,6 +390,7 @@ export class SimMatrix {
   powerLoss(): void {
     for (const node of this.nodes) this.crash(node)
     this.#processes.powerLoss()
+    this.addresses?.powerLoss()
     for (const disk of this.allDisks) disk.powerLoss()
   }
 

@@ -6,7 +6,8 @@
  *   invariants every read is explained by one order of the writes, every answer about directories by one order of all that was asked; two nodes never hold conflicting locks (lock-oracle.ts); nobody writes without a lease
  *              or after being fenced (write-oracle.ts); images are equal row for row at one vector; what was acknowledged as stable
  *              is there; fsck finds nothing; after healing everybody serves again; at rest no lock is pinned by nobody, and no
- *              inode without a name and no freed space is left; the LUNs of all nodes are those of the list (spare-luns.ts), and of the filesystem (lun-use.ts)
+ *              inode without a name and no freed space is left; the LUNs of all nodes are those of the list (spare-luns.ts), and of the filesystem (lun-use.ts);
+ *              two nodes never bear one virtual host, and after healing each is where its policy wants it (addresses.ts)
  *
  *   damage     where the only copy of something is destroyed, the filesystem may end up marked in error; then nobody serves it any more,
  *              and until then nothing wrong was served. Or it goes on, and then all of the above holds
@@ -108,12 +109,13 @@ class Run {
     const journalBytes = this.#prng.pick([64 * KiB, 64 * KiB, 256 * KiB])
     // from the seed alone: whatever else a seed draws is as it was
     const hasOrphans = new Prng(world.seed + 1_000_003).chance(0.3)
+    const hasVirtualHosts = new Prng(world.seed + 3_000_017).chance(0.4)
     if (hasOrphans) this.#coverage.count('LUNs are reached as those of a target')
     this.matrix = new SimMatrix(world, {
       ...{ nodes, fencing, journalBytes, partitions, networks, ioTimeoutMs: this.#mix.ioTimeoutMs },
       // others are found by their lease sectors
       listed: this.#prng.chance(0.25) ? this.#prng.between(1, nodes) : nodes,
-      ...{ log: options.log, coverage: this.#coverage, hasOrphans },
+      ...{ log: options.log, coverage: this.#coverage, hasOrphans, hasVirtualHosts },
     })
     this.#faults = new Faults(this.matrix, world.prng.fork(), this.#outside.clock, this.#coverage, this.#mix.pace)
     this.#litter = new Litter(world)
@@ -143,7 +145,9 @@ class Run {
     const healedBy = world.now + HEAL_LIMIT * ioTimeoutMs
     for (let since = world.now; world.now < since + AFTERMATH * ioTimeoutMs; ) {
       const disagreement =
-        matrix.spares.disagreement(matrix.nodes) ?? matrix.lunUse.disagreement(matrix.nodes, matrix.record)
+        matrix.spares.disagreement(matrix.nodes) ??
+        matrix.lunUse.disagreement(matrix.nodes, matrix.record) ??
+        matrix.addresses?.disagreement(matrix.nodes)
       if (!matrix.whole || disagreement !== undefined) since = world.now
       if (await this.#isolated()) return this.#result()
       if (since >= healedBy) {
@@ -151,7 +155,7 @@ class Run {
           ({ name, mount, core }) => `${name} ${mount?.state} in view ${core?.cluster.mesh.view?.id}`,
         )
         throw new Error(
-          `not everybody serves ${HEAL_LIMIT * ioTimeoutMs} ms after healing: ${[...states, disagreement ?? 'LUNs agree'].join(', ')}`,
+          `not everybody serves ${HEAL_LIMIT * ioTimeoutMs} ms after healing: ${[...states, disagreement ?? 'LUNs and virtual hosts agree'].join(', ')}`,
         )
       }
       await world.run(world.now + 50)

@@ -5,6 +5,7 @@
  * A client's first lock is answered only once it is written down that this client has to be told of our restart (nsm/monitor.ts).
  */
 import { isFsError } from '../../base/errors.ts'
+import { plainAddress } from '../../export/index.ts'
 import type { RangeRequest } from '../../locking/index.ts'
 import type { MatrixFs } from '../../metadata/index.ts'
 import { type Clock, within } from '../../platform/clock.ts'
@@ -13,7 +14,6 @@ import { EARLY_GRANT_MS } from '../limits.ts'
 import type { Monitor } from '../nsm/monitor.ts'
 import type { Host } from '../portmap/hosts.ts'
 import type { CallContext } from '../rpc/table-program.ts'
-import { plainAddress } from '../rpc/transport.ts'
 import type { Callbacks } from './callbacks.ts'
 import { fileToFree, fileToLock, type LockedFile } from './files.ts'
 import type { Grace } from './grace.ts'

@@ -3,12 +3,13 @@
  * result is a call in the other direction (_RES). A call that would spoil something when done twice is remembered: an UNLOCK that comes
  * again late must not free what was locked since.
  */
+
+import { plainAddress } from '../../export/index.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Log } from '../../platform/log.ts'
 import { MESSAGES_MAX } from '../limits.ts'
 import { CallError } from '../rpc/caller.ts'
 import { type CallContext, NoAnswer, TableProgram } from '../rpc/table-program.ts'
-import { plainAddress } from '../rpc/transport.ts'
 import type { Callbacks } from './callbacks.ts'
 import type { LockManager } from './lock-manager.ts'
 import * as n from './tables.ts'

@@ -2,6 +2,8 @@
  * NSM version 1 as an RPC program. A client that has restarted says so (SM_NOTIFY), and its locks are freed. SM_MON and its kin are
  * for programs of this machine, which are called back here; of anybody else they would make us call whom he likes.
  */
+
+import { plainAddress } from '../../export/index.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Log } from '../../platform/log.ts'
 import { LOCAL_MONITORS_MAX, NOTIFY_LIMIT_MS } from '../limits.ts'
@@ -10,7 +12,7 @@ import type { Hosts } from '../portmap/hosts.ts'
 import { CallError } from '../rpc/caller.ts'
 import type { Session } from '../rpc/session.ts'
 import { NoAnswer, TableProgram } from '../rpc/table-program.ts'
-import { isLoopback, plainAddress } from '../rpc/transport.ts'
+import { isLoopback } from '../rpc/transport.ts'
 import { procedure } from '../xdr/procedure.ts'
 import { nothing } from '../xdr/types.ts'
 import type { Monitor } from './monitor.ts'

@@ -92,6 +92,22 @@ export class Portmapper {
     )
   }
 
+  /** Answers at an address that has come, too. */
+  async open(address: string): Promise<void> {
+    if (this.#port === undefined) return
+    await this.#streams.open(address)
+    await this.#datagrams.open(address)
+  }
+
+  async drain(address: string): Promise<void> {
+    await Promise.all([this.#streams.drain(address), this.#datagrams.drain(address)])
+  }
+
+  closeAt(address: string): void {
+    this.#streams.closeAt(address)
+    this.#datagrams.closeAt(address)
+  }
+
   async close(): Promise<void> {
     await this.#registration?.remove()
     await this.#streams.close()

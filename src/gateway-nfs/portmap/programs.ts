@@ -3,11 +3,12 @@
  * node and of nothing else, and only tells: SET and UNSET are answered with false, whoever asks. What would have it call others
  * (CALLIT, BCAST, INDIRECT) is not offered.
  */
+
+import { plainAddress } from '../../export/index.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Client } from '../rpc/client.ts'
 import type { Program } from '../rpc/session.ts'
 import { type Handlers, TableProgram } from '../rpc/table-program.ts'
-import { plainAddress } from '../rpc/transport.ts'
 import type { Services } from './services.ts'
 import * as p from './tables.ts'
 

@@ -57,6 +57,8 @@ export class Connection implements Session {
   #flushing = false
   #paused = false
   #ended = false
+  /** Nothing more is taken; whoever waits until what was taken is answered. */
+  #resting: (() => void)[] | undefined
   #lastHeard: number
 
   constructor(options: ConnectionOptions) {
@@ -75,7 +77,15 @@ export class Connection implements Session {
       this.#endWhenIdle()
     })
     socket.on('error', (error) => this.#log.debug({ reason: error.message }, 'nfs connection broke'))
-    socket.on('close', () => options.onClose())
+    socket.on('close', () => {
+      this.#rested()
+      options.onClose()
+    })
+  }
+
+  /** The end of the connection at this machine. */
+  get localAddress(): string | undefined {
+    return this.#socket.localAddress
   }
 
   /** Requests taken whose replies are not made yet. */
@@ -136,8 +146,27 @@ export class Connection implements Session {
     this.#endWhenIdle()
   }
 
+  /** Takes no more requests, for good; resolves once those taken are answered, and the answers are with the system. */
+  rest(): Promise<void> {
+    this.#resting ??= []
+    this.#pause()
+    return new Promise((resolve) => {
+      this.#resting?.push(resolve)
+      this.#endWhenIdle()
+    })
+  }
+
+  #rested(): void {
+    for (const resolve of this.#resting?.splice(0) ?? []) resolve()
+  }
+
   destroy(): void {
     this.#socket.destroy()
+  }
+
+  /** The client learns at once that this connection is over, whatever of it is still under way. */
+  reset(): void {
+    this.#socket.resetAndDestroy()
   }
 
   // --- receiving ---
@@ -168,6 +197,7 @@ export class Connection implements Session {
 
   get #full(): boolean {
     return (
+      this.#resting !== undefined ||
       this.#inFlight >= this.#limits.inFlight ||
       this.#queuedBytes + this.replies.pendingBytes >= this.#limits.queuedBytes
     )
@@ -175,7 +205,7 @@ export class Connection implements Session {
 
   /** Goes on with what was left when a limit was reached. */
   #proceed(): void {
-    if (!this.#paused) this.#endWhenIdle()
+    if (!this.#paused || this.#resting) this.#endWhenIdle()
     else if (!this.#inPass && !this.#full && !this.#socket.destroyed) this.#resume()
   }
 
@@ -232,6 +262,8 @@ export class Connection implements Session {
   }
 
   #endWhenIdle(): void {
-    if (this.#ended && this.#inFlight === 0 && this.#queuedBytes === 0) this.#socket.destroySoon()
+    if (this.#inFlight > 0 || this.#queuedBytes > 0 || this.#flushing) return
+    if (this.#resting) this.#rested()
+    else if (this.#ended) this.#socket.destroySoon()
   }
 }

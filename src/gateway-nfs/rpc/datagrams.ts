@@ -6,6 +6,9 @@
  *  2. What is no call is never answered, so that two servers cannot be made to talk to each other.
  *  3. Programs answer little to a small call; what would not fit into a datagram becomes SYSTEM_ERR.
  *
+ * A reply leaves by the socket that the call came by, so that it comes from the address that was asked: each address that comes and goes (`open`,
+ * `drain`, `closeAt`) has a socket of its own, also where the first one hears all addresses.
+ *
  * Nobody is held back: above the limit on calls under way a datagram is lost, and its client sends it again.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
@@ -35,34 +38,29 @@ export type DatagramOptions = {
   readonly log: Log
 }
 
-/** What every call of one port needs. */
+/** What every call that came by one socket needs. */
 type Port = DatagramOptions & {
+  readonly socket: Socket
+  /** Undefined: it hears all addresses. */
+  readonly localAddress: string | undefined
   readonly send: (batch: Batch, to: Client) => void
   readonly over: () => void
 }
 
 export class DatagramPort {
   readonly #options: DatagramOptions
-  readonly #port: Port
   readonly #from = new XdrReader()
   readonly #header = new CallHeader()
-  #socket: Socket | undefined
-  #localAddress: string | undefined
+  #port: Port | undefined
+  /** Further sockets, by their address. */
+  readonly #further = new Map<string, Port>()
   #inFlight = 0
-  #idle: (() => void) | undefined
+  readonly #idle: (() => void)[] = []
   /** Datagrams lost because there were too many, and those that nobody may send. */
   readonly counters = { calls: 0, lost: 0, refused: 0 }
 
   constructor(options: DatagramOptions) {
     this.#options = options
-    this.#port = {
-      ...options,
-      send: (batch, to) => this.#send(batch, to),
-      over: () => {
-        this.#inFlight--
-        if (this.#inFlight === 0) this.#idle?.()
-      },
-    }
   }
 
   get inFlight(): number {
@@ -71,7 +69,55 @@ export class DatagramPort {
 
   /** Rejects with MatrixError 'in-use' when the port is taken. Port 0: any free one. */
   async listen(host: string, port: number): Promise<number> {
-    const socket = createSocket({ type: isIPv6(host) ? 'udp6' : 'udp4', recvBufferSize: RECEIVE_BYTES })
+    this.#port = await this.#bind(host, port)
+    return this.#port.socket.address().port
+  }
+
+  /** Serves at an address of this machine that has just come, too. Rejects as `listen`. */
+  async open(address: string): Promise<void> {
+    if (!this.#port) throw new MatrixError('withdrawn', 'NFS is not served yet, or no more')
+    if (this.#port.localAddress === address || this.#further.has(address)) return
+    this.#further.set(address, await this.#bind(address, this.#port.socket.address().port))
+  }
+
+  /** Takes nothing new at an address; resolves once what was taken is answered. */
+  drain(address: string): Promise<void> {
+    this.#further.get(address)?.socket.removeAllListeners('message')
+    return this.#answered()
+  }
+
+  /** Nothing is served at an address any more. */
+  closeAt(address: string): void {
+    this.#further.get(address)?.socket.close()
+    this.#further.delete(address)
+  }
+
+  /** Takes nothing more; resolves once what was taken is answered. */
+  end(): Promise<void> {
+    for (const { socket } of this.#all()) socket.removeAllListeners('message')
+    return this.#answered()
+  }
+
+  /** Nothing is answered any more. */
+  destroy(): void {
+    for (const { socket } of this.#all()) socket.close()
+    this.#port = undefined
+    this.#further.clear()
+  }
+
+  #all(): Port[] {
+    return [...(this.#port ? [this.#port] : []), ...this.#further.values()]
+  }
+
+  #answered(): Promise<void> {
+    if (this.#inFlight === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#idle.push(resolve))
+  }
+
+  async #bind(host: string, port: number): Promise<Port> {
+    // an address of its own beside the one that hears all of them needs `reuseAddr`; that nobody else has the port, TCP has seen to
+    const type = isIPv6(host) ? 'udp6' : 'udp4'
+    const socket = createSocket({ type, recvBufferSize: RECEIVE_BYTES, reuseAddr: true })
     await new Promise<void>((resolve, reject) => {
       socket.once('error', (error: NodeJS.ErrnoException) => {
         socket.close()
@@ -84,47 +130,44 @@ export class DatagramPort {
     })
     socket.removeAllListeners('error')
     socket.on('error', (error) => this.#options.log.error({ error: error.message }, 'nfs datagram socket failed'))
-    socket.on('message', (bytes, from) => this.#received(bytes, from))
-    this.#socket = socket
-    const { address, port: bound } = socket.address()
-    this.#localAddress = address === '0.0.0.0' || address === '::' ? undefined : address
-    return bound
+    const { address } = socket.address()
+    const own: Port = {
+      ...this.#options,
+      socket,
+      localAddress: address === '0.0.0.0' || address === '::' ? undefined : address,
+      send: (batch, to) => this.#send(own, batch, to),
+      over: () => {
+        this.#inFlight--
+        if (this.#inFlight === 0) for (const resolve of this.#idle.splice(0)) resolve()
+      },
+    }
+    socket.on('message', (bytes, from) => this.#received(own, bytes, from))
+    return own
   }
 
-  /** Takes nothing more; resolves once what was taken is answered. */
-  async end(): Promise<void> {
-    this.#socket?.removeAllListeners('message')
-    if (this.#inFlight > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
-  }
-
-  /** Nothing is answered any more. */
-  destroy(): void {
-    this.#socket?.close()
-    this.#socket = undefined
-  }
-
-  #received(bytes: Buffer, sender: RemoteInfo): void {
+  #received(port: Port, bytes: Buffer, sender: RemoteInfo): void {
     if (this.#inFlight >= DATAGRAMS_IN_FLIGHT) {
       this.counters.lost++
       return
     }
-    const client = this.#options.client(sender, this.#localAddress)
+    const client = this.#options.client(sender, port.localAddress)
     if (!client.isAdmitted || sender.port === 0) {
       this.counters.refused++
       return
     }
     this.counters.calls++
     this.#inFlight++
-    const call = new DatagramCall(client, this.#port)
+    const call = new DatagramCall(client, port)
     call.serve(this.#header, this.#from.reset(bytes, 0, bytes.length))
   }
 
-  #send({ parts }: Batch, to: Client): void {
+  #send(port: Port, { parts }: Batch, to: Client): void {
     const { pool } = this.#options
+    const isOpen = this.#all().includes(port)
     for (const { buffer, bytes } of parts) {
       const record = buffer.bytes.subarray(MARK_BYTES, bytes)
       // an error is of the one who asked, such as a network that is gone: it will ask again
-      if (this.#socket) this.#socket.send(record, to.port, to.address, () => pool.release(buffer))
+      if (isOpen) port.socket.send(record, to.port, to.address, () => pool.release(buffer))
       else pool.release(buffer)
     }
   }

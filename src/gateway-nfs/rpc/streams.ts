@@ -1,6 +1,10 @@
-/** A TCP port that serves RPC: its connections come and go, bounded in number, and are looked at for silence. */
+/**
+ * A TCP port that serves RPC: its connections come and go, bounded in number, and are looked at for silence. Beside its own address it
+ * serves those that come and go (`open`, `drain`, `closeAt`).
+ */
 import { createServer, type Server, type Socket } from 'node:net'
 import { MatrixError } from '../../base/errors.ts'
+import { hears, LocalAddresses, plainAddress } from '../../export/index.ts'
 import { type Clock, within } from '../../platform/clock.ts'
 import type { Log } from '../../platform/log.ts'
 import type { NfsLimits } from '../limits.ts'
@@ -25,7 +29,13 @@ const CLOSE_GRACE_MS = 1_000
 export class StreamPort {
   readonly #options: StreamOptions
   readonly #connections = new Set<Connection>()
+  readonly #addresses = new LocalAddresses()
+  /** Of connections to an address that is draining: accepted by the system, and not read from. */
+  readonly #waiting = new Set<Socket>()
+  /** Further listeners, by their address. */
+  readonly #further = new Map<string, Server>()
   #server: Server | undefined
+  #listening: { readonly host: string; readonly port: number } | undefined
 
   constructor(options: StreamOptions) {
     this.#options = options
@@ -54,6 +64,15 @@ export class StreamPort {
 
   /** Rejects with MatrixError 'in-use' when the port is taken. Port 0: any free one. */
   async listen(host: string, port: number): Promise<number> {
+    const server = await this.#listenAt(host, port)
+    this.#server = server
+    const address = server.address()
+    const bound = typeof address === 'object' && address ? address.port : port
+    this.#listening = { host, port: bound }
+    return bound
+  }
+
+  async #listenAt(host: string, port: number): Promise<Server> {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket))
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => {
@@ -63,9 +82,38 @@ export class StreamPort {
       server.listen({ host, port }, resolve)
     })
     server.on('error', (error) => this.#options.log.error({ error: error.message }, 'nfs listener failed'))
-    this.#server = server
-    const address = server.address()
-    return typeof address === 'object' && address ? address.port : port
+    return server
+  }
+
+  /** Serves at an address of this machine that has just come, too. Rejects as `listen`. */
+  async open(address: string): Promise<void> {
+    const own = this.#listening
+    if (!own || !this.#server) throw new MatrixError('withdrawn', 'NFS is not served yet, or no more')
+    this.#addresses.open(address)
+    if (hears(own.host, address) || this.#further.has(address)) return
+    this.#further.set(address, await this.#listenAt(address, own.port))
+    this.#options.log.info({ host: address, port: own.port }, 'nfs serves')
+  }
+
+  /** Takes nothing new at an address; resolves once what was taken there is answered. */
+  async drain(address: string): Promise<void> {
+    this.#addresses.drain(address)
+    await Promise.all(this.#at(address).map((connection) => connection.rest()))
+  }
+
+  /** Nothing is served at an address any more: its connections are reset, clients look for it elsewhere. */
+  closeAt(address: string): void {
+    this.#addresses.close(address)
+    this.#further.get(address)?.close()
+    this.#further.delete(address)
+    for (const connection of this.#at(address)) connection.reset()
+    for (const socket of this.#waiting) {
+      if (plainAddress(socket.localAddress ?? '') === address) socket.resetAndDestroy()
+    }
+  }
+
+  #at(address: string): Connection[] {
+    return [...this.#connections].filter(({ localAddress }) => plainAddress(localAddress ?? '') === address)
   }
 
   /** Takes nothing more; what was taken is answered, the rest is cut after a grace time. */
@@ -74,6 +122,7 @@ export class StreamPort {
     if (!server) return
     this.#server = undefined
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+    this.#closeFurther()
     for (const connection of this.#connections) connection.end()
     if (this.#connections.size > 0) await within(this.#options.clock, closed, CLOSE_GRACE_MS)
     for (const connection of this.#connections) connection.destroy()
@@ -84,7 +133,14 @@ export class StreamPort {
   abandon(): void {
     this.#server?.close()
     this.#server = undefined
+    this.#closeFurther()
     for (const connection of this.#connections) connection.destroy()
+  }
+
+  #closeFurther(): void {
+    for (const server of this.#further.values()) server.close()
+    this.#further.clear()
+    for (const socket of this.#waiting) socket.destroy()
   }
 
   checkSilence(now: number): void {
@@ -94,6 +150,15 @@ export class StreamPort {
   #accept(socket: Socket): void {
     const { remoteAddress: address, remotePort: port, localAddress } = socket
     if (address === undefined || port === undefined) return void socket.destroy() // gone already
+    const state = this.#addresses.stateOf(localAddress)
+    if (state === 'closed') return void socket.resetAndDestroy()
+    if (state === 'draining') {
+      // nobody reads from it, so nothing of it is taken
+      this.#waiting.add(socket)
+      socket.on('error', () => {})
+      socket.on('close', () => this.#waiting.delete(socket))
+      return
+    }
     const { limits, programs, pool, clock } = this.#options
     const log = this.#options.log.child({ client: `${address}:${port}` })
     if (this.#connections.size >= limits.connections) {

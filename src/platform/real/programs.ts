@@ -3,6 +3,7 @@
  * has started, and nothing else is. What it writes is always read, so that none waits for a reader; the last of it is kept.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { MatrixError } from '../../base/errors.ts'
 import type { ProgramEnd, ProgramRun, Programs } from '../programs.ts'
@@ -31,6 +32,16 @@ export const realPrograms: Programs = {
       child.once('error', failed)
       child.once('spawn', () => resolve(ended(child, program)))
     }),
+}
+
+/** Whether there is something at `path` that may be run. */
+export function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function start({ path, args, env }: ProgramRun): ChildProcess {

@@ -23,6 +23,7 @@ import { lunErrors } from './lun-errors.ts'
 import { pauses, slowNodes } from './pauses.ts'
 import { reservationFaults, reservations } from './reservations.ts'
 import { slowLuns } from './slow-luns.ts'
+import { virtualHostFaults, virtualHosts } from './virtual-hosts.ts'
 
 type Kind = { readonly begin: (fate: Fate) => void; readonly chance: number; readonly counts: readonly string[] }
 
@@ -72,6 +73,7 @@ const kinds: readonly Kind[] = [
     ],
   },
   { begin: reservations, chance: 1, counts: reservationFaults },
+  { begin: virtualHosts, chance: 1, counts: virtualHostFaults },
   { begin: drains, chance: 0.5, counts: ['LUN drained', 'draining stopped'] },
   { begin: damage, chance: 0.3, counts: ['damaged label', 'damaged lease sector', 'damaged membership partition'] },
 ]

@@ -1,0 +1,238 @@
+/**
+ * The virtual hosts that this node bears: takes them, serves them, keeps them alive, and gives them up.
+ *
+ *     free ──take──▶ taking ──address, gateways──▶ serving ──drained──▶ closed ──removed──▶ free
+ *                       └─ failed ─▶ removed again ─▶ free                └─ failed ─▶ borne, not served
+ *
+ * The life time of an address is a dead man's switch: it is renewed while this node's disk lease is good, for no longer than that lease
+ * lasts, less what the system may be late. So whoever waits until the lease of a node is over (every fence agent does, unless it sees
+ * the process dead) knows that its kernel has dropped the addresses, too, even if the process stands still.
+ *
+ * Invariants
+ *   1. From before the first thing is done to take an address until it is surely gone, `report` says that it is borne.
+ *   2. No address is added or renewed once the lease is over, nor after `drop`.
+ *   3. The address is there before the gateways listen, and it is announced once they do; at the end they answer what was taken before it goes.
+ *
+ * Crash: the address stays on the interface for the rest of its life. The next life of this node removes it first of all (`clear`).
+ */
+import { brokenRules } from '../base/broken-rules.ts'
+import { MatrixError } from '../base/errors.ts'
+import type { Timings } from '../base/timings.ts'
+import { Turns } from '../base/turns.ts'
+import { type Clock, type HostAddresses, type Log, sleep, type Timer, within } from '../platform/index.ts'
+import type { AddressedGateway } from './addressed-gateway.ts'
+import type { VirtualHost } from './virtual-host.ts'
+
+/** The shortest life that an address is given, renewals of the lease. Only with a lease that is hardly longer than what the system may be late may it outlive that. */
+const LIFE_MIN_RENEWALS = 2
+/** Life of an address with rules broken, ms. */
+const FOR_EVER_MS = 10 * 365 * 86_400_000
+/** A planned end waits so long for what was taken, ms. */
+const DRAIN_MS = 1000
+/** What has been answered is with the network's own buffers: so long it may take to leave, ms. */
+const SETTLE_MS = 30
+/** When the address is announced, after it was taken, ms: neighbours may miss one, or hear the last bearer's kernel for the rest of its address's life. */
+const ANNOUNCE_AT_MS: readonly number[] = [0, 1000, 4000, 10_000]
+
+export type AddressBearerOptions = {
+  readonly hosts: readonly VirtualHost[]
+  readonly addresses: HostAddresses
+  readonly gateways: readonly AddressedGateway[]
+  readonly clock: Clock
+  readonly log: Log
+  readonly timings: Timings
+  /** Of this node's lease, in the clock's time. */
+  readonly goodUntil: () => number
+  /** Everything that was answered is on stable storage when it resolves. */
+  readonly settle: () => Promise<void>
+}
+
+type Borne = { serves: boolean; byHand: boolean; isDeaf: boolean; addedUntil: number; announcing: Timer[] }
+
+export class AddressBearer {
+  readonly #options: AddressBearerOptions
+  readonly #borne = new Map<string, Borne>()
+  /** By host: one thing after another. */
+  readonly #turns = new Map<string, Turns>()
+  readonly #renewal: Timer
+  #dropped = false
+
+  constructor(options: AddressBearerOptions) {
+    this.#options = options
+    for (const { name } of options.hosts) this.#turns.set(name, new Turns())
+    this.#renewal = options.clock.every(options.timings.renewMs, () => this.#renewAll())
+  }
+
+  bears(host: string): { readonly serves: boolean; readonly byHand: boolean } | undefined {
+    return this.#borne.get(host)
+  }
+
+  /** Before anything else: what a former life of this node has left on its interfaces. Rejects as HostAddresses. */
+  async clear(): Promise<void> {
+    const { hosts, addresses, log } = this.#options
+    for (const host of hosts) {
+      if (!(await addresses.has(host))) continue
+      log.warn(
+        { host: host.name, address: host.address },
+        'a virtual host was left on this node, its address is removed',
+      )
+      await addresses.remove(host)
+    }
+  }
+
+  /** Resolves once the host is served here. Rejects with what went wrong; then it is not borne, unless the address could not be removed. */
+  take(host: VirtualHost, byHand: boolean): Promise<void> {
+    const known = this.#borne.get(host.name)
+    if (!known) this.#borne.set(host.name, { serves: false, byHand, isDeaf: false, addedUntil: 0, announcing: [] })
+    return this.#turn(host, async () => {
+      const borne = this.#borne.get(host.name) ?? {
+        serves: false,
+        byHand,
+        isDeaf: false,
+        addedUntil: 0,
+        announcing: [],
+      }
+      this.#borne.set(host.name, borne)
+      borne.byHand = byHand
+      if (borne.serves) return
+      try {
+        await this.#begin(host, borne)
+      } catch (error) {
+        this.#closeGateways(host)
+        await this.#remove(host, borne)
+        throw error
+      }
+    })
+  }
+
+  /** A planned end: what was taken is answered, and the address is surely gone when it resolves. Rejects when it may still be there. */
+  release(host: VirtualHost): Promise<void> {
+    return this.#turn(host, async () => {
+      const borne = this.#borne.get(host.name)
+      if (!borne) return
+      const { clock, log, gateways, settle, addresses } = this.#options
+      const startedAt = clock.now()
+      borne.serves = false
+      const drained = Promise.all([...gateways.map((gateway) => gateway.drain(host.address)), settle()])
+      const how = await within(clock, drained, DRAIN_MS).catch((error) => {
+        log.warn({ host: host.name, error: String(error) }, 'a virtual host ends before everything was answered')
+        return 'late' as const
+      })
+      if (how !== 'late') await sleep(clock, SETTLE_MS)
+      borne.isDeaf = true
+      await addresses
+        .deafen(host)
+        .catch((error) => log.debug({ host: host.name, error: String(error) }, 'the address goes on to hear'))
+      this.#closeGateways(host)
+      await this.#remove(host, borne)
+      const ms = Math.round(clock.now() - startedAt)
+      log.info({ host: host.name, address: host.address, ms, drained: how !== 'late' }, 'a virtual host was given up')
+    })
+  }
+
+  /**
+   * Gives everything up at once, for good: nothing is answered any more, and addresses are gone when it resolves. Rejects when one may still
+   * be there. Gateways have been closed by whoever halts this node.
+   */
+  async drop(): Promise<void> {
+    this.#dropped = true
+    this.#renewal.cancel()
+    const { hosts } = this.#options
+    await Promise.all(
+      hosts.map((host) =>
+        this.#turn(host, async () => {
+          const borne = this.#borne.get(host.name)
+          if (borne) await this.#remove(host, borne)
+        }),
+      ),
+    )
+  }
+
+  async #begin(host: VirtualHost, borne: Borne): Promise<void> {
+    const { addresses, gateways, log } = this.#options
+    if (borne.isDeaf) await addresses.remove(host) // what is deaf is no longer whole
+    borne.isDeaf = false
+    await this.#add(host, borne)
+    await Promise.all(gateways.map((gateway) => gateway.open(host.address)))
+    if (this.#dropped) throw new MatrixError('withdrawn', 'this node has halted')
+    borne.serves = true
+    log.info({ host: host.name, address: host.address, interface: host.interface }, 'a virtual host is served here')
+    this.#announce(host, borne)
+  }
+
+  /** Adds the address, or makes its life longer. */
+  async #add(host: VirtualHost, borne: Borne): Promise<void> {
+    const { addresses, clock } = this.#options
+    const lifeMs = this.#life()
+    if (this.#dropped || lifeMs === undefined)
+      throw new MatrixError('fenced', 'the disk lease of this node is over, or near its end')
+    const until = clock.now() + lifeMs
+    await addresses.add(host, lifeMs)
+    borne.addedUntil = until
+  }
+
+  /** Of an address that is added now; undefined when the lease is too near its end. */
+  #life(): number | undefined {
+    const { addresses, clock, goodUntil, timings } = this.#options
+    const leftMs = goodUntil() - clock.now()
+    if (leftMs <= 0) return undefined
+    if (brokenRules.addressDiesWithLease) return FOR_EVER_MS
+    const leastMs = LIFE_MIN_RENEWALS * timings.renewMs
+    const lifeMs = leftMs - addresses.lateMs
+    if (lifeMs >= leastMs) return lifeMs
+    // a lease that is never long enough: better a short life than one for ever
+    return timings.leaseMs < addresses.lateMs + 2 * leastMs ? leastMs : undefined
+  }
+
+  /** Each is renewed well before its life is half over. */
+  #renewAll(): void {
+    const { hosts, clock, log, timings } = this.#options
+    for (const host of hosts) {
+      const borne = this.#borne.get(host.name)
+      if (!borne?.serves || borne.addedUntil - clock.now() > timings.leaseMs / 2 + timings.renewMs) continue
+      void this.#turn(host, async () => {
+        if (borne.serves && !this.#dropped) await this.#add(host, borne)
+      }).catch((error) =>
+        log.warn({ host: host.name, error: String(error) }, 'the address of a virtual host was not renewed'),
+      )
+    }
+  }
+
+  #announce(host: VirtualHost, borne: Borne): void {
+    const { addresses, clock, log } = this.#options
+    borne.announcing = ANNOUNCE_AT_MS.map((delayMs) =>
+      clock.after(delayMs, () => {
+        if (!borne.serves || this.#dropped) return
+        addresses
+          .announce(host)
+          .catch((error) =>
+            log.warn({ host: host.name, error: String(error) }, 'a virtual host could not be announced'),
+          )
+      }),
+    )
+  }
+
+  #closeGateways(host: VirtualHost): void {
+    for (const gateway of this.#options.gateways) gateway.closeAt(host.address)
+  }
+
+  /** Takes the address away; it is borne until that is certain. */
+  async #remove(host: VirtualHost, borne: Borne): Promise<void> {
+    const { addresses, clock, log } = this.#options
+    borne.serves = false
+    for (const timer of borne.announcing.splice(0)) timer.cancel()
+    try {
+      await addresses.remove(host)
+    } catch (error) {
+      log.error({ host: host.name, error: String(error) }, 'the address of a virtual host cannot be removed')
+      // nobody renews it: it is gone when its life is over, where it has one
+      await sleep(clock, Math.max(0, borne.addedUntil + addresses.lateMs - clock.now()))
+      if (await addresses.has(host)) throw error
+    }
+    this.#borne.delete(host.name)
+  }
+
+  #turn<T>(host: VirtualHost, work: () => Promise<T>): Promise<T> {
+    return (this.#turns.get(host.name) as Turns).take(work)
+  }
+}

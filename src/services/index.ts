@@ -1,0 +1,13 @@
+/**
+ * Floor 8: what the matrix does for services beside serving files. Virtual hosts (`virtual-hosts.ts` and what it wires: `placement.ts` decides,
+ * `address-bearer.ts` does), and the monitors by which it is judged who is well (`monitors/`).
+ */
+
+export { AddressBearer, type AddressBearerOptions } from './address-bearer.ts'
+export type { AddressedGateway } from './addressed-gateway.ts'
+export { probes } from './monitors/probes.ts'
+export * from './monitors/service-check.ts'
+export * from './monitors/service-monitor.ts'
+export * from './placement.ts'
+export * from './virtual-host.ts'
+export * from './virtual-hosts.ts'
