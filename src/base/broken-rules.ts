@@ -189,6 +189,8 @@ export const brokenRules = {
   doneIsLookedUp: false,
   /** That a request is done is journaled after its change: a crash in between, and it is done again. */
   doneWithItsChange: false,
+  /** A block that is written and cleaned while a slow read of the LUN is under way is evicted: the read brings its old content back. */
+  loadedStays: false,
   /** A verb that had to wait answers with inodes as they are when its caller looks: others may have changed them since. */
   answerOfItsTurn: false,
   /** The byte-range locks of an inode are remembered after its lock L has gone, when others may have changed them. */

@@ -122,6 +122,7 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   deadlockIsConfirmed: test('unit/metadata/ranges', 'what looks like a circle in a late image is none'),
   goneIsVoid: test('unit/metadata/ranges', 'what ends with a node that is gone'),
   goneIsFenced: matrices(1, 40),
+  loadedStays: test('unit/metadata/coherent-io', 'what a slow read of the LUN brings'),
   openStays: test('unit/metadata/ordering', 'a file that is open at one node stays'),
   oneRenameAtATime: test('unit/metadata/ordering', 'two directories that move below each other'),
   dataBeforeExtent: test('unit/metadata/ordering', 'an extent is journaled only after its data'),

@@ -33,7 +33,7 @@ export function litmusSuite(test: Test, who: string, urlOf: () => string): void 
   }
 }
 
-export function rcloneSuite(test: Test, fixture: () => HttpFixture): void {
+export function rcloneSuite(test: Test, fixture: () => Pick<HttpFixture, 'urls'>): void {
   const rclone = async (node: number, ...args: string[]) => {
     requireProgram('rclone', 'rclone')
     const { urls } = fixture()
