@@ -18,8 +18,11 @@ export type ConfiguredExport = {
   readonly path: string
   /** Name of a filesystem; whether the matrix has it is known only once its database is read. */
   readonly filesystem: string
-  /** `*`, addresses, networks. */
+  /** From the root of the filesystem; absent: all of it. */
+  readonly directory?: string
+  /** `*`, addresses, networks, names of hosts. */
   readonly clients: readonly string[]
+  readonly privilegedPorts: boolean
   readonly access: 'rw' | 'ro'
   readonly squash: 'root' | 'all' | 'none'
   readonly anonUid: number
@@ -47,7 +50,7 @@ export type MatrixdConfig = {
   }
   readonly timings: Timings
   /** Absent: this node serves no NFS. */
-  readonly nfs?: { readonly listen: PeerAddress }
+  readonly nfs?: { readonly listen: PeerAddress; readonly groups: 'client' | 'server' }
   /** Absent: this node serves no HTTP. The caller's ids hold for every request. */
   readonly http?: { readonly listen: PeerAddress; readonly uid: number; readonly gid: number }
   readonly exports: readonly ConfiguredExport[]

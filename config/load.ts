@@ -240,11 +240,14 @@ function configOf(file: string, written: ConfigFile, secret: string): MatrixdCon
     timings: timingsFrom(timings.io_timeout),
     nfs,
     http,
-    exports: written.exports.map(({ anon_uid: anonUid, anon_gid: anonGid, ...rest }) => ({
-      ...rest,
-      anonUid,
-      anonGid,
-    })),
+    exports: written.exports.map(
+      ({ anon_uid: anonUid, anon_gid: anonGid, privileged_ports: privilegedPorts, ...rest }) => ({
+        ...rest,
+        privilegedPorts,
+        anonUid,
+        anonGid,
+      }),
+    ),
     mounts: written.mounts.map(({ filesystem, directory }) => ({ filesystem, directory: resolve(folder, directory) })),
     cache: { dataBytes: cache.data },
     log,

@@ -139,6 +139,13 @@ const timings = v.strictObject({
 
 const nfs = v.strictObject({
   listen: address('Where NFS version 3 and its MOUNT protocol are served (one TCP port).'),
+  groups: v.optional(
+    oneOf(
+      "Who says which groups a user is in. `client`: its requests do, at most 16 (AUTH_SYS). `server`: this node, by `id -G`, and the client's list is not looked at ([more](nfs.md#users-and-groups)).",
+      ['client', 'server'],
+    ),
+    'client',
+  ),
 })
 
 const http = v.strictObject({
@@ -151,14 +158,29 @@ const exports_ = v.pipe(
   v.array(
     v.strictObject({
       path: text(
-        'Name clients use: NFS mounts this path, HTTP serves it below `/`.',
-        '"/" and one name of 1…32 characters a-z, 0-9, - and _, such as "/home"',
-        (written) => /^\/[a-z0-9][a-z0-9_-]{0,31}$/.test(written),
+        'Name clients use: NFS mounts this path; HTTP serves it below `/` when it is one name.',
+        '"/" and a name of 1…32 characters a-z, 0-9, - and _, such as "/home", or up to eight of them, such as "/home/projects"',
+        (written) => /^(\/[a-z0-9][a-z0-9_-]{0,31}){1,8}$/.test(written),
       ),
       filesystem: name('Filesystem of the matrix that is served under this path.'),
+      directory: v.optional(
+        text(
+          'Part of the filesystem that is served, and nothing above it, by NFS only ([how far that holds](nfs.md#a-part-of-a-filesystem)). Default: all of it.',
+          'a path from the root of the filesystem, such as "/projects"',
+          (written) => /^(\/(?!\.{1,2}(\/|$))[^/\0]{1,255})+$/.test(written) && written.length <= 1024,
+        ),
+      ),
       clients: v.optional(
         v.pipe(v.array(client('Who may mount.')), v.minLength(1, 'at least one client, or leave the export out')),
         ['127.0.0.0/8', '::1'],
+      ),
+      privileged_ports: v.optional(
+        key(
+          'Whether NFS clients need a port below 1024, which their system gives to root alone. Windows has none to give.',
+          'true or false',
+          (written) => (typeof written === 'boolean' ? written : undefined),
+        ),
+        false,
       ),
       access: v.optional(oneOf('`ro`: nobody may change anything through this export.', ['rw', 'ro']), 'rw'),
       squash: v.optional(

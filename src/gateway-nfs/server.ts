@@ -4,7 +4,7 @@
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import { MatrixError } from '../base/errors.ts'
-import type { Export } from '../export/index.ts'
+import type { Export, HostNames, UserGroups } from '../export/index.ts'
 import { type Clock, type Timer, within } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { defaultLimits, type NfsLimits } from './limits.ts'
@@ -21,6 +21,10 @@ export type NfsServerOptions = {
   readonly clock: Clock
   readonly log: Log
   readonly limits?: Partial<NfsLimits>
+  /** Where names of hosts are looked up that exports admit. */
+  readonly hosts?: HostNames
+  /** Where users' groups are looked up, instead of believing their clients. */
+  readonly groups?: UserGroups
 }
 
 export type NfsStatistics = {
@@ -30,6 +34,10 @@ export type NfsStatistics = {
   readonly calls: Readonly<Record<string, number>>
   /** Repeated requests answered from the cache of replies. */
   readonly duplicates: number
+}
+
+function hostPatterns(exports: readonly Export[]): readonly string[] {
+  return exports.length === 0 ? [] : exports.flatMap(({ hosts }) => hosts)
 }
 
 const SWEEP_MS = 5_000
@@ -44,6 +52,8 @@ export class NfsServer {
   readonly #nfs: Nfs3Program
   readonly #mount = new MountProgram()
   readonly #connections = new Set<Connection>()
+  /** Accepted ones whose names are looked up. */
+  readonly #looking = new Set<Socket>()
   #server: Server | undefined
   #sweep: Timer | undefined
 
@@ -79,6 +89,7 @@ export class NfsServer {
     this.#server = undefined
     this.#sweep?.cancel()
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+    for (const socket of this.#looking) socket.destroy()
     for (const connection of this.#connections) connection.end()
     if (this.#connections.size > 0) await within(this.#options.clock, closed, CLOSE_GRACE_MS)
     for (const connection of this.#connections) connection.destroy()
@@ -90,7 +101,17 @@ export class NfsServer {
     this.#sweep?.cancel()
     this.#server?.close()
     this.#server = undefined
+    for (const socket of this.#looking) socket.destroy()
     for (const connection of this.#connections) connection.destroy()
+  }
+
+  /** Looks up what these exports have to know of the clients that are connected, before they become the ones that count. */
+  async learnNames(exports: readonly Export[]): Promise<void> {
+    const { hosts } = this.#options
+    const patterns = hostPatterns(exports)
+    if (!hosts || patterns.length === 0) return
+    const addresses = new Set([...this.#connections].map(({ client }) => client.address))
+    await Promise.all([...addresses].map((address) => hosts.learn(address, patterns)))
   }
 
   stats(): NfsStatistics {
@@ -99,18 +120,31 @@ export class NfsServer {
     return { connections: this.#connections.size, inFlight, ...this.#nfs.stats() }
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Socket, namesKnown = false): void {
     const { remoteAddress: address, remotePort: port } = socket
     if (address === undefined || port === undefined) return void socket.destroy() // gone already
     const log = this.#log.child({ client: `${address}:${port}` })
-    if (this.#connections.size >= this.#limits.connections) {
+    if (this.#connections.size + this.#looking.size >= this.#limits.connections) {
       log.warn({ limit: this.#limits.connections }, 'nfs connection refused: there are too many')
       return void socket.destroy()
+    }
+    const { exports, hosts, groups } = this.#options
+    const patterns = hostPatterns(exports())
+    if (patterns.length > 0 && hosts && !namesKnown) {
+      // nothing is read from it until its names are known
+      this.#looking.add(socket)
+      socket.on('error', () => socket.destroy())
+      void hosts.learn(address, patterns).then(() => {
+        this.#looking.delete(socket)
+        if (this.#server && !socket.destroyed) this.#accept(socket, true)
+        else socket.destroy()
+      })
+      return
     }
     const replies = this.#replies.of(address, port)
     const connection = new Connection({
       socket,
-      client: new Client({ address, port, exports: this.#options.exports, replies }),
+      client: new Client({ address, port, exports, replies, hosts, groups }),
       programs: [this.#nfs, this.#mount],
       pool: this.#pool,
       clock: this.#options.clock,
@@ -124,6 +158,7 @@ export class NfsServer {
   #sweepOnce(): void {
     const now = this.#options.clock.now()
     for (const connection of this.#connections) connection.checkSilence(now)
+    void this.learnNames(this.#options.exports())
     this.#replies.expire(now, new Set([...this.#connections].map((each) => each.client.replies)))
   }
 }

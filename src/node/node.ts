@@ -9,12 +9,13 @@ import type { ConfiguredNode, ControlRequest, FenceAgentName, MatrixdConfig } fr
 import { MatrixError } from '../base/errors.ts'
 import { Prng } from '../base/prng.ts'
 import type { KnownPeer } from '../cluster/index.ts'
-import { makeExport, type Squash } from '../export/index.ts'
+import { HostNames, UserGroups } from '../export/index.ts'
 import { HttpGateway } from '../gateway-http/index.ts'
 import { NfsServer } from '../gateway-nfs/index.ts'
 import type { Log } from '../platform/index.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realHost } from '../platform/real/host.ts'
+import { realNames } from '../platform/real/names.ts'
 import { realProcesses } from '../platform/real/processes.ts'
 import { realPrograms } from '../platform/real/programs.ts'
 import { realThreads } from '../platform/real/threads.ts'
@@ -39,6 +40,7 @@ import { DrillNetwork } from './drill-network.ts'
 import { ImageWatch, newImageFile } from './image-watch.ts'
 import { LocalMounts } from './local-mounts.ts'
 import { NodeLuns } from './node-luns.ts'
+import { ServedExports } from './served-exports.ts'
 import { TimelineFile } from './timeline-file.ts'
 
 export type NodeHooks = {
@@ -50,6 +52,8 @@ export type NodeHooks = {
 export type RunningNode = {
   /** Resolves once every filesystem is served by every configured gateway, and mounted where it should be. */
   readonly ready: Promise<void>
+  /** Reads the exports of the configuration file again; when it is wrong, says so in the log, and all stays as it was. */
+  reload(): void
   /** Clean end. */
   stop(): Promise<void>
 }
@@ -124,6 +128,11 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   const ready = core.ready().then(() => served.listen())
   return {
     ready,
+    reload() {
+      ready
+        .then(() => served.reloadExports())
+        .catch((error) => log.error({ error: String(error) }, 'exports stay as they were: the configuration is wrong'))
+    },
     async stop() {
       await ready.catch(() => {})
       watch.stop()
@@ -186,7 +195,8 @@ class Gateways {
   readonly #config: MatrixdConfig
   readonly #core: NodeCore
   readonly #log: Log
-  #nfs: NfsServer | undefined
+  readonly #exports: ServedExports
+  readonly #nfs: NfsServer | undefined
   #http: HttpGateway | undefined
   readonly #mounts: LocalMounts
   readonly #control: ControlServer
@@ -195,38 +205,29 @@ class Gateways {
     this.#config = config
     this.#core = core
     this.#log = log
-    this.#mounts = new LocalMounts({ filesystems: () => core.mounts.map(({ fs }) => fs), clock: realClock, log })
+    const filesystems = () => core.mounts.map(({ fs }) => fs)
+    this.#exports = new ServedExports({
+      ...{ config, filesystems, log },
+      prepare: async (exports) => this.#nfs?.learnNames(exports),
+    })
+    if (config.nfs)
+      this.#nfs = new NfsServer({
+        ...{ exports: () => this.#exports.nfs, log, clock: realClock },
+        hosts: new HostNames({ service: realNames, clock: realClock, log }),
+        ...(config.nfs.groups === 'server' && {
+          groups: new UserGroups({ programs: realPrograms, clock: realClock, log }),
+        }),
+      })
+    this.#mounts = new LocalMounts({ filesystems, clock: realClock, log })
     this.#control = new ControlServer((request) => this.#order(request), log)
   }
 
   async listen(): Promise<void> {
-    const { nfs, http, exports, mounts } = this.#config
-    const served = exports.map((exported) => {
-      const mount = this.#core.mounts.find(({ record }) => record.name === exported.filesystem)
-      if (!mount) {
-        const known = this.#core.mounts.map(({ record }) => record.name).join(', ') || 'none'
-        throw new MatrixError(
-          'config',
-          `export ${exported.path}: the matrix has no filesystem "${exported.filesystem}" that could be mounted (it has: ${known})`,
-        )
-      }
-      return { exported, fs: mount.fs }
-    })
-    if (nfs) {
-      const list = served.map(({ exported, fs }) =>
-        makeExport({ ...exported, fs, squash: squashNames[exported.squash] }),
-      )
-      this.#nfs = new NfsServer({ exports: () => list, log: this.#log, clock: realClock })
-      await this.#nfs.listen(nfs.listen.host, nfs.listen.port)
-    }
+    const { nfs, http, mounts } = this.#config
+    await this.#exports.begin()
+    if (nfs) await this.#nfs?.listen(nfs.listen.host, nfs.listen.port)
     if (http) {
-      const list = served.map(({ exported, fs }) => ({
-        name: exported.path.slice(1),
-        fs,
-        caller: { uid: http.uid, gid: http.gid, gids: [] },
-        readOnly: exported.access === 'ro',
-      }))
-      this.#http = new HttpGateway({ exports: () => list, log: this.#log, clock: realClock })
+      this.#http = new HttpGateway({ exports: () => this.#exports.http, log: this.#log, clock: realClock })
       await this.#http.listen(http.listen.host, http.listen.port)
     }
     for (const { filesystem, directory } of mounts) await this.#mounts.mount(filesystem, directory)
@@ -243,6 +244,12 @@ class Gateways {
         return {}
       case 'mounts':
         return { mounts: this.#mounts.list.map(({ filesystem, directory }) => ({ filesystem, directory })) }
+      case 'exports':
+        return { exports: this.#exports.list() }
+      case 'reload-exports': {
+        const restart = await this.reloadExports()
+        return { exports: this.#exports.list(), restart: [...restart] }
+      }
       case 'counters':
         return {
           counters: { ...this.#core.counters(), nfs: this.#nfs?.stats() ?? null, http: this.#http?.stats() ?? null },
@@ -284,6 +291,11 @@ class Gateways {
     }
   }
 
+  /** Rejects with MatrixError 'config', and nothing has changed. */
+  reloadExports(): Promise<readonly string[]> {
+    return this.#exports.reload()
+  }
+
   /** The number of a filesystem that is mounted here. */
   #filesystem(name: string): number {
     const mount = this.#core.mounts.find(({ record }) => record.name === name)
@@ -303,10 +315,4 @@ class Gateways {
     await this.#control.close()
     await Promise.all([this.#nfs?.close(), this.#http?.close(), this.#mounts.close()])
   }
-}
-
-const squashNames: Record<'root' | 'all' | 'none', Squash> = {
-  root: 'root_squash',
-  all: 'all_squash',
-  none: 'no_root_squash',
 }

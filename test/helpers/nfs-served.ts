@@ -34,9 +34,9 @@ export type Served = {
 /** Serves `fs` as /home to this machine, read-write and without squashing, unless told otherwise. */
 export async function serve(
   fs: MatrixFs,
-  options: Partial<ExportOptions> & { limits?: NfsServerOptions['limits']; clock?: NfsServerOptions['clock'] } = {},
+  options: Partial<ExportOptions> & Partial<Pick<NfsServerOptions, 'limits' | 'clock' | 'hosts' | 'groups'>> = {},
 ): Promise<Served> {
-  const { limits, clock = realClock, ...exportOptions } = options
+  const { limits, clock = realClock, hosts, groups, ...exportOptions } = options
   const lines: LogLine[] = []
   const home = makeExport({ path: '/home', fs, clients: ['127.0.0.0/8'], squash: 'no_root_squash', ...exportOptions })
   const clients: NfsClient[] = []
@@ -45,6 +45,8 @@ export async function serve(
     clock,
     log: memoryLog(lines),
     ...(limits && { limits }),
+    ...(hosts && { hosts }),
+    ...(groups && { groups }),
   })
   const { port } = await server.listen('127.0.0.1', 0)
   const served: Served = {

@@ -3,11 +3,10 @@
  * root; it is walked as root, without following symbolic links, as a mount daemon would: what the client then does there is
  * checked request by request.
  */
-import { FsError, type FsErrorCode, isFsError } from '../../base/errors.ts'
-import { ROOT_INO } from '../../base/ids.ts'
+import { type FsErrorCode, isFsError } from '../../base/errors.ts'
 import { KiB } from '../../base/units.ts'
-import { type Export, encodeHandle, HANDLE_BYTES, match } from '../../export/index.ts'
-import { type Caller, DIR, type Inode } from '../../metadata/index.ts'
+import { directoryBelow, type Export, encodeHandle, handleBytes, match } from '../../export/index.ts'
+import type { Inode } from '../../metadata/index.ts'
 import type { CallHeader } from '../rpc/message.ts'
 import { SMALL_REPLY_BYTES } from '../rpc/reply-writer.ts'
 import type { Program, Session } from '../rpc/session.ts'
@@ -20,7 +19,6 @@ const AUTH_NONE = 0
 const AUTH_SYS = 1
 /** Room for a list: MOUNTS_MAX of the longest, and more exports than anyone configures. */
 const LIST_BYTES = 512 * KiB
-const ROOT: Caller = { uid: 0, gid: 0, gids: [] }
 
 const mountStatus: Partial<Record<FsErrorCode, number>> = {
   ENOENT: m.MNT3ERR_NOENT,
@@ -46,7 +44,7 @@ export class MountProgram implements Program {
         this.#mount(session, xid, MNT.args.decode(from))
         break
       case DUMP.number:
-        put(session, xid, DUMP.result, this.#mounts.list(), LIST_BYTES)
+        put(session, xid, DUMP.result, this.#mounts.list(session.client.exports), LIST_BYTES)
         break
       case UMNT.number:
         this.#mounts.remove({ host, path: UMNT.args.decode(from) })
@@ -66,14 +64,14 @@ export class MountProgram implements Program {
 
   #mount(session: Session, xid: number, path: string): void {
     const { MNT } = m.mountProcedures
-    const found = match(session.client.exports, path, session.client.bytes)
+    const found = match(session.client.exports, path, session.client)
     if (found.kind !== 'granted') {
       const status = found.kind === 'refused' ? m.MNT3ERR_ACCES : m.MNT3ERR_NOENT
       put(session, xid, MNT.result, { status, failed: {} })
       return
     }
     session.begun()
-    directoryOf(found.exported, found.below)
+    directoryBelow(found.exported, found.below)
       .then(
         (inode) => {
           const flavors = [AUTH_SYS, AUTH_NONE]
@@ -90,20 +88,10 @@ export class MountProgram implements Program {
   }
 }
 
-/** Walks from the export's root. Rejects with FsError, ENOTDIR for what is no directory. */
-async function directoryOf({ fs }: Export, below: readonly string[]): Promise<Inode> {
-  let inode = await fs.getattr(ROOT_INO)
-  for (const name of below) {
-    if (name === '..') throw new FsError('EINVAL') // no way up: an export ends at its root
-    inode = (await fs.lookup(ROOT, inode.ino, name)).inode
-  }
-  if (inode.type !== DIR) throw new FsError('ENOTDIR')
-  return inode
-}
-
-function handleOf({ id, fs }: Export, inode: Inode): Buffer {
-  const bytes = Buffer.alloc(HANDLE_BYTES)
-  encodeHandle(new DataView(bytes.buffer, bytes.byteOffset), 0, fs.fsid, id, inode.ino, inode.generation)
+function handleOf(exported: Export, { ino, generation }: Inode): Buffer {
+  const { id, fs, key } = exported
+  const bytes = Buffer.alloc(handleBytes(exported))
+  encodeHandle(new DataView(bytes.buffer, bytes.byteOffset), 0, fs.fsid, id, ino, generation, key)
   return bytes
 }
 

@@ -75,6 +75,13 @@ export class CallHeader {
     return 'ok'
   }
 
+  /** The same header for later: this object is another call's soon. */
+  copy(): CallHeader {
+    const copy = new CallHeader()
+    const { xid, program, version, procedure, credentials, credentialCheck } = this
+    return Object.assign(copy, { xid, program, version, procedure, credentials, credentialCheck })
+  }
+
   #readSys(from: XdrReader, at: number, length: number): boolean {
     if (length === this.#known.length && sameBytes(from.bytes, at, this.#known)) {
       this.credentials = this.#knownCredentials

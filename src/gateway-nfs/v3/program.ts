@@ -16,12 +16,12 @@ import type { Ino } from '../../base/ids.ts'
 import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
 import { DoneAlready, type Inode, type RequestId } from '../../metadata/index.ts'
 import type { Clock } from '../../platform/clock.ts'
-import type { CallHeader } from '../rpc/message.ts'
+import { type CallHeader, putAcceptFailure } from '../rpc/message.ts'
 import type { RememberedReply } from '../rpc/replies.ts'
 import { type ReplyWriter, SMALL_REPLY_BYTES } from '../rpc/reply-writer.ts'
 import { requestIdOf } from '../rpc/request-id.ts'
 import type { Program, Session } from '../rpc/session.ts'
-import type { XdrReader } from '../xdr/reader.ts'
+import { XdrError, XdrReader } from '../xdr/reader.ts'
 import { putAfter, putChange } from './attributes.ts'
 import * as c from './constants.ts'
 import type { AnyOperation, Call, Targets } from './operation.ts'
@@ -62,6 +62,29 @@ export class Nfs3Program implements Program {
   }
 
   serve(session: Session, header: CallHeader, from: XdrReader): void {
+    const groups = session.client.groupsOf(header.credentials)
+    if (isPromise(groups)) this.#serveLater(session, header, from, groups)
+    else this.#serve(session, header, from)
+  }
+
+  /** The first request of a user whose groups are looked up: header and arguments are kept until they are there. */
+  #serveLater(session: Session, header: CallHeader, from: XdrReader, groups: Promise<unknown>): void {
+    const kept = header.copy()
+    const bytes = Buffer.from(from.bytes.subarray(from.at, from.end))
+    from.at = from.end
+    session.begun()
+    void groups.then(() => {
+      try {
+        this.#serve(session, kept, new XdrReader().reset(bytes, 0, bytes.length))
+      } catch (error) {
+        if (!(error instanceof XdrError)) throw error
+        putAcceptFailure(session.replies, kept.xid, { kind: 'garbage-arguments' })
+      }
+      session.finished()
+    })
+  }
+
+  #serve(session: Session, header: CallHeader, from: XdrReader): void {
     const { xid, procedure } = header
     this.#counts[procedure]!++
     const operation = operations[procedure]

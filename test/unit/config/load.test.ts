@@ -59,6 +59,7 @@ test('the sample means what its comments say', () => {
       clients: ['127.0.0.0/8', '::1'],
       access: 'rw',
       squash: 'root',
+      privilegedPorts: false,
       anonUid: 65534,
       anonGid: 65534,
     },
@@ -215,7 +216,7 @@ for (const [what, edits, problem] of [
   [
     'a client that is no network',
     [['"127.0.0.0/8"', '"10.0.0.0/33"']],
-    'exports[0].clients[0]: found "10.0.0.0/33"; allowed is "*", an IP address, or a network such as "10.0.0.0/8" or "fd00::/8"',
+    'exports[0].clients[0]: found "10.0.0.0/33"; allowed is "*", an IP address, a network such as "10.0.0.0/8" or "fd00::/8", or a host\'s name such as "build7.example.org" or "*.example.org"',
   ],
   [
     'two nodes with one name',
