@@ -23,6 +23,7 @@ export type ConfiguredExport = {
   /** `*`, addresses, networks, names of hosts. */
   readonly clients: readonly string[]
   readonly privilegedPorts: boolean
+  readonly tls: 'optional' | 'required' | 'mutual'
   readonly access: 'rw' | 'ro'
   readonly squash: 'root' | 'all' | 'none'
   readonly anonUid: number
@@ -50,7 +51,12 @@ export type MatrixdConfig = {
   }
   readonly timings: Timings
   /** Absent: this node serves no NFS. */
-  readonly nfs?: { readonly listen: PeerAddress; readonly groups: 'client' | 'server' }
+  readonly nfs?: {
+    readonly listen: PeerAddress
+    readonly groups: 'client' | 'server'
+    /** PEM files, absolute. Absent: TLS is not offered. */
+    readonly tls?: { readonly certificate: string; readonly key: string; readonly clientCa?: string }
+  }
   /** Absent: this node serves no HTTP. The caller's ids hold for every request. */
   readonly http?: { readonly listen: PeerAddress; readonly uid: number; readonly gid: number }
   readonly exports: readonly ConfiguredExport[]

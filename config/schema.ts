@@ -146,6 +146,15 @@ const nfs = v.strictObject({
     ),
     'client',
   ),
+  tls_certificate: v.optional(
+    path(
+      'Certificate of this node for RPC-with-TLS, and those between it and its CA (PEM). With it and `tls_key`, clients may use TLS on the same port. Read again by `matrix export reload`.',
+    ),
+  ),
+  tls_key: v.optional(path('Its private key (PEM). Only its owner may be able to read it.')),
+  tls_client_ca: v.optional(
+    path('Certificates of the CA (PEM) whose certificates clients show where an export says `tls = "mutual"`.'),
+  ),
 })
 
 const http = v.strictObject({
@@ -181,6 +190,13 @@ const exports_ = v.pipe(
           (written) => (typeof written === 'boolean' ? written : undefined),
         ),
         false,
+      ),
+      tls: v.optional(
+        oneOf(
+          'What an NFS client needs to use this export. `optional`: nothing; it may use TLS. `required`: TLS. `mutual`: TLS, with a certificate of `nfs.tls_client_ca` ([more](nfs.md#tls)).',
+          ['optional', 'required', 'mutual'],
+        ),
+        'optional',
       ),
       access: v.optional(oneOf('`ro`: nobody may change anything through this export.', ['rw', 'ro']), 'rw'),
       squash: v.optional(

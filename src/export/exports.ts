@@ -18,6 +18,10 @@ import { HANDLE_BYTES, SEALED_HANDLE_BYTES } from './handles.ts'
 /** Whose requests are made in the name of the anonymous user: root's, nobody's, everybody's. */
 export type Squash = 'root_squash' | 'no_root_squash' | 'all_squash'
 
+/** A connection in the clear; with TLS; with TLS and a certificate of the client. Each is more than the one before. */
+export type Security = 'none' | 'tls' | 'mutual'
+const securities: readonly Security[] = ['none', 'tls', 'mutual']
+
 /** An export as the configuration states it. */
 export type ExportOptions = {
   /** Absolute, without a trailing slash: `/home`. */
@@ -31,6 +35,8 @@ export type ExportOptions = {
   readonly secret?: string
   /** Only clients with a port below 1024, which their machines give to root alone. Default false. */
   readonly privilegedPorts?: boolean
+  /** What an NFS client's connection needs. Default 'none': nothing. */
+  readonly security?: Security
   /** Default 'rw'. */
   readonly access?: 'ro' | 'rw'
   /** Default 'root_squash'. */
@@ -50,6 +56,7 @@ export type Export = {
   /** Names of clients, and patterns of such. */
   readonly hosts: readonly string[]
   readonly privilegedPorts: boolean
+  readonly security: Security
   /** Names of byte strings from the filesystem's root down to the export's. Empty: it is the same. */
   readonly directory: readonly string[]
   /** Of sealed handles; there exactly when `directory` is not empty. */
@@ -99,6 +106,7 @@ export function makeExport(options: ExportOptions): Export {
     hosts,
     ranges: clients.filter((each) => !hosts.includes(each)).map(parseRange),
     privilegedPorts: options.privilegedPorts ?? false,
+    security: options.security ?? 'none',
     directory,
     key: directory.length > 0 ? keyOf(options) : undefined,
     root: directory.length > 0 ? undefined : ROOT_INO,
@@ -133,6 +141,11 @@ export function admits(exported: Export, client: ClientFacts): boolean {
     exported.ranges.some((range) => inRange(client.bytes, range)) ||
     exported.hosts.some((pattern) => client.isNamed(pattern))
   )
+}
+
+/** Whether a connection is as well protected as the export wants. */
+export function isProtected({ security }: Export, has: Security): boolean {
+  return securities.indexOf(has) >= securities.indexOf(security)
 }
 
 /** Bytes of its handles. */

@@ -13,6 +13,7 @@ import { BufferPool } from './rpc/buffer-pool.ts'
 import { Client } from './rpc/client.ts'
 import { Connection } from './rpc/connection.ts'
 import { ReplyCache } from './rpc/replies.ts'
+import type { TlsOffer } from './rpc/tls.ts'
 import { Nfs3Program } from './v3/program.ts'
 
 export type NfsServerOptions = {
@@ -25,6 +26,8 @@ export type NfsServerOptions = {
   readonly hosts?: HostNames
   /** Where users' groups are looked up, instead of believing their clients. */
   readonly groups?: UserGroups
+  /** TLS is offered. */
+  readonly tls?: TlsOffer | undefined
 }
 
 export type NfsStatistics = {
@@ -150,6 +153,7 @@ export class NfsServer {
       clock: this.#options.clock,
       log,
       limits: this.#limits,
+      tls: this.#options.tls,
       onClose: () => this.#connections.delete(connection),
     })
     this.#connections.add(connection)

@@ -3,7 +3,7 @@
  * once every filesystem serves here, and stop listening before anything is given back.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import type { ConfiguredNode, ControlRequest, FenceAgentName, MatrixdConfig } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
@@ -11,7 +11,7 @@ import { Prng } from '../base/prng.ts'
 import type { KnownPeer } from '../cluster/index.ts'
 import { HostNames, UserGroups } from '../export/index.ts'
 import { HttpGateway } from '../gateway-http/index.ts'
-import { NfsServer } from '../gateway-nfs/index.ts'
+import { NfsServer, type TlsMaterial, TlsOffer } from '../gateway-nfs/index.ts'
 import type { Log } from '../platform/index.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realHost } from '../platform/real/host.ts'
@@ -197,6 +197,7 @@ class Gateways {
   readonly #log: Log
   readonly #exports: ServedExports
   readonly #nfs: NfsServer | undefined
+  readonly #tls: TlsOffer | undefined
   #http: HttpGateway | undefined
   readonly #mounts: LocalMounts
   readonly #control: ControlServer
@@ -209,10 +210,13 @@ class Gateways {
     this.#exports = new ServedExports({
       ...{ config, filesystems, log },
       prepare: async (exports) => this.#nfs?.learnNames(exports),
+      renew: ({ nfs }) => this.#renewCertificates(nfs?.tls),
     })
+    if (config.nfs?.tls) this.#tls = new TlsOffer(materialOf(config.nfs.tls), log)
     if (config.nfs)
       this.#nfs = new NfsServer({
         ...{ exports: () => this.#exports.nfs, log, clock: realClock },
+        tls: this.#tls,
         hosts: new HostNames({ service: realNames, clock: realClock, log }),
         ...(config.nfs.groups === 'server' && {
           groups: new UserGroups({ programs: realPrograms, clock: realClock, log }),
@@ -291,6 +295,13 @@ class Gateways {
     }
   }
 
+  /** Whether TLS is offered at all is decided at the start. */
+  #renewCertificates(tls: NonNullable<MatrixdConfig['nfs']>['tls']): void {
+    if (tls && !this.#tls)
+      throw new MatrixError('config', 'nfs.tls_certificate is new: TLS is offered only after a restart of matrixd')
+    if (tls) this.#tls?.renew(materialOf(tls))
+  }
+
   /** Rejects with MatrixError 'config', and nothing has changed. */
   reloadExports(): Promise<readonly string[]> {
     return this.#exports.reload()
@@ -315,4 +326,17 @@ class Gateways {
     await this.#control.close()
     await Promise.all([this.#nfs?.close(), this.#http?.close(), this.#mounts.close()])
   }
+}
+
+/** Throws MatrixError 'config' when a file cannot be read any more. */
+function materialOf(tls: NonNullable<NonNullable<MatrixdConfig['nfs']>['tls']>): TlsMaterial {
+  const read = (path: string): Buffer => {
+    try {
+      return readFileSync(path)
+    } catch (cause) {
+      throw new MatrixError('config', `${path}: ${String(cause)}`, { cause })
+    }
+  }
+  const { certificate, key, clientCa } = tls
+  return { certificate: read(certificate), key: read(key), ...(clientCa !== undefined && { clientCa: read(clientCa) }) }
 }

@@ -4,7 +4,7 @@
  */
 import { type ConfiguredExport, loadConfig, type MatrixdConfig } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
-import { directoryBelow, type Export, makeExport, type Squash } from '../export/index.ts'
+import { directoryBelow, type Export, makeExport, type Security, type Squash } from '../export/index.ts'
 import type { HttpExport } from '../gateway-http/index.ts'
 import type { MatrixFs } from '../metadata/index.ts'
 import type { Log } from '../platform/index.ts'
@@ -15,6 +15,8 @@ export type ServedExportsOptions = {
   readonly filesystems: () => readonly MatrixFs[]
   /** Waited for before exports become the ones that count. */
   readonly prepare: (exports: readonly Export[]) => Promise<void>
+  /** The file was read again and is right: what of it, beside exports, is used at once. Throws MatrixError 'config', and nothing is. */
+  readonly renew: (config: MatrixdConfig) => void
   readonly log: Log
 }
 
@@ -32,6 +34,8 @@ const squashNames: Record<'root' | 'all' | 'none', Squash> = {
   all: 'all_squash',
   none: 'no_root_squash',
 }
+
+const securities: Record<ConfiguredExport['tls'], Security> = { optional: 'none', required: 'tls', mutual: 'mutual' }
 
 export class ServedExports {
   readonly #options: ServedExportsOptions
@@ -52,29 +56,44 @@ export class ServedExports {
 
   /** Reads the file again. Rejects with MatrixError 'config', and nothing has changed. Gives the tables that differ and need a restart. */
   async reload(): Promise<readonly string[]> {
-    const { config, log } = this.#options
+    const { config, log, renew } = this.#options
     const fresh = loadConfig(config.file)
-    await this.#use(fresh.exports)
+    await this.#use(fresh.exports, () => renew(fresh))
     this.#configured = fresh.exports
     const restart = (Object.keys(fresh) as (keyof MatrixdConfig)[]).filter(
-      (table) => table !== 'exports' && JSON.stringify(fresh[table]) !== JSON.stringify(config[table]),
+      (table) =>
+        table !== 'exports' && JSON.stringify(withoutTls(fresh[table])) !== JSON.stringify(withoutTls(config[table])),
     )
     log.info({ exports: fresh.exports.map(({ path }) => path), restart }, 'exports were read again')
     return restart
   }
 
   list(): ShownExport[] {
-    return this.#configured.map(({ path, filesystem, directory = '/', clients, access, squash, privilegedPorts }) => ({
-      ...{ path, filesystem, directory, clients: [...clients] },
-      options: [access, `squash ${squash}`, ...(privilegedPorts ? ['privileged ports'] : [])].join(', '),
-    }))
+    return this.#configured.map(
+      ({ path, filesystem, directory = '/', clients, access, squash, privilegedPorts, tls }) => ({
+        ...{ path, filesystem, directory, clients: [...clients] },
+        options: [
+          access,
+          `squash ${squash}`,
+          ...(privilegedPorts ? ['privileged ports'] : []),
+          ...(tls === 'optional' ? [] : [`TLS ${tls}`]),
+        ].join(', '),
+      }),
+    )
   }
 
-  async #use(configured: readonly ConfiguredExport[]): Promise<void> {
+  /** `last`: just before they count; what it throws keeps the former ones. */
+  async #use(configured: readonly ConfiguredExport[], last = () => {}): Promise<void> {
     const { config, prepare } = this.#options
     const served = configured.map((exported) => ({ exported, fs: this.#filesystem(exported) }))
     const nfs = served.map(({ exported, fs }) =>
-      makeExport({ ...exported, fs, squash: squashNames[exported.squash], secret: config.matrix.secret }),
+      makeExport({
+        ...exported,
+        fs,
+        squash: squashNames[exported.squash],
+        secret: config.matrix.secret,
+        security: securities[exported.tls],
+      }),
     )
     await Promise.all(nfs.map((exported) => this.#findRoot(exported)))
     if (config.nfs) await prepare(nfs)
@@ -84,6 +103,7 @@ export class ServedExports {
       if (name === undefined || more.length > 0 || exported.directory !== undefined) return []
       return [{ name, fs, caller: { uid, gid, gids: [] }, readOnly: exported.access === 'ro' }]
     })
+    last()
     this.nfs = nfs
     this.http = http
   }
@@ -110,4 +130,10 @@ export class ServedExports {
       )
     })
   }
+}
+
+/** Certificates are used at once. */
+function withoutTls(table: unknown): unknown {
+  if (typeof table !== 'object' || table === null || !('tls' in table)) return table
+  return { ...table, tls: table.tls !== undefined }
 }

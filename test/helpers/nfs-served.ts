@@ -34,9 +34,10 @@ export type Served = {
 /** Serves `fs` as /home to this machine, read-write and without squashing, unless told otherwise. */
 export async function serve(
   fs: MatrixFs,
-  options: Partial<ExportOptions> & Partial<Pick<NfsServerOptions, 'limits' | 'clock' | 'hosts' | 'groups'>> = {},
+  options: Partial<ExportOptions> &
+    Partial<Pick<NfsServerOptions, 'limits' | 'clock' | 'hosts' | 'groups' | 'tls'>> = {},
 ): Promise<Served> {
-  const { limits, clock = realClock, hosts, groups, ...exportOptions } = options
+  const { limits, clock = realClock, hosts, groups, tls, ...exportOptions } = options
   const lines: LogLine[] = []
   const home = makeExport({ path: '/home', fs, clients: ['127.0.0.0/8'], squash: 'no_root_squash', ...exportOptions })
   const clients: NfsClient[] = []
@@ -47,6 +48,7 @@ export async function serve(
     ...(limits && { limits }),
     ...(hosts && { hosts }),
     ...(groups && { groups }),
+    ...(tls && { tls }),
   })
   const { port } = await server.listen('127.0.0.1', 0)
   const served: Served = {

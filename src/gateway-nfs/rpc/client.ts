@@ -9,15 +9,17 @@ import {
   type Export,
   type Handle,
   type HostNames,
+  isProtected,
   isSealedBy,
   parseAddress,
+  type Security,
   type UserGroups,
 } from '../../export/index.ts'
 import type { Caller } from '../../metadata/index.ts'
 import type { ClientReplies } from './replies.ts'
 
-/** Why a handle is of no use to a client: nothing like it is exported, or not to this client. */
-export type Refusal = 'stale' | 'refused'
+/** Why a handle is of no use to a client: nothing like it is exported, or not to this client, or only to one that is better protected. */
+export type Refusal = 'stale' | 'refused' | 'weak'
 
 export type ClientOptions = {
   /** As the socket says. */
@@ -40,6 +42,8 @@ export class Client implements ClientFacts {
   /** Of the address alone: by it every node knows the client again, whatever port it comes from. */
   readonly id: number
   readonly replies: ClientReplies
+  /** How well the connection is protected; grows once. */
+  security: Security = 'none'
   readonly #exports: () => readonly Export[]
   readonly #hosts: HostNames | undefined
   readonly #groups: UserGroups | undefined
@@ -78,8 +82,9 @@ export class Client implements ClientFacts {
     const known = this.#known
     if (known && exports === this.#knownExports && names === this.#knownNames && isOf(handle, known)) return known
     const candidates = exports.filter((each) => isOf(handle, each))
-    const found = candidates.find((each) => admits(each, this))
-    if (!found) return candidates.length > 0 ? 'refused' : 'stale'
+    const admitting = candidates.filter((each) => admits(each, this))
+    const found = admitting.find((each) => isProtected(each, this.security))
+    if (!found) return admitting.length > 0 ? 'weak' : candidates.length > 0 ? 'refused' : 'stale'
     this.#knownExports = exports
     this.#knownNames = names
     return (this.#known = found)

@@ -16,7 +16,7 @@ import type { Ino } from '../../base/ids.ts'
 import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
 import { DoneAlready, type Inode, type RequestId } from '../../metadata/index.ts'
 import type { Clock } from '../../platform/clock.ts'
-import { type CallHeader, putAcceptFailure } from '../rpc/message.ts'
+import { type CallHeader, putAcceptFailure, putDenial } from '../rpc/message.ts'
 import type { RememberedReply } from '../rpc/replies.ts'
 import { type ReplyWriter, SMALL_REPLY_BYTES } from '../rpc/reply-writer.ts'
 import { requestIdOf } from '../rpc/request-id.ts'
@@ -28,6 +28,9 @@ import type { AnyOperation, Call, Targets } from './operation.ts'
 import { operations } from './operations.ts'
 import { Nfs3Failure, statusOf } from './status.ts'
 import type { ProcedureName } from './tables.ts'
+
+/** The export wants TLS, and the connection has none, or no certificate: the call is denied. */
+class TooWeak extends Error {}
 
 /** One request under way. */
 type Request = {
@@ -160,6 +163,11 @@ export class Nfs3Program implements Program {
       this.#answerAgain(request, error.made)
       return
     }
+    if (error instanceof TooWeak) {
+      if (request.remembered) session.client.replies.forget(request.xid, request.remembered)
+      putDenial(session.replies, request.xid, 'too-weak')
+      return
+    }
     const status = statusOf(error)
     if (status === 'unknown') {
       if (request.remembered) session.client.replies.forget(request.xid, request.remembered)
@@ -254,6 +262,7 @@ function admit(
   if (!object) throw new Nfs3Failure(c.NFS3ERR_BADHANDLE)
   const exported = session.client.exportOf(object)
   if (exported === 'stale') throw new Nfs3Failure(c.NFS3ERR_STALE)
+  if (exported === 'weak') throw new TooWeak()
   if (exported === 'refused') throw new Nfs3Failure(c.NFS3ERR_ACCES)
   if (operation.failure.length === 2) {
     if (!other) throw new Nfs3Failure(c.NFS3ERR_BADHANDLE)
