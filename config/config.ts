@@ -19,8 +19,12 @@ export type ConfiguredExport = {
   readonly path: string
   /** Name of a filesystem; whether the matrix has it is known only once its database is read. */
   readonly filesystem: string
-  /** `*`, addresses, networks. */
+  /** From the root of the filesystem; absent: all of it. */
+  readonly directory?: string
+  /** `*`, addresses, networks, names of hosts. */
   readonly clients: readonly string[]
+  readonly privilegedPorts: boolean
+  readonly tls: 'optional' | 'required' | 'mutual'
   readonly access: 'rw' | 'ro'
   readonly squash: 'root' | 'all' | 'none'
   readonly anonUid: number
@@ -58,6 +62,9 @@ export type MatrixdConfig = {
     /** NFS itself, beside its helpers. */
     readonly udp: boolean
     readonly portmap: { readonly mode: PortmapMode; readonly port: number }
+    readonly groups: 'client' | 'server'
+    /** PEM files, absolute. Absent: TLS is not offered. */
+    readonly tls?: { readonly certificate: string; readonly key: string; readonly clientCa?: string }
   }
   /** Absent: this node serves no HTTP. The caller's ids hold for every request. */
   readonly http?: { readonly listen: PeerAddress; readonly uid: number; readonly gid: number }

@@ -15,6 +15,8 @@
  *     {"command":"look-at-luns"}                                      {"ok":true,"looks":[{"node":"n1","sights":[{"uuid":"…","path":"/luns/lun1.img","state":"up"}]}]}
  *     {"command":"fence-plan","node":"n2"}                            {"ok":true,"plan":{"slot":1,"incarnation":4,"agents":["scsi-pr"],"rehearsals":[]}}
  *     {"command":"fence-drill","node":"n2"}                           {"ok":true,"fenced":{"agent":"scsi-pr","ms":1830}}
+ *     {"command":"exports"}                                           {"ok":true,"exports":[{"path":"/home","filesystem":"home","directory":"/","clients":["*"],"options":"rw, root squashed"}]}
+ *     {"command":"reload-exports"}                                    {"ok":true,"exports":[…],"restart":["http"]}     (what else differs in the file needs a restart)
  *     {"command":"mounts"}                                            {"ok":true,"mounts":[{"filesystem":"home","directory":"/home"}]}
  *     {"command":"virtual-hosts"}                                     {"ok":true,"virtualHosts":[{"name":"files","address":"10.0.0.50","node":"n1",…}]}
  *     {"command":"move-virtual-host","name":"files","node":"n2"}      {"ok":true}
@@ -38,6 +40,7 @@ export const controlRequest = v.variant('command', [
   v.strictObject({ command: v.literal('umount'), directory, lazy: v.boolean() }),
   v.strictObject({ command: v.literal('mounts') }),
   v.strictObject({ command: v.literal('counters') }),
+  v.strictObject({ command: v.picklist(['exports', 'reload-exports']) }),
   v.strictObject({ command: v.literal('luns') }),
   v.strictObject({ command: v.literal('look-at-luns') }),
   v.strictObject({ command: v.picklist(['fence-plan', 'fence-drill']), node: v.string() }),
@@ -71,6 +74,14 @@ const virtualHost = v.object({
   byHand: v.boolean(),
   nodes: v.array(v.object({ name: v.string(), state: v.string() })),
 })
+const exportEntry = v.object({
+  path: v.string(),
+  filesystem: v.string(),
+  directory: v.string(),
+  clients: v.array(v.string()),
+  /** For people. */
+  options: v.string(),
+})
 const mountEntry = v.object({ filesystem: v.string(), directory: v.string() })
 
 export const controlAnswer = v.variant('ok', [
@@ -78,6 +89,9 @@ export const controlAnswer = v.variant('ok', [
     ok: v.literal(true),
     directory: v.optional(v.string()),
     mounts: v.optional(v.array(mountEntry)),
+    exports: v.optional(v.array(exportEntry)),
+    /** Tables of the configuration file that differ from what runs. */
+    restart: v.optional(v.array(v.string())),
     /** What has become free. */
     bytes: v.optional(v.number()),
     /** How each node sees the LUNs; or why it does not say. */

@@ -44,6 +44,7 @@ export function loadConfig(path: string, files: ConfigFiles = realFiles): Matrix
     ...scriptProblems(result.output, files),
     ...addressProblems(result.output, files),
     ...urlProblems(result.output),
+    ...tlsProblems(file, result.output, files),
   )
   const secret = readSecret(file, (result.output as Partial<ConfigFile>).matrix, files, problems)
   if (!result.success || problems.length > 0) throw failure(file, problems)
@@ -193,6 +194,40 @@ function programProblems(key: string, script: string, files: ConfigFiles): strin
   }
 }
 
+/** Certificate and key are there together, the key is its owner's alone, and exports want nothing that is not offered. */
+function tlsProblems(file: string, output: unknown, files: ConfigFiles): string[] {
+  const { nfs = {}, exports } = output as { nfs?: Partial<NonNullable<ConfigFile['nfs']>>; exports?: unknown }
+  const { tls_certificate: certificate, tls_key: key, tls_client_ca: ca } = nfs
+  const problems: string[] = []
+  if ((certificate === undefined) !== (key === undefined)) {
+    const [there, missing] = key === undefined ? ['tls_certificate', 'tls_key'] : ['tls_key', 'tls_certificate']
+    problems.push(`nfs.${missing}: missing; nfs.${there} needs it`)
+  }
+  if (ca !== undefined && certificate === undefined)
+    problems.push('nfs.tls_client_ca: there is no nfs.tls_certificate; add one with its nfs.tls_key, or leave this out')
+  for (const [index, { tls }] of tables(exports).entries()) {
+    if ((tls === 'required' || tls === 'mutual') && certificate === undefined)
+      problems.push(`exports[${index}].tls: found "${tls}"; without nfs.tls_certificate allowed is "optional"`)
+    else if (tls === 'mutual' && ca === undefined)
+      problems.push(
+        `exports[${index}].tls: found "mutual"; without nfs.tls_client_ca allowed is "optional" or "required"`,
+      )
+  }
+  for (const [name, path] of Object.entries({ tls_certificate: certificate, tls_key: key, tls_client_ca: ca })) {
+    if (typeof path !== 'string') continue
+    const at = resolve(dirname(file), path)
+    try {
+      files.read(at)
+      const mode = name === 'tls_key' ? files.mode(at) : undefined
+      if (mode !== undefined && (mode & 0o077) !== 0)
+        problems.push(`nfs.${name}: ${at} has mode ${octal(mode)}; allowed is 600 or 400 (chmod 600 ${at})`)
+    } catch (error) {
+      problems.push(`nfs.${name}: cannot read ${at}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
+    }
+  }
+  return problems
+}
+
 /** What the schema leaves to whoever knows these URLs. */
 function urlProblems(output: unknown): string[] {
   return tables((output as Partial<ConfigFile>).luns).flatMap(({ url }, index) => {
@@ -274,6 +309,15 @@ function nodeOf({ name, slot, mesh: [mesh, ...otherMeshes] }: WrittenNode): Conf
   return { name, slot, mesh: mesh as PeerAddress, otherMeshes }
 }
 
+function nfsOf(folder: string, nfs: NonNullable<ConfigFile['nfs']>): NonNullable<MatrixdConfig['nfs']> {
+  const { listen, udp, groups, tls_certificate: certificate, tls_key: key, tls_client_ca: ca } = nfs
+  const own = { listen, udp, groups, portmap: { mode: nfs.portmap, port: nfs.portmap_port } }
+  if (certificate === undefined || key === undefined) return own
+  const at = (path: string) => resolve(folder, path)
+  const clientCa = ca === undefined ? {} : { clientCa: at(ca) }
+  return { ...own, tls: { certificate: at(certificate), key: at(key), ...clientCa } }
+}
+
 function configOf(file: string, written: ConfigFile, secret: string): MatrixdConfig {
   const folder = dirname(file)
   const { matrix, node, nodes, luns, fencing, timings, nfs, http, cache, log } = written
@@ -296,15 +340,16 @@ function configOf(file: string, written: ConfigFile, secret: string): MatrixdCon
       }),
     },
     timings: timingsFrom(timings.io_timeout),
-    ...(nfs && {
-      nfs: { listen: nfs.listen, udp: nfs.udp, portmap: { mode: nfs.portmap, port: nfs.portmap_port } },
-    }),
+    ...(nfs && { nfs: nfsOf(folder, nfs) }),
     ...(http && { http }),
-    exports: written.exports.map(({ anon_uid: anonUid, anon_gid: anonGid, ...rest }) => ({
-      ...rest,
-      anonUid,
-      anonGid,
-    })),
+    exports: written.exports.map(
+      ({ anon_uid: anonUid, anon_gid: anonGid, privileged_ports: privilegedPorts, ...rest }) => ({
+        ...rest,
+        privilegedPorts,
+        anonUid,
+        anonGid,
+      }),
+    ),
     mounts: written.mounts.map(({ filesystem, directory }) => ({ filesystem, directory: resolve(folder, directory) })),
     virtualHosts: written.virtual_hosts.map((host) => virtualHostOf(host, written)),
     addresses: {

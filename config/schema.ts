@@ -187,6 +187,22 @@ const nfs = v.strictObject({
     whole('Port of our own port mapper, TCP and UDP. Clients ask at 111.', { min: 1, max: 65_535 }),
     PORTMAP_PORT,
   ),
+  groups: v.optional(
+    oneOf(
+      "Who says which groups a user is in. `client`: its requests do, at most 16 (AUTH_SYS). `server`: this node, by `id -G`, and the client's list is not looked at ([more](nfs.md#users-and-groups)).",
+      ['client', 'server'],
+    ),
+    'client',
+  ),
+  tls_certificate: v.optional(
+    path(
+      'Certificate of this node for RPC-with-TLS, and those between it and its CA (PEM). With it and `tls_key`, clients may use TLS on the same port. Read again by `matrix export reload`.',
+    ),
+  ),
+  tls_key: v.optional(path('Its private key (PEM). Only its owner may be able to read it.')),
+  tls_client_ca: v.optional(
+    path('Certificates of the CA (PEM) whose certificates clients show where an export says `tls = "mutual"`.'),
+  ),
 })
 
 const http = v.strictObject({
@@ -199,14 +215,36 @@ const exports_ = v.pipe(
   v.array(
     v.strictObject({
       path: text(
-        'Name clients use: NFS mounts this path, HTTP serves it below `/`.',
-        '"/" and one name of 1…32 characters a-z, 0-9, - and _, such as "/home"',
-        (written) => /^\/[a-z0-9][a-z0-9_-]{0,31}$/.test(written),
+        'Name clients use: NFS mounts this path; HTTP serves it below `/` when it is one name.',
+        '"/" and a name of 1…32 characters a-z, 0-9, - and _, such as "/home", or up to eight of them, such as "/home/projects"',
+        (written) => /^(\/[a-z0-9][a-z0-9_-]{0,31}){1,8}$/.test(written),
       ),
       filesystem: name('Filesystem of the matrix that is served under this path.'),
+      directory: v.optional(
+        text(
+          'Part of the filesystem that is served, and nothing above it, by NFS only ([how far that holds](nfs.md#a-part-of-a-filesystem)). Default: all of it.',
+          'a path from the root of the filesystem, such as "/projects"',
+          (written) => /^(\/(?!\.{1,2}(\/|$))[^/\0]{1,255})+$/.test(written) && written.length <= 1024,
+        ),
+      ),
       clients: v.optional(
         v.pipe(v.array(client('Who may mount.')), v.minLength(1, 'at least one client, or leave the export out')),
         ['127.0.0.0/8', '::1'],
+      ),
+      privileged_ports: v.optional(
+        key(
+          'Whether NFS clients need a port below 1024, which their system gives to root alone. Windows has none to give.',
+          'true or false',
+          (written) => (typeof written === 'boolean' ? written : undefined),
+        ),
+        false,
+      ),
+      tls: v.optional(
+        oneOf(
+          'What an NFS client needs to use this export. `optional`: nothing; it may use TLS. `required`: TLS. `mutual`: TLS, with a certificate of `nfs.tls_client_ca` ([more](nfs.md#tls)).',
+          ['optional', 'required', 'mutual'],
+        ),
+        'optional',
       ),
       access: v.optional(oneOf('`ro`: nobody may change anything through this export.', ['rw', 'ro']), 'rw'),
       squash: v.optional(

@@ -11,13 +11,16 @@ export type StopRequests = {
   readonly stop: (signal: NodeJS.Signals) => void
   /** Every later one. */
   readonly hurry: (signal: NodeJS.Signals) => void
+  /** What SIGHUP means to a program that has no terminal: it stops nothing then. */
+  readonly reload?: () => void
 }
 
 /** Returns how to leave the signals alone again. */
-export function onStopSignal({ stop, hurry }: StopRequests): () => void {
+export function onStopSignal({ stop, hurry, reload }: StopRequests): () => void {
   let firstAt: number | undefined
   const listener = (signal: NodeJS.Signals): void => {
-    if (firstAt === undefined) {
+    if (signal === 'SIGHUP' && reload) reload()
+    else if (firstAt === undefined) {
       firstAt = performance.now()
       stop(signal)
     } else if (performance.now() - firstAt > SAME_MS) {

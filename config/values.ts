@@ -1,6 +1,7 @@
 /** The kinds of values a configuration holds: how each is written, and what it means to the program. */
 import { isIP } from 'node:net'
 import * as v from 'valibot'
+import { isHostPattern } from '../src/base/host-pattern.ts'
 import { formatSize, parseDuration, parseSize } from '../src/base/units.ts'
 import type { PeerAddress } from '../src/platform/transport.ts'
 
@@ -140,10 +141,12 @@ export function monitor(about: string) {
   )
 }
 
-/** Which clients: `*`, an address, or a network such as `10.0.0.0/8`. */
+/** Which clients: `*`, an address, a network such as `10.0.0.0/8`, a host's name, or `*.` and a domain. */
 export function client(about: string) {
-  return text(about, '"*", an IP address, or a network such as "10.0.0.0/8" or "fd00::/8"', (written) => {
-    if (written === '*') return true
+  const allowed =
+    '"*", an IP address, a network such as "10.0.0.0/8" or "fd00::/8", or a host\'s name such as "build7.example.org" or "*.example.org"'
+  return text(about, allowed, (written) => {
+    if (written === '*' || isHostPattern(written)) return true
     const match = /^([0-9A-Fa-f:.]+)(?:\/(\d{1,3}))?$/.exec(written)
     if (!match) return false
     const family = isIP(match[1] as string)

@@ -7,6 +7,7 @@ import { Command } from 'commander'
 import { exitCodeOf, exitCodes, programVersion, showError } from '../../config/index.ts'
 import { countersCommand } from './counters-command.ts'
 import { demoCommand } from './demo-command.ts'
+import { exportCommand } from './export-command.ts'
 import { fenceCommand } from './fence-command.ts'
 import { fsCommand } from './fs-command.ts'
 import { lunCommand } from './lun-command.ts'
@@ -24,6 +25,7 @@ const program = new Command('matrix')
   .addCommand(statusCommand())
   .addCommand(lunCommand())
   .addCommand(fsCommand())
+  .addCommand(exportCommand())
   .addCommand(mountCommand())
   .addCommand(umountCommand())
   .addCommand(countersCommand())

@@ -10,10 +10,15 @@ export type Credentials =
 
 export const noCredentials: Credentials = { flavor: 'none' }
 
-export function callerOf(exported: Export, credentials: Credentials): Caller {
+/** `gids`: the user's groups beside the one of the request. */
+export function callerOf(
+  exported: Export,
+  credentials: Credentials,
+  gids: readonly number[] = credentials.flavor === 'none' ? [] : credentials.gids,
+): Caller {
   const { squash, anonUid, anonGid } = exported
   if (credentials.flavor === 'none') return { uid: anonUid, gid: anonGid, gids: [] }
-  const { uid, gid, gids } = credentials
+  const { uid, gid } = credentials
   switch (squash) {
     case 'all_squash':
       return { uid: anonUid, gid: anonGid, gids: [] }

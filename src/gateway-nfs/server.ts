@@ -5,9 +5,8 @@
  * Beside its own address it serves those that come and go (`open`, `drain`, `closeAt`), on the same port.
  */
 import { randomInt } from 'node:crypto'
-import type { Export } from '../export/index.ts'
-import type { Clock, Timer } from '../platform/clock.ts'
-import { within } from '../platform/clock.ts'
+import type { Export, HostNames, UserGroups } from '../export/index.ts'
+import { type Clock, type Timer, within } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { defaultLimits, type NfsLimits } from './limits.ts'
 import { mountProgram } from './mount/program.ts'
@@ -30,6 +29,7 @@ import { Programs } from './rpc/programs.ts'
 import { ReplyCache } from './rpc/replies.ts'
 import type { Program } from './rpc/session.ts'
 import { type StreamOptions, StreamPort } from './rpc/streams.ts'
+import type { TlsOffer } from './rpc/tls.ts'
 import type { Transport } from './rpc/transport.ts'
 import { Nfs3Program } from './v3/program.ts'
 
@@ -51,6 +51,12 @@ export type NfsServerOptions = {
   readonly locksSurvive?: boolean
   /** Where clients have their port mappers; default 111. */
   readonly clientPortmapPort?: number
+  /** Where names of hosts are looked up that exports admit. */
+  readonly hosts?: HostNames
+  /** Where users' groups are looked up, instead of believing their clients. */
+  readonly groups?: UserGroups
+  /** TLS is offered. */
+  readonly tls?: TlsOffer | undefined
 }
 
 export type NfsStatistics = {
@@ -82,6 +88,10 @@ export type LockStatistics = {
   readonly grants: number
   readonly grantsUnanswered: number
   readonly inGrace: boolean
+}
+
+function hostPatterns(exports: readonly Export[]): readonly string[] {
+  return exports.length === 0 ? [] : exports.flatMap(({ hosts }) => hosts)
 }
 
 const SWEEP_MS = 5_000
@@ -137,16 +147,23 @@ export class NfsServer {
     const pool = new BufferPool()
     const clientOf = (transport: Transport, address: string, port: number, localAddress: string | undefined) =>
       new Client({
-        ...{ transport, address, port, localAddress, exports },
+        ...{ transport, address, port, localAddress, exports, hosts: options.hosts, groups: options.groups },
         replies: this.#replies.of(transport, address, port),
       })
+    const meet = (address: string) => {
+      const patterns = hostPatterns(exports())
+      return patterns.length > 0 ? options.hosts?.learn(address, patterns) : undefined
+    }
     const streams: Omit<StreamOptions, 'programs'> = {
       ...{ pool, clock, log, limits: { ...defaultLimits, ...options.limits } },
       client: (address, port, local) => clientOf('tcp', address, port, local),
+      meet,
+      tls: options.tls,
     }
     const datagrams: Omit<DatagramOptions, 'programs'> = {
       ...{ pool, log },
       client: ({ address, port }, local) => clientOf('udp', address, port, local),
+      meet,
     }
     const byUdp = options.udp ? [this.#nfs, ...helpers] : helpers
     this.#services = [
@@ -227,6 +244,15 @@ export class NfsServer {
     this.#caller.close()
   }
 
+  /** Looks up what these exports have to know of the clients that are connected, before they become the ones that count. */
+  async learnNames(exports: readonly Export[]): Promise<void> {
+    const { hosts } = this.#options
+    const patterns = hostPatterns(exports)
+    if (!hosts || patterns.length === 0) return
+    const addresses = new Set(this.#streams.clients.map(({ address }) => address))
+    await Promise.all([...addresses].map((address) => hosts.learn(address, patterns)))
+  }
+
   stats(): NfsStatistics {
     return {
       connections: this.#streams.connections,
@@ -252,7 +278,8 @@ export class NfsServer {
     const now = this.#options.clock.now()
     this.#streams.checkSilence(now)
     this.#portmapper.checkSilence(now)
-    this.#replies.expire(now, new Set(this.#streams.replies))
+    void this.learnNames(this.#options.exports())
+    this.#replies.expire(now, new Set(this.#streams.clients.map(({ replies }) => replies)))
   }
 }
 

@@ -38,6 +38,7 @@ const program = new Command('matrixd')
     `
 Prints one line, matrixd ready, on standard output once all exports are served; the log goes to standard error.
 SIGTERM and SIGINT stop the node cleanly; another one, more than a second later, stops it at once.
+SIGHUP has the exports of the configuration file read again, as matrix export reload does.
 
 Exit codes: ${exitCodes.ok} stopped cleanly, ${exitCodes.halted} fenced, or cut off from the LUNs: start it again, ${exitCodes.failed} could not start, ${exitCodes.usage} wrong option, ${exitCodes.bug} a bug, ${exitCodes.config} wrong configuration
 
@@ -75,6 +76,7 @@ async function run(config: MatrixdConfig, runFile: string | undefined): Promise<
   process.on('uncaughtException', crash)
   process.on('unhandledRejection', crash)
 
+  let reload: () => void = () => {}
   let stop: (() => Promise<void>) | undefined
   let stopping = false
   onStopSignal({
@@ -90,6 +92,7 @@ async function run(config: MatrixdConfig, runFile: string | undefined): Promise<
         process.exit(exitCodes.ok)
       }, crash)
     },
+    reload: () => reload(),
     hurry(signal) {
       log.info({ signal }, 'stopping at once')
       process.exit(exitCodes.failed)
@@ -107,6 +110,7 @@ async function run(config: MatrixdConfig, runFile: string | undefined): Promise<
     },
   })
   stop = () => node.stop()
+  reload = () => node.reload()
   await node.ready
   if (stopping) return
   report('ready')

@@ -3,19 +3,20 @@
  * once every filesystem serves here, and stop listening before anything is given back.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import type { ConfiguredNode, ControlRequest, FenceAgentName, MatrixdConfig } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
 import { Prng } from '../base/prng.ts'
 import type { KnownPeer } from '../cluster/index.ts'
-import { makeExport, type Squash } from '../export/index.ts'
+import { HostNames, UserGroups } from '../export/index.ts'
 import { HttpGateway } from '../gateway-http/index.ts'
-import { NfsServer } from '../gateway-nfs/index.ts'
+import { NfsServer, type TlsMaterial, TlsOffer } from '../gateway-nfs/index.ts'
 import type { HostAddresses, Log } from '../platform/index.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realHost } from '../platform/real/host.ts'
 import { IpAddresses } from '../platform/real/ip-addresses.ts'
+import { realNames } from '../platform/real/names.ts'
 import { realProcesses } from '../platform/real/processes.ts'
 import { isProgram, realPrograms } from '../platform/real/programs.ts'
 import { ScriptAddresses } from '../platform/real/script-addresses.ts'
@@ -42,6 +43,7 @@ import { DrillNetwork } from './drill-network.ts'
 import { ImageWatch, newImageFile } from './image-watch.ts'
 import { LocalMounts } from './local-mounts.ts'
 import { NodeLuns } from './node-luns.ts'
+import { ServedExports } from './served-exports.ts'
 import { StatusFile } from './status-file.ts'
 import { TimelineFile } from './timeline-file.ts'
 
@@ -54,6 +56,8 @@ export type NodeHooks = {
 export type RunningNode = {
   /** Resolves once every filesystem is served by every configured gateway, and mounted where it should be. */
   readonly ready: Promise<void>
+  /** Reads the exports of the configuration file again; when it is wrong, says so in the log, and all stays as it was. */
+  reload(): void
   /** Clean end. */
   stop(): Promise<void>
 }
@@ -136,6 +140,11 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   })
   return {
     ready,
+    reload() {
+      ready
+        .then(() => served.reloadExports())
+        .catch((error) => log.error({ error: String(error) }, 'exports stay as they were: the configuration is wrong'))
+    },
     async stop() {
       await ready.catch(() => {})
       watch.stop()
@@ -209,7 +218,9 @@ class Gateways {
   readonly #config: MatrixdConfig
   readonly #core: NodeCore
   readonly #log: Log
-  #nfs: NfsServer | undefined
+  readonly #exports: ServedExports
+  readonly #nfs: NfsServer | undefined
+  readonly #tls: TlsOffer | undefined
   #http: HttpGateway | undefined
   readonly #mounts: LocalMounts
   readonly #control: ControlServer
@@ -218,45 +229,39 @@ class Gateways {
     this.#config = config
     this.#core = core
     this.#log = log
-    this.#mounts = new LocalMounts({ filesystems: () => core.mounts.map(({ fs }) => fs), clock: realClock, log })
+    const filesystems = () => core.mounts.map(({ fs }) => fs)
+    this.#exports = new ServedExports({
+      ...{ config, filesystems, log },
+      prepare: async (exports) => this.#nfs?.learnNames(exports),
+      renew: ({ nfs }) => this.#renewCertificates(nfs?.tls),
+    })
+    if (config.nfs?.tls) this.#tls = new TlsOffer(materialOf(config.nfs.tls), log)
+    if (config.nfs)
+      this.#nfs = new NfsServer({
+        ...{ exports: () => this.#exports.nfs, log, clock: realClock },
+        ...{ udp: config.nfs.udp, portmap: config.nfs.portmap },
+        ...{ hostName: hostname(), status: new StatusFile(config.stateDir, log) },
+        tls: this.#tls,
+        hosts: new HostNames({ service: realNames, clock: realClock, log }),
+        ...(config.nfs.groups === 'server' && {
+          groups: new UserGroups({ programs: realPrograms, clock: realClock, log }),
+        }),
+      })
+    this.#mounts = new LocalMounts({ filesystems, clock: realClock, log })
     this.#control = new ControlServer((request) => this.#order(request), log)
   }
 
   /** Gives those that can serve at further addresses. */
   async listen(): Promise<readonly AddressedGateway[]> {
     const addressed: AddressedGateway[] = []
-    const { nfs, http, exports, mounts } = this.#config
-    const served = exports.map((exported) => {
-      const mount = this.#core.mounts.find(({ record }) => record.name === exported.filesystem)
-      if (!mount) {
-        const known = this.#core.mounts.map(({ record }) => record.name).join(', ') || 'none'
-        throw new MatrixError(
-          'config',
-          `export ${exported.path}: the matrix has no filesystem "${exported.filesystem}" that could be mounted (it has: ${known})`,
-        )
-      }
-      return { exported, fs: mount.fs }
-    })
-    if (nfs) {
-      const list = served.map(({ exported, fs }) =>
-        makeExport({ ...exported, fs, squash: squashNames[exported.squash] }),
-      )
-      const { udp, portmap } = nfs
-      this.#nfs = new NfsServer({
-        ...{ exports: () => list, log: this.#log, clock: realClock },
-        ...{ udp, portmap, hostName: hostname(), status: new StatusFile(this.#config.stateDir, this.#log) },
-      })
+    const { nfs, http, mounts } = this.#config
+    await this.#exports.begin()
+    if (nfs && this.#nfs) {
       await this.#nfs.listen(nfs.listen.host, nfs.listen.port)
       addressed.push(this.#nfs)
     }
     if (http) {
-      const list = served.map(({ exported, fs }) => ({
-        name: exported.path.slice(1),
-        fs,
-        caller: { uid: http.uid, gid: http.gid, gids: [] },
-        readOnly: exported.access === 'ro',
-      }))
-      this.#http = new HttpGateway({ exports: () => list, log: this.#log, clock: realClock })
+      this.#http = new HttpGateway({ exports: () => this.#exports.http, log: this.#log, clock: realClock })
       await this.#http.listen(http.listen.host, http.listen.port)
       addressed.push(this.#http)
     }
@@ -275,6 +280,12 @@ class Gateways {
         return {}
       case 'mounts':
         return { mounts: this.#mounts.list.map(({ filesystem, directory }) => ({ filesystem, directory })) }
+      case 'exports':
+        return { exports: this.#exports.list() }
+      case 'reload-exports': {
+        const restart = await this.reloadExports()
+        return { exports: this.#exports.list(), restart: [...restart] }
+      }
       case 'counters':
         return {
           counters: { ...this.#core.counters(), nfs: this.#nfs?.stats() ?? null, http: this.#http?.stats() ?? null },
@@ -330,6 +341,18 @@ class Gateways {
     }
   }
 
+  /** Whether TLS is offered at all is decided at the start. */
+  #renewCertificates(tls: NonNullable<MatrixdConfig['nfs']>['tls']): void {
+    if (tls && !this.#tls)
+      throw new MatrixError('config', 'nfs.tls_certificate is new: TLS is offered only after a restart of matrixd')
+    if (tls) this.#tls?.renew(materialOf(tls))
+  }
+
+  /** Rejects with MatrixError 'config', and nothing has changed. */
+  reloadExports(): Promise<readonly string[]> {
+    return this.#exports.reload()
+  }
+
   /** The number of a filesystem that is mounted here. */
   #filesystem(name: string): number {
     const mount = this.#core.mounts.find(({ record }) => record.name === name)
@@ -351,8 +374,15 @@ class Gateways {
   }
 }
 
-const squashNames: Record<'root' | 'all' | 'none', Squash> = {
-  root: 'root_squash',
-  all: 'all_squash',
-  none: 'no_root_squash',
+/** Throws MatrixError 'config' when a file cannot be read any more. */
+function materialOf(tls: NonNullable<NonNullable<MatrixdConfig['nfs']>['tls']>): TlsMaterial {
+  const read = (path: string): Buffer => {
+    try {
+      return readFileSync(path)
+    } catch (cause) {
+      throw new MatrixError('config', `${path}: ${String(cause)}`, { cause })
+    }
+  }
+  const { certificate, key, clientCa } = tls
+  return { certificate: read(certificate), key: read(key), ...(clientCa !== undefined && { clientCa: read(clientCa) }) }
 }

@@ -2,7 +2,9 @@
  * An NFS client for tests: RPC over TCP, every procedure by the tables, any number of calls under way. It knows nothing of
  * the server's hand-written codecs, so that it checks them.
  */
+import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import { MOUNT_PROGRAM, MOUNT_V3, mountProcedures } from '../../src/gateway-nfs/mount/tables.ts'
 import { NFS_PROGRAM, NFS_V3 } from '../../src/gateway-nfs/v3/constants.ts'
 import {
@@ -126,6 +128,23 @@ export class NfsClient {
         resolve(new NfsClient(socket))
       })
     })
+  }
+
+  /** Asks for TLS and begins it (RFC 9289 4.1); rejects when the server does not want it, or its certificate is not right. */
+  static async connectTls(port: number, options: ConnectionOptions): Promise<NfsClient> {
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+    const probe = encodeCall({ xid: 77, program: NFS_PROGRAM, version: NFS_V3, procedure: 0 })
+    probe.writeUInt32BE(7, 24) // AUTH_TLS
+    socket.write(marked(probe))
+    const [answer] = (await once(socket, 'data')) as [Buffer]
+    const expected = `80000020${'0000004d'}00000001${'00000000'}00000000${'00000008'}${Buffer.from('STARTTLS').toString('hex')}00000000`
+    if (answer.toString('hex') !== expected) {
+      socket.destroy()
+      throw new Error(`the server does not want TLS: ${answer.toString('hex')}`)
+    }
+    const secured = connectTls({ socket, ALPNProtocols: ['sunrpc'], minVersion: 'TLSv1.3', ...options })
+    await once(secured, 'secureConnect')
+    return new NfsClient(secured)
   }
 
   async close(): Promise<void> {

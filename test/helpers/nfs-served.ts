@@ -50,7 +50,19 @@ export async function serve(
   fs: MatrixFs,
   options: Partial<ExportOptions> &
     Partial<
-      Pick<NfsServerOptions, 'limits' | 'clock' | 'udp' | 'portmap' | 'status' | 'locksSurvive' | 'clientPortmapPort'>
+      Pick<
+        NfsServerOptions,
+        | 'limits'
+        | 'clock'
+        | 'udp'
+        | 'portmap'
+        | 'status'
+        | 'locksSurvive'
+        | 'clientPortmapPort'
+        | 'hosts'
+        | 'groups'
+        | 'tls'
+      >
     > = {},
 ): Promise<Served> {
   const {
@@ -61,6 +73,9 @@ export async function serve(
     status = new MemoryStatus(),
     locksSurvive = false,
     clientPortmapPort,
+    hosts,
+    groups,
+    tls,
     ...exportOptions
   } = options
   const lines: LogLine[] = []
@@ -77,6 +92,9 @@ export async function serve(
     ...(portmap && { portmap }),
     log: memoryLog(lines),
     ...(limits && { limits }),
+    ...(hosts && { hosts }),
+    ...(groups && { groups }),
+    ...(tls && { tls }),
   })
   const { port, portmapPort } = await server.listen('127.0.0.1', 0)
   const served: Served = {

@@ -1,4 +1,5 @@
 /** Who has mounted what through this node: advice for DUMP, kept in memory and bounded (RFC 1813 5.2.2). */
+import { type Export, holds } from '../../export/index.ts'
 import { MOUNTS_MAX } from '../limits.ts'
 
 export type Mount = { readonly host: string; readonly path: string }
@@ -26,7 +27,9 @@ export class MountList {
     for (const [key, mount] of this.#mounts) if (mount.host === host) this.#mounts.delete(key)
   }
 
-  list(): readonly Mount[] {
+  /** What was mounted of an export that is no more is not mounted any more. */
+  list(exports: readonly Export[]): readonly Mount[] {
+    for (const [key, { path }] of this.#mounts) if (!exports.some((each) => holds(each, path))) this.#mounts.delete(key)
     return [...this.#mounts.values()]
   }
 }

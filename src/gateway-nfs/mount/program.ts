@@ -3,12 +3,11 @@
  * root; it is walked as root, without following symbolic links, as a mount daemon would: what the client then does there is
  * checked request by request.
  */
-import { FsError, type FsErrorCode, isFsError } from '../../base/errors.ts'
-import { ROOT_INO } from '../../base/ids.ts'
+import { type FsErrorCode, isFsError } from '../../base/errors.ts'
 import type { MaybePromise } from '../../base/maybe-promise.ts'
 import { KiB } from '../../base/units.ts'
-import { type Export, encodeHandle, HANDLE_BYTES, match } from '../../export/index.ts'
-import { type Caller, DIR, type Inode } from '../../metadata/index.ts'
+import { directoryBelow, type Export, encodeHandle, handleBytes, match } from '../../export/index.ts'
+import type { Inode } from '../../metadata/index.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Session } from '../rpc/session.ts'
 import { TableProgram } from '../rpc/table-program.ts'
@@ -21,7 +20,6 @@ const AUTH_SYS = 1
 const LIST_BYTES = 512 * KiB
 /** "One more follows", the length, padding, and the end of a list within. */
 const LIST_ITEM_BYTES = 16
-const ROOT: Caller = { uid: 0, gid: 0, gids: [] }
 
 const mountStatus: Partial<Record<FsErrorCode, number>> = {
   ENOENT: m.MNT3ERR_NOENT,
@@ -40,7 +38,7 @@ export function mountProgram(clock: Clock): TableProgram<typeof m.mountProcedure
     handlers: {
       NULL: () => {},
       MNT: (path, { session }) => mount(mounts, session, path),
-      DUMP: () => mounts.list(),
+      DUMP: (_, { session }) => mounts.list(session.client.exports),
       UMNT: (path, { session }) => mounts.remove({ host: session.client.address, path }),
       UMNTALL: (_, { session }) => mounts.removeAll(session.client.address),
       EXPORT: (_, { session }) => exportList(session.client.exports),
@@ -50,11 +48,11 @@ export function mountProgram(clock: Clock): TableProgram<typeof m.mountProcedure
 }
 
 function mount(mounts: MountList, session: Session, path: string): MaybePromise<m.MountResult> {
-  const { address, bytes, exports } = session.client
-  const found = match(exports, path, bytes)
+  const { address, exports } = session.client
+  const found = match(exports, path, session.client)
   if (found.kind !== 'granted')
     return { status: found.kind === 'refused' ? m.MNT3ERR_ACCES : m.MNT3ERR_NOENT, failed: {} }
-  return directoryOf(found.exported, found.below).then(
+  return directoryBelow(found.exported, found.below).then(
     (inode) => {
       mounts.add({ host: address, path })
       return { status: 0, ok: { object: handleOf(found.exported, inode), flavors: [AUTH_SYS, AUTH_NONE] } }
@@ -67,20 +65,10 @@ function mount(mounts: MountList, session: Session, path: string): MaybePromise<
   )
 }
 
-/** Walks from the export's root. Rejects with FsError, ENOTDIR for what is no directory. */
-async function directoryOf({ fs }: Export, below: readonly string[]): Promise<Inode> {
-  let inode = await fs.getattr(ROOT_INO)
-  for (const name of below) {
-    if (name === '..') throw new FsError('EINVAL') // no way up: an export ends at its root
-    inode = (await fs.lookup(ROOT, inode.ino, name)).inode
-  }
-  if (inode.type !== DIR) throw new FsError('ENOTDIR')
-  return inode
-}
-
-function handleOf({ id, fs }: Export, inode: Inode): Buffer {
-  const bytes = Buffer.alloc(HANDLE_BYTES)
-  encodeHandle(new DataView(bytes.buffer, bytes.byteOffset), 0, fs.fsid, id, inode.ino, inode.generation)
+function handleOf(exported: Export, { ino, generation }: Inode): Buffer {
+  const { id, fs, key } = exported
+  const bytes = Buffer.alloc(handleBytes(exported))
+  encodeHandle(new DataView(bytes.buffer, bytes.byteOffset), 0, fs.fsid, id, ino, generation, key)
   return bytes
 }
 

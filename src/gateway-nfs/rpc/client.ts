@@ -1,14 +1,27 @@
 /** Who is at the other end of a connection, with what follows from it and is asked for in every request. */
-
 import { crc32c } from '../../base/crc32c.ts'
-import { admits, type Credentials, callerOf, type Export, type Handle, parseAddress } from '../../export/index.ts'
+import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
+import {
+  admits,
+  type ClientFacts,
+  type Credentials,
+  callerOf,
+  type Export,
+  type Handle,
+  type HostNames,
+  isProtected,
+  isSealedBy,
+  parseAddress,
+  type Security,
+  type UserGroups,
+} from '../../export/index.ts'
 import type { Caller } from '../../metadata/index.ts'
 import { DATAGRAM_TRANSFER_MAX, TRANSFER_MAX } from '../limits.ts'
 import type { ClientReplies } from './replies.ts'
 import type { Transport } from './transport.ts'
 
-/** Why a handle is of no use to a client: nothing like it is exported, or not to this client. */
-export type Refusal = 'stale' | 'refused'
+/** Why a handle is of no use to a client: nothing like it is exported, or not to this client, or only to one that is better protected. */
+export type Refusal = 'stale' | 'refused' | 'weak'
 
 export type ClientOptions = {
   /** As the socket says. */
@@ -19,9 +32,14 @@ export type ClientOptions = {
   readonly localAddress: string | undefined
   readonly exports: () => readonly Export[]
   readonly replies: ClientReplies
+  readonly hosts?: HostNames | undefined
+  /** Where users' groups are looked up; else the client says which they are. */
+  readonly groups?: UserGroups | undefined
 }
 
-export class Client {
+const NONE: readonly number[] = []
+
+export class Client implements ClientFacts {
   /** As the socket says, for messages. */
   readonly address: string
   readonly port: number
@@ -33,12 +51,18 @@ export class Client {
   /** Of the address alone: by it every node knows the client again, whatever port it comes from. */
   readonly id: number
   readonly replies: ClientReplies
+  /** How well the connection is protected; grows once. */
+  security: Security = 'none'
   readonly #exports: () => readonly Export[]
-  /** The export looked up last, and under which exports that was. */
+  readonly #hosts: HostNames | undefined
+  readonly #groups: UserGroups | undefined
+  /** The export looked up last, under which exports that was, and by which names of hosts. */
   #knownExports: readonly Export[] | undefined
+  #knownNames = -1
   #known: Export | undefined
   #callerExport: Export | undefined
   #callerCredentials: Credentials | undefined
+  #callerGroups: readonly number[] = NONE
   #caller: Caller | undefined
 
   constructor(options: ClientOptions) {
@@ -51,6 +75,8 @@ export class Client {
     this.id = crc32c(this.bytes)
     this.replies = options.replies
     this.#exports = options.exports
+    this.#hosts = options.hosts
+    this.#groups = options.groups
   }
 
   get exports(): readonly Export[] {
@@ -59,27 +85,54 @@ export class Client {
 
   /** Whether any export admits it. */
   get isAdmitted(): boolean {
-    return this.#exports().some((each) => admits(each, this.bytes))
+    return this.#exports().some((each) => admits(each, this))
+  }
+
+  isNamed(pattern: string): boolean {
+    return this.#hosts?.isNamed(this.bytes, pattern) ?? false
   }
 
   /** The export that a handle belongs to. */
   exportOf(handle: Handle): Export | Refusal {
     const exports = this.#exports()
+    const names = this.#hosts?.version ?? 0
     const known = this.#known
-    if (known && exports === this.#knownExports && known.id === handle.exportId && known.fs.fsid === handle.fsid)
-      return known
-    const candidates = exports.filter((each) => each.id === handle.exportId && each.fs.fsid === handle.fsid)
-    const found = candidates.find((each) => admits(each, this.bytes))
-    if (!found) return candidates.length > 0 ? 'refused' : 'stale'
+    if (known && exports === this.#knownExports && names === this.#knownNames && isOf(handle, known)) return known
+    const candidates = exports.filter((each) => isOf(handle, each))
+    const admitting = candidates.filter((each) => admits(each, this))
+    const found = admitting.find((each) => isProtected(each, this.security))
+    if (!found) return admitting.length > 0 ? 'weak' : candidates.length > 0 ? 'refused' : 'stale'
     this.#knownExports = exports
+    this.#knownNames = names
     return (this.#known = found)
   }
 
-  /** In whose name a request is made; the same object for the same credentials. */
+  /** The groups in which requests with these credentials are made; a promise when they have to be looked up first. */
+  groupsOf(credentials: Credentials): MaybePromise<readonly number[]> {
+    if (credentials.flavor === 'none') return NONE
+    return this.#groups ? this.#groups.of(credentials.uid) : credentials.gids
+  }
+
+  /** In whose name a request is made; the same object for the same credentials. The groups must be known (`groupsOf`). */
   callerOf(exported: Export, credentials: Credentials): Caller {
-    if (this.#caller && exported === this.#callerExport && credentials === this.#callerCredentials) return this.#caller
+    const found = this.groupsOf(credentials)
+    // forgotten in this moment, among very many users: none are granted
+    const groups = isPromise(found) ? NONE : found
+    if (
+      this.#caller &&
+      exported === this.#callerExport &&
+      credentials === this.#callerCredentials &&
+      groups === this.#callerGroups
+    )
+      return this.#caller
     this.#callerExport = exported
     this.#callerCredentials = credentials
-    return (this.#caller = callerOf(exported, credentials))
+    this.#callerGroups = groups
+    return (this.#caller = callerOf(exported, credentials, groups))
   }
+}
+
+function isOf(handle: Handle, { id, fs, key }: Export): boolean {
+  if (id !== handle.exportId || fs.fsid !== handle.fsid) return false
+  return key ? isSealedBy(handle, key) : handle.seal === undefined
 }

@@ -8,7 +8,8 @@
  *  1. Every request taken is answered once, or the connection is dropped.
  *  2. Above a limit (requests in flight, bytes of replies not yet written) nothing more is taken: what was received already
  *     waits in the record reader, the rest in the client's TCP window.
- *  3. A buffer goes back to the pool only when the socket is done with it.
+ *  3. TLS begins only when nothing is under way, and what was said before it in the clear is answered (rpc/tls.ts).
+ *  4. A buffer goes back to the pool only when the socket is done with it.
  */
 import type { Socket } from 'node:net'
 import type { MatrixFs } from '../../metadata/index.ts'
@@ -18,12 +19,13 @@ import type { NfsLimits } from '../limits.ts'
 import { XdrReader } from '../xdr/reader.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import type { Client } from './client.ts'
-import { CallHeader } from './message.ts'
+import { CallHeader, putStartTls } from './message.ts'
 import type { Programs } from './programs.ts'
 import { receiveInPlace } from './receiving.ts'
 import { RecordError, RecordReader } from './record-marking.ts'
 import { type Batch, ReplyWriter } from './reply-writer.ts'
 import type { Session } from './session.ts'
+import { type TlsOffer, tlsProbe } from './tls.ts'
 
 export type ConnectionOptions = {
   /** Accepted and paused: nothing has been read from it. */
@@ -34,13 +36,18 @@ export type ConnectionOptions = {
   readonly clock: Clock
   readonly log: Log
   readonly limits: NfsLimits
+  /** When TLS is offered. */
+  readonly tls: TlsOffer | undefined
   readonly onClose: () => void
 }
 
 export class Connection implements Session {
   readonly client: Client
   readonly replies: ReplyWriter
-  readonly #socket: Socket
+  #socket: Socket
+  readonly #tls: TlsOffer | undefined
+  /** The client has asked for TLS: no more is read in the clear. */
+  #securing = false
   readonly #programs: Programs
   readonly #pool: BufferPool
   readonly #clock: Clock
@@ -70,17 +77,21 @@ export class Connection implements Session {
     this.#clock = options.clock
     this.#log = options.log
     this.#limits = options.limits
+    this.#tls = options.tls
     this.#lastHeard = options.clock.now()
-    const socket = this.#socket
+    this.#watch(this.#socket)
+    this.#socket.on('close', () => {
+      this.#rested()
+      options.onClose()
+    })
+  }
+
+  #watch(socket: Socket): void {
     socket.on('end', () => {
       this.#ended = true
       this.#endWhenIdle()
     })
     socket.on('error', (error) => this.#log.debug({ reason: error.message }, 'nfs connection broke'))
-    socket.on('close', () => {
-      this.#rested()
-      options.onClose()
-    })
   }
 
   /** The end of the connection at this machine. */
@@ -205,7 +216,8 @@ export class Connection implements Session {
 
   /** Goes on with what was left when a limit was reached. */
   #proceed(): void {
-    if (!this.#paused || this.#resting) this.#endWhenIdle()
+    if (this.#securing && !this.#resting) this.#handshakeWhenIdle()
+    else if (!this.#paused || this.#resting) this.#endWhenIdle()
     else if (!this.#inPass && !this.#full && !this.#socket.destroyed) this.#resume()
   }
 
@@ -215,8 +227,41 @@ export class Connection implements Session {
     if (!this.#paused) this.#socket.resume()
   }
 
+  // --- TLS ---
+
+  #startTls(xid: number): void {
+    putStartTls(this.replies, xid)
+    this.#securing = true
+  }
+
+  #handshakeWhenIdle(): void {
+    if (this.#inFlight > 0 || this.#queuedBytes > 0 || this.#socket.destroyed) return
+    if (this.#records.waiting > 0) {
+      this.drop('clear text after the question for TLS')
+      return
+    }
+    const tls = this.#tls as TlsOffer
+    tls.secure(this.#socket).then(
+      ({ socket, security }) => {
+        this.client.security = security
+        this.#socket = socket
+        this.#securing = false
+        this.#watch(socket)
+        socket.on('data', (chunk) => this.#received(chunk))
+        if (this.#ended) this.#endWhenIdle()
+        else this.#resume()
+      },
+      (error) => this.drop('the TLS handshake failed', error),
+    )
+  }
+
   /** Serves one record; false when a limit is reached. */
   #record(bytes: Buffer, start: number, end: number): boolean {
+    const probe = this.#tls && this.client.security === 'none' ? tlsProbe(bytes, start, end) : undefined
+    if (probe !== undefined && this.#inFlight === 0) {
+      this.#startTls(probe)
+      return false
+    }
     const isCall = this.#programs.serve(this, this.#header, this.#from.reset(bytes, start, end))
     if (!isCall) this.drop('a record that is not an RPC call')
     return !this.#full && !this.#socket.destroyed

@@ -34,6 +34,8 @@ export type DatagramOptions = {
   readonly programs: Programs
   /** Who sends from there, to that address of ours (undefined: it cannot be known). */
   readonly client: (from: RemoteInfo, localAddress: string | undefined) => Client
+  /** What has to be known of an address before anything of it is answered; undefined when that is so already. Never rejects. */
+  readonly meet?: (address: string) => Promise<void> | undefined
   readonly pool: BufferPool
   readonly log: Log
 }
@@ -152,6 +154,8 @@ export class DatagramPort {
     }
     const client = this.#options.client(sender, port.localAddress)
     if (!client.isAdmitted || sender.port === 0) {
+      // one that is admitted by name is so once that is known; it asks again
+      void this.#options.meet?.(sender.address)
       this.counters.refused++
       return
     }

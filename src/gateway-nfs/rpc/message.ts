@@ -75,6 +75,13 @@ export class CallHeader {
     return 'ok'
   }
 
+  /** The same header for later: this object is another call's soon. */
+  copy(): CallHeader {
+    const copy = new CallHeader()
+    const { xid, program, version, procedure, credentials, credentialCheck } = this
+    return Object.assign(copy, { xid, program, version, procedure, credentials, credentialCheck })
+  }
+
   #readSys(from: XdrReader, at: number, length: number): boolean {
     if (length === this.#known.length && sameBytes(from.bytes, at, this.#known)) {
       this.credentials = this.#knownCredentials
@@ -138,13 +145,27 @@ export function putAcceptFailure(out: ReplyWriter, xid: number, failure: AcceptF
   out.end(start)
 }
 
+const STARTTLS = Buffer.from('STARTTLS', 'latin1')
+
+/** The answer to a call that asks for TLS (RFC 9289 4.1): success, with a verifier that says so. */
+export function putStartTls(out: ReplyWriter, xid: number): void {
+  const start = out.begin(xid, STARTTLS.length)
+  out.view.setUint32(start + 20, STARTTLS.length)
+  out.at = start + 24
+  out.fixed(STARTTLS)
+  out.uint32(0)
+  out.end(start)
+}
+
 const MSG_DENIED = 1
 const DENIALS = {
   // RPC_MISMATCH with the lowest and highest version we speak
   'rpc-mismatch': [0, RPC_VERSION, RPC_VERSION],
-  // AUTH_ERROR with AUTH_BADCRED, AUTH_BADVERF
+  // AUTH_ERROR with AUTH_BADCRED (AUTH_TLS out of place is that, too: rpc/tls.ts), AUTH_BADVERF
   'bad-credential': [1, 1],
   'bad-verifier': [1, 3],
+  // AUTH_TOOWEAK
+  'too-weak': [1, 5],
 } as const
 
 /** A denied call (reject_stat). */

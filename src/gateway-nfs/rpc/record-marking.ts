@@ -47,6 +47,11 @@ export class RecordReader {
     return this.#headerBytes > 0 || this.#missing >= 0 || this.#fragments > 0
   }
 
+  /** Bytes that wait since the handler said false. */
+  get waiting(): number {
+    return this.#chunk ? this.#chunk.length - this.#at : 0
+  }
+
   /** Takes apart what was received; everything before must have been taken apart. Throws RecordError. True when all was. */
   push(chunk: Buffer): boolean {
     this.#chunk = chunk

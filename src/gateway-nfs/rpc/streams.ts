@@ -12,12 +12,15 @@ import type { BufferPool } from './buffer-pool.ts'
 import type { Client } from './client.ts'
 import { Connection } from './connection.ts'
 import type { Programs } from './programs.ts'
-import type { ClientReplies } from './replies.ts'
+import type { TlsOffer } from './tls.ts'
 
 export type StreamOptions = {
   readonly programs: Programs
   /** Who is at the other end. */
   readonly client: (address: string, port: number, localAddress: string | undefined) => Client
+  /** What has to be known of an address before anything is read from it; undefined when that is so already. Never rejects. */
+  readonly meet?: (address: string) => Promise<void> | undefined
+  readonly tls?: TlsOffer | undefined
   readonly pool: BufferPool
   readonly clock: Clock
   readonly log: Log
@@ -30,7 +33,7 @@ export class StreamPort {
   readonly #options: StreamOptions
   readonly #connections = new Set<Connection>()
   readonly #addresses = new LocalAddresses()
-  /** Of connections to an address that is draining: accepted by the system, and not read from. */
+  /** Accepted by the system, and not read from: of an address that is draining, or of a client that is not known yet. */
   readonly #waiting = new Set<Socket>()
   /** Further listeners, by their address. */
   readonly #further = new Map<string, Server>()
@@ -51,9 +54,9 @@ export class StreamPort {
     return inFlight
   }
 
-  /** Where the replies of those that are connected are remembered. */
-  get replies(): readonly ClientReplies[] {
-    return [...this.#connections].map((each) => each.client.replies)
+  /** Those that are connected. */
+  get clients(): readonly Client[] {
+    return [...this.#connections].map(({ client }) => client)
   }
 
   /** The address that it is bound to; that of a host name is known only then. */
@@ -147,26 +150,37 @@ export class StreamPort {
     for (const connection of this.#connections) connection.checkSilence(now)
   }
 
-  #accept(socket: Socket): void {
+  #keepWaiting(socket: Socket): void {
+    this.#waiting.add(socket)
+    socket.on('error', () => {})
+    socket.on('close', () => this.#waiting.delete(socket))
+  }
+
+  #accept(socket: Socket, isMet = false): void {
     const { remoteAddress: address, remotePort: port, localAddress } = socket
     if (address === undefined || port === undefined) return void socket.destroy() // gone already
     const state = this.#addresses.stateOf(localAddress)
     if (state === 'closed') return void socket.resetAndDestroy()
-    if (state === 'draining') {
-      // nobody reads from it, so nothing of it is taken
-      this.#waiting.add(socket)
-      socket.on('error', () => {})
-      socket.on('close', () => this.#waiting.delete(socket))
-      return
-    }
-    const { limits, programs, pool, clock } = this.#options
+    // nobody reads from it, so nothing of it is taken
+    if (state === 'draining') return void this.#keepWaiting(socket)
+    const { limits, programs, pool, clock, meet, tls } = this.#options
     const log = this.#options.log.child({ client: `${address}:${port}` })
-    if (this.#connections.size >= limits.connections) {
+    if (this.#connections.size + this.#waiting.size >= limits.connections) {
       log.warn({ limit: limits.connections }, 'nfs connection refused: there are too many')
       return void socket.destroy()
     }
+    const known = isMet ? undefined : meet?.(address)
+    if (known) {
+      this.#keepWaiting(socket)
+      void known.then(() => {
+        if (!this.#waiting.delete(socket)) return
+        if (this.#server) this.#accept(socket, true)
+        else socket.destroy()
+      })
+      return
+    }
     const connection = new Connection({
-      ...{ socket, programs, pool, clock, log, limits },
+      ...{ socket, programs, pool, clock, log, limits, tls },
       client: this.#options.client(address, port, localAddress),
       onClose: () => this.#connections.delete(connection),
     })

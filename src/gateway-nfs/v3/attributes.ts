@@ -7,7 +7,7 @@
  *
  * It is kept, encoded, with the cached inode (`inode.wire`) until the inode changes.
  */
-import { decodeHandle, type Export, encodeHandle, HANDLE_BYTES, type Handle } from '../../export/index.ts'
+import { decodeHandle, type Export, encodeHandle, type Handle, handleBytes } from '../../export/index.ts'
 import type { AttributeChanges, Before, Inode, MatrixFs, TimeChange } from '../../metadata/index.ts'
 import { WIRE_HANDLE_MAX } from '../limits.ts'
 import { XdrError, type XdrReader } from '../xdr/reader.ts'
@@ -15,10 +15,9 @@ import type { XdrWriter } from '../xdr/writer.ts'
 import * as c from './constants.ts'
 
 export const ATTRIBUTES_BYTES = 84
-/** post_op_attr and wcc_data with everything present; post_op_fh3 with our handle; nfs_fh3 alone. */
+/** post_op_attr and wcc_data with everything present. */
 export const AFTER_BYTES = 4 + ATTRIBUTES_BYTES
 export const CHANGE_BYTES = 4 + 24 + AFTER_BYTES
-export const HANDLE_FIELD_BYTES = 4 + HANDLE_BYTES
 
 const WORD = 2 ** 32
 
@@ -98,9 +97,11 @@ export function putChange(
 
 /** nfs_fh3 */
 export function putHandle(out: XdrWriter, exported: Export, inode: Inode): void {
-  out.view.setUint32(out.at, HANDLE_BYTES)
-  encodeHandle(out.view, out.at + 4, exported.fs.fsid, exported.id, inode.ino, inode.generation)
-  out.at += HANDLE_FIELD_BYTES
+  const { fs, id, key } = exported
+  const bytes = handleBytes(exported)
+  out.view.setUint32(out.at, bytes)
+  encodeHandle(out.view, out.at + 4, fs.fsid, id, inode.ino, inode.generation, key)
+  out.at += 4 + bytes
 }
 
 /** nfs_fh3; undefined when it is none of ours. */

@@ -2,6 +2,7 @@
  * What READDIR and READDIRPLUS share. Cookies grow within a directory and stay good for ever, so the cookie verifier says nothing but
  * which directory they belong to: it is made of its inode number and generation, and 0 is accepted too.
  */
+import type { Export } from '../../export/index.ts'
 import type { DirEntry, Inode } from '../../metadata/index.ts'
 import type { XdrReader } from '../xdr/reader.ts'
 import type { XdrWriter } from '../xdr/writer.ts'
@@ -24,6 +25,22 @@ export function putVerifier(out: XdrWriter, dir: Inode): void {
 export function checkCookie(dir: Inode, cookie: number, { high, low }: CookieVerifier): void {
   if (cookie === 0 || (high === 0 && low === 0)) return
   if (high !== dir.generation >>> 0 || low !== dir.ino % 2 ** 32) throw new Nfs3Failure(NFS3ERR_BAD_COOKIE)
+}
+
+/**
+ * The entries as an export shows them. Above the root of one that is a part of its filesystem there is nothing: ".." is the root itself there, and has
+ * no handle anywhere, since a directory may have been moved out.
+ */
+export function entriesIn<E extends DirEntry>(
+  { key, root }: Export,
+  dir: Inode,
+  entries: readonly E[],
+): readonly (E & { readonly inode?: Inode | undefined })[] {
+  if (!key) return entries
+  const isTop = root === undefined || root === dir.ino
+  return entries.map((entry) =>
+    entry.name === '..' ? { ...entry, ino: isTop ? dir.ino : entry.ino, inode: undefined } : entry,
+  )
 }
 
 /** An entry3: "one follows", fileid, name, cookie. */

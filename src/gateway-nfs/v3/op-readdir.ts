@@ -3,7 +3,15 @@ import type { DirListing } from '../../metadata/index.ts'
 import { READDIR_ENTRIES_MAX, TRANSFER_MAX } from '../limits.ts'
 import { AFTER_BYTES, putAfter, readHandle } from './attributes.ts'
 import { NFS3ERR_BAD_COOKIE, NFS3ERR_TOOSMALL } from './constants.ts'
-import { type CookieVerifier, checkCookie, entryBytes, putEntry, putVerifier, readVerifier } from './directory.ts'
+import {
+  type CookieVerifier,
+  checkCookie,
+  entriesIn,
+  entryBytes,
+  putEntry,
+  putVerifier,
+  readVerifier,
+} from './directory.ts'
 import { checkGeneration, type Operation, type Targets } from './operation.ts'
 import { Nfs3Failure } from './status.ts'
 
@@ -35,7 +43,8 @@ export const readdir: Operation<Args, DirListing> = {
     return call.fs.readdir(call.caller, call.ino, cookie, limit)
   },
   resultBytes: (_, { count }) => 4 + Math.max(count, EMPTY_BYTES),
-  encode(out, call, { dir, entries, eof }, { object, cookie, verifier, count }) {
+  encode(out, call, { dir, entries: found, eof }, { object, cookie, verifier, count }) {
+    const entries = entriesIn(call.exported, dir, found)
     checkGeneration(dir, object)
     checkCookie(dir, cookie, verifier)
     let room = Math.min(count, call.transferMax) - EMPTY_BYTES

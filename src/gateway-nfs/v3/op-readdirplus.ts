@@ -1,11 +1,13 @@
 /** READDIRPLUS (RFC 1813 3.3.17): entries with attributes and handles, within the two limits that the client gives. */
+import { HANDLE_BYTES, handleBytes } from '../../export/index.ts'
 import type { DirListingPlus } from '../../metadata/index.ts'
 import { READDIRPLUS_ENTRIES_MAX, TRANSFER_MAX } from '../limits.ts'
-import { AFTER_BYTES, HANDLE_FIELD_BYTES, putAfter, putHandle, readHandle } from './attributes.ts'
+import { AFTER_BYTES, putAfter, putHandle, readHandle } from './attributes.ts'
 import { NFS3ERR_BAD_COOKIE, NFS3ERR_TOOSMALL } from './constants.ts'
 import {
   type CookieVerifier,
   checkCookie,
+  entriesIn,
   entryBytes,
   nameBytes,
   putEntry,
@@ -25,7 +27,8 @@ type Args = Targets & {
 }
 
 const EMPTY_BYTES = AFTER_BYTES + 8 + 8
-const PLUS_BYTES = AFTER_BYTES + 4 + HANDLE_FIELD_BYTES
+/** An entryplus3's attributes and handle, without the handle's bytes. */
+const PLUS_BYTES = AFTER_BYTES + 4 + 4
 const LIKELY_NAME_BYTES = 32
 
 export const readdirplus: Operation<Args, DirListingPlus> = {
@@ -42,23 +45,25 @@ export const readdirplus: Operation<Args, DirListingPlus> = {
   run(call, { cookie, nameBytes, replyBytes }) {
     if (!Number.isSafeInteger(cookie)) throw new Nfs3Failure(NFS3ERR_BAD_COOKIE)
     const byNames = Math.ceil(nameBytes / LIKELY_NAME_BYTES)
-    const byReply = Math.ceil(replyBytes / (LIKELY_NAME_BYTES + PLUS_BYTES))
+    const byReply = Math.ceil(replyBytes / (LIKELY_NAME_BYTES + PLUS_BYTES + HANDLE_BYTES))
     const limit = Math.min(Math.max(1, Math.min(byNames, byReply)) + 1, READDIRPLUS_ENTRIES_MAX)
     return call.fs.readdirplus(call.caller, call.ino, cookie, limit)
   },
   resultBytes: (_, { replyBytes }) => 4 + Math.max(replyBytes, EMPTY_BYTES),
-  encode(out, call, { dir, entries, eof }, { object, cookie, verifier, nameBytes: names, replyBytes }) {
+  encode(out, call, { dir, entries: found, eof }, { object, cookie, verifier, nameBytes: names, replyBytes }) {
+    const entries = entriesIn(call.exported, dir, found)
+    const plusBytes = PLUS_BYTES + handleBytes(call.exported)
     checkGeneration(dir, object)
     checkCookie(dir, cookie, verifier)
     let room = Math.min(replyBytes, call.transferMax) - EMPTY_BYTES
     let nameRoom = names
     const first = entries[0]
-    if (room < 0 || (first && entryBytes(first) + PLUS_BYTES > room)) throw new Nfs3Failure(NFS3ERR_TOOSMALL)
+    if (room < 0 || (first && entryBytes(first) + plusBytes > room)) throw new Nfs3Failure(NFS3ERR_TOOSMALL)
     putAfter(out, call.fs, dir)
     putVerifier(out, dir)
     let fitted = 0
     for (const entry of entries) {
-      room -= entryBytes(entry) + PLUS_BYTES
+      room -= entryBytes(entry) + plusBytes
       nameRoom -= nameBytes(entry)
       if (room < 0 || (nameRoom < 0 && fitted > 0)) break
       putEntry(out, entry)

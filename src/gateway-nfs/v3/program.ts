@@ -16,18 +16,21 @@ import type { Ino } from '../../base/ids.ts'
 import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
 import { DoneAlready, type Inode, type RequestId } from '../../metadata/index.ts'
 import type { Clock } from '../../platform/clock.ts'
-import type { CallHeader } from '../rpc/message.ts'
+import { type CallHeader, putAcceptFailure, putDenial } from '../rpc/message.ts'
 import type { RememberedReply } from '../rpc/replies.ts'
 import { type ReplyWriter, SMALL_REPLY_BYTES } from '../rpc/reply-writer.ts'
 import { requestIdOf } from '../rpc/request-id.ts'
 import type { Program, Session } from '../rpc/session.ts'
-import type { XdrReader } from '../xdr/reader.ts'
+import { XdrError, XdrReader } from '../xdr/reader.ts'
 import { putAfter, putChange } from './attributes.ts'
 import * as c from './constants.ts'
 import type { AnyOperation, Call, Targets } from './operation.ts'
 import { operations } from './operations.ts'
 import { Nfs3Failure, statusOf } from './status.ts'
 import type { ProcedureName } from './tables.ts'
+
+/** The export wants TLS, and the connection has none, or no certificate: the call is denied. */
+class TooWeak extends Error {}
 
 /** One request under way. */
 type Request = {
@@ -62,6 +65,29 @@ export class Nfs3Program implements Program {
   }
 
   serve(session: Session, header: CallHeader, from: XdrReader): void {
+    const groups = session.client.groupsOf(header.credentials)
+    if (isPromise(groups)) this.#serveLater(session, header, from, groups)
+    else this.#serve(session, header, from)
+  }
+
+  /** The first request of a user whose groups are looked up: header and arguments are kept until they are there. */
+  #serveLater(session: Session, header: CallHeader, from: XdrReader, groups: Promise<unknown>): void {
+    const kept = header.copy()
+    const bytes = Buffer.from(from.bytes.subarray(from.at, from.end))
+    from.at = from.end
+    session.begun()
+    void groups.then(() => {
+      try {
+        this.#serve(session, kept, new XdrReader().reset(bytes, 0, bytes.length))
+      } catch (error) {
+        if (!(error instanceof XdrError)) throw error
+        putAcceptFailure(session.replies, kept.xid, { kind: 'garbage-arguments' })
+      }
+      session.finished()
+    })
+  }
+
+  #serve(session: Session, header: CallHeader, from: XdrReader): void {
     const { xid, procedure } = header
     this.#counts[procedure]!++
     const operation = operations[procedure]
@@ -135,6 +161,11 @@ export class Nfs3Program implements Program {
     const { session, operation, args, call } = request
     if (error instanceof DoneAlready) {
       this.#answerAgain(request, error.made)
+      return
+    }
+    if (error instanceof TooWeak) {
+      if (request.remembered) session.client.replies.forget(request.xid, request.remembered)
+      putDenial(session.replies, request.xid, 'too-weak')
       return
     }
     const status = statusOf(error)
@@ -231,6 +262,7 @@ function admit(
   if (!object) throw new Nfs3Failure(c.NFS3ERR_BADHANDLE)
   const exported = session.client.exportOf(object)
   if (exported === 'stale') throw new Nfs3Failure(c.NFS3ERR_STALE)
+  if (exported === 'weak') throw new TooWeak()
   if (exported === 'refused') throw new Nfs3Failure(c.NFS3ERR_ACCES)
   if (operation.failure.length === 2) {
     if (!other) throw new Nfs3Failure(c.NFS3ERR_BADHANDLE)

@@ -59,6 +59,8 @@ test('the sample means what its comments say', () => {
       clients: ['127.0.0.0/8', '::1'],
       access: 'rw',
       squash: 'root',
+      privilegedPorts: false,
+      tls: 'optional',
       anonUid: 65534,
       anonGid: 65534,
     },
@@ -215,7 +217,7 @@ for (const [what, edits, problem] of [
   [
     'a client that is no network',
     [['"127.0.0.0/8"', '"10.0.0.0/33"']],
-    'exports[0].clients[0]: found "10.0.0.0/33"; allowed is "*", an IP address, or a network such as "10.0.0.0/8" or "fd00::/8"',
+    'exports[0].clients[0]: found "10.0.0.0/33"; allowed is "*", an IP address, a network such as "10.0.0.0/8" or "fd00::/8", or a host\'s name such as "build7.example.org" or "*.example.org"',
   ],
   [
     'two nodes with one name',
@@ -249,7 +251,7 @@ for (const [what, edits, problem] of [
   ],
   [
     'a port mapper in no known way',
-    [['listen = "127.0.0.1:20149"', 'portmap = "on"\nlisten = "127.0.0.1:20149"']],
+    [['portmap = "auto"', 'portmap = "on"']],
     'nfs.portmap: found "on"; allowed is one of "auto", "own", "rpcbind", "off"',
   ],
   [
@@ -266,6 +268,34 @@ for (const [what, edits, problem] of [
     'a secret file that is not there',
     [['secret_file = "secret"', 'secret_file = "sekret"']],
     'matrix.secret_file: cannot read /etc/matrix/sekret: ENOENT',
+  ],
+  [
+    'a TLS certificate without its key',
+    [['[http]\nlisten', 'tls_certificate = "secret"\n[http]\nlisten']],
+    'nfs.tls_key: missing; nfs.tls_certificate needs it',
+  ],
+  [
+    'a certificate that is not there',
+    [['[http]\nlisten', 'tls_certificate = "cert.pem"\ntls_key = "secret"\n[http]\nlisten']],
+    'nfs.tls_certificate: cannot read /etc/matrix/cert.pem: ENOENT',
+  ],
+  [
+    'an export that wants TLS where there is none',
+    [['access = "rw"', 'tls = "required"\naccess = "rw"']],
+    'exports[0].tls: found "required"; without nfs.tls_certificate allowed is "optional"',
+  ],
+  [
+    'an export that wants certificates of clients, and no CA',
+    [
+      ['access = "rw"', 'tls = "mutual"\naccess = "rw"'],
+      ['[http]\nlisten', 'tls_certificate = "secret"\ntls_key = "secret"\n[http]\nlisten'],
+    ],
+    'exports[0].tls: found "mutual"; without nfs.tls_client_ca allowed is "optional" or "required"',
+  ],
+  [
+    'an export of no path',
+    [['access = "rw"', 'directory = "../x"\naccess = "rw"']],
+    'exports[0].directory: found "../x"; allowed is a path from the root of the filesystem, such as "/projects"',
   ],
   ['text that is not TOML', [['slot = 1', 'slot = = 1']], '/etc/matrix/m.toml:21:8: '],
 ] as const) {

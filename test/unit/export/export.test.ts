@@ -5,20 +5,28 @@ import * as assert from 'uvu/assert'
 import { isMatrixError } from '../../../src/base/errors.ts'
 import { INO_MAX } from '../../../src/base/limits.ts'
 import {
+  admits,
+  type ClientFacts,
   callerOf,
   decodeHandle,
   encodeHandle,
   HANDLE_BYTES,
   inRange,
+  isSealedBy,
   makeExport,
   match,
   parseAddress,
   parseRange,
+  SEALED_HANDLE_BYTES,
 } from '../../../src/export/index.ts'
 import type { MatrixFs } from '../../../src/metadata/index.ts'
 
 const fs = { name: 'home', fsid: 7 } as MatrixFs
 const address = (text: string) => parseAddress(text) as Uint8Array
+const client = (from: string, port = 700, names: readonly string[] = []): ClientFacts => ({
+  ...{ bytes: address(from), port },
+  isNamed: (pattern) => names.includes(pattern),
+})
 
 test('a handle names the same object everywhere: golden bytes, and round trips', () => {
   const view = new DataView(new ArrayBuffer(HANDLE_BYTES))
@@ -53,7 +61,8 @@ test('anything else is no handle', () => {
     return decodeHandle(view, 0, HANDLE_BYTES)
   }
   assert.ok(broken(23, 9), 'another generation is another handle')
-  assert.is(broken(0, 2), undefined, 'version')
+  assert.is(broken(0, 3), undefined, 'version')
+  assert.is(broken(0, 2), undefined, 'a sealed one is longer')
   assert.is(broken(2, 1), undefined, 'reserved')
   assert.is(broken(7, 0), undefined, 'fsid 0')
   assert.is(broken(19, 0), undefined, 'inode 0')
@@ -99,7 +108,7 @@ test('a path is matched to the deepest export that admits the client', () => {
   const deep = makeExport({ path: '/home/deep', fs, clients: ['127.0.0.1'] })
   const exports = [home, readers, deep]
   const found = (path: string, from: string) => {
-    const result = match(exports, path, address(from))
+    const result = match(exports, path, client(from))
     return result.kind === 'granted' ? [result.exported, ...result.below] : result.kind
   }
   assert.equal(found('/home', '127.0.0.1'), [home])
@@ -119,7 +128,10 @@ test('a wrong export is refused with its path and the reason', () => {
     [{ path: '/', clients: ['*'] }, /expected an absolute path/],
     [{ path: '/a/../b', clients: ['*'] }, /expected an absolute path/],
     [{ path: '/a', clients: [] }, /admits nobody/],
-    [{ path: '/a', clients: ['nowhere'] }, /'nowhere' names no clients/],
+    [{ path: '/a', clients: ['no where'] }, /'no where' names no clients/],
+    [{ path: '/a', clients: ['*'], directory: 'x', secret: 's' }, /directory 'x'/],
+    [{ path: '/a', clients: ['*'], directory: '/x/../y', secret: 's' }, /directory/],
+    [{ path: '/a', clients: ['*'], directory: '/x' }, /only with a secret/],
     [{ path: '/a', clients: ['*'], anonUid: -2 }, /anonymous id -2/],
   ] as const) {
     assert.throws(() => makeExport({ fs, ...options }), says)
@@ -138,6 +150,36 @@ test('who a caller becomes under each squash rule', () => {
   assert.equal(callerOf(of('no_root_squash'), root), { uid: 0, gid: 0, gids: [] })
   assert.equal(callerOf(of('all_squash'), user), nobody)
   assert.equal(callerOf(of('no_root_squash'), { flavor: 'none' }), nobody)
+})
+
+test('a sealed handle is made with the key of its export, and no bit of it can be changed', () => {
+  const exportOf = (path: string, directory: string, secret = 'a secret of the matrix') =>
+    makeExport({ path, fs, clients: ['*'], directory, secret })
+  const { key, id } = exportOf('/home/a', '/a')
+  const bytes = new Uint8Array(SEALED_HANDLE_BYTES)
+  const view = new DataView(bytes.buffer)
+  encodeHandle(view, 0, 7, id, 99, 3, key)
+  const handle = decodeHandle(view, 0, SEALED_HANDLE_BYTES)
+  assert.ok(handle && isSealedBy(handle, key as Uint8Array))
+  assert.equal(exportOf('/home/a', '/a').key, key, 'the same at every node')
+  for (const other of [exportOf('/home/b', '/a'), exportOf('/home/a', '/b'), exportOf('/home/a', '/a', 'another one')])
+    assert.not(isSealedBy(handle as NonNullable<typeof handle>, other.key as Uint8Array))
+  for (let bit = 0; bit < 8 * SEALED_HANDLE_BYTES; bit++) {
+    const forged = bytes.slice()
+    forged[bit >> 3] = (forged[bit >> 3] as number) ^ (1 << (bit & 7))
+    const read = decodeHandle(new DataView(forged.buffer), 0, SEALED_HANDLE_BYTES)
+    assert.not(read && isSealedBy(read, key as Uint8Array), `bit ${bit}`)
+  }
+})
+
+test('ports and names of hosts', () => {
+  const named = makeExport({ path: '/a', fs, clients: ['build.example.org', '*.lab.example.org', '10.0.0.0/8'] })
+  assert.ok(admits(named, client('10.1.1.1')))
+  assert.ok(admits(named, client('192.168.1.1', 700, ['*.lab.example.org'])))
+  assert.not(admits(named, client('192.168.1.1')))
+  const careful = makeExport({ path: '/a', fs, clients: ['*'], privilegedPorts: true })
+  assert.ok(admits(careful, client('192.168.1.1', 1023)))
+  assert.not(admits(careful, client('192.168.1.1', 1024)))
 })
 
 test.run()

@@ -295,7 +295,7 @@ function resultOf(procedure: ProcedureName, result: unknown, args: Targets & Rec
   return decoded.ok
 }
 const targetOf = (each: Inode): Targets => ({
-  object: { fsid: fs.fsid, exportId: 1, ino: each.ino, generation: each.generation },
+  object: { fsid: fs.fsid, exportId: 1, ino: each.ino, generation: each.generation, seal: undefined },
 })
 const handleBytes = (each: Inode) => {
   const bytes = Buffer.alloc(HANDLE_BYTES)
