@@ -21,9 +21,28 @@ export type ConfiguredExport = {
   /** `*`, addresses, networks. */
   readonly clients: readonly string[]
   readonly access: 'rw' | 'ro'
+  /** What HTTP clients may that do not log in. */
+  readonly anonymous: 'rw' | 'ro' | 'off'
   readonly squash: 'root' | 'all' | 'none'
   readonly anonUid: number
   readonly anonGid: number
+}
+
+/** Paths are absolute. */
+export type ConfiguredHttp = {
+  readonly listen: PeerAddress
+  /** Of requests that do not say from whom they are. */
+  readonly uid: number
+  readonly gid: number
+  readonly tls?: { readonly cert: string; readonly key: string }
+  readonly users?: string
+  readonly insecureLogins: boolean
+  readonly bearer?: {
+    readonly issuer: string
+    readonly audience: string
+    readonly keys: string
+    readonly claim: string
+  }
 }
 
 export type MatrixdConfig = {
@@ -48,8 +67,8 @@ export type MatrixdConfig = {
   readonly timings: Timings
   /** Absent: this node serves no NFS. */
   readonly nfs?: { readonly listen: PeerAddress }
-  /** Absent: this node serves no HTTP. The caller's ids hold for every request. */
-  readonly http?: { readonly listen: PeerAddress; readonly uid: number; readonly gid: number }
+  /** Absent: this node serves no HTTP. */
+  readonly http?: ConfiguredHttp
   readonly exports: readonly ConfiguredExport[]
   /** Directories are absolute. */
   readonly mounts: readonly { readonly filesystem: string; readonly directory: string }[]

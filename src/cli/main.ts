@@ -15,6 +15,7 @@ import { UsageError } from './option-values.ts'
 import { statusCommand } from './status-command.ts'
 import { targetCommand } from './target-command.ts'
 import { timelineCommand } from './timeline-command.ts'
+import { userCommand } from './user-command.ts'
 
 const program = new Command('matrix')
   .description('Looks after a matrix: servers that share LUNs, and one coherent filesystem on them.')
@@ -29,6 +30,7 @@ const program = new Command('matrix')
   .addCommand(timelineCommand())
   .addCommand(fenceCommand())
   .addCommand(targetCommand())
+  .addCommand(userCommand())
   .addHelpText(
     'after',
     `

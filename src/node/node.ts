@@ -5,12 +5,18 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { hostname } from 'node:os'
-import type { ConfiguredNode, ControlRequest, FenceAgentName, MatrixdConfig } from '../../config/index.ts'
+import type {
+  ConfiguredHttp,
+  ConfiguredNode,
+  ControlRequest,
+  FenceAgentName,
+  MatrixdConfig,
+} from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
 import { Prng } from '../base/prng.ts'
 import type { KnownPeer } from '../cluster/index.ts'
-import { makeExport, type Squash } from '../export/index.ts'
-import { HttpGateway } from '../gateway-http/index.ts'
+import { makeExport, type Squash, Users } from '../export/index.ts'
+import { Authenticator, HttpGateway, JwtVerifier } from '../gateway-http/index.ts'
 import { NfsServer } from '../gateway-nfs/index.ts'
 import type { Log } from '../platform/index.ts'
 import { realClock } from '../platform/real/clock.ts'
@@ -225,8 +231,13 @@ class Gateways {
         fs,
         caller: { uid: http.uid, gid: http.gid, gids: [] },
         readOnly: exported.access === 'ro',
+        anonymous: exported.anonymous,
       }))
-      this.#http = new HttpGateway({ exports: () => list, log: this.#log, clock: realClock })
+      this.#http = new HttpGateway({
+        ...{ exports: () => list, log: this.#log, clock: realClock },
+        ...(http.tls && { tls: http.tls }),
+        ...(http.users !== undefined && { authenticator: authenticatorOf(http, http.users, this.#config, this.#log) }),
+      })
       await this.#http.listen(http.listen.host, http.listen.port)
     }
     for (const { filesystem, directory } of mounts) await this.#mounts.mount(filesystem, directory)
@@ -303,6 +314,15 @@ class Gateways {
     await this.#control.close()
     await Promise.all([this.#nfs?.close(), this.#http?.close(), this.#mounts.close()])
   }
+}
+
+function authenticatorOf(http: ConfiguredHttp, file: string, { matrix }: MatrixdConfig, log: Log): Authenticator {
+  const clock = realClock
+  return new Authenticator({
+    ...{ clock, log, realm: matrix.name, insecure: http.insecureLogins },
+    users: new Users(file, clock, log),
+    jwt: http.bearer && new JwtVerifier(http.bearer, clock, log),
+  })
 }
 
 const squashNames: Record<'root' | 'all' | 'none', Squash> = {
