@@ -56,6 +56,7 @@ test('the sample means what its comments say', () => {
     uid: 65534,
     gid: 65534,
     insecureLogins: false,
+    corsOrigins: [],
   })
   assert.equal(config.exports, [
     {
