@@ -26,9 +26,28 @@ export type ConfiguredExport = {
   readonly privilegedPorts: boolean
   readonly tls: 'optional' | 'required' | 'mutual'
   readonly access: 'rw' | 'ro'
+  /** What HTTP clients may that do not log in. */
+  readonly anonymous: 'rw' | 'ro' | 'off'
   readonly squash: 'root' | 'all' | 'none'
   readonly anonUid: number
   readonly anonGid: number
+}
+
+/** Paths are absolute. */
+export type ConfiguredHttp = {
+  readonly listen: PeerAddress
+  /** Of requests that do not say from whom they are. */
+  readonly uid: number
+  readonly gid: number
+  readonly tls?: { readonly cert: string; readonly key: string }
+  readonly users?: string
+  readonly insecureLogins: boolean
+  readonly bearer?: {
+    readonly issuer: string
+    readonly audience: string
+    readonly keys: string
+    readonly claim: string
+  }
 }
 
 export type MatrixdConfig = {
@@ -66,8 +85,8 @@ export type MatrixdConfig = {
     /** PEM files, absolute. Absent: TLS is not offered. */
     readonly tls?: { readonly certificate: string; readonly key: string; readonly clientCa?: string }
   }
-  /** Absent: this node serves no HTTP. The caller's ids hold for every request. */
-  readonly http?: { readonly listen: PeerAddress; readonly uid: number; readonly gid: number }
+  /** Absent: this node serves no HTTP. */
+  readonly http?: ConfiguredHttp
   readonly exports: readonly ConfiguredExport[]
   /** Directories are absolute. */
   readonly mounts: readonly { readonly filesystem: string; readonly directory: string }[]

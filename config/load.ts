@@ -11,7 +11,7 @@ import { timingsFrom } from '../src/base/timings.ts'
 import type { PeerAddress } from '../src/platform/transport.ts'
 import { isIscsiUrl, parseIscsiUrl, resolveIscsiUrl } from '../src/san/index.ts'
 import type { ServiceCheck, VirtualHost } from '../src/services/index.ts'
-import type { ConfiguredNode, MatrixdConfig } from './config.ts'
+import type { ConfiguredHttp, ConfiguredNode, MatrixdConfig } from './config.ts'
 import { explain } from './problems.ts'
 import { type ConfigFile, fileSchema, SECRET_MIN } from './schema.ts'
 import { type ConfiguredMonitor, formatAddress } from './values.ts'
@@ -45,6 +45,7 @@ export function loadConfig(path: string, files: ConfigFiles = realFiles): Matrix
     ...addressProblems(result.output, files),
     ...urlProblems(result.output),
     ...tlsProblems(file, result.output, files),
+    ...httpProblems(file, result.output, files),
   )
   const secret = readSecret(file, (result.output as Partial<ConfigFile>).matrix, files, problems)
   if (!result.success || problems.length > 0) throw failure(file, problems)
@@ -318,6 +319,59 @@ function nfsOf(folder: string, nfs: NonNullable<ConfigFile['nfs']>): NonNullable
   return { ...own, tls: { certificate: at(certificate), key: at(key), ...clientCa } }
 }
 
+function httpOf(folder: string, written: WrittenHttp): ConfiguredHttp {
+  const { listen, uid, gid, tls_cert: cert, tls_key: key, users, insecure_logins: insecureLogins } = written
+  const { bearer_issuer: issuer, bearer_audience: audience, bearer_keys: keys, bearer_claim: claim } = written
+  const at = (path: string) => resolve(folder, path)
+  return {
+    ...{ listen, uid, gid, insecureLogins },
+    ...(cert !== undefined && key !== undefined && { tls: { cert: at(cert), key: at(key) } }),
+    ...(users !== undefined && { users: at(users) }),
+    ...(issuer !== undefined &&
+      audience !== undefined &&
+      keys !== undefined && { bearer: { issuer, audience, keys: at(keys), claim } }),
+  }
+}
+
+type WrittenHttp = NonNullable<ConfigFile['http']>
+
+/** What of [http] is there only together. */
+function httpProblems(file: string, output: unknown, files: ConfigFiles): string[] {
+  const { http, exports } = output as Partial<ConfigFile>
+  if (typeof http !== 'object' || http === null) return []
+  const problems = [
+    ...incomplete(http, ['tls_cert', 'tls_key']),
+    ...incomplete(http, ['bearer_issuer', 'bearer_audience', 'bearer_keys']),
+  ]
+  if (typeof http.tls_key === 'string') {
+    const key = resolve(dirname(file), http.tls_key)
+    try {
+      const mode = files.mode(key)
+      if (mode !== undefined && (mode & 0o077) !== 0)
+        problems.push(`http.tls_key: ${key} has mode ${octal(mode)}; allowed is 600 or 400 (chmod 600 ${key})`)
+    } catch (error) {
+      problems.push(`http.tls_key: cannot read ${key}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
+    }
+  }
+  if (http.users !== undefined) return problems
+  if (http.bearer_issuer !== undefined)
+    problems.push('http.bearer_issuer: there is no http.users; allowed is with the users whom its tokens are of')
+  tables(exports).forEach(({ anonymous }, index) => {
+    if (anonymous === 'ro' || anonymous === 'off')
+      problems.push(
+        `exports[${index}].anonymous: "${anonymous}", and nobody can log in without http.users; allowed is "rw" then`,
+      )
+  })
+  return problems
+}
+
+function incomplete(http: WrittenHttp, keys: readonly (keyof WrittenHttp)[]): string[] {
+  const missing = keys.filter((key) => http[key] === undefined)
+  if (missing.length === 0 || missing.length === keys.length) return []
+  const there = keys.find((key) => http[key] !== undefined)
+  return missing.map((key) => `http.${key}: missing; http.${there} needs it beside it`)
+}
+
 function configOf(file: string, written: ConfigFile, secret: string): MatrixdConfig {
   const folder = dirname(file)
   const { matrix, node, nodes, luns, fencing, timings, nfs, http, cache, log } = written
@@ -341,10 +395,11 @@ function configOf(file: string, written: ConfigFile, secret: string): MatrixdCon
     },
     timings: timingsFrom(timings.io_timeout),
     ...(nfs && { nfs: nfsOf(folder, nfs) }),
-    ...(http && { http }),
+    ...(http && { http: httpOf(folder, http) }),
     exports: written.exports.map(
-      ({ anon_uid: anonUid, anon_gid: anonGid, privileged_ports: privilegedPorts, ...rest }) => ({
+      ({ anon_uid: anonUid, anon_gid: anonGid, privileged_ports: privilegedPorts, anonymous, ...rest }) => ({
         ...rest,
+        anonymous: anonymous ?? (http?.users === undefined ? 'rw' : 'off'),
         privilegedPorts,
         anonUid,
         anonGid,

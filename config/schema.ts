@@ -205,10 +205,51 @@ const nfs = v.strictObject({
   ),
 })
 
+function isUrl(written: string): boolean {
+  return /^https?:\/\/[^\s]{1,1000}$/.test(written)
+}
+function isShort(written: string): boolean {
+  return written.length >= 1 && written.length <= 256
+}
+
 const http = v.strictObject({
   listen: address('Where HTTP and WebDAV are served.'),
   uid: v.optional(whole('User id that requests act as.', { min: 0, max: MAX_ID }), NOBODY),
   gid: v.optional(whole('Group id that requests act as.', { min: 0, max: MAX_ID }), NOBODY),
+  tls_cert: v.optional(
+    path(
+      'Certificate of this node with those of its issuers (PEM), for HTTPS instead of HTTP. Together with `tls_key`; both may be replaced at any time.',
+    ),
+  ),
+  tls_key: v.optional(path('The private key of `tls_cert` (PEM). Only its owner may be able to read it.')),
+  users: v.optional(
+    path(
+      'File with the users that may log in, as `matrix user` writes it ([how](http.md#who-may)). Without it everybody is anonymous. Taken anew when it changes.',
+    ),
+  ),
+  insecure_logins: v.optional(
+    key(
+      'Whether passwords and tokens are taken over plain HTTP from other machines, too: only behind a proxy that speaks TLS.',
+      'true or false',
+      (written) => (typeof written === 'boolean' ? written : undefined),
+    ),
+    false,
+  ),
+  bearer_issuer: v.optional(
+    text(
+      'Identity provider whose tokens are taken (OpenID Connect): their `iss`. Together with `bearer_audience` and `bearer_keys`.',
+      'a URL',
+      isUrl,
+    ),
+  ),
+  bearer_audience: v.optional(text('Their `aud`: what the provider calls this matrix.', '1…256 characters', isShort)),
+  bearer_keys: v.optional(
+    path("File with the provider's public keys (a JWK Set; RS256, ES256 or EdDSA). Taken anew when it changes."),
+  ),
+  bearer_claim: v.optional(
+    text("The claim with the user's name, who has to be in `users`, too.", '1…256 characters', isShort),
+    'preferred_username',
+  ),
 })
 
 const exports_ = v.pipe(
@@ -247,6 +288,12 @@ const exports_ = v.pipe(
         'optional',
       ),
       access: v.optional(oneOf('`ro`: nobody may change anything through this export.', ['rw', 'ro']), 'rw'),
+      anonymous: v.optional(
+        oneOf(
+          'What those may do over HTTP who do not log in: all that `uid` and `gid` of `[http]` may, only read, or nothing. Default: `rw` without `users`, `off` with them.',
+          ['rw', 'ro', 'off'],
+        ),
+      ),
       squash: v.optional(
         oneOf('Whose user ids are replaced by `anon_uid` and `anon_gid`: those of root, of all, of none.', [
           'root',

@@ -16,6 +16,7 @@ import { UsageError } from './option-values.ts'
 import { statusCommand } from './status-command.ts'
 import { targetCommand } from './target-command.ts'
 import { timelineCommand } from './timeline-command.ts'
+import { userCommand } from './user-command.ts'
 import { vhostCommand } from './vhost-command.ts'
 
 const program = new Command('matrix')
@@ -33,6 +34,7 @@ const program = new Command('matrix')
   .addCommand(fenceCommand())
   .addCommand(vhostCommand())
   .addCommand(targetCommand())
+  .addCommand(userCommand())
   .addHelpText(
     'after',
     `

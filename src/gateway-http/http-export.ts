@@ -5,8 +5,10 @@ export type HttpExport = {
   /** First segment of its URLs: `home` for http://host:port/home/. */
   readonly name: string
   readonly fs: MatrixFs
-  /** In whose name all requests are made. */
+  /** In whose name requests are made that do not say from whom they are. */
   readonly caller: Caller
+  /** What these may do, where there are users (default 'rw'). */
+  readonly anonymous?: 'rw' | 'ro' | 'off'
   readonly readOnly?: boolean
   /** Permission bits that new files and directories do not get (default 0o022). */
   readonly umask?: number

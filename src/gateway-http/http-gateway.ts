@@ -6,14 +6,16 @@
  * with 500 and, when an invariant is broken, handed to the process as an uncaught exception: the node must not go on.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import { type AddressInfo, createServer as createListener, type Server as Listener, type Socket } from 'node:net'
 import Koa, { type Context } from 'koa'
 import { InvariantError } from '../base/assert.ts'
 import { MatrixError } from '../base/errors.ts'
-import { hears, LocalAddresses, plainAddress } from '../export/index.ts'
+import { hears, LocalAddresses, plainAddress, type User } from '../export/index.ts'
 import { LockedError } from '../metadata/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Log, silentLog } from '../platform/log.ts'
+import type { Authenticator } from './auth/authenticator.ts'
 import { type Call, header, type Workshop } from './call.ts'
 import { HttpFailure, toHttpFailure } from './failure.ts'
 import type { HttpExport } from './http-export.ts'
@@ -32,11 +34,16 @@ import { Disconnected } from './outlet.ts'
 import { parseTarget } from './paths.ts'
 import { PiecePool } from './piece-pool.ts'
 import { neverInvited, noteExpectation } from './request-body.ts'
+import { readTls, type TlsFiles, TlsWatch } from './tls.ts'
 import { errorDocument, XML_TYPE } from './xml/multistatus.ts'
 
 export type HttpGatewayOptions = {
   /** Asked anew for every request: exports come and go. */
   readonly exports: () => readonly HttpExport[]
+  /** Who may: without it everybody is anonymous. */
+  readonly authenticator?: Authenticator
+  /** HTTPS instead of HTTP. */
+  readonly tls?: TlsFiles
   readonly clock: Clock
   readonly log?: Log
 }
@@ -45,21 +52,28 @@ export type HttpStatistics = { readonly requests: number; readonly failures: num
 
 export class HttpGateway {
   readonly #workshop: Workshop
-  readonly #server: Server
+  readonly #server: Server | TlsServer
+  readonly #authenticator: Authenticator | undefined
+  readonly #scheme: 'http' | 'https'
   #requests = 0
   #failures = 0
   #underWay = 0
   #closing = false
   readonly #addresses = new LocalAddresses()
-  /** Open ones, with how many of their requests are under way. */
-  readonly #sockets = new Map<Socket, number>()
+  /** Open ones; of TLS, those beneath. */
+  readonly #sockets = new Set<Socket>()
+  /** Requests under way, by the address that they came to. */
+  readonly #busy = new Map<string, number>()
   /** Further listeners, by their address. */
   readonly #further = new Map<string, Listener>()
   #listening: { readonly host: string; readonly port: number } | undefined
   /** Whoever waits until nothing is under way at an address. */
   #idle: (() => void)[] = []
 
-  constructor({ exports, clock, log = silentLog }: HttpGatewayOptions) {
+  /** Throws MatrixError 'config' when certificate and key cannot be used. */
+  constructor({ exports, authenticator, tls, clock, log = silentLog }: HttpGatewayOptions) {
+    this.#authenticator = authenticator
+    this.#scheme = tls ? 'https' : 'http'
     this.#workshop = { exports, clock, log, pieces: new PiecePool() }
     const app = new Koa()
     app.silent = true
@@ -67,10 +81,19 @@ export class HttpGateway {
     app.on('error', (error: Error) => log.debug({ error }, 'a response could not be finished'))
     app.use((ctx) => this.#serve(ctx))
     const handle = app.callback()
-    this.#server = createServer(
-      { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 0, keepAliveTimeout: KEEP_ALIVE_MS, noDelay: true },
-      handle,
-    )
+    const options = {
+      ...{ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 0, keepAliveTimeout: KEEP_ALIVE_MS, noDelay: true },
+    }
+    if (tls) {
+      const server = createTlsServer({ ...options, ...readTls(tls), handshakeTimeout: HEADERS_TIMEOUT_MS }, handle)
+      const watch = new TlsWatch(tls, clock, log)
+      server.on('connection', () => {
+        const changed = watch.changed()
+        if (changed) server.setSecureContext(changed)
+      })
+      server.on('tlsClientError', (_error, socket) => socket.destroy())
+      this.#server = server
+    } else this.#server = createServer(options, handle)
     // Uploads may take hours as long as something moves: only silence is limited.
     this.#server.timeout = IDLE_TIMEOUT_MS
     this.#server.maxConnections = MAX_CONNECTIONS
@@ -97,7 +120,7 @@ export class HttpGateway {
         const bound = (this.#server.address() as AddressInfo).port
         this.#listening = { host, port: bound }
         const shown = host.includes(':') ? `[${host}]` : host
-        resolve({ port: bound, url: `http://${shown}:${bound}/` })
+        resolve({ port: bound, url: `${this.#scheme}://${shown}:${bound}/` })
       })
     })
   }
@@ -122,8 +145,7 @@ export class HttpGateway {
   /** Resolves once nothing is under way at an address; connections end with what is answered from now on. */
   async drain(address: string): Promise<void> {
     this.#addresses.drain(address)
-    while (this.#at(address).some(([, requests]) => requests > 0))
-      await new Promise<void>((resolve) => this.#idle.push(resolve))
+    while (this.#busy.has(address)) await new Promise<void>((resolve) => this.#idle.push(resolve))
   }
 
   /** Nothing is served at an address any more: its connections are reset. */
@@ -131,31 +153,21 @@ export class HttpGateway {
     this.#addresses.close(address)
     this.#further.get(address)?.close()
     this.#further.delete(address)
-    for (const [socket] of this.#at(address)) socket.resetAndDestroy()
-  }
-
-  #at(address: string): [Socket, number][] {
-    return [...this.#sockets].filter(([{ localAddress }]) => plainAddress(localAddress ?? '') === address)
+    for (const socket of this.#sockets)
+      if (plainAddress(socket.localAddress ?? '') === address) socket.resetAndDestroy()
   }
 
   #connected(socket: Socket): void {
     if (this.#addresses.stateOf(socket.localAddress) === 'closed') return void socket.resetAndDestroy()
-    this.#sockets.set(socket, 0)
-    socket.once('close', () => {
-      this.#sockets.delete(socket)
-      this.#wake()
-    })
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
   }
 
   /** One request more or less is under way there. */
-  #count(socket: Socket, change: 1 | -1): void {
-    const before = this.#sockets.get(socket)
-    if (before === undefined) return
-    this.#sockets.set(socket, before + change)
-    this.#wake()
-  }
-
-  #wake(): void {
+  #count(address: string, change: 1 | -1): void {
+    const requests = (this.#busy.get(address) ?? 0) + change
+    if (requests > 0) this.#busy.set(address, requests)
+    else this.#busy.delete(address)
     for (const resolve of this.#idle.splice(0)) resolve()
   }
 
@@ -192,13 +204,13 @@ export class HttpGateway {
 
   async #serve(ctx: Context): Promise<void> {
     const { req, res } = ctx
-    const { socket } = req
+    const address = plainAddress(req.socket.localAddress ?? '')
     this.#requests++
     this.#underWay++
-    this.#count(socket, 1)
+    this.#count(address, 1)
     // until its answer has left, not only until it is made
-    res.once('close', () => this.#count(socket, -1))
-    if (this.#closing || this.#addresses.stateOf(socket.localAddress) === 'draining') ctx.set('Connection', 'close')
+    res.once('close', () => this.#count(address, -1))
+    if (this.#closing || this.#addresses.stateOf(address) === 'draining') ctx.set('Connection', 'close')
     try {
       await this.#dispatch(ctx)
     } catch (error) {
@@ -214,18 +226,25 @@ export class HttpGateway {
     if (!method) throw new HttpFailure(405, undefined, { headers: { Allow: ALLOWED } })
     // `OPTIONS *` asks about the server as a whole (RFC 9110 9.3.7).
     const target = parseTarget(ctx.method === 'OPTIONS' && ctx.req.url === '*' ? '/' : (ctx.req.url ?? '/'))
-    const call: Call = { ctx, req: ctx.req, res: ctx.res, target, workshop: this.#workshop }
+    const user = await this.#authenticator?.userOf(ctx.req)
+    const workshop = { ...this.#workshop, exports: () => this.#shown(user) }
+    const call: Call = { ctx, req: ctx.req, res: ctx.res, target, workshop }
     const [name, ...path] = target.segments
     if (name === undefined) {
+      if (this.#authenticator && !user && workshop.exports().length === 0) throw this.#authenticator.unauthorized()
       if (!method.serveRoot) throw new HttpFailure(403, 'above the exports nothing can be changed')
       return method.serveRoot(call)
     }
     const share = this.#workshop.exports().find((candidate) => candidate.name === name)
     if (!share) throw new HttpFailure(404)
+    const { anonymous = 'rw' } = share
+    if (this.#authenticator && !user && (anonymous === 'off' || (anonymous === 'ro' && method.changes)))
+      throw this.#authenticator.unauthorized()
     if (share.readOnly && method.changes) throw new HttpFailure(403, 'the export is read-only')
     const lists = ifLists(header(call, 'if'))
-    const guard = { tokens: submittedTokens(lists), principal: '' }
-    const { fs, caller: unbound } = share
+    const guard = { tokens: submittedTokens(lists), principal: user?.name ?? '' }
+    const { fs } = share
+    const unbound = user?.caller ?? share.caller
     const exportCall = { ...call, share, fs, caller: { ...unbound, guard }, unbound, path }
     await checkIf(exportCall, lists)
     try {
@@ -234,6 +253,12 @@ export class HttpGateway {
       if (!(error instanceof LockedError && error.below)) throw error
       answerLockedBelow(exportCall, error)
     }
+  }
+
+  /** The exports that this user, or nobody in particular, gets to see. */
+  #shown(user: User | undefined): readonly HttpExport[] {
+    const all = this.#workshop.exports()
+    return this.#authenticator && !user ? all.filter(({ anonymous = 'rw' }) => anonymous !== 'off') : all
   }
 
   #fail(ctx: Context, error: unknown): void {

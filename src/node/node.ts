@@ -5,12 +5,18 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import type { ConfiguredNode, ControlRequest, FenceAgentName, MatrixdConfig } from '../../config/index.ts'
+import type {
+  ConfiguredHttp,
+  ConfiguredNode,
+  ControlRequest,
+  FenceAgentName,
+  MatrixdConfig,
+} from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
 import { Prng } from '../base/prng.ts'
 import type { KnownPeer } from '../cluster/index.ts'
-import { HostNames, UserGroups } from '../export/index.ts'
-import { HttpGateway } from '../gateway-http/index.ts'
+import { HostNames, UserGroups, Users } from '../export/index.ts'
+import { Authenticator, HttpGateway, JwtVerifier } from '../gateway-http/index.ts'
 import { NfsServer, type TlsMaterial, TlsOffer } from '../gateway-nfs/index.ts'
 import type { HostAddresses, Log } from '../platform/index.ts'
 import { realClock } from '../platform/real/clock.ts'
@@ -261,7 +267,11 @@ class Gateways {
       addressed.push(this.#nfs)
     }
     if (http) {
-      this.#http = new HttpGateway({ exports: () => this.#exports.http, log: this.#log, clock: realClock })
+      this.#http = new HttpGateway({
+        ...{ exports: () => this.#exports.http, log: this.#log, clock: realClock },
+        ...(http.tls && { tls: http.tls }),
+        ...(http.users !== undefined && { authenticator: authenticatorOf(http, http.users, this.#config, this.#log) }),
+      })
       await this.#http.listen(http.listen.host, http.listen.port)
       addressed.push(this.#http)
     }
@@ -385,4 +395,13 @@ function materialOf(tls: NonNullable<NonNullable<MatrixdConfig['nfs']>['tls']>):
   }
   const { certificate, key, clientCa } = tls
   return { certificate: read(certificate), key: read(key), ...(clientCa !== undefined && { clientCa: read(clientCa) }) }
+}
+
+function authenticatorOf(http: ConfiguredHttp, file: string, { matrix }: MatrixdConfig, log: Log): Authenticator {
+  const clock = realClock
+  return new Authenticator({
+    ...{ clock, log, realm: matrix.name, insecure: http.insecureLogins },
+    users: new Users(file, clock, log),
+    jwt: http.bearer && new JwtVerifier(http.bearer, clock, log),
+  })
 }

@@ -101,7 +101,8 @@ export class ServedExports {
     const http = served.flatMap(({ exported, fs }) => {
       const [name, ...more] = exported.path.slice(1).split('/')
       if (name === undefined || more.length > 0 || exported.directory !== undefined) return []
-      return [{ name, fs, caller: { uid, gid, gids: [] }, readOnly: exported.access === 'ro' }]
+      const { access, anonymous } = exported
+      return [{ name, fs, caller: { uid, gid, gids: [] }, readOnly: access === 'ro', anonymous }]
     })
     last()
     this.nfs = nfs

@@ -12,10 +12,11 @@ export function durable(fs: MatrixFs): Promise<void> {
 }
 
 /** The filesystem of a node as a client reaches it: a call arrives when the node's main thread runs, and never at a dead one. */
-export function callsTo(fs: MatrixFs, host: SimHost): MatrixFs {
+export function callsTo<T extends object = MatrixFs>(fs: T, host: SimHost): T {
   return new Proxy(fs, {
     get: (_fs, key) => {
       const verb = Reflect.get(fs, key) as unknown
+      if (key === 'dav') return callsTo(verb as object, host)
       if (typeof verb !== 'function') return verb
       return (...args: unknown[]) =>
         new Promise((resolve, reject) => {

@@ -2,6 +2,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { KiB } from '../../src/base/units.ts'
 import { callsTo } from './calls.ts'
+import { DavWork } from './dav.ts'
 import { Litter } from './litter.ts'
 import { SimMatrix, type SimNode } from './matrix.ts'
 import { Oracle } from './oracle.ts'
@@ -12,6 +13,7 @@ const test = suite('sim: nodes that no configuration names')
 
 /** What a client may be answered while nothing is wrong: it is told the state of names that others change, too. */
 const ANSWERS = new Set([
+  'ELOCKED',
   'ENOENT',
   'EEXIST',
   'ENOTEMPTY',
@@ -31,6 +33,7 @@ class Scene {
   readonly errors: string[] = []
   readonly #oracle = new Oracle()
   readonly #litter: Litter
+  readonly #dav = new DavWork(this.#oracle)
   readonly #clients: Client[] = []
 
   constructor(seed: number, nodes: number, listed: number) {
@@ -48,7 +51,7 @@ class Scene {
   /** A client at `node`; the function that is returned ends it, and resolves when its last verb is answered. */
   work(node: SimNode): () => Promise<Client> {
     const id = this.#clients.length
-    const client = new Client(id, this.#oracle, this.#litter, this.world.prng.fork(), 8, (line) => {
+    const client = new Client(id, this.#oracle, this.#litter, this.#dav, this.world.prng.fork(), 8, (line) => {
       const error = /^client \d+: (.*)$/.exec(line)?.[1]
       if (error !== undefined && !ANSWERS.has(error)) this.errors.push(`${node.name}: ${error}`)
     })

@@ -24,6 +24,7 @@ import type { Log } from '../../src/platform/index.ts'
 import { sleep } from '../../src/platform/index.ts'
 import { callsTo } from './calls.ts'
 import { type Counts, Coverage } from './coverage.ts'
+import { DavWork } from './dav.ts'
 import { Faults } from './faults/faults.ts'
 import { Litter } from './litter.ts'
 import { SimMatrix, type SimNode } from './matrix.ts'
@@ -84,6 +85,7 @@ class Run {
   readonly #prng: Prng
   readonly #oracle = new Oracle()
   readonly #litter: Litter
+  readonly #dav: DavWork
   readonly #clients: Client[]
   /** Clients and the hand of fate live on a machine that never dies. */
   readonly #outside: SimHost
@@ -119,10 +121,13 @@ class Run {
     })
     this.#faults = new Faults(this.matrix, world.prng.fork(), this.#outside.clock, this.#coverage, this.#mix.pace)
     this.#litter = new Litter(world)
+    this.#dav = new DavWork(this.#oracle)
     this.#clients = Array.from(
       { length: nodes + 1 },
       (_, id) =>
-        new Client(id, this.#oracle, this.#litter, world.prng.fork(), this.#mix.thinkMs, (line) => world.trace(line)),
+        new Client(id, this.#oracle, this.#litter, this.#dav, world.prng.fork(), this.#mix.thinkMs, (line) =>
+          world.trace(line),
+        ),
     )
   }
 
@@ -294,6 +299,7 @@ class Run {
         throw new Error(`at ${node.name} after healing: ${error}`)
       }
     }
+    if (this.#dav.locked > 0) this.#coverage.count('WebDAV locks are given')
     const findings = await this.matrix.compareImages()
     this.#litter.judge()
     if (findings.length)

@@ -5,6 +5,7 @@
  *             that a crash cannot tear it)
  *   names     shared names, each always bound to a symbolic link with a target never used twice, replaced by rename
  *   litter    two directories that everybody works in (litter.ts)
+ *   dav       locks and properties of shared files (dav.ts)
  *   own       files, directories and links in a directory of its own, made, renamed and removed: what was acknowledged is checked
  *             at every node at the end. What a node leaves in doubt is asked for again elsewhere, and is never done twice
  *
@@ -17,6 +18,7 @@ import { DoneAlready, type MatrixFs, type RequestId } from '../../src/metadata/i
 import type { Clock } from '../../src/platform/index.ts'
 import { sleep } from '../../src/platform/index.ts'
 import { durable, ROOT } from './calls.ts'
+import type { DavWork } from './dav.ts'
 import { Litter } from './litter.ts'
 import type { AtLife, Oracle } from './oracle.ts'
 
@@ -64,6 +66,7 @@ export class Client {
   repeated = 0
   #oracle: Oracle
   readonly #litter: Litter
+  readonly #dav: DavWork
   #prng: Prng
   #serial = 0
   /** Names of its own directory: what each was acknowledged to be, or undefined while that is open. */
@@ -73,10 +76,19 @@ export class Client {
   readonly #trace: (line: string) => void
 
   /** Rests up to `thinkMs` between two verbs. */
-  constructor(id: number, oracle: Oracle, litter: Litter, prng: Prng, thinkMs: number, trace: (line: string) => void) {
+  constructor(
+    id: number,
+    oracle: Oracle,
+    litter: Litter,
+    dav: DavWork,
+    prng: Prng,
+    thinkMs: number,
+    trace: (line: string) => void,
+  ) {
     this.id = id
     this.#oracle = oracle
     this.#litter = litter
+    this.#dav = dav
     this.#prng = prng
     this.#thinkMs = thinkMs
     this.#trace = trace
@@ -107,7 +119,8 @@ export class Client {
     else if (k < 0.4) await this.#readBlock(fs, at)
     else if (k < 0.5) await this.#bindName(fs, at)
     else if (k < 0.65) await this.#readName(fs, at)
-    else if (k < 0.85) await this.#litter.step(fs, at, this.id, this.#prng, clock)
+    else if (k < 0.7) await this.#dav.step(fs, at, this.id, this.#prng)
+    else if (k < 0.87) await this.#litter.step(fs, at, this.id, this.#prng, clock)
     else await this.#ownChange(fs)
   }
 

@@ -538,7 +538,7 @@ export function httpExportSuite(test: Test, fixture: () => HttpFixture): void {
     assert.is(await status('OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n'), '200')
     assert.is(await status('GET / HTTP/1.1\r\nHost'), undefined)
     const options = await expect(200, 'OPTIONS', '/home/')
-    assert.is(options.headers.dav, '1, 2, 3')
+    assert.is(options.headers.dav, '1, 2, 3, <http://apache.org/dav/propset/fs/1>')
     assert.match(options.headers.allow as string, 'PROPFIND')
     await expect(404, 'GET', '/home/x')
   })

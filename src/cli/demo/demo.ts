@@ -24,6 +24,7 @@ import {
   type DemoSettings,
   FILESYSTEM,
   HOST,
+  httpUrl,
   LUN_NAMES,
   MATRIX_NAME,
   MAX_NODES,
@@ -37,6 +38,7 @@ import {
 import { writeMatrixFile } from './matrix-file.ts'
 import { NodeProcess } from './node-process.ts'
 import { checkPorts } from './ports.ts'
+import { selfSigned } from './self-signed.ts'
 
 export type DemoOptions = {
   readonly dir: string
@@ -49,10 +51,13 @@ export type DemoOptions = {
   readonly reset?: boolean
   /** Every node mounts the filesystem in DIR/mnt/<node>. */
   readonly mount?: boolean
+  /** HTTPS with a certificate that the demo makes. */
+  readonly tls?: boolean
   /** The LUNs are at an iSCSI target of the demo's own, and nodes are fenced there. */
   readonly san?: boolean
 }
 
+const CERTIFICATE_DAYS = 3650
 export const DEFAULT_LUN_BYTES = 8 * GiB
 /** Smallest LUN that leaves room for data beside the journals of MAX_NODES nodes, bytes. */
 export const MIN_LUN_BYTES = 128 * MiB
@@ -126,7 +131,7 @@ class StopRequest {
 /** The settings of this start; throws when they do not fit the kept data. */
 function settle(
   layout: DemoLayout,
-  { nodes, basePort, lunBytes, lunUrls, san, mount = false }: DemoOptions,
+  { nodes, basePort, lunBytes, lunUrls, san, mount = false, tls = false }: DemoOptions,
 ): DemoSettings {
   if (lunBytes !== undefined && lunUrls)
     throw new MatrixError('config', '--lun-size is the size of files that the demo makes; leave it out with --lun')
@@ -134,7 +139,7 @@ function settle(
   const kept = layout.readSettings()
   if (!kept?.provisioned) {
     const luns = { lunBytes: lunBytes ?? DEFAULT_LUN_BYTES, lunUrls: [...(lunUrls ?? kept?.lunUrls ?? [])] }
-    return { nodes, basePort, ...luns, san: san ?? false, mount, provisioned: false }
+    return { nodes, basePort, ...luns, san: san ?? false, mount, tls, provisioned: false }
   }
   if (lunUrls && lunUrls.join(' ') !== kept.lunUrls.join(' ')) {
     const where = kept.lunUrls.join(', ') || 'files there'
@@ -159,7 +164,7 @@ function settle(
     throw new MatrixError('not-found', `${path} is gone, and data with it; --reset begins anew`)
   }
   // Slots for MAX_NODES nodes are laid out, so the number of nodes may change from start to start.
-  return { ...kept, nodes, basePort, mount }
+  return { ...kept, nodes, basePort, mount, tls }
 }
 
 async function stopLeftovers(layout: DemoLayout): Promise<void> {
@@ -239,7 +244,7 @@ async function startTarget(layout: DemoLayout, settings: DemoSettings, target?: 
 async function refuseForeignFolder(layout: DemoLayout): Promise<void> {
   if (layout.readSettings()) return
   const names = await readdir(layout.dir)
-  const ours = new Set<string>(['run', 'mnt', 'demo.json', 'secret', 'matrix.json'])
+  const ours = new Set<string>(['run', 'mnt', 'demo.json', 'secret', 'matrix.json', 'cert.pem', 'key.pem'])
   const foreign = names.filter((name) => !ours.has(name))
   if (foreign.length === 0) return
   throw new MatrixError(
@@ -251,10 +256,19 @@ async function refuseForeignFolder(layout: DemoLayout): Promise<void> {
 function writeConfigs(layout: DemoLayout, settings: DemoSettings): void {
   rmSync(layout.matrixFile, { force: true })
   layout.shareAddedLuns(settings)
+  if (settings.tls) makeCertificate(layout)
   nodeNames(settings.nodes).forEach((name, index) => {
     if (settings.mount) mkdirSync(layout.mountFolder(name), { recursive: true })
     replaceFile(layout.configFile(name), nodeConfigText(settings, index + 1))
   })
+}
+
+/** One for as long as the folder is kept: whoever has told his client to trust it need not do so again. */
+function makeCertificate({ certFile, keyFile }: DemoLayout): void {
+  if (existsSync(certFile) && existsSync(keyFile)) return
+  const { cert, key } = selfSigned(['localhost', HOST], CERTIFICATE_DAYS)
+  writeFileSync(keyFile, key, { mode: 0o600 })
+  writeFileSync(certFile, cert)
 }
 
 async function startAll(nodes: readonly NodeProcess[], stopping: StopRequest): Promise<void> {
@@ -271,9 +285,9 @@ async function startAll(nodes: readonly NodeProcess[], stopping: StopRequest): P
 
 function announce(layout: DemoLayout, settings: DemoSettings): void {
   const rows = nodeNames(settings.nodes).map((name, index) => {
-    const { nfs, http } = portsOf(settings.basePort, index + 1)
+    const { nfs } = portsOf(settings.basePort, index + 1)
     const mount = settings.mount ? [layout.mountFolder(name)] : []
-    return [name, `http://${HOST}:${http}/${FILESYSTEM}/`, ...mount, mountLine(nfs)]
+    return [name, httpUrl(settings, index + 1), ...mount, mountLine(nfs)]
   })
   const mounted = settings.mount ? ['mounted at'] : []
   say('')
@@ -286,6 +300,8 @@ function announce(layout: DemoLayout, settings: DemoSettings): void {
     say(`Pull a cable: ${drill('cut n2 san')}   or   ${drill('cut n2 net')}`)
     say(`and put it back: ${drill('heal n2')}`)
   }
+  if (settings.tls)
+    say(`Let clients trust ${layout.certFile}: curl --cacert ${layout.certFile} ${httpUrl(settings, 1)}`)
   say('Ctrl-C stops all nodes; the data stays for the next start.')
   say('matrix ready')
 }

@@ -11,6 +11,7 @@
  *     DIR/n1.log             its log
  *     DIR/target.toml, .log  the iSCSI target, its configuration and log (--san)
  *     DIR/n1/                its local image, and where it has found LUNs that were added (luns.json)
+ *     DIR/cert.pem, key.pem  of all nodes for HTTPS (--tls)
  *     DIR/mnt/n1/            where it mounts the filesystem (--mount)
  */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
@@ -38,6 +39,8 @@ const settingsSchema = v.object({
   san: v.optional(v.boolean(), false),
   /** Every node mounts the filesystem on this machine. */
   mount: v.optional(v.boolean(), false),
+  /** HTTPS instead of HTTP. */
+  tls: v.optional(v.boolean(), false),
   /** False until the LUNs are labelled and the filesystem is made: a start that finds it so makes them anew. */
   provisioned: v.boolean(),
 })
@@ -56,6 +59,11 @@ export type DemoLun = {
   readonly url: string
   /** Of a file that the demo has made. */
   readonly path?: string
+}
+
+/** Root of the export at a node. */
+export function httpUrl({ basePort, tls }: DemoSettings, number: number): string {
+  return `${tls ? 'https' : 'http'}://${HOST}:${portsOf(basePort, number).http}/${FILESYSTEM}/`
 }
 
 /** Ports of node `number` (from 1). */
@@ -99,6 +107,13 @@ export class DemoLayout {
   }
   get runFolder(): string {
     return join(this.dir, 'run')
+  }
+  /** Certificate and key of --tls. */
+  get certFile(): string {
+    return join(this.dir, 'cert.pem')
+  }
+  get keyFile(): string {
+    return join(this.dir, 'key.pem')
   }
   get lockFile(): string {
     return join(this.runFolder, 'demo.json')
@@ -220,7 +235,7 @@ portmap_port = ${own.portmap}
 listen = "${HOST}:${own.http}"
 uid = 0
 gid = 0
-
+${settings.tls ? 'tls_cert = "cert.pem"\ntls_key = "key.pem"\n' : ''}
 [[exports]]
 path = "/${FILESYSTEM}"
 filesystem = "${FILESYSTEM}"

@@ -7,7 +7,16 @@
  */
 import { readFileSync } from 'node:fs'
 import { readRunFile, replaceFile } from '../../../config/index.ts'
-import { type DemoLayout, type DemoSettings, FILESYSTEM, HOST, MATRIX_NAME, nodeNames, portsOf } from './layout.ts'
+import {
+  type DemoLayout,
+  type DemoSettings,
+  FILESYSTEM,
+  HOST,
+  httpUrl,
+  MATRIX_NAME,
+  nodeNames,
+  portsOf,
+} from './layout.ts'
 
 export type MatrixFile = {
   readonly matrix: string
@@ -37,12 +46,12 @@ export function describeMatrix(layout: DemoLayout, settings: DemoSettings): Matr
   return {
     matrix: MATRIX_NAME,
     nodes: nodeNames(settings.nodes).map((name, index) => {
-      const { nfs, http, portmap } = portsOf(settings.basePort, index + 1)
+      const { nfs, portmap } = portsOf(settings.basePort, index + 1)
       return {
         name,
         pid: readRunFile(layout.runFile(name))?.process.pid ?? 0,
         nfs: { host: HOST, port: nfs, mountPort: nfs, portmapPort: portmap, export: `/${FILESYSTEM}` },
-        http: { url: `http://${HOST}:${http}/${FILESYSTEM}/` },
+        http: { url: httpUrl(settings, index + 1) },
         ...(settings.mount && { mount: layout.mountFolder(name) }),
       }
     }),

@@ -51,7 +51,13 @@ test('the sample means what its comments say', () => {
   assert.equal(config.luns, [{ url: 'file:/etc/matrix/lun1.img' }, { url: 'file:/etc/matrix/lun2.img' }])
   assert.is(config.timings.leaseMs, 8000)
   assert.is(config.cache.dataBytes, 256 * MiB)
-  assert.equal(config.http, { listen: { host: '127.0.0.1', port: 20180 }, uid: 65534, gid: 65534 })
+  assert.equal(config.http, {
+    listen: { host: '127.0.0.1', port: 20180 },
+    uid: 65534,
+    gid: 65534,
+    insecureLogins: false,
+    corsOrigins: [],
+  })
   assert.equal(config.exports, [
     {
       path: '/home',
@@ -59,6 +65,7 @@ test('the sample means what its comments say', () => {
       clients: ['127.0.0.0/8', '::1'],
       access: 'rw',
       squash: 'root',
+      anonymous: 'rw',
       privilegedPorts: false,
       tls: 'optional',
       anonUid: 65534,
@@ -349,6 +356,33 @@ test('a fence script has a time of its own, or ten seconds; nobody but its owner
     }),
     ['fencing.script: /etc/matrix/run has mode 775; only its owner may write to it (chmod 755 /etc/matrix/run)'],
   )
+})
+
+test('logins, TLS and identity providers: what belongs together, and paths beside the file', () => {
+  const http = (more: string) => sample.replace('\n[http]\n', `\n[http]\n${more}\n`)
+  const load = (more: string) => loadConfig('/etc/matrix/m.toml', host(http(more)))
+  const { http: found, exports } = load('users = "users.toml"\ntls_cert = "/c.pem"\ntls_key = "secret"')
+  assert.equal(found?.tls, { cert: '/c.pem', key: '/etc/matrix/secret' })
+  assert.is(found?.users, '/etc/matrix/users.toml')
+  assert.is(exports[0]?.anonymous, 'off')
+  const bearer = 'bearer_issuer = "https://id.example"\nbearer_audience = "m"\nbearer_keys = "k.json"'
+  assert.equal(load(`users = "u"\n${bearer}`).http?.bearer, {
+    ...{ issuer: 'https://id.example', audience: 'm', keys: '/etc/matrix/k.json', claim: 'preferred_username' },
+  })
+  const problems = (more: string, options?: Parameters<typeof host>[1]) =>
+    problemsOf([['\n[http]\n', `\n[http]\n${more}\n`]], options)
+  assert.equal(problems('tls_cert = "c"'), ['http.tls_key: missing; http.tls_cert needs it beside it'])
+  assert.equal(problems('tls_cert = "c"\ntls_key = "none"'), ['http.tls_key: cannot read /etc/matrix/none: ENOENT'])
+  assert.equal(problems(bearer), [
+    'http.bearer_issuer: there is no http.users; allowed is with the users whom its tokens are of',
+  ])
+  assert.equal(problems('users = "u"\nbearer_keys = "k"'), [
+    'http.bearer_issuer: missing; http.bearer_keys needs it beside it',
+    'http.bearer_audience: missing; http.bearer_keys needs it beside it',
+  ])
+  assert.equal(problemsOf([['filesystem = "home"', 'filesystem = "home"\nanonymous = "ro"']]), [
+    'exports[0].anonymous: "ro", and nobody can log in without http.users; allowed is "rw" then',
+  ])
 })
 
 test('a file that is not there is said to be so', () => {

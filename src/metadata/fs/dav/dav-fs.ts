@@ -21,7 +21,7 @@ export const MAX_DEAD_PROPERTIES = 128
 export const MAX_ATTACHED_BYTES = 65_536
 /** Locks on one inode (shared ones), and in a filesystem; more is ENOSPC. */
 export const MAX_LOCKS_PER_INODE = 16
-export const MAX_LOCKS = 100_000
+export const MAX_LOCKS = 10_000
 /** Wall clocks of nodes may differ by so much, ms: a lock is kept for so long beyond the time that its owner was told. */
 export const CLOCK_SKEW_MS = 5_000
 

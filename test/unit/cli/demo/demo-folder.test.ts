@@ -16,7 +16,7 @@ import { realProcesses } from '../../../../src/platform/real/processes.ts'
 
 const test = suite<{ layout: DemoLayout }>('demo folder')
 const settings: DemoSettings = {
-  ...{ nodes: 3, basePort: 23_000, lunBytes: 128 * MiB, lunUrls: [], san: false, mount: false },
+  ...{ nodes: 3, basePort: 23_000, lunBytes: 128 * MiB, lunUrls: [], san: false, mount: false, tls: false },
   provisioned: true,
 }
 
@@ -120,7 +120,7 @@ test('bad input: damaged settings are told, not guessed', ({ layout }) => {
   assert.equal(layout.readSettings(), settings)
   const { mount, ...older } = settings
   writeFileSync(layout.settingsFile, JSON.stringify(older))
-  assert.equal(layout.readSettings(), { ...settings, mount: false }, 'a folder of a version without mounts')
+  assert.equal(layout.readSettings(), { ...settings, mount: false, tls: false }, 'a folder of a version without mounts')
 })
 
 test('a log line reads as a sentence, and anything else as it is', () => {

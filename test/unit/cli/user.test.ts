@@ -1,0 +1,43 @@
+/** `matrix user` as people and scripts call it. */
+// time limit: 240 s
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { exitCodes } from '../../../config/index.ts'
+
+const cli = join(new URL('../../..', import.meta.url).pathname, 'src/cli/main.ts')
+
+test('matrix user: added, listed, given a token, removed; what is wrong changes nothing', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'matrixfs-user-'))
+  test.after(() => rmSync(dir, { recursive: true, force: true }))
+  const users = ['--users', join(dir, 'users.toml')]
+  const matrix = (stdin: string, ...args: string[]) =>
+    spawnSync(process.execPath, [cli, 'user', ...args, ...users], {
+      input: stdin,
+      encoding: 'utf8',
+    })
+  const ids = ['--uid', '1000', '--gid', '100']
+  assert.is(matrix('short\n', 'add', 'ann', ...ids).status, exitCodes.usage)
+  assert.is(matrix('', 'add', 'a:b', '--no-password', ...ids).status, exitCodes.config)
+  assert.is(matrix('', 'add', 'ann', '--uid', '-1', '--gid', '1').status, exitCodes.usage)
+  assert.is(matrix('', 'list').status, exitCodes.config)
+  assert.is(matrix('a long password\n', 'add', 'ann', ...ids, '--group', 'staff=50').status, 0)
+  assert.match(matrix('a long password\n', 'add', 'ann', ...ids).stderr, 'there is a user ann already')
+  assert.is(matrix('', 'add', 'bob', ...ids, '--no-password', '--group', 'staff').status, 0)
+  assert.match(matrix('', 'add', 'eve', ...ids, '--no-password', '--group', 'none').stderr, 'none=GID')
+  const { stdout: token } = matrix('', 'token', 'bob', '--label', 'backup', '--days', '3')
+  assert.match(token, /^mxt_[\w-]{43}\n$/)
+  const { stdout: list } = matrix('', 'list')
+  assert.match(list, /ann +1000 +100 +staff=50 +yes +-/)
+  assert.match(list, /bob +1000 +100 +staff=50 +no +backup until \d{4}-/)
+  assert.is(matrix('', 'token', 'bob', '--label', 'backup', '--revoke').status, 0)
+  assert.match(matrix('', 'token', 'bob', '--label', 'backup', '--revoke').stderr, 'no token backup')
+  assert.is(matrix('another password\n', 'passwd', 'ann').status, 0)
+  assert.is(matrix('', 'remove', 'ann').status, 0)
+  assert.match(matrix('', 'remove', 'ann').stderr, 'there is no user ann')
+})
+
+test.run()
