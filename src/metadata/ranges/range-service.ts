@@ -80,6 +80,13 @@ const LOOK_PERIOD_MS = 500
 /** Inodes with waiters that one such look takes on. */
 const LOOKS_PER_PERIOD = 100
 
+/** The locks of an inode, and its line; `slot`: the node at which somebody waits. */
+export type RangeStatus = {
+  readonly ino: Ino
+  readonly holders: readonly RangeLock[]
+  readonly waiters: readonly (RangeLock & { readonly slot: Slot })[]
+}
+
 /** Nothing of it was void when `lives` had that version. */
 type Kept = { readonly table: MatrixTable; livesVersion: number }
 
@@ -92,6 +99,8 @@ export class RangeService implements RangeLocks {
   /** Inodes that are being looked at; true: and then once more. */
   readonly #looking = new Map<Ino, boolean>()
   #timer: Timer | undefined
+  #circlesSuspected = 0
+  #deadlocks = 0
   #stopped = false
 
   constructor(options: RangeServiceOptions) {
@@ -99,7 +108,7 @@ export class RangeService implements RangeLocks {
     const plain = journalCallouts(options.volume)
     options.locks.registerCallouts(RANGE_LOCK, {
       acquired: (rid, mode, vector) => {
-        this.#tables.delete(resourceNumber(rid))
+        if (!brokenRules.tableGoesWithLock) this.#tables.delete(resourceNumber(rid))
         return plain.acquired(rid, mode, vector)
       },
       surrender: (rid, from, to) => {
@@ -243,6 +252,24 @@ export class RangeService implements RangeLocks {
     return this.#options.volume.image.inosRangedBy(client)
   }
 
+  /** Since the start; `waiting`: now, at this node. */
+  stats() {
+    let waiting = 0
+    for (const waits of this.#waits.values()) waiting += waits.size
+    const { rangeWeight: weight } = this.#options.volume.image.totals()
+    return { weight, waiting, circlesSuspected: this.#circlesSuspected, deadlocks: this.#deadlocks }
+  }
+
+  /** Inodes above `after` of which bytes are locked or waited for, as this image has it: a little late for what other nodes do. */
+  status(after: Ino = 0, limit = 100): RangeStatus[] {
+    const { volume, lives } = this.#options
+    return volume.image.rangedInos(after, limit).map((ino) => {
+      const table = readTable(volume.image, ino, lives)
+      const waiters = table.waiters.map(({ order: _order, incarnation: _incarnation, ...waiter }) => waiter)
+      return { ino, holders: [...table.locks()], waiters }
+    })
+  }
+
   // ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async #begin(wait: LocalWait): Promise<void> {
@@ -313,6 +340,7 @@ export class RangeService implements RangeLocks {
     const circle = seemsDeadlocked(this.#options, wait.request)
     if (!circle) return
     wait.isBeingConfirmed = true
+    this.#circlesSuspected++
     const tableOf = (ino: Ino) => {
       if (this.#hasVoid(ino)) this.#within(ino, () => {})
       return this.#table(ino)
@@ -324,6 +352,7 @@ export class RangeService implements RangeLocks {
         draft.afterwards(() => {
           this.#forgetWait(wait)
           wait.fail(new FsError('EDEADLK'))
+          this.#deadlocks++
         })
       })
     })

@@ -15,6 +15,8 @@ import { realClock } from '../../../src/platform/real/clock.ts'
 export type Answer = { readonly errno: number; readonly body: Buffer }
 export type Who = { readonly uid?: number; readonly gid?: number }
 
+let kernels = 0
+
 export class FakeKernel {
   readonly session: Session
   readonly #buffer = Buffer.alloc(1024 * 1024 + 4096)
@@ -26,7 +28,7 @@ export class FakeKernel {
 
   constructor(fs: MatrixFs) {
     this.session = new Session({
-      ...{ fs, clock: realClock, log: silentLog },
+      ...{ fs, name: `kernel ${++kernels}`, clock: realClock, log: silentLog },
       send: (parts) => {
         const message = Buffer.concat(parts)
         const { len, error, unique } = outHeader.decode(message)

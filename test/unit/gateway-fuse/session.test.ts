@@ -47,7 +47,7 @@ const write = (kernel: FakeKernel, ino: number, data: string, given = {}) =>
   kernel.ask('WRITE', ino, [record(l.writeIn, { size: data.length, ...given }), Buffer.from(data)])
 const read = async (kernel: FakeKernel, ino: number, offset = 0, size = 4096) =>
   (await kernel.ask('READ', ino, [record(l.readIn, { offset, size })])).body.toString('latin1')
-const release = (kernel: FakeKernel, ino: number) => kernel.ask('RELEASE', ino, [])
+const release = (kernel: FakeKernel, ino: number) => kernel.ask('RELEASE', ino, [record(l.releaseIn, {})])
 
 test('INIT: nothing is cached, what the promises need is asked for, and only what the kernel offers', () => {
   const { agreed } = new FakeKernel(new MemoryFs().fs).init()
@@ -76,7 +76,7 @@ test('what is not served is ENOSYS, what needs no answer gets none', async ({ ke
   const getxattr = 22
   const ioctl = 39
   for (const opcode of [getxattr, ioctl, 4711]) assert.is(await errnoOf(kernel.ask(opcode, ROOT)), c.ENOSYS)
-  assert.is(await errnoOf(kernel.ask('INTERRUPT', 0, [Buffer.alloc(8)])), c.ENOSYS, 'then the kernel sends no more')
+  kernel.tell('INTERRUPT', 0, [record(l.interruptIn, { unique: 77 })])
   kernel.tell('FORGET', ROOT, [Buffer.alloc(8)])
   kernel.tell('BATCH_FORGET', 0, [Buffer.alloc(24)])
   assert.is(await errnoOf(kernel.ask('DESTROY', 0)), 0)
