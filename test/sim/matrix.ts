@@ -99,6 +99,8 @@ export class SimMatrix {
   readonly nodes: readonly SimNode[]
   readonly writes: WriteOracle
   readonly locks: LockOracle
+  /** Lives that have begun to stop cleanly: their mounts are gone. */
+  readonly leaving = new Set<SimHost>()
   readonly #coverage: Coverage
   readonly #processes = new SimProcessTable()
   #record: FilesystemRecord | undefined
@@ -345,6 +347,7 @@ export class SimMatrix {
   /** A clean stop, as by SIGTERM. */
   async stop(node: SimNode): Promise<void> {
     const { host, core } = node
+    if (host) this.leaving.add(host)
     await core?.stop()
     if (host?.alive) this.network.crash(host, 'process')
     if (node.host === host) node.core = undefined

@@ -17,7 +17,7 @@ import { type Believer, BYTES, INOS, type RangeOracle } from './range-oracle.ts'
 import type { SimHost } from './world.ts'
 
 /** A node that a client reaches. */
-export type RangeServer = { readonly mount: Mount; readonly host: SimHost; readonly life: AtLife }
+export type RangeServer = { readonly mount: Mount; readonly host: SimHost; readonly life: AtLife; isMounted(): boolean }
 
 const WHOLE: ByteRange = { start: 0, end: BYTES - 1 }
 /** Nobody waits longer for a range, ms. */
@@ -45,7 +45,7 @@ export class RangeClient {
     oracle: RangeOracle,
     parts: { prng: Prng; clock: Clock; coverage: Coverage; thinkMs: number; trace(line: string): void },
   ) {
-    this.#self = { client: `r${id}`, owner: 'p', life: undefined }
+    this.#self = { client: `r${id}`, owner: 'p', at: undefined }
     this.#oracle = oracle
     this.#prng = parts.prng
     this.#clock = parts.clock
@@ -75,7 +75,8 @@ export class RangeClient {
 
   async #asMount(server: RangeServer, stopped: () => boolean): Promise<void> {
     const client = server.mount.fs.ranges.localClient(`${this.name}.${++this.#mounts}`)
-    const mount: Believer = { client, owner: 'p', life: server.life }
+    const isOver = () => server.life.over() || !server.isMounted()
+    const mount: Believer = { client, owner: 'p', at: { name: server.life.name, isOver } }
     await this.#steps(server, mount, new Set(), stopped)
     this.#oracle.forgets(mount)
     await this.#insist(server, (ranges) => ranges.releaseClient(client))
@@ -96,7 +97,7 @@ export class RangeClient {
       if (unsure.has(ino) || k < 0.35) await this.#release(server, who, ino, unsure.has(ino) ? WHOLE : range, unsure)
       else if (k < 0.65) await this.#take(server, who, ino, range, mode, unsure)
       else if (k < 0.9) await this.#wait(server, who, ino, range, mode, unsure)
-      else if (k < 0.97 || who.life) await this.#test(server, who, ino, range, mode)
+      else if (k < 0.97 || who.at) await this.#test(server, who, ino, range, mode)
       else await this.#restart(server)
       await sleep(this.#clock, this.#prng.below(this.#thinkMs))
     }

@@ -1,19 +1,22 @@
 /**
  * What clients believe of the byte ranges that they have locked, byte by byte: from the answer that they have a range to the call by which
  * they give it up. Whatever nodes die meanwhile, the locks of two never conflict. Only what a client at a node locked (a mount) ends with the life of
- * that node: when its process is gone, or its lease is over.
+ * that node: when its process is gone, its lease is over, or it begins to stop (then it has unmounted before).
  */
 import type { Ino } from '../../src/base/ids.ts'
 import type { ByteRange, RangeLock, RangeMode } from '../../src/locking/index.ts'
-import type { AtLife } from './oracle.ts'
 import type { SimWorld } from './world.ts'
 
 /** Files of which bytes are locked; the nodes on which they were born are there in some runs and not in others. */
 export const INOS: readonly Ino[] = [6400, 6401, 6402, 6468, 1]
 export const BYTES = 8
 
-/** One owner of ranges; with a life, it ends with that. */
-export type Believer = { readonly client: string; readonly owner: string; readonly life: AtLife | undefined }
+/** One owner of ranges; at a node, it ends with its life. */
+export type Believer = {
+  readonly client: string
+  readonly owner: string
+  readonly at: { readonly name: string; isOver(): boolean } | undefined
+}
 
 type Beliefs = Map<Believer, (RangeMode | undefined)[]>
 
@@ -42,7 +45,7 @@ export class RangeOracle {
   holds(ino: Ino, who: Believer, { start, end }: ByteRange, mode: RangeMode): void {
     this.grants++
     for (const [other, bytes] of this.#of(ino)) {
-      if (other === who || other.life?.over()) continue
+      if (other === who || other.at?.isOver()) continue
       for (let at = start; at <= end; at++) {
         const theirs = bytes[at]
         if (theirs && (theirs === 'exclusive' || mode === 'exclusive'))
@@ -93,6 +96,6 @@ export class RangeOracle {
   }
 }
 
-function nameOf({ client, owner, life }: Believer): string {
-  return `${client}/${owner}${life ? ` at ${life.name}` : ''}`
+function nameOf({ client, owner, at }: Believer): string {
+  return `${client}/${owner}${at ? ` at ${at.name}` : ''}`
 }

@@ -298,7 +298,8 @@ class Run {
   #rangeServer(): RangeServer | undefined {
     const serving = this.matrix.nodes.filter(({ mount }) => mount?.state === 'serving' || mount?.state === 'reopened')
     const { mount, host } = serving.length ? this.#rangesPrng.pick(serving) : {}
-    return mount && host ? { mount, host, life: this.matrix.writes.life(host) } : undefined
+    const isMounted = () => host !== undefined && !this.matrix.leaving.has(host)
+    return mount && host ? { mount, host, life: this.matrix.writes.life(host), isMounted } : undefined
   }
 
   /** All locks are as their clients believe; whoever waits gets what it wants; then nothing is left. */
