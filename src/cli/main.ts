@@ -9,6 +9,7 @@ import { countersCommand } from './counters-command.ts'
 import { demoCommand } from './demo-command.ts'
 import { fenceCommand } from './fence-command.ts'
 import { fsCommand } from './fs-command.ts'
+import { locksCommand } from './locks-command.ts'
 import { lunCommand } from './lun-command.ts'
 import { mountCommand, umountCommand } from './mount-command.ts'
 import { UsageError } from './option-values.ts'
@@ -25,6 +26,7 @@ const program = new Command('matrix')
   .addCommand(fsCommand())
   .addCommand(mountCommand())
   .addCommand(umountCommand())
+  .addCommand(locksCommand())
   .addCommand(countersCommand())
   .addCommand(timelineCommand())
   .addCommand(fenceCommand())

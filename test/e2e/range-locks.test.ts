@@ -1,5 +1,6 @@
 // time limit: 180 s
 /** Programs at the mounts of two nodes lock the same file: by the kernel's own calls, each sees what the other holds. */
+import { spawnSync } from 'node:child_process'
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,6 +18,7 @@ const GRANT_MS = 5000
 
 const dir = mkdtempSync(join(tmpdir(), 'matrixfs-e2e-locks-'))
 const demo = new Demo({ dir, nodes: 2, lunSize: '128MiB', basePort: await freeBasePort(2), mount: true })
+const cli = join(new URL('../..', import.meta.url).pathname, 'src/cli/main.ts')
 const lockers: Locker[] = []
 let files = 0
 
@@ -64,6 +66,22 @@ test('R129 fcntl: denied at the other node, seen there, waited for, and granted 
   await granted(wait)
   assert.equal(await a.lockf(EX | NB, 0, 1), { errno: EAGAIN })
   assert.equal(await a.lockf(SH | NB, 0, 1), {})
+})
+
+test('matrix locks shows who holds what, and who waits, wherever', async () => {
+  const [a, b] = await twoWithOneFile()
+  assert.equal(await a.lockf(EX, 5, 10), {})
+  assert.equal(await a.flock(SH), {})
+  const wait = b.lockf(EX, 0, 0)
+  assert.not.ok(await isSettled(wait, 500))
+  const { stdout } = spawnSync(process.execPath, [cli, 'locks', 'home', '--config', join(dir, 'n1.toml')], {
+    encoding: 'utf8',
+  })
+  assert.match(stdout, /\d+ +5-14 +exclusive +held +@0\//)
+  assert.match(stdout, /\d+ +flock +shared +held +@0\//)
+  assert.match(stdout, /\d+ +0- +exclusive +waits at slot 1 +@1\//)
+  assert.equal(await a.lockf(UN), {})
+  await granted(wait)
 })
 
 test('whoever waits is interrupted by a signal, and then has nothing', async () => {

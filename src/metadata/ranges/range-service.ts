@@ -79,10 +79,14 @@ const PATIENCE_MS = 10_000
 const LOOK_PERIOD_MS = 500
 /** Inodes with waiters that one such look takes on. */
 const LOOKS_PER_PERIOD = 100
+/** Holders, and waiters, of an inode that a status names. */
+const STATUS_ENTRIES = 20
 
-/** The locks of an inode, and its line; `slot`: the node at which somebody waits. */
+/** The locks of an inode, and its line: the first of them, and how many there are. `slot`: the node at which somebody waits. */
 export type RangeStatus = {
   readonly ino: Ino
+  readonly held: number
+  readonly waiting: number
   readonly holders: readonly RangeLock[]
   readonly waiters: readonly (RangeLock & { readonly slot: Slot })[]
 }
@@ -188,7 +192,8 @@ export class RangeService implements RangeLocks {
       try {
         const { volume, lives } = this.#options
         const table = this.#hasVoid(ino) ? readTable(volume.image, ino, lives) : this.#table(ino)
-        return plainLock(table.inTheWay(request))
+        const other = table.inTheWay(request)
+        return other && plainLock(other)
       } finally {
         hold.release()
         this.#forgetEmpty(ino)
@@ -205,7 +210,7 @@ export class RangeService implements RangeLocks {
       (draft) => {
         const first = draft.table.inTheWay(request)
         if (!first) this.#hold(draft, request)
-        return plainLock(first)
+        return first && plainLock(first)
       },
       'grows',
     )
@@ -260,13 +265,16 @@ export class RangeService implements RangeLocks {
     return { weight, waiting, circlesSuspected: this.#circlesSuspected, deadlocks: this.#deadlocks }
   }
 
-  /** Inodes above `after` of which bytes are locked or waited for, as this image has it: a little late for what other nodes do. */
-  status(after: Ino = 0, limit = 100): RangeStatus[] {
+  /** Inodes above `after` of which bytes are locked or waited for, as this image has it: a little late for what other nodes do. None: that was all. */
+  status(after: Ino, limit: number): RangeStatus[] {
     const { volume, lives } = this.#options
     return volume.image.rangedInos(after, limit).map((ino) => {
       const table = readTable(volume.image, ino, lives)
-      const waiters = table.waiters.map(({ order: _order, incarnation: _incarnation, ...waiter }) => waiter)
-      return { ino, holders: [...table.locks()], waiters }
+      const holders = [...table.locks()].slice(0, STATUS_ENTRIES)
+      const waiters = table.waiters
+        .slice(0, STATUS_ENTRIES)
+        .map((waiter) => ({ ...plainLock(waiter), slot: waiter.slot }))
+      return { ino, held: table.size, waiting: table.waiters.length, holders, waiters }
     })
   }
 
@@ -529,8 +537,8 @@ function dropWaits(draft: RangeDraft, which: (waiter: MatrixTable['waiters'][num
   }
 }
 
-function plainLock(lock: RangeLock | undefined): RangeLock | undefined {
-  if (!lock) return undefined
+/** Nothing but the lock. */
+function plainLock(lock: RangeLock): RangeLock {
   const { client, owner, start, end, mode } = lock
   return { client, owner, start, end, mode }
 }

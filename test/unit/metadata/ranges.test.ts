@@ -6,7 +6,6 @@ import { isFsError } from '../../../src/base/errors.ts'
 import type { Slot } from '../../../src/base/ids.ts'
 import {
   FLOCK_BYTE,
-  LocalRangeLocks,
   RANGE_LOCK,
   type RangeLock,
   type RangeLocks,
@@ -15,6 +14,7 @@ import {
   resourceId,
 } from '../../../src/locking/index.ts'
 import { type LocalMatrix, type LocalMatrixOptions, makeLocalMatrix } from '../../helpers/local-matrix.ts'
+import { LocalRangeLocks } from '../../helpers/local-range-locks.ts'
 
 const INO = 4711
 
