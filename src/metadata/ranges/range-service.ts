@@ -52,7 +52,7 @@ import { LocalWait } from './local-wait.ts'
 import { type MatrixTable, RangeDraft } from './range-draft.ts'
 import { asRangeError, checkRoom } from './range-limits.ts'
 import { isVoid, type Lives, readTable } from './range-rows.ts'
-import { confirmDeadlock, seemsDeadlocked } from './waits-for.ts'
+import { confirmDeadlock, seemsDeadlocked, type TableCache } from './waits-for.ts'
 
 export type RangePeers = {
   /** The other members of the view. */
@@ -77,8 +77,8 @@ export type RangeServiceOptions = {
 const PATIENCE_MS = 10_000
 /** How often waiters are looked after without a hint, ms. */
 const LOOK_PERIOD_MS = 500
-/** Inodes with waiters that one such look takes on. */
-const LOOKS_PER_PERIOD = 100
+/** Inodes with waiters, and waiters, that one such look takes on. */
+const LOOKS_PER_PERIOD = 200
 /** Holders, and waiters, of an inode that a status names. */
 const STATUS_ENTRIES = 20
 
@@ -135,11 +135,17 @@ export class RangeService implements RangeLocks {
   /** Nobody waits here any more, and what ends with this life is released. */
   async stop(): Promise<void> {
     this.#end()
-    const { self, volume } = this.#options
+    const { self, volume, log } = this.#options
     const own = localClientOf(self, '')
-    for (const client of volume.image.rangeClients(own, `${own}\u{10ffff}`)) await this.#releaseHere(client)
-    for (const { ino, life } of volume.image.rangeWaitLives()) {
-      if (sameLife(life, self)) await this.#change(ino, (draft) => dropWaits(draft, (waiter) => sameLife(waiter, self)))
+    try {
+      for (const client of volume.image.rangeClients(own, `${own}\u{10ffff}`)) await this.#releaseHere(client)
+      for (const { ino, life } of volume.image.rangeWaitLives()) {
+        if (sameLife(life, self))
+          await this.#change(ino, (draft) => dropWaits(draft, (waiter) => sameLife(waiter, self)))
+      }
+    } catch (error) {
+      // they are void once this life is gone
+      log.warn({ error: String(error) }, 'range locks of this node are left to the others')
     }
   }
 
@@ -343,9 +349,9 @@ export class RangeService implements RangeLocks {
     if (waits?.size === 0) this.#waits.delete(request.ino)
   }
 
-  #checkDeadlock(wait: LocalWait): void {
+  #checkDeadlock(wait: LocalWait, tables: TableCache = new Map()): void {
     if (wait.state !== 'queued' || wait.request.start === FLOCK_BYTE.start || wait.isBeingConfirmed) return
-    const circle = seemsDeadlocked(this.#options, wait.request)
+    const circle = seemsDeadlocked(this.#options, wait.request, tables)
     if (!circle) return
     wait.isBeingConfirmed = true
     this.#circlesSuspected++
@@ -390,17 +396,27 @@ export class RangeService implements RangeLocks {
   /** What no hint has told: this image knows it sooner or later. */
   #lookAfterWaits(): void {
     const { volume, lives, self } = this.#options
+    const tables: TableCache = new Map()
     let looks = 0
     for (const [ino, waits] of [...this.#waits]) {
-      if (looks++ >= LOOKS_PER_PERIOD) break
-      // the next ones first next time
+      if (looks >= LOOKS_PER_PERIOD) break
+      // the others first next time
       this.#waits.delete(ino)
       this.#waits.set(ino, waits)
       const table = readTable(volume.image, ino, lives)
+      tables.set(ino, table)
+      looks++
       const lost = new Set(waits.keys())
       for (const waiter of table.waiters) if (sameLife(waiter, self)) lost.delete(waiter.order)
       if (lost.size > 0 || table.promised().some((waiter) => sameLife(waiter, self))) this.wake(ino)
-      else for (const wait of waits.values()) this.#checkDeadlock(wait)
+      else {
+        for (const [order, wait] of [...waits]) {
+          if (looks++ >= LOOKS_PER_PERIOD) break
+          waits.delete(order)
+          waits.set(order, wait)
+          this.#checkDeadlock(wait, tables)
+        }
+      }
     }
   }
 
