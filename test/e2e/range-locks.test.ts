@@ -1,6 +1,6 @@
 // time limit: 180 s
 /** Programs at the mounts of two nodes lock the same file: by the kernel's own calls, each sees what the other holds. */
-import { spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,6 +15,8 @@ const EAGAIN = 11
 const EDEADLK = 35
 /** A lock that is released is granted elsewhere within so long: far less on an idle machine. */
 const GRANT_MS = 5000
+/** Transactions of each program. */
+const COUNTS = 40
 
 const dir = mkdtempSync(join(tmpdir(), 'matrixfs-e2e-locks-'))
 const demo = new Demo({ dir, nodes: 2, lunSize: '128MiB', basePort: await freeBasePort(2), mount: true })
@@ -136,6 +138,32 @@ test('flock: by open file, shared and exclusive; it and fcntl of one process do 
   assert.not.ok(await isSettled(wait, 100))
   assert.equal(await a.close(), {})
   await granted(wait)
+})
+
+const COUNTING = `
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], timeout=100, isolation_level=None)
+for i in range(int(sys.argv[2])):
+    db.execute('BEGIN IMMEDIATE')
+    n, = db.execute('SELECT n FROM counter').fetchone()
+    db.execute('UPDATE counter SET n = ?', (n + 1,))
+    db.execute('INSERT INTO entry VALUES (?, ?)', (n, sys.argv[3]))
+    db.execute('COMMIT')
+`
+
+test('SQLite, by two programs at two nodes at once: no count is lost, and the database is whole', async () => {
+  const place = (node: string) => join(demo.node(node).mount as string, 'counter.db')
+  const python = (script: string, ...args: string[]) => spawn('python3', ['-c', script, ...args], { stdio: 'inherit' })
+  const ended = (child: ChildProcess) => new Promise((resolve) => child.once('exit', resolve))
+  const made = `import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript('CREATE TABLE counter (n); INSERT INTO counter VALUES (0); CREATE TABLE entry (n UNIQUE, who)')`
+  assert.is(await ended(python(made, place('n1'))), 0)
+  const counting = ['n1', 'n2'].map((node) => ended(python(COUNTING, place(node), String(COUNTS), node)))
+  assert.equal(await Promise.all(counting), [0, 0])
+  const looked = `import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); print(db.execute('PRAGMA integrity_check').fetchone()[0], db.execute('SELECT n FROM counter').fetchone()[0], db.execute('SELECT count(DISTINCT who) FROM entry').fetchone()[0])`
+  for (const node of ['n1', 'n2']) {
+    const { stdout } = spawnSync('python3', ['-c', looked, place(node)], { encoding: 'utf8' })
+    assert.is(stdout.trim(), `ok ${2 * COUNTS} 2`)
+  }
 })
 
 test('the node of a program that holds a lock dies: the lock goes with it, and whoever waits gets it', async () => {
