@@ -5,6 +5,7 @@
  *     {"command":"mount","filesystem":"home","directory":"/home"}     {"ok":true,"directory":"/home"}
  *     {"command":"umount","directory":"/home","lazy":false}           {"ok":false,"code":"in-use","message":"…"}
  *     {"command":"counters"}                                          {"ok":true,"counters":{"filesystems":{"home":{…}},"luns":{…}}}
+ *     {"command":"range-locks","filesystem":"home","after":0}      {"ok":true,"ranges":[…]}     (inodes above `after`; none: that was all)
  *     {"command":"luns"}                                              {"ok":true,"luns":{"matrixUuid":"…","matrixName":"demo","luns":[…]}}
  *     {"command":"add-lun","lun":{…},"url":"file:/luns/lun3.img"}     {"ok":true}
  *     {"command":"remove-lun","uuid":"…"}                             {"ok":false,"code":"view-changed","message":"…"}     (ask again)
@@ -42,6 +43,11 @@ export const controlRequest = v.variant('command', [
   v.strictObject({ command: v.literal('counters') }),
   v.strictObject({ command: v.picklist(['exports', 'reload-exports']) }),
   v.strictObject({ command: v.literal('luns') }),
+  v.strictObject({
+    command: v.literal('range-locks'),
+    filesystem: v.string(),
+    after: v.pipe(v.number(), v.safeInteger()),
+  }),
   v.strictObject({ command: v.literal('look-at-luns') }),
   v.strictObject({ command: v.picklist(['fence-plan', 'fence-drill']), node: v.string() }),
   v.strictObject({
@@ -82,6 +88,21 @@ const exportEntry = v.object({
   /** For people. */
   options: v.string(),
 })
+const range = {
+  start: v.number(),
+  end: v.number(),
+  mode: v.picklist(['shared', 'exclusive']),
+  client: v.string(),
+  owner: v.string(),
+}
+const inodeRanges = v.object({
+  ino: v.number(),
+  held: v.number(),
+  waiting: v.number(),
+  holders: v.array(v.object(range)),
+  waiters: v.array(v.object({ ...range, slot: v.number() })),
+})
+
 const mountEntry = v.object({ filesystem: v.string(), directory: v.string() })
 
 export const controlAnswer = v.variant('ok', [
@@ -112,6 +133,8 @@ export const controlAnswer = v.variant('ok', [
     left: v.optional(v.number()),
     /** Whatever this version counts, by part. */
     counters: v.optional(v.record(v.string(), v.unknown())),
+    /** Byte-range locks by inode: the first of those held and waited for, and how many there are. `slot`: where somebody waits. */
+    ranges: v.optional(v.array(inodeRanges)),
     /** As the membership database has them. `pending`: the UUID of one that is being added or removed. */
     luns: v.optional(
       v.object({

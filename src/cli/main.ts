@@ -10,6 +10,7 @@ import { demoCommand } from './demo-command.ts'
 import { exportCommand } from './export-command.ts'
 import { fenceCommand } from './fence-command.ts'
 import { fsCommand } from './fs-command.ts'
+import { locksCommand } from './locks-command.ts'
 import { lunCommand } from './lun-command.ts'
 import { mountCommand, umountCommand } from './mount-command.ts'
 import { UsageError } from './option-values.ts'
@@ -29,6 +30,7 @@ const program = new Command('matrix')
   .addCommand(exportCommand())
   .addCommand(mountCommand())
   .addCommand(umountCommand())
+  .addCommand(locksCommand())
   .addCommand(countersCommand())
   .addCommand(timelineCommand())
   .addCommand(fenceCommand())

@@ -27,6 +27,9 @@ const INIT_LIMIT_MS = 10_000
 /** Requests under way when a mount ends are given this time, ms. */
 const DRAIN_LIMIT_MS = 5_000
 
+/** Mounts of this process so far. */
+let mounts = 0
+
 export class FuseMount {
   readonly filesystem: string
   /** Where it is: the real path. */
@@ -65,7 +68,7 @@ export class FuseMount {
     this.#device = device
     this.#log = options.log.child({ gateway: 'fuse', filesystem: fs.name, directory })
     const send = (parts: readonly Buffer[]) => (device.write(parts) ? 'sent' : 'unwanted')
-    this.#session = new Session({ fs, clock, log: this.#log, send })
+    this.#session = new Session({ fs, name: `${directory} ${++mounts}`, clock, log: this.#log, send })
   }
 
   async #begin(hidden: number): Promise<void> {

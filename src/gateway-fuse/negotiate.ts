@@ -13,10 +13,12 @@ const MAX_BACKGROUND = 64
 
 /**
  * What is asked for, as far as the kernel has it. Left out on purpose: caching of written data, of symbolic links and of listings
- * (another node may change them), locks (the kernel keeps them for this host), POSIX ACLs.
+ * (another node may change them), POSIX ACLs.
  */
 const FLAGS =
   c.FUSE_ASYNC_READ |
+  c.FUSE_POSIX_LOCKS |
+  c.FUSE_FLOCK_LOCKS |
   c.FUSE_ATOMIC_O_TRUNC |
   c.FUSE_BIG_WRITES |
   c.FUSE_AUTO_INVAL_DATA |

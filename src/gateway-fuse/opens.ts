@@ -43,6 +43,10 @@ export class Opens {
     this.#fs.close(ino)
   }
 
+  has(ino: Ino): boolean {
+    return this.#counts.has(ino)
+  }
+
   /** The mount has ended. */
   end(): void {
     for (const [ino, count] of this.#counts) for (let left = count; left > 0; left--) this.#fs.close(ino)

@@ -15,11 +15,13 @@ import { attempt, isPromise, type MaybePromise } from '../base/maybe-promise.ts'
 import type { MatrixFs } from '../metadata/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
 import { errnoOf } from './errno.ts'
+import { MountLocks } from './mount-locks.ts'
 import { negotiate } from './negotiate.ts'
 import { Opens } from './opens.ts'
 import type { AnyOperation, Call } from './operations/operation.ts'
 import { operations } from './operations/table.ts'
 import { EIO, ENOENT, ENOSYS, opcodes } from './wire/constants.ts'
+import { interruptIn, offsetsOf } from './wire/layouts.ts'
 import { Reply } from './wire/reply.ts'
 import type { Request } from './wire/request.ts'
 
@@ -28,6 +30,8 @@ export type Sent = 'sent' | 'unwanted'
 
 export type SessionOptions = {
   readonly fs: MatrixFs
+  /** Of this mount, in this life of the node. */
+  readonly name: string
   readonly clock: Clock
   readonly log: Log
   /** Writes one reply; it may be built anew as soon as this returns. */
@@ -44,12 +48,14 @@ type Pending = {
   runs: number
 }
 
+const interrupted = offsetsOf(interruptIn)
 const FIRST_RETRY_MS = 5
 const MAX_RETRY_MS = 500
 
 export class Session {
   readonly #options: SessionOptions
   readonly #opens: Opens
+  readonly #locks: MountLocks
   readonly #reply = new Reply()
   readonly #counts: number[] = []
   #initialized: () => void = () => {}
@@ -66,6 +72,7 @@ export class Session {
   constructor(options: SessionOptions) {
     this.#options = options
     this.#opens = new Opens(options.fs)
+    this.#locks = new MountLocks(options.fs.ranges, options.name, options)
   }
 
   /** Serves one request. */
@@ -76,6 +83,7 @@ export class Session {
     if (this.#abandoned) this.#refuse(low, high)
     else if (operation) this.#begin(operation, request, low, high)
     else if (opcode === opcodes.INIT) this.#init(request, low, high)
+    else if (opcode === opcodes.INTERRUPT) this.#interrupt(request)
     // Node ids are inode numbers, and nothing is kept for those that the kernel knows: it may forget them as it likes.
     else if (opcode !== opcodes.FORGET && opcode !== opcodes.BATCH_FORGET) {
       this.#reply.begin()
@@ -87,6 +95,7 @@ export class Session {
   end(): void {
     if (this.#ended) return
     this.#ended = true
+    this.#locks.end()
     this.#opens.end()
   }
 
@@ -124,12 +133,28 @@ export class Session {
     this.#initialized()
   }
 
+  /** There is no reply to it. What has been answered meanwhile is none of its business. */
+  #interrupt(request: Request): void {
+    const low = request.u32(interrupted.unique)
+    const high = request.u32(interrupted.unique + 4)
+    for (const { operation, call, args, ...pending } of this.#pending) {
+      if (pending.low === low && pending.high === high) operation.interrupt?.(call, args)
+    }
+  }
+
   #begin(operation: AnyOperation, request: Request, low: number, high: number): void {
     let pending: Pending | undefined
     let result: MaybePromise<unknown>
     try {
       const { fs } = this.#options
-      const call: Call = { fs, opens: this.#opens, ino: request.ino, uid: request.uid, gid: request.gid }
+      const call: Call = {
+        fs,
+        opens: this.#opens,
+        locks: this.#locks,
+        ino: request.ino,
+        uid: request.uid,
+        gid: request.gid,
+      }
       const args = operation.decode(request)
       pending = { operation, call, args, low, high, runs: 1 }
       result = operation.run(call, args)
@@ -186,7 +211,7 @@ export class Session {
   #answer({ operation, call, args, low, high }: Pending, result: unknown): void {
     operation.encode?.(this.#reply.begin(), result, args)
     if (!operation.encode) this.#reply.begin()
-    if (this.#send(low, high, 0) === 'unwanted') operation.unanswered?.(call, result)
+    if (this.#send(low, high, 0) === 'unwanted') operation.unanswered?.(call, result, args)
   }
 
   #fail(operation: AnyOperation, error: unknown, low: number, high: number): void {

@@ -498,7 +498,7 @@ export class NodeCore {
   counters(): Record<'membership' | 'filesystems' | 'luns' | 'lunStates', Record<string, unknown>> {
     const filesystems = this.#members.mounts.map(({ record, locks, volume, fs }) => [
       record.name,
-      { locks: locks.counters(), journal: volume.stats(), cache: fs.stats() },
+      { locks: locks.counters(), journal: volume.stats(), cache: fs.stats(), ranges: fs.ranges.stats() },
     ])
     const { phase, view } = this.#cluster.status()
     const serving = this.#members.mounts.every(({ state }) => state === 'serving')

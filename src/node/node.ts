@@ -216,6 +216,8 @@ function peerOf({ name, slot, mesh, otherMeshes }: ConfiguredNode): KnownPeer {
   return { name, slot, address: mesh, otherAddresses: otherMeshes }
 }
 
+/** Inodes with byte-range locks that one answer tells of. */
+const RANGED_INODES = 50
 /** A LUN is drained so long before whoever asked hears how far it is, ms. */
 const DRAIN_STEP_MS = 1000
 
@@ -300,6 +302,11 @@ class Gateways {
         return {
           counters: { ...this.#core.counters(), nfs: this.#nfs?.stats() ?? null, http: this.#http?.stats() ?? null },
         }
+      case 'range-locks': {
+        const { fs } = this.#mount(request.filesystem)
+        const ranges = fs.ranges.status(request.after, RANGED_INODES)
+        return { ranges: ranges.map((each) => ({ ...each, holders: [...each.holders], waiters: [...each.waiters] })) }
+      }
       case 'luns': {
         const { matrixUuid, matrixName, luns, pending } = await this.#core.readDatabase()
         return { luns: { matrixUuid, matrixName, luns: [...luns], ...(pending && { pending: pending.lun.uuid }) } }
@@ -339,7 +346,9 @@ class Gateways {
         await this.#core.lunVerbs.change({ kind: 'remove', uuid: request.uuid })
         return {}
       case 'grow-filesystem':
-        return { bytes: await this.#core.lunVerbs.growFilesystem(this.#filesystem(request.filesystem), request.uuid) }
+        return {
+          bytes: await this.#core.lunVerbs.growFilesystem(this.#mount(request.filesystem).record.fsid, request.uuid),
+        }
       case 'drain-lun': {
         const { done, leftBytes } = await this.#core.lunVerbs.drainLun(request.uuid, DRAIN_STEP_MS)
         return done ? {} : { left: leftBytes }
@@ -363,10 +372,10 @@ class Gateways {
     return this.#exports.reload()
   }
 
-  /** The number of a filesystem that is mounted here. */
-  #filesystem(name: string): number {
+  /** A filesystem that is mounted here. */
+  #mount(name: string) {
     const mount = this.#core.mounts.find(({ record }) => record.name === name)
-    if (mount) return mount.record.fsid
+    if (mount) return mount
     const known = this.#core.mounts.map(({ record }) => record.name).join(', ') || 'none'
     throw new MatrixError('not-found', `no filesystem ${name} is in service at this node; it has ${known}`)
   }

@@ -328,13 +328,13 @@ export class Mount {
   }
 
   #lives(): Lives {
-    const fenced = () => this.#fenced
+    const known = () => (brokenRules.goneIsFenced ? this.#host.mesh.view : this.#fenced)
     return {
       get version() {
-        return fenced()?.id ?? 0
+        return known()?.id ?? 0
       },
       isGone: (life) => {
-        const view = brokenRules.goneIsFenced ? this.#host.mesh.view : fenced()
+        const view = known()
         return view !== undefined && !view.members.some((member) => sameLife(member, life))
       },
     }

@@ -4,7 +4,6 @@
  */
 import { FsError } from '../../src/base/errors.ts'
 import { isPromise, type MaybePromise } from '../../src/base/maybe-promise.ts'
-import { LocalRangeLocks } from '../../src/locking/index.ts'
 import {
   type AttributeChanges,
   type Before,
@@ -20,6 +19,7 @@ import {
   REG,
   type RenameHow,
 } from '../../src/metadata/index.ts'
+import { LocalRangeLocks } from './local-range-locks.ts'
 import { MemoryClients } from './memory-clients.ts'
 
 type Node = { -readonly [Key in keyof Inode]: Inode[Key] } & {

@@ -121,7 +121,7 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   promisedIsKept: test('unit/locking/range-table', 'a promise keeps its range free'),
   deadlockIsConfirmed: test('unit/metadata/ranges', 'what looks like a circle in a late image is none'),
   goneIsVoid: test('unit/metadata/ranges', 'what ends with a node that is gone'),
-  goneIsFenced: matrices(1, 40),
+  goneIsFenced: test('sim/ranges', 'in the way until it is fenced'),
   loadedStays: test('unit/metadata/coherent-io', 'what a slow read of the LUN brings'),
   openStays: test('unit/metadata/ordering', 'a file that is open at one node stays'),
   oneRenameAtATime: test('unit/metadata/ordering', 'two directories that move below each other'),

@@ -103,6 +103,8 @@ export class SimMatrix {
   readonly writes: WriteOracle
   readonly locks: LockOracle
   readonly addresses: SimAddresses | undefined
+  /** Lives that have begun to stop cleanly: their mounts are gone. */
+  readonly leaving = new Set<SimHost>()
   readonly #coverage: Coverage
   readonly #processes = new SimProcessTable()
   #record: FilesystemRecord | undefined
@@ -364,6 +366,7 @@ export class SimMatrix {
   /** A clean stop, as by SIGTERM. */
   async stop(node: SimNode): Promise<void> {
     const { host, core } = node
+    if (host) this.leaving.add(host)
     await core?.stop()
     if (host?.alive) this.network.crash(host, 'process')
     if (node.host === host) node.core = undefined

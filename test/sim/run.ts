@@ -9,6 +9,7 @@
  *              inode without a name and no freed space is left; the LUNs of all nodes are those of the list (spare-luns.ts), and of the filesystem (lun-use.ts);
  *              two nodes never bear one virtual host, and after healing each is where its policy wants it (addresses.ts)
  *
+ *   ranges     byte ranges that two clients believe to have never conflict, whatever dies (range-oracle.ts); at the end each has what it believes to have, and whoever waits is granted
  *   damage     where the only copy of something is destroyed, the filesystem may end up marked in error; then nobody serves it any more,
  *              and until then nothing wrong was served. Or it goes on, and then all of the above holds
  *
@@ -31,6 +32,8 @@ import { SimMatrix, type SimNode } from './matrix.ts'
 import { destroys, drawMix, type Mix } from './mix.ts'
 import { Observer } from './observer.ts'
 import { Oracle } from './oracle.ts'
+import { RangeClient, type RangeServer } from './range-client.ts'
+import { INOS, RangeOracle } from './range-oracle.ts'
 import { Client, prepare } from './workload.ts'
 import { SimHost, SimWorld } from './world.ts'
 
@@ -61,6 +64,10 @@ export type SimOptions = {
 const HEAL_LIMIT = 150
 /** What broke while the faults were on is noticed within so long, in I/O time-outs: the network gives a connection up after four. */
 const AFTERMATH = 6
+/** Clients that lock byte ranges. */
+const RANGE_CLIENTS = 4
+/** At the end all of them get all that they wait for within this, ms (virtual). */
+const RANGE_LIMIT_MS = 60_000
 /** Everything is at rest this long after the last verb, ms (virtual): the reaper asks again after 30 s at the latest. */
 const REST_LIMIT_MS = 70_000
 
@@ -87,6 +94,9 @@ class Run {
   readonly #litter: Litter
   readonly #dav: DavWork
   readonly #clients: Client[]
+  readonly #ranges: RangeOracle
+  readonly #rangeClients: RangeClient[]
+  readonly #rangesPrng: Prng
   /** Clients and the hand of fate live on a machine that never dies. */
   readonly #outside: SimHost
   readonly #faults: Faults
@@ -129,6 +139,13 @@ class Run {
           world.trace(line),
         ),
     )
+    this.#ranges = new RangeOracle(world)
+    this.#rangesPrng = new Prng(world.seed + 2_000_003)
+    this.#rangeClients = Array.from({ length: RANGE_CLIENTS }, (_, id) => {
+      const { clock } = this.#outside
+      const parts = { prng: this.#rangesPrng.fork(), clock, coverage: this.#coverage, thinkMs: this.#mix.thinkMs }
+      return new RangeClient(id, this.#ranges, { ...parts, trace: (line) => world.trace(line) })
+    })
   }
 
   async whole(): Promise<SimResult> {
@@ -136,7 +153,10 @@ class Run {
     await world.settle(matrix.format())
     await world.settle(Promise.all(matrix.nodes.map((node) => this.#boot(node))))
     await world.settle(prepare(() => this.#anyFs() as MatrixFs, this.#clients.length))
-    const work = this.#clients.map((client) => this.#keepWorking(client))
+    const work = [
+      ...this.#clients.map((client) => this.#keepWorking(client)),
+      ...this.#rangeClients.map((client) => this.#keepLocking(client)),
+    ]
     const observer = new Observer(matrix, this.#coverage)
     observer.begin(this.#outside.clock)
     void this.#reviving()
@@ -170,6 +190,7 @@ class Run {
     await world.run(world.now + REST_LIMIT_MS, () => this.#atRest().length === 0)
     const busy = this.#atRest()
     if (busy.length > 0) throw new Error(`${REST_LIMIT_MS} ms after the last verb: ${busy.join('; ')}`)
+    await world.settle(this.#judgeRanges(), RANGE_LIMIT_MS)
     await world.settle(this.#judge())
     return this.#result()
   }
@@ -272,6 +293,43 @@ class Run {
     }
   }
 
+  /** Ranges are locked at whatever node, one after another, until no client works. */
+  async #keepLocking(client: RangeClient): Promise<void> {
+    while (this.#working) {
+      const server = this.#rangeServer()
+      if (server) {
+        const until = this.world.now + this.#rangesPrng.between(100, 4000)
+        const stopped = () => !this.#working || !server.host.alive || this.world.now > until
+        await client.work(server, stopped).catch((error) => this.world.fail(error))
+      }
+      await sleep(this.#outside.clock, 20)
+    }
+  }
+
+  #rangeServer(): RangeServer | undefined {
+    const serving = this.matrix.nodes.filter(({ mount }) => mount?.state === 'serving' || mount?.state === 'reopened')
+    const { mount, host } = serving.length ? this.#rangesPrng.pick(serving) : {}
+    const isMounted = () => host !== undefined && !this.matrix.leaving.has(host)
+    return mount && host ? { mount, host, life: this.matrix.writes.life(host), isMounted } : undefined
+  }
+
+  /** All locks are as their clients believe; whoever waits gets what it wants; then nothing is left. */
+  async #judgeRanges(): Promise<void> {
+    const server = () => {
+      const found = this.#rangeServer()
+      if (!found) throw new Error('nobody serves')
+      return found
+    }
+    for (const client of this.#rangeClients) await client.verify(server())
+    await Promise.all(this.#rangeClients.map((client) => client.finish(server())))
+    for (const { name, mount } of this.matrix.nodes) {
+      for (const ino of INOS)
+        await mount?.fs.ranges.test({ client: 'judge', owner: '', ino, start: 0, end: 0, mode: 'shared' })
+      const left = mount?.volume.image.rangedInos(0, 10) ?? []
+      if (left.length > 0) throw new Error(`at ${name} ranges of ${left.join(', ')} are locked or waited for by nobody`)
+    }
+  }
+
   /** What still goes on although no client works: locks pinned for nobody, inodes to reap, space to give back. */
   #atRest(): string[] {
     const busy: string[] = []
@@ -301,6 +359,14 @@ class Run {
     }
     if (this.#dav.locked > 0) this.#coverage.count('WebDAV locks are given')
     const findings = await this.matrix.compareImages()
+    const watched = new Set(
+      this.matrix.nodes.flatMap(
+        ({ slot, mount }) => mount?.volume.image.nfsClients(slot).map(({ name }) => name) ?? [],
+      ),
+    )
+    for (const client of this.#rangeClients) {
+      if (client.isWatched && !watched.has(client.name)) throw new Error(`nobody watches over ${client.name} any more`)
+    }
     this.#litter.judge()
     if (findings.length)
       throw new Error(`fsck: ${findings.map(({ check, detail }) => `${check}: ${detail}`).join('; ')}`)

@@ -5,16 +5,16 @@ import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
 import type { Inode, ReadResult } from '../../metadata/index.ts'
 import { putEntry } from '../wire/attributes.ts'
 import * as c from '../wire/constants.ts'
-import { createIn, offsetsOf, openIn, openOut, readIn, writeIn, writeOut } from '../wire/layouts.ts'
+import { createIn, offsetsOf, openIn, openOut, readIn, releaseIn, writeIn, writeOut } from '../wire/layouts.ts'
 import type { Reply } from '../wire/reply.ts'
 import { born, type Call, FuseFailure, maker, type Operation, stranger, superuser, then } from './operation.ts'
 
 const oo = offsetsOf(openOut)
 
-/** Past the kernel's cache, so that what other nodes write is read; and close() asks nothing, since nothing waits for it. */
+/** Past the kernel's cache, so that what other nodes write is read. */
 function putOpened(out: Reply): void {
   const at = out.take(openOut.size)
-  out.u32(at + oo.open_flags, c.FOPEN_DIRECT_IO | c.FOPEN_NOFLUSH)
+  out.u32(at + oo.open_flags, c.FOPEN_DIRECT_IO)
 }
 
 const o = offsetsOf(openIn)
@@ -155,8 +155,16 @@ export const fsync: Operation<undefined, unknown> = {
   run: ({ fs, ino }) => fs.commitFile(ino),
 }
 
-export const release: Operation<undefined, unknown> = {
+const rl = offsetsOf(releaseIn)
+
+/** The last descriptor of an open file is closed: its flock goes with it, and with the last open file of this mount all locks. */
+export const release: Operation<string | undefined, unknown> = {
   name: 'RELEASE',
-  decode: () => undefined,
-  run: ({ opens, ino }) => opens.close(ino),
+  decode: (request) =>
+    (request.u32(rl.release_flags) & c.FUSE_RELEASE_FLOCK_UNLOCK) === 0 ? undefined : request.hex64(rl.lock_owner),
+  run({ opens, locks, ino }, flockOwner) {
+    opens.close(ino)
+    if (!opens.has(ino)) locks.forget(ino)
+    else if (flockOwner !== undefined) locks.closed(ino, flockOwner, 'flock')
+  },
 }

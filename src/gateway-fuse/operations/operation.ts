@@ -12,6 +12,7 @@
 import type { Ino } from '../../base/ids.ts'
 import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
 import type { Caller, CreateAttributes, MatrixFs } from '../../metadata/index.ts'
+import type { MountLocks } from '../mount-locks.ts'
 import type { Opens } from '../opens.ts'
 import type { OpcodeName } from '../wire/constants.ts'
 import type { Reply } from '../wire/reply.ts'
@@ -21,6 +22,7 @@ import type { Request } from '../wire/request.ts'
 export type Call = {
   readonly fs: MatrixFs
   readonly opens: Opens
+  readonly locks: MountLocks
   readonly ino: Ino
   /** Of whoever asks. */
   readonly uid: number
@@ -37,8 +39,10 @@ export interface Operation<A, R> {
   run(call: Call, args: A): MaybePromise<R>
   /** Absent: success has no body. */
   encode?(out: Reply, result: R, args: A): void
+  /** Whoever waits for it has got a signal: it should end soon, and may fail with EINTR. */
+  interrupt?(call: Call, args: A): void
   /** Takes back what the kernel would undo later, had it got the reply. */
-  unanswered?(call: Call, result: R): void
+  unanswered?(call: Call, result: R, args: A): void
 }
 
 /** Of an operation of any types: what the table holds. */

@@ -3,6 +3,7 @@ import { opcodes } from '../wire/constants.ts'
 import { getattr, setattr, statfs, statx } from './attributes.ts'
 import { fsyncdir, opendir, readdir, releasedir } from './directories.ts'
 import { create, fsync, open, read, release, write } from './files.ts'
+import { flush, getlk, setlk, setlkw } from './locks.ts'
 import { link, lookup, mkdir, mknod, readlink, rename, rename2, rmdir, symlink, unlink } from './names.ts'
 import type { AnyOperation, Operation } from './operation.ts'
 
@@ -10,6 +11,7 @@ export const operations: readonly (AnyOperation | undefined)[] = tableOf([
   ...[lookup, readlink, symlink, mknod, mkdir, link, unlink, rmdir, rename, rename2],
   ...[getattr, setattr, statfs, statx],
   ...[open, create, read, write, fsync, release],
+  ...[getlk, setlk, setlkw, flush],
   ...[opendir, readdir, fsyncdir, releasedir],
 ])
 

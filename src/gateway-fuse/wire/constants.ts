@@ -25,11 +25,15 @@ export const opcodes = {
   STATFS: 17,
   RELEASE: 18,
   FSYNC: 20,
+  FLUSH: 25,
   INIT: 26,
   OPENDIR: 27,
   READDIR: 28,
   RELEASEDIR: 29,
   FSYNCDIR: 30,
+  GETLK: 31,
+  SETLK: 32,
+  SETLKW: 33,
   CREATE: 35,
   INTERRUPT: 36,
   DESTROY: 38,
@@ -42,8 +46,10 @@ export type OpcodeName = keyof typeof opcodes
 
 // INIT: what kernel and daemon agree on. Bits 32 and up travel in `flags2`, and are written here less 32.
 export const FUSE_ASYNC_READ = 1 << 0
+export const FUSE_POSIX_LOCKS = 1 << 1
 export const FUSE_ATOMIC_O_TRUNC = 1 << 3
 export const FUSE_BIG_WRITES = 1 << 5
+export const FUSE_FLOCK_LOCKS = 1 << 10
 export const FUSE_AUTO_INVAL_DATA = 1 << 12
 export const FUSE_ASYNC_DIO = 1 << 15
 export const FUSE_PARALLEL_DIROPS = 1 << 18
@@ -54,8 +60,16 @@ export const FUSE2_DIRECT_IO_ALLOW_MMAP = 1 << (36 - 32)
 
 // OPEN
 export const FOPEN_DIRECT_IO = 1 << 0
-export const FOPEN_NOFLUSH = 1 << 5
 export const FUSE_OPEN_KILL_SUIDGID = 1 << 0
+
+// RELEASE
+export const FUSE_RELEASE_FLOCK_UNLOCK = 1 << 1
+
+// GETLK, SETLK, SETLKW
+export const FUSE_LK_FLOCK = 1 << 0
+export const F_RDLCK = 0
+export const F_WRLCK = 1
+export const F_UNLCK = 2
 
 // WRITE
 export const FUSE_WRITE_CACHE = 1 << 0

@@ -131,6 +131,44 @@ export const rename2In = defineLayout([
 /** The name follows. */
 export const linkIn = defineLayout([{ name: 'oldnodeid', type: 'u53' }])
 
+/** What RELEASE says of the open file that is no more. */
+export const releaseIn = defineLayout([
+  { name: 'fh', type: 'u53' },
+  { name: 'flags', type: 'u32' },
+  { name: 'release_flags', type: 'u32' },
+  { name: 'lock_owner', type: 'u53', meaning: 'of its flock, when release_flags say so; 64 bits that are no number' },
+])
+
+/** A descriptor is closed. */
+export const flushIn = defineLayout([
+  { name: 'fh', type: 'u53' },
+  { name: 'unused', type: 'u32' },
+  { name: 'padding', type: 'u32' },
+  { name: 'lock_owner', type: 'u53', meaning: 'whose locks go: 64 bits that are no number' },
+])
+
+/** GETLK, SETLK, SETLKW. */
+export const lockIn = defineLayout([
+  { name: 'fh', type: 'u53' },
+  { name: 'owner', type: 'u53', meaning: 'a process, or an open file: 64 bits that are no number' },
+  { name: 'start', type: 'u53' },
+  { name: 'end', type: 'u53', meaning: 'the last byte; 2^63-1: to the end of the file' },
+  { name: 'type', type: 'u32', meaning: 'F_RDLCK, F_WRLCK, F_UNLCK' },
+  { name: 'pid', type: 'u32' },
+  { name: 'lk_flags', type: 'u32' },
+  { name: 'padding', type: 'u32' },
+])
+
+export const lockOut = defineLayout([
+  { name: 'start', type: 'u53' },
+  { name: 'end', type: 'u53' },
+  { name: 'type', type: 'u32' },
+  { name: 'pid', type: 'u32', meaning: '0: of a process elsewhere' },
+])
+
+/** Whoever asked `unique` waits no longer, if he can help it. */
+export const interruptIn = defineLayout([{ name: 'unique', type: 'u53' }])
+
 export const openIn = defineLayout([
   { name: 'flags', type: 'u32', meaning: 'of open(2)' },
   { name: 'open_flags', type: 'u32' },

@@ -70,6 +70,12 @@ export class Request {
     return this.#view.getUint32(BODY + offset, true) + this.#view.getUint32(BODY + offset + 4, true) * WORD
   }
 
+  /** 64 bits that are no number. */
+  hex64(offset: number): string {
+    this.#check(offset + 8)
+    return this.#view.getBigUint64(BODY + offset, true).toString(16)
+  }
+
   i64(offset: number): number {
     this.#check(offset + 8)
     return this.#view.getUint32(BODY + offset, true) + this.#view.getInt32(BODY + offset + 4, true) * WORD

@@ -52,7 +52,7 @@ import { LocalWait } from './local-wait.ts'
 import { type MatrixTable, RangeDraft } from './range-draft.ts'
 import { asRangeError, checkRoom } from './range-limits.ts'
 import { isVoid, type Lives, readTable } from './range-rows.ts'
-import { confirmDeadlock, seemsDeadlocked } from './waits-for.ts'
+import { confirmDeadlock, seemsDeadlocked, type TableCache } from './waits-for.ts'
 
 export type RangePeers = {
   /** The other members of the view. */
@@ -77,8 +77,19 @@ export type RangeServiceOptions = {
 const PATIENCE_MS = 10_000
 /** How often waiters are looked after without a hint, ms. */
 const LOOK_PERIOD_MS = 500
-/** Inodes with waiters that one such look takes on. */
-const LOOKS_PER_PERIOD = 100
+/** Inodes with waiters, and waiters, that one such look takes on. */
+const LOOKS_PER_PERIOD = 200
+/** Holders, and waiters, of an inode that a status names. */
+const STATUS_ENTRIES = 20
+
+/** The locks of an inode, and its line: the first of them, and how many there are. `slot`: the node at which somebody waits. */
+export type RangeStatus = {
+  readonly ino: Ino
+  readonly held: number
+  readonly waiting: number
+  readonly holders: readonly RangeLock[]
+  readonly waiters: readonly (RangeLock & { readonly slot: Slot })[]
+}
 
 /** Nothing of it was void when `lives` had that version. */
 type Kept = { readonly table: MatrixTable; livesVersion: number }
@@ -92,6 +103,8 @@ export class RangeService implements RangeLocks {
   /** Inodes that are being looked at; true: and then once more. */
   readonly #looking = new Map<Ino, boolean>()
   #timer: Timer | undefined
+  #circlesSuspected = 0
+  #deadlocks = 0
   #stopped = false
 
   constructor(options: RangeServiceOptions) {
@@ -99,7 +112,7 @@ export class RangeService implements RangeLocks {
     const plain = journalCallouts(options.volume)
     options.locks.registerCallouts(RANGE_LOCK, {
       acquired: (rid, mode, vector) => {
-        this.#tables.delete(resourceNumber(rid))
+        if (!brokenRules.tableGoesWithLock) this.#tables.delete(resourceNumber(rid))
         return plain.acquired(rid, mode, vector)
       },
       surrender: (rid, from, to) => {
@@ -122,11 +135,17 @@ export class RangeService implements RangeLocks {
   /** Nobody waits here any more, and what ends with this life is released. */
   async stop(): Promise<void> {
     this.#end()
-    const { self, volume } = this.#options
+    const { self, volume, log } = this.#options
     const own = localClientOf(self, '')
-    for (const client of volume.image.rangeClients(own, `${own}\u{10ffff}`)) await this.#releaseHere(client)
-    for (const { ino, life } of volume.image.rangeWaitLives()) {
-      if (sameLife(life, self)) await this.#change(ino, (draft) => dropWaits(draft, (waiter) => sameLife(waiter, self)))
+    try {
+      for (const client of volume.image.rangeClients(own, `${own}\u{10ffff}`)) await this.#releaseHere(client)
+      for (const { ino, life } of volume.image.rangeWaitLives()) {
+        if (sameLife(life, self))
+          await this.#change(ino, (draft) => dropWaits(draft, (waiter) => sameLife(waiter, self)))
+      }
+    } catch (error) {
+      // they are void once this life is gone
+      log.warn({ error: String(error) }, 'range locks of this node are left to the others')
     }
   }
 
@@ -179,7 +198,8 @@ export class RangeService implements RangeLocks {
       try {
         const { volume, lives } = this.#options
         const table = this.#hasVoid(ino) ? readTable(volume.image, ino, lives) : this.#table(ino)
-        return plainLock(table.inTheWay(request))
+        const other = table.inTheWay(request)
+        return other && plainLock(other)
       } finally {
         hold.release()
         this.#forgetEmpty(ino)
@@ -196,7 +216,7 @@ export class RangeService implements RangeLocks {
       (draft) => {
         const first = draft.table.inTheWay(request)
         if (!first) this.#hold(draft, request)
-        return plainLock(first)
+        return first && plainLock(first)
       },
       'grows',
     )
@@ -241,6 +261,27 @@ export class RangeService implements RangeLocks {
   /** For a peer's `releaseClient`. */
   inosRangedBy(client: string): readonly Ino[] {
     return this.#options.volume.image.inosRangedBy(client)
+  }
+
+  /** Since the start; `waiting`: now, at this node. */
+  stats() {
+    let waiting = 0
+    for (const waits of this.#waits.values()) waiting += waits.size
+    const { rangeWeight: weight } = this.#options.volume.image.totals()
+    return { weight, waiting, circlesSuspected: this.#circlesSuspected, deadlocks: this.#deadlocks }
+  }
+
+  /** Inodes above `after` of which bytes are locked or waited for, as this image has it: a little late for what other nodes do. None: that was all. */
+  status(after: Ino, limit: number): RangeStatus[] {
+    const { volume, lives } = this.#options
+    return volume.image.rangedInos(after, limit).map((ino) => {
+      const table = readTable(volume.image, ino, lives)
+      const holders = [...table.locks()].slice(0, STATUS_ENTRIES)
+      const waiters = table.waiters
+        .slice(0, STATUS_ENTRIES)
+        .map((waiter) => ({ ...plainLock(waiter), slot: waiter.slot }))
+      return { ino, held: table.size, waiting: table.waiters.length, holders, waiters }
+    })
   }
 
   // ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -308,11 +349,12 @@ export class RangeService implements RangeLocks {
     if (waits?.size === 0) this.#waits.delete(request.ino)
   }
 
-  #checkDeadlock(wait: LocalWait): void {
+  #checkDeadlock(wait: LocalWait, tables: TableCache = new Map()): void {
     if (wait.state !== 'queued' || wait.request.start === FLOCK_BYTE.start || wait.isBeingConfirmed) return
-    const circle = seemsDeadlocked(this.#options, wait.request)
+    const circle = seemsDeadlocked(this.#options, wait.request, tables)
     if (!circle) return
     wait.isBeingConfirmed = true
+    this.#circlesSuspected++
     const tableOf = (ino: Ino) => {
       if (this.#hasVoid(ino)) this.#within(ino, () => {})
       return this.#table(ino)
@@ -324,6 +366,7 @@ export class RangeService implements RangeLocks {
         draft.afterwards(() => {
           this.#forgetWait(wait)
           wait.fail(new FsError('EDEADLK'))
+          this.#deadlocks++
         })
       })
     })
@@ -353,17 +396,27 @@ export class RangeService implements RangeLocks {
   /** What no hint has told: this image knows it sooner or later. */
   #lookAfterWaits(): void {
     const { volume, lives, self } = this.#options
+    const tables: TableCache = new Map()
     let looks = 0
     for (const [ino, waits] of [...this.#waits]) {
-      if (looks++ >= LOOKS_PER_PERIOD) break
-      // the next ones first next time
+      if (looks >= LOOKS_PER_PERIOD) break
+      // the others first next time
       this.#waits.delete(ino)
       this.#waits.set(ino, waits)
       const table = readTable(volume.image, ino, lives)
+      tables.set(ino, table)
+      looks++
       const lost = new Set(waits.keys())
       for (const waiter of table.waiters) if (sameLife(waiter, self)) lost.delete(waiter.order)
       if (lost.size > 0 || table.promised().some((waiter) => sameLife(waiter, self))) this.wake(ino)
-      else for (const wait of waits.values()) this.#checkDeadlock(wait)
+      else {
+        for (const [order, wait] of [...waits]) {
+          if (looks++ >= LOOKS_PER_PERIOD) break
+          waits.delete(order)
+          waits.set(order, wait)
+          this.#checkDeadlock(wait, tables)
+        }
+      }
     }
   }
 
@@ -500,8 +553,8 @@ function dropWaits(draft: RangeDraft, which: (waiter: MatrixTable['waiters'][num
   }
 }
 
-function plainLock(lock: RangeLock | undefined): RangeLock | undefined {
-  if (!lock) return undefined
+/** Nothing but the lock. */
+function plainLock(lock: RangeLock): RangeLock {
   const { client, owner, start, end, mode } = lock
   return { client, owner, start, end, mode }
 }

@@ -26,9 +26,15 @@ type Parts = { readonly volume: VolumeApi; readonly locks: LockCache; readonly l
 /** More inodes than that are not held at once: such a circle stays until somebody gives up by himself. */
 const CIRCLE_INOS_MAX = 64
 
+/** What was read from the image in this turn. */
+export type TableCache = Map<Ino, MatrixTable>
+
 /** The inodes of a circle through `wait`, as this image has it. */
-export function seemsDeadlocked({ volume, lives }: Parts, wait: WaitingFor): readonly Ino[] | undefined {
-  const tables = new Map<Ino, MatrixTable>()
+export function seemsDeadlocked(
+  { volume, lives }: Parts,
+  wait: WaitingFor,
+  tables: TableCache,
+): readonly Ino[] | undefined {
   return circleIn(volume, wait, (ino) => {
     let table = tables.get(ino)
     if (!table) tables.set(ino, (table = readTable(volume.image, ino, lives)))

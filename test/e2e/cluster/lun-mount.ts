@@ -35,6 +35,7 @@ export type Mode = (typeof modes)[number]
 
 const { opcodes } = c
 /** Writes of one file go side by side, as to a device (linux/fuse.h). */
+const FOPEN_NOFLUSH = 1 << 5
 const FOPEN_PARALLEL_DIRECT_WRITES = 1 << 6
 const ROOT = 1
 const FIRST = 2
@@ -135,7 +136,7 @@ export class LunMount {
         return 0
       case opcodes.OPEN: {
         const at = this.#reply.take(openOut.size)
-        const flags = c.FOPEN_DIRECT_IO | c.FOPEN_NOFLUSH | FOPEN_PARALLEL_DIRECT_WRITES
+        const flags = c.FOPEN_DIRECT_IO | FOPEN_NOFLUSH | FOPEN_PARALLEL_DIRECT_WRITES
         this.#reply.u32(at + oo.open_flags, flags)
         return 0
       }

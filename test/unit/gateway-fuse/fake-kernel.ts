@@ -6,7 +6,7 @@ import type { Layout } from '../../../src/base/layout.ts'
 import { isPromise, type MaybePromise } from '../../../src/base/maybe-promise.ts'
 import { Session } from '../../../src/gateway-fuse/session.ts'
 import { type OpcodeName, opcodes } from '../../../src/gateway-fuse/wire/constants.ts'
-import { inHeader, initIn, initOut, outHeader } from '../../../src/gateway-fuse/wire/layouts.ts'
+import { inHeader, initIn, initOut, interruptIn, outHeader } from '../../../src/gateway-fuse/wire/layouts.ts'
 import { Request } from '../../../src/gateway-fuse/wire/request.ts'
 import type { MatrixFs } from '../../../src/metadata/index.ts'
 import { silentLog } from '../../../src/platform/index.ts'
@@ -14,6 +14,8 @@ import { realClock } from '../../../src/platform/real/clock.ts'
 
 export type Answer = { readonly errno: number; readonly body: Buffer }
 export type Who = { readonly uid?: number; readonly gid?: number }
+
+let kernels = 0
 
 export class FakeKernel {
   readonly session: Session
@@ -26,7 +28,7 @@ export class FakeKernel {
 
   constructor(fs: MatrixFs) {
     this.session = new Session({
-      ...{ fs, clock: realClock, log: silentLog },
+      ...{ fs, name: `kernel ${++kernels}`, clock: realClock, log: silentLog },
       send: (parts) => {
         const message = Buffer.concat(parts)
         const { len, error, unique } = outHeader.decode(message)
@@ -86,6 +88,19 @@ export class FakeKernel {
     void this.ask(name, nodeid, parts)
     if (this.unanswered !== before + 1) throw new Error(`${name} was answered`)
     this.#waiting.clear()
+  }
+
+  /** Of the last request. */
+  get lastUnique(): number {
+    return this.#unique - 1
+  }
+
+  /** Whoever asked that has got a signal. There is no reply. */
+  interrupt(unique: number): void {
+    const waiting = new Map(this.#waiting)
+    void this.ask('INTERRUPT', 0, [record(interruptIn, { unique })])
+    this.#waiting.delete(this.lastUnique)
+    if (waiting.size !== this.#waiting.size) throw new Error('an interrupt was answered')
   }
 
   init(given: { major?: number; minor?: number; flags?: number; flags2?: number } = {}) {

@@ -47,7 +47,7 @@ const write = (kernel: FakeKernel, ino: number, data: string, given = {}) =>
   kernel.ask('WRITE', ino, [record(l.writeIn, { size: data.length, ...given }), Buffer.from(data)])
 const read = async (kernel: FakeKernel, ino: number, offset = 0, size = 4096) =>
   (await kernel.ask('READ', ino, [record(l.readIn, { offset, size })])).body.toString('latin1')
-const release = (kernel: FakeKernel, ino: number) => kernel.ask('RELEASE', ino, [])
+const release = (kernel: FakeKernel, ino: number) => kernel.ask('RELEASE', ino, [record(l.releaseIn, {})])
 
 test('INIT: nothing is cached, what the promises need is asked for, and only what the kernel offers', () => {
   const { agreed } = new FakeKernel(new MemoryFs().fs).init()
@@ -76,7 +76,7 @@ test('what is not served is ENOSYS, what needs no answer gets none', async ({ ke
   const getxattr = 22
   const ioctl = 39
   for (const opcode of [getxattr, ioctl, 4711]) assert.is(await errnoOf(kernel.ask(opcode, ROOT)), c.ENOSYS)
-  assert.is(await errnoOf(kernel.ask('INTERRUPT', 0, [Buffer.alloc(8)])), c.ENOSYS, 'then the kernel sends no more')
+  kernel.tell('INTERRUPT', 0, [record(l.interruptIn, { unique: 77 })])
   kernel.tell('FORGET', ROOT, [Buffer.alloc(8)])
   kernel.tell('BATCH_FORGET', 0, [Buffer.alloc(24)])
   assert.is(await errnoOf(kernel.ask('DESTROY', 0)), 0)
@@ -333,6 +333,87 @@ test('the filesystem’s failures as errno; doubt and a node that withdrew are E
       assert.is(await errnoOf(kernel.ask('MKDIR', ROOT, [record(l.mkdirIn, {}), name('d')])), errno, code)
     }
   }
+})
+
+const MAX63 = 2 ** 63
+const lock = (kernel: FakeKernel, name: 'GETLK' | 'SETLK' | 'SETLKW', ino: number, given: Partial<LockIn> = {}) =>
+  kernel.ask(name, ino, [lockIn({ owner: 7, end: MAX63, type: c.F_WRLCK, pid: 100, ...given })])
+type LockIn = { owner: number; start: number; end: number; type: number; pid: number; lk_flags: number }
+/** The end of a file, 2^63-1, is no number that the layout's codec takes. */
+function lockIn({ end = 0, ...rest }: Partial<LockIn>): Buffer {
+  const bytes = record(l.lockIn, { ...rest, end: end === MAX63 ? 0 : end })
+  if (end === MAX63) bytes.writeBigUInt64LE(2n ** 63n - 1n, l.offsetsOf(l.lockIn).end)
+  return bytes
+}
+const flock = { lk_flags: c.FUSE_LK_FLOCK, start: 0, end: MAX63 }
+
+test('R129 SETLK and GETLK: one process is in the way of another, at both mounts; of the own ones the pid is known', async ({
+  kernel,
+  other,
+}) => {
+  const { nodeid: ino } = await entry(create(kernel, 'locked'))
+  assert.is(await errnoOf(lock(kernel, 'SETLK', ino, { start: 10, end: 19 })), 0)
+  assert.is(await errnoOf(lock(kernel, 'SETLK', ino, { owner: 8, start: 19 })), c.EAGAIN)
+  assert.is(await errnoOf(lock(other, 'SETLK', ino, { start: 19 })), c.EAGAIN)
+  assert.is(await errnoOf(lock(other, 'SETLK', ino, { start: 20 })), 0)
+  const found = async (at: FakeKernel, given: Partial<LockIn>) => {
+    const { body } = await lock(at, 'GETLK', ino, given)
+    const { start, type, pid } = l.lockOut.decode(body.fill(0, 8, 16))
+    return [start, type, pid]
+  }
+  assert.equal(await found(kernel, { owner: 8 }), [10, c.F_WRLCK, 100])
+  assert.equal(await found(other, { owner: 8 }), [10, c.F_WRLCK, 0])
+  assert.equal(await found(kernel, { owner: 7, end: 19 }), [0, c.F_UNLCK, 0])
+  assert.is((await lock(kernel, 'GETLK', ino, { owner: 8, start: 30 })).body.readBigUInt64LE(8), 2n ** 63n - 1n)
+  // close(2): all of the process go
+  assert.is(await errnoOf(kernel.ask('FLUSH', ino, [record(l.flushIn, { lock_owner: 7 })])), 0)
+  assert.equal(await found(other, { end: 19 }), [0, c.F_UNLCK, 0])
+})
+
+test('SETLKW waits, is granted at last, and ends with EINTR when it is interrupted', async ({ kernel, other }) => {
+  const { nodeid: ino } = await entry(create(kernel, 'waited'))
+  assert.is(await errnoOf(lock(kernel, 'SETLK', ino)), 0)
+  const first = lock(other, 'SETLKW', ino)
+  const second = lock(other, 'SETLKW', ino, { owner: 8 })
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  assert.is(other.unanswered, 2)
+  other.interrupt(other.lastUnique - 1)
+  assert.is(await errnoOf(first), c.EINTR)
+  assert.is(await errnoOf(lock(kernel, 'SETLK', ino, { type: c.F_UNLCK })), 0)
+  assert.is(await errnoOf(second), 0)
+  assert.is(await errnoOf(lock(kernel, 'SETLK', ino)), c.EAGAIN)
+  // the last open file of the mount is closed: nothing is left, although no close(2) was told
+  assert.is(await errnoOf(release(kernel, ino)), 0)
+  await entry(other.ask('LOOKUP', ROOT, [name('waited')]))
+  assert.is(await errnoOf(other.ask('OPEN', ino, [record(l.openIn, {})])), 0)
+  assert.is(await errnoOf(release(other, ino)), 0)
+  for (let tries = 0; (await errnoOf(lock(kernel, 'SETLK', ino))) === c.EAGAIN; tries++) {
+    assert.ok(tries < 100)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+})
+
+test('flock: apart from fcntl, and gone with its open file', async ({ kernel, other }) => {
+  const { nodeid: ino } = await entry(create(kernel, 'flocked'))
+  assert.is(await errnoOf(kernel.ask('OPEN', ino, [record(l.openIn, {})])), 0)
+  assert.is(await errnoOf(lock(kernel, 'SETLK', ino, flock)), 0)
+  assert.is(await errnoOf(lock(kernel, 'SETLK', ino, { owner: 9 })), 0, 'fcntl')
+  assert.is(await errnoOf(lock(other, 'SETLK', ino, { ...flock, type: c.F_RDLCK })), c.EAGAIN)
+  const wait = lock(other, 'SETLKW', ino, { ...flock, type: c.F_RDLCK })
+  const gone = record(l.releaseIn, { lock_owner: 7, release_flags: c.FUSE_RELEASE_FLOCK_UNLOCK })
+  assert.is(await errnoOf(kernel.ask('RELEASE', ino, [gone])), 0)
+  assert.is(await errnoOf(wait), 0)
+  // shared to exclusive while another has it shared: what it had is given up before it waits
+  assert.is(await errnoOf(lock(kernel, 'SETLK', ino, { ...flock, owner: 10, type: c.F_RDLCK })), 0)
+  const raise = lock(kernel, 'SETLKW', ino, { ...flock, owner: 10 })
+  const raiseToo = lock(other, 'SETLKW', ino, flock)
+  const done = await Promise.race([
+    Promise.resolve(raise).then(() => kernel),
+    Promise.resolve(raiseToo).then(() => other),
+  ])
+  const owner = done === kernel ? 10 : 7
+  assert.is(await errnoOf(lock(done, 'SETLK', ino, { ...flock, owner, type: c.F_UNLCK })), 0)
+  assert.equal([await errnoOf(raise), await errnoOf(raiseToo)], [0, 0])
 })
 
 test.run()

@@ -1,19 +1,24 @@
 /** Byte-range locks of one process by itself: all tables in memory, nothing survives. What the distributed ones are held against, and what gateways are tested on. */
-import { FsError } from '../base/errors.ts'
-import type { Incarnation, Ino, Slot } from '../base/ids.ts'
-import type { Life } from '../base/life.ts'
-import { findDeadlock, type WaitGraph } from './range-deadlock.ts'
+import { FsError } from '../../src/base/errors.ts'
+import type { Incarnation, Ino, Slot } from '../../src/base/ids.ts'
+import type { Life } from '../../src/base/life.ts'
 import {
   type ByteRange,
+  checkOwner,
+  checkRange,
   FLOCK_BYTE,
+  findDeadlock,
+  localClientOf,
+  ownerKey,
   type RangeLock,
   type RangeLocks,
   type RangeOwner,
   type RangeRequest,
+  RangeTable,
   type RangeWait,
-} from './range-locks.ts'
-import { checkOwner, checkRange, localClientOf } from './range-requests.ts'
-import { ownerKey, RangeTable, type RangeWaiter } from './range-table.ts'
+  type RangeWaiter,
+  type WaitGraph,
+} from '../../src/locking/index.ts'
 
 type Waiter = RangeWaiter & { readonly ino: Ino; resolve(): void; reject(error: Error): void }
 

@@ -1,7 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isFsError } from '../../../src/base/errors.ts'
-import { FLOCK_BYTE, LocalRangeLocks, RANGE_END, type RangeLocks, type RangeMode } from '../../../src/locking/index.ts'
+import { FLOCK_BYTE, RANGE_END, type RangeLocks, type RangeMode } from '../../../src/locking/index.ts'
+import { LocalRangeLocks } from '../../helpers/local-range-locks.ts'
 
 const ask = (client: string, ino: number, start = 0, end = start, mode: RangeMode = 'exclusive') => {
   return { client, owner: 'p', ino, start, end, mode }
