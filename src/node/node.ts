@@ -50,7 +50,6 @@ import { ImageWatch, newImageFile } from './image-watch.ts'
 import { LocalMounts } from './local-mounts.ts'
 import { NodeLuns } from './node-luns.ts'
 import { ServedExports } from './served-exports.ts'
-import { StatusFile } from './status-file.ts'
 import { TimelineFile } from './timeline-file.ts'
 
 export type NodeHooks = {
@@ -248,7 +247,7 @@ class Gateways {
       this.#nfs = new NfsServer({
         ...{ exports: () => this.#exports.nfs, log, clock: realClock },
         ...{ udp: config.nfs.udp, portmap: config.nfs.portmap },
-        ...{ hostName: hostname(), status: new StatusFile(config.stateDir, log) },
+        ...{ hostName: hostname(), life: core.life },
         tls: this.#tls,
         hosts: new HostNames({ service: realNames, clock: realClock, log }),
         ...(config.nfs.groups === 'server' && {
