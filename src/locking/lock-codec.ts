@@ -13,7 +13,6 @@ import { MAX_SLOTS } from '../base/limits.ts'
 import { emptyVector, type MutableVector, type Vector } from '../base/vector.ts'
 import { CANCELLED, type LockMessage, type LockMessageType } from './lock-message.ts'
 import { EX, type Mode } from './modes.ts'
-import { lockTypes, resourceType } from './resource.ts'
 
 export const BATCH_MAGIC = 0x4c4d // 'ML'
 export const BATCH_VERSION = 1
@@ -113,7 +112,6 @@ function decodeMessage(batch: Buffer, offset: number, vector: Vector): LockMessa
   const high = batch.readUInt32LE(offset + 16)
   if (high > HIGH_MAX) throw refused('resource out of range')
   const rid = high * TWO_32 + batch.readUInt32LE(offset + 12)
-  if (resourceType(rid) >= lockTypes.length) throw refused(`resource type ${resourceType(rid)}`)
   return {
     type: type as LockMessageType,
     rid,

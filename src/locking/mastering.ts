@@ -7,7 +7,15 @@
 import { assert } from '../base/assert.ts'
 import { bornSlot, type Slot } from '../base/ids.ts'
 import { MAX_SLOTS } from '../base/limits.ts'
-import { INODE_LOCK, OPEN_LOCK, type ResourceId, resourceNumber, resourceType, SLOT_LOCK } from './resource.ts'
+import {
+  INODE_LOCK,
+  OPEN_LOCK,
+  RANGE_LOCK,
+  type ResourceId,
+  resourceNumber,
+  resourceType,
+  SLOT_LOCK,
+} from './resource.ts'
 
 export class Mastering {
   /** Ascending. */
@@ -51,6 +59,7 @@ function homeSlot(rid: ResourceId): number {
   switch (resourceType(rid)) {
     case INODE_LOCK:
     case OPEN_LOCK:
+    case RANGE_LOCK:
       return bornSlot(resourceNumber(rid))
     case SLOT_LOCK:
       return resourceNumber(rid)

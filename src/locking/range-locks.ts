@@ -9,13 +9,13 @@
 import type { Ino } from '../base/ids.ts'
 
 /** The last byte that a range can hold. A range that ends here goes to the end of the file, however far that grows. */
-export const RANGE_END = Number.MAX_SAFE_INTEGER
+export const RANGE_END = Number.MAX_SAFE_INTEGER - 2
 
 /**
  * What flock(2) locks: a byte that no other lock can hold, and that touches none. So a process may use both kinds on one file. Deadlocks are not
  * looked for among these: the owner is an open file, which any process that has it may let go.
  */
-export const FLOCK_BYTE: ByteRange = { start: -2, end: -2 }
+export const FLOCK_BYTE: ByteRange = { start: Number.MAX_SAFE_INTEGER, end: Number.MAX_SAFE_INTEGER }
 
 /** Bytes of UTF-8 of a client's name, and of an owner's. */
 export const RANGE_OWNER_MAX = 2048

@@ -7,7 +7,7 @@ import { type ByteRange, FLOCK_BYTE, RANGE_END, RANGE_OWNER_MAX, type RangeOwner
 /** Throws FsError EINVAL. */
 export function checkRange({ start, end }: ByteRange): void {
   const isBytes = Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && end >= start
-  if (!isBytes && !(start === FLOCK_BYTE.start && end === FLOCK_BYTE.end))
+  if (!(isBytes && end <= RANGE_END) && !(start === FLOCK_BYTE.start && end === FLOCK_BYTE.end))
     throw new FsError('EINVAL', `bytes ${start} to ${end} are no range of 0 to ${RANGE_END}`)
 }
 

@@ -1,12 +1,12 @@
 /**
  * Names of lockable resources. A resource is a type and a number, packed into one integer so that it is a cheap Map key:
- * `number × 8 + type`. Which rows of the image each covers: ARCHITECTURE.md 2.
+ * `number × 8 + type`. All eight types are taken. Which rows of the image each covers: docs/architecture.md.
  */
 declare const brand: unique symbol
 export type ResourceId = number & { readonly [brand]?: 'ResourceId' }
 
-/** I inode (and its directory entries) · G allocation group · N slot's own state · S settings · R directory renames · O open-file marker · C checkpointer. */
-export const lockTypes = ['I', 'G', 'N', 'S', 'R', 'O', 'C'] as const
+/** I inode (and its directory entries) · G allocation group · N slot's own state · S settings · R directory renames · O open-file marker · C checkpointer · L byte-range locks of an inode. */
+export const lockTypes = ['I', 'G', 'N', 'S', 'R', 'O', 'C', 'L'] as const
 export type LockType = (typeof lockTypes)[number]
 
 export const INODE_LOCK = 0
@@ -16,6 +16,7 @@ export const SETTINGS_LOCK = 3
 export const RENAME_LOCK = 4
 export const OPEN_LOCK = 5
 export const CHECKPOINT_LOCK = 6
+export const RANGE_LOCK = 7
 
 export function resourceId(type: number, id: number): ResourceId {
   return id * 8 + type

@@ -199,4 +199,7 @@ const removing: ReadonlySet<Mutation['op']> = new Set([
   'removeExtent',
   'putFreed',
   'removeFreed',
+  'removeRangeLock',
+  'removeRangeWait',
+  'removeNfsClient',
 ])

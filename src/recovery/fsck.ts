@@ -111,6 +111,20 @@ const checks: readonly Check[] = [
         lag(address + count) OVER w AS previous, lag(kind) OVER w AS other, lag(owner) OVER w AS other_owner
         FROM space WINDOW w AS (ORDER BY address)) WHERE address < previous`,
   },
+  {
+    name: 'range-conflict',
+    says: 'inode {0}: bytes from {1} are locked by {2} of {3} and by {4} of {5}',
+    sql: `SELECT a.ino, b.start, a.owner, a.client, b.owner, b.client FROM range_lock a
+      JOIN range_lock b ON a.ino = b.ino AND a.start <= b.start AND b.start <= a."end"
+      WHERE (a.client <> b.client OR a.owner <> b.owner OR a.start <> b.start)
+      AND (a.exclusive OR b.exclusive OR (a.client = b.client AND a.owner = b.owner))`,
+  },
+  {
+    name: 'range',
+    says: 'inode {0}: {1} of {2} locks or waits for bytes {3} to {4}, which is no range',
+    sql: `SELECT ino, owner, client, start, "end" FROM range_lock WHERE "end" < start
+      UNION ALL SELECT ino, owner, client, start, "end" FROM range_wait WHERE "end" < start`,
+  },
 ]
 
 /** Runs every check; empty when the image is sound. `layout` tells how much data space there must be. */

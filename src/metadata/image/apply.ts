@@ -100,6 +100,32 @@ export function apply(image: Image, mutation: Mutation): void {
     case 'putSetting':
       s.putSetting.run(mutation.key, mutation.value)
       return
+    case 'putRangeLock': {
+      const { ino, client, owner, start, end, exclusive } = mutation
+      if (!s.hasRangeLock.get(ino, client, owner, start)) image.countRanges(client, 1)
+      s.putRangeLock.run(ino, client, owner, start, end, Number(exclusive))
+      return
+    }
+    case 'removeRangeLock': {
+      const { ino, client, owner, start } = mutation
+      removed(s.deleteRangeLock.run(ino, client, owner, start).changes, mutation)
+      image.countRanges(client, -1)
+      return
+    }
+    case 'putRangeWait': {
+      const { ino, place, slot, incarnation, client, owner, start, end, exclusive } = mutation
+      s.putRangeWait.run(ino, place, slot, incarnation, client, owner, start, end, Number(exclusive))
+      return
+    }
+    case 'removeRangeWait':
+      removed(s.deleteRangeWait.run(mutation.ino, mutation.place).changes, mutation)
+      return
+    case 'putNfsClient':
+      s.putNfsClient.run(mutation.slot, mutation.name, mutation.address, mutation.state, mutation.facts)
+      return
+    case 'removeNfsClient':
+      removed(s.deleteNfsClient.run(mutation.slot, mutation.name).changes, mutation)
+      return
     default:
       unreachable(mutation)
   }

@@ -85,6 +85,11 @@ export class FieldWriter {
     this.#number(value, MAX_SLOTS - 1)
   }
 
+  flag(value: boolean): void {
+    if (typeof value !== 'boolean') throw FIELD_FAULT
+    this.#number(value ? 1 : 0, 1)
+  }
+
   name(value: string): void {
     if (!isFieldValue('name', value)) throw FIELD_FAULT
     this.#string(value, value.length, 'latin1')
@@ -199,6 +204,10 @@ export class FieldReader {
 
   slot(): number {
     return this.#within('slot', this.uint(), 0, MAX_SLOTS - 1)
+  }
+
+  flag(): boolean {
+    return this.#within('flag', this.uint(), 0, 1) === 1
   }
 
   name(): string {

@@ -20,7 +20,10 @@ import {
   type DirentRow,
   type ExtentRow,
   type InodeRow,
+  type NfsClientRow,
   prepareStatements,
+  type RangeLockRow,
+  type RangeWaitRow,
   type SpaceRow,
   type Statements,
   type StoredInodeRow,
@@ -39,7 +42,14 @@ export type ExtentRecord = { readonly block: number; readonly count: number; rea
 /** Blocks address … address+count-1. */
 export type SpaceRecord = { readonly address: BlockAddress; readonly count: number }
 /** `freedBlocks` are free but not yet back in their groups. */
-export type ImageTotals = { inodes: number; freeBlocks: number; freedBlocks: number }
+export type ImageTotals = { inodes: number; freeBlocks: number; freedBlocks: number; rangeLocks: number }
+/** Codes `state` and `facts` are the gateway's own. */
+export type NfsClientRecord = {
+  readonly name: string
+  readonly address: string
+  readonly state: number
+  readonly facts: string
+}
 
 /** Bytes of the header of a SQLite file that say "WAL" (2) or "rollback journal" (1). */
 const WRITE_VERSION = 18
@@ -53,6 +63,7 @@ export class Image {
   #vector: MutableVector
   #advanced = new Set<Slot>()
   #totals: ImageTotals
+  #rangesByClient: Map<string, number>
   #inTransaction = false
   #uncommitted = 0
   /** Told once when the database cannot be used any more. */
@@ -64,9 +75,10 @@ export class Image {
     this.#vector = new Map(this.#statements.vector.all() as [Slot, Lsn][])
     this.#totals = db
       .prepare(
-        'SELECT (SELECT count(*) FROM inode) AS inodes, (SELECT coalesce(sum(count), 0) FROM free) AS freeBlocks, (SELECT coalesce(sum(count), 0) FROM freed) AS freedBlocks',
+        'SELECT (SELECT count(*) FROM inode) AS inodes, (SELECT coalesce(sum(count), 0) FROM free) AS freeBlocks, (SELECT coalesce(sum(count), 0) FROM freed) AS freedBlocks, (SELECT count(*) FROM range_lock) AS rangeLocks',
       )
       .get() as ImageTotals
+    this.#rangesByClient = new Map(this.#statements.rangesByClient.all() as [string, number][])
   }
 
   /** An image without a row, in memory. */
@@ -93,6 +105,7 @@ export class Image {
         )
       if (version < 1) throw new MatrixError('checkpoint-damaged', 'the image has no schema')
       if (path !== ':memory:') db = await moveTo(db, path)
+      if (version < SCHEMA_VERSION) db.exec(schemaSql)
       return new Image(db)
     } catch (error) {
       if (error instanceof MatrixError) throw error
@@ -173,6 +186,50 @@ export class Image {
     return this.#statements.orphans.all(slot, limit) as Ino[]
   }
 
+  rangeLocks(ino: Ino): RangeLockRow[] {
+    return this.#statements.rangeLocks.all(ino) as RangeLockRow[]
+  }
+
+  /** In order of their places. */
+  rangeWaits(ino: Ino): RangeWaitRow[] {
+    return this.#statements.rangeWaits.all(ino) as RangeWaitRow[]
+  }
+
+  /** Inodes in whose lines the owner waits. */
+  inosWaitedFor(client: string, owner: string): Ino[] {
+    return this.#statements.inosWaitedFor.all(client, owner) as Ino[]
+  }
+
+  /** Inodes of which the client holds or waits for bytes. */
+  inosRangedBy(client: string): Ino[] {
+    return this.#statements.inosRangedBy.all(client, client) as Ino[]
+  }
+
+  /** Clients from `from` to before `to` that hold or wait for bytes of any inode. */
+  rangeClients(from: string, to: string): string[] {
+    return this.#statements.rangeClients.all(from, to, from, to) as string[]
+  }
+
+  /** Inodes above `after` that have range locks or waiters, ascending. */
+  rangedInos(after: Ino, limit: number): Ino[] {
+    return this.#statements.rangedInos.all(after, after, limit) as Ino[]
+  }
+
+  /** Range locks that the client holds. Costs nothing. */
+  rangeLocksOf(client: string): number {
+    return this.#rangesByClient.get(client) ?? 0
+  }
+
+  nfsClients(slot: Slot): NfsClientRecord[] {
+    return (this.#statements.nfsClients.all(slot) as NfsClientRow[]).map(([name, address, state, facts]) => {
+      return { name, address, state, facts }
+    })
+  }
+
+  nfsClient(slot: Slot, name: string): NfsClientRecord | undefined {
+    return this.nfsClients(slot).find((client) => client.name === name)
+  }
+
   slotState(slot: Slot): { readonly inoCounter: number } | undefined {
     const inoCounter = this.#statements.slotState.get(slot) as number | undefined
     return inoCounter === undefined ? undefined : { inoCounter }
@@ -235,6 +292,14 @@ export class Image {
     this.#totals.freedBlocks += freedBlocks
   }
 
+  /** For apply.ts only: the client holds so many range locks more. */
+  countRanges(client: string, more: number): void {
+    const count = this.rangeLocksOf(client) + more
+    if (count > 0) this.#rangesByClient.set(client, count)
+    else this.#rangesByClient.delete(client)
+    this.#totals.rangeLocks += more
+  }
+
   get inTransaction(): boolean {
     return this.#inTransaction
   }
@@ -286,6 +351,7 @@ export class Image {
     this.#vector = other.#vector
     this.#advanced = other.#advanced
     this.#totals = other.#totals
+    this.#rangesByClient = other.#rangesByClient
     this.#inTransaction = other.#inTransaction
     this.#uncommitted = other.#uncommitted
     other.onDamage = (error) => this.onDamage?.(error)

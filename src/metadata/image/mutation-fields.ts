@@ -17,6 +17,7 @@ export type FieldType =
   | 'mode' // integer 0 … 0o7777
   | 'type' // file type 1 … 7
   | 'slot' // integer below MAX_SLOTS
+  | 'flag' // 0 no, 1 yes
   | 'name' // byte string of 1 … 255 bytes without NUL and '/', neither '.' nor '..'
   | 'target' // byte string of 0 … 4095 bytes without NUL
   | 'text' // Unicode text, at most SETTING_MAX bytes of UTF-8
@@ -49,6 +50,12 @@ export const inodeFields: readonly Field[] = [
   ['parent', 'uint'],
   ['nextCookie', 'uint'],
   ['target', 'target'],
+]
+
+const ownerFields: readonly Field[] = [
+  ['ino', 'positive'],
+  ['client', 'text'],
+  ['owner', 'text'],
 ]
 
 /** `putInode` carries its fields in `inode`; all others carry them themselves. */
@@ -140,6 +147,47 @@ export const mutationTable: Readonly<Record<MutationOp, { readonly code: number;
         ['value', 'text'],
       ],
     },
+    putRangeLock: {
+      code: 30,
+      fields: [...ownerFields, ['start', 'uint'], ['end', 'uint'], ['exclusive', 'flag']],
+    },
+    removeRangeLock: { code: 31, fields: [...ownerFields, ['start', 'uint']] },
+    putRangeWait: {
+      code: 32,
+      fields: [
+        ...ownerFields,
+        ['place', 'positive'],
+        ['slot', 'slot'],
+        ['incarnation', 'positive'],
+        ['start', 'uint'],
+        ['end', 'uint'],
+        ['exclusive', 'flag'],
+      ],
+    },
+    removeRangeWait: {
+      code: 33,
+      fields: [
+        ['ino', 'positive'],
+        ['place', 'positive'],
+      ],
+    },
+    putNfsClient: {
+      code: 34,
+      fields: [
+        ['slot', 'slot'],
+        ['name', 'text'],
+        ['address', 'text'],
+        ['state', 'uint'],
+        ['facts', 'text'],
+      ],
+    },
+    removeNfsClient: {
+      code: 35,
+      fields: [
+        ['slot', 'slot'],
+        ['name', 'text'],
+      ],
+    },
   }
 
 const INT_LIMIT = 2 ** 52 - 1
@@ -170,6 +218,8 @@ export function isFieldValue(type: FieldType, value: unknown): boolean {
       return isInteger(value, 1, 7)
     case 'slot':
       return isInteger(value, 0, MAX_SLOTS - 1)
+    case 'flag':
+      return typeof value === 'boolean'
     case 'name':
       return (
         typeof value === 'string' &&

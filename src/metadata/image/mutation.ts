@@ -5,7 +5,7 @@
  *
  * Names are byte strings: JavaScript strings whose characters are the bytes 1…255 ('latin1'), so that any POSIX name survives.
  */
-import type { BlockAddress, Ino, Slot } from '../../base/ids.ts'
+import type { BlockAddress, Incarnation, Ino, Slot } from '../../base/ids.ts'
 
 /** NFS ftype3 numbering (RFC 1813 2.3.5): 1 regular, 2 directory, 3 block, 4 character, 5 symlink, 6 socket, 7 fifo. */
 export const REG = 1
@@ -84,3 +84,36 @@ export type Mutation =
   /** `slot` may use inode counters below `inoCounter` (ino = counter × MAX_SLOTS + slot); reserved in batches. */
   | { readonly op: 'putSlot'; readonly slot: Slot; readonly inoCounter: number }
   | { readonly op: 'putSetting'; readonly key: string; readonly value: string }
+  /** Bytes start … end of an inode are locked (lock L). Ranges of one owner never overlap; those of two only where both are shared. */
+  | ({
+      readonly op: 'putRangeLock'
+      readonly start: number
+      readonly end: number
+      readonly exclusive: boolean
+    } & OfOwner)
+  | ({ readonly op: 'removeRangeLock'; readonly start: number } & OfOwner)
+  /** Somebody waits, at the place `place` of the inode's line, for that; by the node that lives in `slot` as `incarnation` (lock L). */
+  | ({
+      readonly op: 'putRangeWait'
+      readonly place: number
+      readonly slot: Slot
+      readonly incarnation: Incarnation
+      readonly start: number
+      readonly end: number
+      readonly exclusive: boolean
+    } & OfOwner)
+  | { readonly op: 'removeRangeWait'; readonly ino: Ino; readonly place: number }
+  /** A client that `slot` watches over: it is told when its server restarts, and its locks go when it restarts itself (lock N). */
+  | {
+      readonly op: 'putNfsClient'
+      readonly slot: Slot
+      readonly name: string
+      readonly address: string
+      readonly state: number
+      /** What the gateway needs besides, in a form of its own. */
+      readonly facts: string
+    }
+  | { readonly op: 'removeNfsClient'; readonly slot: Slot; readonly name: string }
+
+/** Whose byte ranges these are (locking/range-locks.ts). */
+type OfOwner = { readonly ino: Ino; readonly client: string; readonly owner: string }

@@ -3,8 +3,8 @@
  * function of the vector alone: no row depends on who built it. Names and targets are byte strings as latin1 text.
  */
 
-/** `PRAGMA user_version` of an image; a checkpoint of a newer one is refused. */
-export const SCHEMA_VERSION = 1
+/** `PRAGMA user_version` of an image; a checkpoint of a newer one is refused. 2: with byte-range locks and NFS clients. */
+export const SCHEMA_VERSION = 2
 
 /** Tables with their columns in order, the key first: for creating, hashing and comparing. */
 export const tables = {
@@ -51,6 +51,24 @@ export const tables = {
     columns: 'key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL',
     options: 'WITHOUT ROWID, STRICT',
   },
+  range_lock: {
+    key: ['ino', 'client', 'owner', 'start'],
+    columns:
+      'ino INTEGER NOT NULL, client TEXT NOT NULL, owner TEXT NOT NULL, start INTEGER NOT NULL, "end" INTEGER NOT NULL, exclusive INTEGER NOT NULL, PRIMARY KEY (ino, client, owner, start)',
+    options: 'WITHOUT ROWID, STRICT',
+  },
+  range_wait: {
+    key: ['ino', 'place'],
+    columns:
+      'ino INTEGER NOT NULL, place INTEGER NOT NULL, slot INTEGER NOT NULL, incarnation INTEGER NOT NULL, client TEXT NOT NULL, owner TEXT NOT NULL, start INTEGER NOT NULL, "end" INTEGER NOT NULL, exclusive INTEGER NOT NULL, PRIMARY KEY (ino, place)',
+    options: 'WITHOUT ROWID, STRICT',
+  },
+  nfs_client: {
+    key: ['slot', 'name'],
+    columns:
+      'slot INTEGER NOT NULL, name TEXT NOT NULL, address TEXT NOT NULL, state INTEGER NOT NULL, facts TEXT NOT NULL, PRIMARY KEY (slot, name)',
+    options: 'WITHOUT ROWID, STRICT',
+  },
   /** Up to where each slot's journal has been applied: committed together with what was applied. */
   vector: {
     key: ['slot'],
@@ -62,9 +80,11 @@ export const tables = {
 export type TableName = keyof typeof tables
 export const tableNames = Object.keys(tables) as TableName[]
 
-/** Creates an empty image. */
+/** Creates what an image lacks: everything of an empty one, tables that are newer of an older one. */
 export const schemaSql = [
-  ...tableNames.map((name) => `CREATE TABLE ${name} (${tables[name].columns}) ${tables[name].options}`),
-  'CREATE UNIQUE INDEX dirent_cookie ON dirent (dir, cookie)',
+  ...tableNames.map((name) => `CREATE TABLE IF NOT EXISTS ${name} (${tables[name].columns}) ${tables[name].options}`),
+  'CREATE UNIQUE INDEX IF NOT EXISTS dirent_cookie ON dirent (dir, cookie)',
+  'CREATE INDEX IF NOT EXISTS range_lock_client ON range_lock (client)',
+  'CREATE INDEX IF NOT EXISTS range_wait_client ON range_wait (client, owner)',
   `PRAGMA user_version = ${SCHEMA_VERSION}`,
 ].join(';\n')

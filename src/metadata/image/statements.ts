@@ -8,6 +8,10 @@ export type InodeRow = [...numbers: number[], target: string]
 export type StoredInodeRow = [...inode: InodeRow, blocks: number]
 export type DirentRow = [name: string, cookie: number, ino: number, type: number]
 export type ExtentRow = [block: number, count: number, address: number]
+/** `exclusive` is 0 or 1. */
+export type RangeLockRow = [client: string, owner: string, start: number, end: number, exclusive: number]
+export type RangeWaitRow = [...lock: RangeLockRow, place: number, slot: number, incarnation: number]
+export type NfsClientRow = [name: string, address: string, state: number, facts: string]
 export type SpaceRow = [address: number, count: number]
 
 export type Statements = ReturnType<typeof prepareStatements>
@@ -113,6 +117,33 @@ function prepare(db: Database.Database) {
     orphans: value('SELECT ino FROM orphan WHERE slot = ? ORDER BY ino LIMIT ?'),
     putOrphan: db.prepare('INSERT OR REPLACE INTO orphan VALUES (?, ?)'),
     deleteOrphan: db.prepare('DELETE FROM orphan WHERE slot = ? AND ino = ?'),
+
+    rangeLocks: rows(
+      'SELECT client, owner, start, "end", exclusive FROM range_lock WHERE ino = ? ORDER BY client, owner, start',
+    ),
+    rangeWaits: rows(
+      'SELECT client, owner, start, "end", exclusive, place, slot, incarnation FROM range_wait WHERE ino = ? ORDER BY place',
+    ),
+    inosWaitedFor: value('SELECT ino FROM range_wait WHERE client = ? AND owner = ?'),
+    inosRangedBy: value(
+      'SELECT ino FROM range_lock WHERE client = ? UNION SELECT ino FROM range_wait WHERE client = ?',
+    ),
+    rangeClients: value(
+      'SELECT client FROM range_lock WHERE client >= ? AND client < ? UNION SELECT client FROM range_wait WHERE client >= ? AND client < ?',
+    ),
+    rangedInos: value(
+      'SELECT ino FROM range_lock WHERE ino > ? UNION SELECT ino FROM range_wait WHERE ino > ? ORDER BY ino LIMIT ?',
+    ),
+    rangesByClient: rows('SELECT client, count(*) FROM range_lock GROUP BY client'),
+    hasRangeLock: value('SELECT 1 FROM range_lock WHERE ino = ? AND client = ? AND owner = ? AND start = ?'),
+    putRangeLock: db.prepare('INSERT OR REPLACE INTO range_lock VALUES (?, ?, ?, ?, ?, ?)'),
+    deleteRangeLock: db.prepare('DELETE FROM range_lock WHERE ino = ? AND client = ? AND owner = ? AND start = ?'),
+    putRangeWait: db.prepare('INSERT OR REPLACE INTO range_wait VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)'),
+    deleteRangeWait: db.prepare('DELETE FROM range_wait WHERE ino = ? AND place = ?'),
+
+    nfsClients: rows('SELECT name, address, state, facts FROM nfs_client WHERE slot = ? ORDER BY name'),
+    putNfsClient: db.prepare('INSERT OR REPLACE INTO nfs_client VALUES (?, ?, ?, ?, ?)'),
+    deleteNfsClient: db.prepare('DELETE FROM nfs_client WHERE slot = ? AND name = ?'),
 
     slotState: value('SELECT ino_counter FROM slot_state WHERE slot = ?'),
     putSlot: db.prepare('INSERT OR REPLACE INTO slot_state VALUES (?, ?)'),

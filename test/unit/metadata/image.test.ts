@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isMatrixError } from '../../../src/base/errors.ts'
@@ -91,7 +92,68 @@ test('totals follow every change', () => {
     { op: 'putFreed', slot: 1, address: 310, count: 2 },
     { op: 'removeFreed', slot: 0, address: 300 },
   )
-  assert.equal(image.totals(), { inodes: 1, freeBlocks: 20, freedBlocks: 2 })
+  assert.equal(image.totals(), { inodes: 1, freeBlocks: 20, freedBlocks: 2, rangeLocks: 0 })
+})
+
+const range = (client: string, start: number, end: number): Mutation => {
+  return { op: 'putRangeLock', ino: 64, client, owner: 'p', start, end, exclusive: true }
+}
+
+test('byte-range locks by inode, and counted by client; put twice is put once', () => {
+  const image = imageOf(
+    ...[range('a', 0, 4), range('a', 0, 5), range('a', 9, 9), range('b', 6, 7)],
+    { op: 'removeRangeLock', ino: 64, client: 'a', owner: 'p', start: 9 },
+    {
+      op: 'putRangeWait',
+      ino: 65,
+      place: 2,
+      slot: 1,
+      incarnation: 7,
+      client: 'a',
+      owner: 'p',
+      start: 1,
+      end: 2,
+      exclusive: false,
+    },
+    {
+      op: 'putRangeWait',
+      ino: 65,
+      place: 1,
+      slot: 1,
+      incarnation: 7,
+      client: 'c',
+      owner: 'p',
+      start: 0,
+      end: 2,
+      exclusive: true,
+    },
+  )
+  assert.equal(image.rangeLocks(64), [
+    ['a', 'p', 0, 5, 1],
+    ['b', 'p', 6, 7, 1],
+  ])
+  assert.equal([image.rangeLocksOf('a'), image.rangeLocksOf('c'), image.totals().rangeLocks], [1, 0, 2])
+  assert.equal(
+    image.rangeWaits(65).map(([client, , start, , , place]) => [client, start, place]),
+    [
+      ['c', 0, 1],
+      ['a', 1, 2],
+    ],
+  )
+  assert.equal(image.inosRangedBy('a'), [64, 65])
+  assert.equal(image.inosWaitedFor('a', 'p'), [65])
+  assert.equal(image.rangeClients('b', 'd'), ['b', 'c'])
+  assert.equal(image.rangedInos(64, 9), [65])
+})
+
+test('an image from before there were byte-range locks gets their tables', async () => {
+  const old = imageOf({ op: 'putInode', inode: inode(64) })
+  const db = new Database(old.serialize())
+  for (const table of ['range_lock', 'range_wait', 'nfs_client']) db.exec(`DROP TABLE ${table}`)
+  db.pragma('user_version = 1')
+  const image = await Image.load(db.serialize())
+  assert.is(image.hash(), old.hash())
+  assert.equal(image.rangeLocks(64), [])
 })
 
 const misfits: [what: string, ...mutations: Mutation[]][] = [
@@ -101,6 +163,9 @@ const misfits: [what: string, ...mutations: Mutation[]][] = [
   ['remove of missing free space', { op: 'removeFree', address: 5 }],
   ['remove of missing freed space', { op: 'removeFreed', slot: 0, address: 5 }],
   ['remove of a missing orphan', { op: 'removeOrphan', slot: 0, ino: 64 }],
+  ['remove of a missing range lock', { op: 'removeRangeLock', ino: 64, client: 'a', owner: 'p', start: 0 }],
+  ['remove of a missing waiter', { op: 'removeRangeWait', ino: 64, place: 1 }],
+  ['remove of a missing client', { op: 'removeNfsClient', slot: 0, name: 'a' }],
   ['two entries with one cookie', dirent('a', 3), dirent('b', 3)],
   [
     'an extent within another',

@@ -37,6 +37,7 @@ const values: Record<FieldType, fc.Arbitrary<unknown>> = {
   mode: fc.integer({ min: 0, max: 0o7777 }),
   type: fc.integer({ min: 1, max: 7 }),
   slot: fc.integer({ min: 0, max: 63 }),
+  flag: fc.boolean(),
   name: bytes(1, 255, '/.'),
   target: bytes(0, 300, ''),
   text: fc.string({ unit: 'grapheme', maxLength: 100 }),
