@@ -187,6 +187,18 @@ export const brokenRules = {
   openStays: false,
   /** A verb that had to wait answers with inodes as they are when its caller looks: others may have changed them since. */
   answerOfItsTurn: false,
+  /** The byte-range locks of an inode are remembered after its lock L has gone, when others may have changed them. */
+  tableGoesWithLock: false,
+  /** A client is told that it has a byte-range lock, or has none, before that is durable. */
+  rangeAnswerIsDurable: false,
+  /** A request takes the bytes that somebody who has waited longer is about to take. */
+  promisedIsKept: false,
+  /** What looks like a circle of waiters in an image that is a little late is told to be a deadlock. */
+  deadlockIsConfirmed: false,
+  /** Locks and waiters of a node that has left the view count for nothing before it is fenced. */
+  goneIsFenced: false,
+  /** What ended with a node that is gone stays in everybody's way. */
+  goneIsVoid: false,
   /** Two directories move at the same time, and may end up below each other. */
   oneRenameAtATime: false,
 

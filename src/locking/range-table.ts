@@ -12,6 +12,7 @@
  * free is granted, whoever waits for more than that. If it had to stand behind those who wait, two could wait for each other although
  * neither holds what the other wants, and that would have to be told from a deadlock.
  */
+import { brokenRules } from '../base/broken-rules.ts'
 import type { ByteRange, RangeLock, RangeMode, RangeOwner } from './range-locks.ts'
 
 /** A request in the line; a later one has a higher `order`. */
@@ -63,7 +64,7 @@ export class RangeTable<Waiter extends RangeWaiter = RangeWaiter> {
 
   /** The lock with the lowest start that keeps `request` from being granted now: one that is held, or else promised. */
   inTheWay(request: RangeLock): RangeLock | undefined {
-    return this.#heldAgainst(request) ?? firstOf(this.promised(), request)
+    return this.#heldAgainst(request) ?? (brokenRules.promisedIsKept ? undefined : firstOf(this.promised(), request))
   }
 
   /** Everybody in the way of `request`: holders, and those with a promise. */

@@ -7,7 +7,7 @@ import type { Lsn, Slot, ViewId } from '../base/ids.ts'
 import { type Mesh, presentView, type View, type ViewListener } from '../cluster/index.ts'
 import type { Log } from '../platform/index.ts'
 import type { FilesystemRecord } from '../san/index.ts'
-import type { Mount, VolumeNote } from './mount.ts'
+import { type Mount, type VolumeNote, volumeQuestion } from './mount.ts'
 import { decodeRequest, type Floor, type RecoverAnswer } from './protocol.ts'
 
 export type MembersHost = {
@@ -35,6 +35,7 @@ export class Members implements ViewListener {
     host.mesh.onRequest('recovery', (from, body) => this.#answer(from, body))
     host.mesh.onMessage('lock', (from, payload) => this.#lockMessage(from, payload))
     host.mesh.onMessage('volume', (from, payload) => this.#volumeNote(from, payload))
+    host.mesh.onRequest('volume', (_from, body) => this.#volumeQuestion(body))
   }
 
   get mounts(): readonly Mount[] {
@@ -145,5 +146,12 @@ export class Members implements ViewListener {
   #volumeNote(from: Slot, payload: Buffer): void {
     const note = JSON.parse(payload.toString()) as VolumeNote
     this.#mounts.get(note.fsid)?.note(from, note)
+  }
+
+  #volumeQuestion(body: unknown): unknown {
+    const question = volumeQuestion(body)
+    const mount = this.#mounts.get(question.fsid)
+    // one that is not mounted here has no rows of which this node alone knows
+    return mount ? mount.answer(question) : []
   }
 }

@@ -23,23 +23,26 @@
  * 'recover' stops granting again, at all members before any resumes.
  */
 
+import * as v from 'valibot'
 import { assert } from '../base/assert.ts'
 import { brokenRules } from '../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
-import type { Incarnation, Lsn, Slot } from '../base/ids.ts'
+import type { Incarnation, Ino, Lsn, Slot } from '../base/ids.ts'
 import { type Life, sameLife } from '../base/life.ts'
 import type { Prng } from '../base/prng.ts'
 import type { Timings } from '../base/timings.ts'
 import { fromPairs, type MutableVector, maximum, toPairs, type Vector } from '../base/vector.ts'
-import type { Mesh, View } from '../cluster/index.ts'
+import { type Mesh, parseBody, type View } from '../cluster/index.ts'
 import { CHECKPOINT_LOCK, EX, LockSpace, resourceId } from '../locking/index.ts'
-import { MatrixFilesystem, Volume } from '../metadata/index.ts'
+import { type Lives, MatrixFilesystem, type RangePeers, Volume } from '../metadata/index.ts'
 import type { Clock, Log, Threads } from '../platform/index.ts'
 import type { FilesystemRecord, Lun } from '../san/index.ts'
 import { MountLuns } from './mount-luns.ts'
 
 /** How often a node tells its peers where its journal durably ends, so that they read it before they must, ms. */
 const ANNOUNCE_PERIOD_MS = 200
+/** A peer answers a question within so long, ms. */
+const QUESTION_LIMIT_MS = 5_000
 
 export type MountState = 'loaded' | 'recovering' | 'reopened' | 'serving' | 'withdrawn'
 
@@ -72,6 +75,8 @@ export class Mount {
   #state: MountState = 'loaded'
   /** The view that this mount last served in full. */
   #served: View | undefined
+  /** The last view that has resumed, or begun to: whoever is not in it is fenced. */
+  #fenced: View | undefined
   #reopening: { cancel(): void } | undefined
   #writing = false
   #started: Promise<void> | undefined
@@ -126,9 +131,12 @@ export class Mount {
       locks: this.locks.cache,
       luns: host.luns(record.luns),
       slot: host.slot,
+      incarnation: host.incarnation,
       clock: host.clock,
       prng: host.prng,
       log,
+      lives: this.#lives(),
+      rangePeers: this.#rangePeers(),
       timings: host.timings,
       limits: { dataCacheBytes: host.dataCacheBytes },
     })
@@ -211,12 +219,15 @@ export class Mount {
   /** Step 6: rebuilds the locks above `floor`; resolves once this node grants again. */
   async resume(view: View, floor: Vector): Promise<void> {
     this.#mustLive()
+    // nobody is granted anything in this view before this node has reported; so nobody who is new in it is unknown here
+    this.#fenced = view
     const slots = view.members.map((member) => member.slot)
     await this.locks.rebuild(slots, floor, view.id)
     this.#served = view
     this.#holdsCheckpoints = false
     if (this.#state === 'recovering' && this.locks.phase === 'granting') this.#state = 'serving'
     this.#started ??= this.#start()
+    this.fs.ranges.resumed()
     this.#started.then(
       () => void this.luns.addSpaceSoon(),
       (error) => this.withdraw(error),
@@ -304,9 +315,42 @@ export class Mount {
       const { sequence, vector } = body.published
       this.volume.notePublished(sequence, fromPairs(vector))
     }
+    if (body.wake !== undefined) this.fs.ranges.wake(body.wake)
     if (body.durable === undefined) return
     this.#ahead.set(from, body.durable)
     void this.#readAhead()
+  }
+
+  /** A peer asks. */
+  answer({ rangedBy }: VolumeQuestion): readonly Ino[] {
+    this.#mustLive()
+    return this.fs.ranges.inosRangedBy(rangedBy)
+  }
+
+  #lives(): Lives {
+    const fenced = () => this.#fenced
+    return {
+      get version() {
+        return fenced()?.id ?? 0
+      },
+      isGone: (life) => {
+        const view = brokenRules.goneIsFenced ? this.#host.mesh.view : fenced()
+        return view !== undefined && !view.members.some((member) => sameLife(member, life))
+      },
+    }
+  }
+
+  #rangePeers(): RangePeers {
+    const { mesh, slot } = this.#host
+    return {
+      slots: () => (mesh.view?.members ?? []).map((member) => member.slot).filter((other) => other !== slot),
+      wake: (to, ino) => mesh.send(to, 'volume', Buffer.from(JSON.stringify({ fsid: this.record.fsid, wake: ino }))),
+      inosRangedBy: async (to, client) => {
+        const question: VolumeQuestion = { fsid: this.record.fsid, rangedBy: client }
+        const answer = await mesh.request(to, 'volume', question, QUESTION_LIMIT_MS)
+        return parseBody(inosShape, answer, 'the inodes of a client')
+      },
+    }
   }
 
   /** Applies what peers have said is durable, so that little is left to read when a lock comes. */
@@ -341,6 +385,7 @@ export class Mount {
     this.#timer?.cancel()
     this.#reopening?.cancel()
     this.locks.withdraw()
+    this.fs.ranges.withdraw()
     this.volume.withdraw(error.message)
     return true
   }
@@ -367,8 +412,20 @@ export class Mount {
 export type VolumeNote = {
   readonly fsid: number
   readonly durable?: Lsn
+  /** Somebody who waits at the receiver for bytes of this inode may get them now. */
+  readonly wake?: Ino
   readonly published?: { readonly sequence: number; readonly vector: [Slot, Lsn][] }
 }
+
+/** What a mount asks its peer on the same channel: of which inodes that client holds or waits for bytes. */
+export type VolumeQuestion = { readonly fsid: number; readonly rangedBy: string }
+
+/** Throws MatrixError 'protocol'. */
+export function volumeQuestion(body: unknown): VolumeQuestion {
+  return parseBody(v.object({ fsid: v.number(), rangedBy: v.string() }), body, 'a question about a filesystem')
+}
+
+const inosShape = v.array(v.pipe(v.number(), v.safeInteger()))
 
 /** Where the journals of sealed incarnations end, the latest per slot. */
 export function endsOfSealed(record: FilesystemRecord): Vector {

@@ -4,6 +4,7 @@
  * membership: all nodes are there from the start, and their lock messages go through a queue that keeps order.
  */
 import type { Slot } from '../../src/base/ids.ts'
+import type { Life } from '../../src/base/life.ts'
 import { Prng } from '../../src/base/prng.ts'
 import { type Timings, timingsFrom } from '../../src/base/timings.ts'
 import { MiB } from '../../src/base/units.ts'
@@ -13,6 +14,7 @@ import {
   MatrixFilesystem,
   type PlanOptions,
   planFilesystem,
+  type RangePeers,
   Volume,
 } from '../../src/metadata/index.ts'
 import { type Clock, type Log, silentLog } from '../../src/platform/index.ts'
@@ -22,6 +24,8 @@ import type { FilesystemRecord, Lun } from '../../src/san/index.ts'
 import { SimDisk, SimLun } from '../sim/lun.ts'
 import { SimHost, type SimWorld } from '../sim/world.ts'
 import { MemoryLun } from './memory-lun.ts'
+
+const ANNOUNCE_PERIOD_MS = 200
 
 export type LocalMatrixOptions = {
   /** 1 … 8. */
@@ -36,6 +40,10 @@ export type LocalMatrixOptions = {
   readonly dataCacheBytes?: number
   readonly log?: Log
   readonly seed?: number
+  /** Nodes read what their peers have made durable also when no lock asks for it, as often as mounts do. Real clock. */
+  readonly announces?: boolean
+  /** False: no node is told that the turn of somebody who waits there has come. */
+  readonly wakes?: boolean
   /** False: none is published, so that the journals fill up. */
   readonly checkpoints?: boolean
 }
@@ -58,6 +66,8 @@ export type LocalMatrix = {
   messages(): number
   /** What the checks of the filesystem find in one node's image once all nodes' changes are in it. */
   check(): Promise<readonly Finding[]>
+  /** The node is gone, and what had become durable of it has been read: its locks are free, and it is fenced. Real clock. */
+  lose(slot: Slot): Promise<void>
   close(): Promise<void>
 }
 
@@ -85,6 +95,22 @@ export async function makeLocalMatrix(options: LocalMatrixOptions = {}): Promise
 
   let messages = 0
   const nodes: LocalNode[] = []
+  const gone = new Set<Slot>()
+  const lives = {
+    get version() {
+      return gone.size
+    },
+    isGone: (life: Life) => gone.has(life.slot),
+  }
+  const peersOf = (self: Slot): RangePeers => ({
+    slots: () => nodes.map(({ slot }) => slot).filter((slot) => slot !== self && !gone.has(slot)),
+    wake: (slot, ino) => {
+      if (options.wakes === false) return
+      if (world) world.at(0.2, () => hosts[slot]?.enter(() => nodes[slot]?.fs.ranges.wake(ino)))
+      else setImmediate(() => nodes[slot]?.fs.ranges.wake(ino))
+    },
+    inosRangedBy: async (slot, client) => nodes[slot]?.fs.ranges.inosRangedBy(client) ?? [],
+  })
   for (let slot = 0; slot < count; slot++) {
     const host = hosts[slot]
     const nodeClock: Clock = host?.clock ?? realClock
@@ -116,6 +142,7 @@ export async function makeLocalMatrix(options: LocalMatrixOptions = {}): Promise
     })
     const fs = new MatrixFilesystem({
       ...{ name: record.name, fsid: record.fsid, volume, locks: locks.cache, luns, slot, clock: nodeClock },
+      ...{ incarnation: 1, lives, rangePeers: peersOf(slot) },
       ...{ prng: prng.fork(), log, timings, limits: { dataCacheBytes: options.dataCacheBytes ?? 64 * MiB } },
     })
     nodes.push({ slot, fs, volume, locks, host })
@@ -129,22 +156,48 @@ export async function makeLocalMatrix(options: LocalMatrixOptions = {}): Promise
   await Promise.all(nodes.map(({ locks }) => locks.rebuild(slots, new Map(), 1)))
   await Promise.all(nodes.map(({ fs }) => fs.start()))
 
+  const announcing = options.announces ? realClock.every(ANNOUNCE_PERIOD_MS, () => void announce()) : undefined
+  async function announce(): Promise<void> {
+    for (const { slot, volume } of nodes) {
+      if (gone.has(slot)) continue
+      const end = new Map([[slot, volume.endOf(slot)]])
+      for (const other of nodes) if (!gone.has(other.slot)) await other.volume.applyTo(end)
+    }
+  }
+
   return {
     ...{ record, nodes, luns: memory, disks, messages: () => messages },
+    async lose(slot) {
+      const dead = nodes[slot] as LocalNode
+      dead.locks.withdraw()
+      dead.fs.withdraw()
+      gone.add(slot)
+      const living = nodes.filter((node) => !gone.has(node.slot))
+      const floor = new Map<Slot, number>()
+      for (const { slot: writer, volume } of nodes) floor.set(writer, volume.endOf(writer))
+      for (const { locks } of living) locks.freeze()
+      for (const { volume } of living) await volume.applyTo(new Map([[slot, dead.volume.endOf(slot)]]))
+      const slots = living.map((node) => node.slot)
+      await Promise.all(living.map(({ locks }) => locks.rebuild(slots, floor, 1 + gone.size)))
+      dead.volume.withdraw('it is gone')
+    },
     async check() {
-      const first = nodes[0] as LocalNode
-      for (const { fs, slot, volume } of nodes) {
+      const living = nodes.filter((node) => !gone.has(node.slot))
+      const first = living[0] as LocalNode
+      for (const { fs, slot, volume } of living) {
         await fs.sync()
         await first.volume.applyTo(new Map([[slot, volume.endOf(slot)]]))
       }
       return checkImage(first.volume.image, first.volume.layout)
     },
     async close() {
-      for (const { fs, volume } of nodes) {
+      announcing?.cancel()
+      const living = nodes.filter((node) => !gone.has(node.slot))
+      for (const { fs, volume } of living) {
         await fs.stop()
         await volume.close({ clean: true })
       }
-      for (const { locks } of nodes) locks.withdraw()
+      for (const { locks } of living) locks.withdraw()
     },
   }
 }

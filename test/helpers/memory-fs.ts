@@ -17,6 +17,7 @@ import {
   type MatrixFs,
   REG,
 } from '../../src/metadata/index.ts'
+import { MemoryClients } from './memory-clients.ts'
 
 type Node = { -readonly [Key in keyof Inode]: Inode[Key] } & {
   data: Buffer
@@ -253,6 +254,7 @@ export class MemoryFs {
       fsid: 7,
       writeVerifier: Buffer.alloc(8, 1),
       ranges: new LocalRangeLocks(),
+      clients: new MemoryClients(),
       getattr: verb('getattr', (ino) => this.#get(ino)),
       setattr: verb('setattr', (caller: Caller, ino: number, changes: AttributeChanges) => {
         const node = this.#get(ino)

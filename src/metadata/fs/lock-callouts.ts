@@ -7,17 +7,15 @@ import { assert } from '../../base/assert.ts'
 import { brokenRules } from '../../base/broken-rules.ts'
 import { isFsError } from '../../base/errors.ts'
 import type { MaybePromise } from '../../base/maybe-promise.ts'
-import { emptyVector, type Vector } from '../../base/vector.ts'
+import type { Vector } from '../../base/vector.ts'
 import {
   CHECKPOINT_LOCK,
-  EX,
   INODE_LOCK,
   type LockCache,
   type LockCallouts,
   type Mode,
   NL,
   OPEN_LOCK,
-  PW,
   RENAME_LOCK,
   type ResourceId,
   resourceNumber,
@@ -27,6 +25,7 @@ import {
 import { type Clock, type Log, sleep } from '../../platform/index.ts'
 import type { Cleaner } from '../cache/cleaner.ts'
 import type { InodeCache } from '../cache/inode-cache.ts'
+import { durable, journalCallouts, mayChange } from '../journal-callouts.ts'
 import type { VolumeApi } from '../volume-api.ts'
 
 type Parts = {
@@ -45,14 +44,6 @@ export function registerCallouts(locks: LockCache, parts: Parts): void {
   const plain = journalCallouts(parts.volume)
   for (const type of [SLOT_LOCK, SETTINGS_LOCK, RENAME_LOCK, OPEN_LOCK, CHECKPOINT_LOCK]) {
     locks.registerCallouts(type, plain)
-  }
-}
-
-/** Locks under which only rows of the image are kept. */
-function journalCallouts(volume: VolumeApi): LockCallouts {
-  return {
-    acquired: (_rid, _mode, vector) => (volume.hasApplied(vector) ? undefined : volume.applyTo(vector)),
-    surrender: (_rid, from) => (mayChange(from) ? durable(volume) : volume.durableVector()),
   }
 }
 
@@ -90,29 +81,4 @@ function inodeCallouts({ volume, inodes, cleaner, clock, log }: Parts): LockCall
     },
     surrender: (rid, from, to) => clean(rid, () => gone(rid, from, to)),
   }
-}
-
-function mayChange(mode: Mode): boolean {
-  return mode === EX || mode === PW
-}
-
-/** The durable vector, once everything committed so far is in it: at once when it is. */
-function durable(volume: VolumeApi): MaybePromise<Vector> {
-  if (brokenRules.flushOnSurrender) return volume.durableVector()
-  if (brokenRules.lvb) return volume.flush().then(() => emptyVector)
-  let state: 'waiting' | 'done' | Error = 'waiting'
-  let wake: (() => void) | undefined
-  volume.afterDurable((error) => {
-    state = error ?? 'done'
-    wake?.()
-  })
-  const result = () => {
-    if (state instanceof Error) throw state
-    return volume.durableVector()
-  }
-  if ((state as string) === 'done') return volume.durableVector()
-  if (state !== 'waiting') return Promise.reject(state)
-  return new Promise<void>((resolve) => {
-    wake = resolve
-  }).then(result)
 }

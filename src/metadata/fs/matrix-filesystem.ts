@@ -7,23 +7,13 @@
  */
 import { brokenRules } from '../../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../../base/errors.ts'
-import type { Ino, Slot } from '../../base/ids.ts'
+import type { Incarnation, Ino, Slot } from '../../base/ids.ts'
 import { BLOCK_SIZE } from '../../base/limits.ts'
 import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
 import type { Prng } from '../../base/prng.ts'
 import type { Timings } from '../../base/timings.ts'
 import { MiB } from '../../base/units.ts'
-import {
-  EX,
-  type Hold,
-  LocalRangeLocks,
-  type LockCache,
-  PR,
-  type RangeLocks,
-  resourceId,
-  SETTINGS_LOCK,
-  SLOT_LOCK,
-} from '../../locking/index.ts'
+import { EX, type Hold, type LockCache, PR, resourceId, SETTINGS_LOCK, SLOT_LOCK } from '../../locking/index.ts'
 import type { Clock, Log } from '../../platform/index.ts'
 import type { Lun } from '../../san/index.ts'
 import { blocksKnown, NewSpace } from '../alloc/new-space.ts'
@@ -36,6 +26,7 @@ import { asOfNow } from '../cache/inode-snapshot.ts'
 import { Loader } from '../cache/loader.ts'
 import { LunIo } from '../cache/lun-io.ts'
 import type { FileName, FileType } from '../image/mutation.ts'
+import { ClientRegistry, type Lives, type RangePeers, RangeService } from '../ranges/index.ts'
 import type { VolumeApi } from '../volume-api.ts'
 import { access } from './access.ts'
 import { adoptSlot } from './adopt-slot.ts'
@@ -91,10 +82,13 @@ export type MatrixFilesystemOptions = {
   /** In the order of the filesystem's record, with its holes. */
   readonly luns: readonly (Lun | undefined)[]
   readonly slot: Slot
+  readonly incarnation: Incarnation
   readonly clock: Clock
   readonly prng: Prng
   readonly log: Log
   readonly timings: Timings
+  readonly lives: Lives
+  readonly rangePeers: RangePeers
   readonly limits?: {
     /** File content kept in memory, bytes. */
     readonly dataCacheBytes?: number
@@ -106,7 +100,8 @@ export class MatrixFilesystem implements MatrixFs {
   readonly name: string
   readonly fsid: number
   readonly writeVerifier: Buffer
-  readonly ranges: RangeLocks = new LocalRangeLocks()
+  readonly ranges: RangeService
+  readonly clients: ClientRegistry
   readonly #slot: Slot
   readonly #mount: Mount
   readonly #runner: Runner
@@ -155,6 +150,11 @@ export class MatrixFilesystem implements MatrixFs {
     this.#runner = new Runner(this.#mount)
     this.#reaper = new Reaper(this.#mount, (verb) => this.#runner.run(verb))
     this.#drainer = new Drainer(this.#mount, this.#newSpace, (verb) => this.#runner.run(verb))
+    this.clients = new ClientRegistry(volume)
+    this.ranges = new RangeService({
+      ...{ volume, locks, clock, log, lives: options.lives, peers: options.rangePeers },
+      self: { slot: options.slot, incarnation: options.incarnation },
+    })
     registerCallouts(locks, { volume, inodes, cleaner, clock, log })
   }
 
@@ -166,6 +166,7 @@ export class MatrixFilesystem implements MatrixFs {
     this.#ownSlot = await locks.acquire(resourceId(SLOT_LOCK, this.#slot), EX)
     numbers.start()
     cleaner.start()
+    this.ranges.start()
     if (volume.image.freed(this.#slot, 1).length > 0) reclaimer.note()
     if (volume.image.orphans(this.#slot, 1).length > 0) this.#reaper.note()
   }
@@ -174,6 +175,7 @@ export class MatrixFilesystem implements MatrixFs {
   async stop(): Promise<void> {
     const { cleaner, reclaimer, locks, open: opened } = this.#mount
     cleaner.stop()
+    await this.ranges.stop()
     await this.#reaper.stop()
     await reclaimer.stop()
     await this.sync()
@@ -188,6 +190,7 @@ export class MatrixFilesystem implements MatrixFs {
   /** The node no longer trusts this filesystem: stops what runs in the background; nothing is written. */
   withdraw(): void {
     this.#mount.cleaner.stop()
+    this.ranges.withdraw()
     this.#mount.reclaimer.stop().catch(() => {})
     this.#reaper.stop().catch(() => {})
   }
@@ -231,9 +234,10 @@ export class MatrixFilesystem implements MatrixFs {
     return (await this.#newSpace.add(lunIndexes)) * BLOCK_SIZE
   }
 
-  /** Recovery: the freed space and the orphans of a slot whose node is dead become this node's. */
+  /** Recovery: the freed space, the orphans and the clients of a slot whose node is gone become this node's; what ended with that node is removed. */
   async adoptSlot(slot: Slot): Promise<void> {
-    await adoptSlot(this.#mount, slot)
+    this.clients.adopted(await adoptSlot(this.#mount, slot))
+    await this.ranges.dropVoid()
   }
 
   /** Something of the inode is newer here than on the LUNs or in the journal. */

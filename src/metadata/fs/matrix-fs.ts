@@ -10,6 +10,7 @@ import type { Ino } from '../../base/ids.ts'
 import type { MaybePromise } from '../../base/maybe-promise.ts'
 import type { RangeLocks } from '../../locking/index.ts'
 import type { FileName, FileType, InodeRecord } from '../image/mutation.ts'
+import type { WatchedClients } from '../ranges/index.ts'
 
 /** Who asks. uid 0 passes every permission check (except execute of a file without any x bit). */
 export type Caller = { readonly uid: number; readonly gid: number; readonly gids: readonly number[] }
@@ -99,6 +100,8 @@ export interface MatrixFs {
   readonly writeVerifier: Buffer
   /** Byte-range locks; `open` and `close` know nothing of them. */
   readonly ranges: RangeLocks
+  /** Clients that this node watches over: those that hold byte-range locks. */
+  readonly clients: WatchedClients
 
   getattr(ino: Ino): MaybePromise<Inode>
   /** With `guardCtime`, fails with EAGAIN unless the ctime still is that (NFS3ERR_NOT_SYNC). */

@@ -9,7 +9,7 @@ import { unreachable } from '../../base/assert.ts'
 import { MatrixError } from '../../base/errors.ts'
 import type { Image } from './image.ts'
 import type { Mutation } from './mutation.ts'
-import type { ExtentRow, SpaceRow, Statements } from './statements.ts'
+import { type ExtentRow, rangeWeight, type SpaceRow, type Statements } from './statements.ts'
 
 /** Applies one mutation within the image's open transaction. */
 export function apply(image: Image, mutation: Mutation): void {
@@ -102,14 +102,14 @@ export function apply(image: Image, mutation: Mutation): void {
       return
     case 'putRangeLock': {
       const { ino, client, owner, start, end, exclusive } = mutation
-      if (!s.hasRangeLock.get(ino, client, owner, start)) image.countRanges(client, 1)
+      if (!s.hasRangeLock.get(ino, client, owner, start)) image.weighRanges(client, rangeWeight(client, owner))
       s.putRangeLock.run(ino, client, owner, start, end, Number(exclusive))
       return
     }
     case 'removeRangeLock': {
       const { ino, client, owner, start } = mutation
       removed(s.deleteRangeLock.run(ino, client, owner, start).changes, mutation)
-      image.countRanges(client, -1)
+      image.weighRanges(client, -rangeWeight(client, owner))
       return
     }
     case 'putRangeWait': {

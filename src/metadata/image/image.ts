@@ -13,6 +13,7 @@ import Database from 'better-sqlite3'
 import { assert } from '../../base/assert.ts'
 import { MatrixError } from '../../base/errors.ts'
 import type { BlockAddress, Ino, Lsn, Slot } from '../../base/ids.ts'
+import type { Life } from '../../base/life.ts'
 import { emptyVector, type MutableVector, type Vector } from '../../base/vector.ts'
 import type { FileName, FileType, InodeRecord } from './mutation.ts'
 import { SCHEMA_VERSION, schemaSql, tableNames, tables } from './schema.ts'
@@ -22,6 +23,7 @@ import {
   type InodeRow,
   type NfsClientRow,
   prepareStatements,
+  RANGE_WEIGHT_SQL,
   type RangeLockRow,
   type RangeWaitRow,
   type SpaceRow,
@@ -41,8 +43,8 @@ export type DirentRecord = {
 export type ExtentRecord = { readonly block: number; readonly count: number; readonly address: BlockAddress }
 /** Blocks address … address+count-1. */
 export type SpaceRecord = { readonly address: BlockAddress; readonly count: number }
-/** `freedBlocks` are free but not yet back in their groups. */
-export type ImageTotals = { inodes: number; freeBlocks: number; freedBlocks: number; rangeLocks: number }
+/** `freedBlocks` are free but not yet back in their groups; `rangeWeight` is of all range locks. */
+export type ImageTotals = { inodes: number; freeBlocks: number; freedBlocks: number; rangeWeight: number }
 /** Codes `state` and `facts` are the gateway's own. */
 export type NfsClientRecord = {
   readonly name: string
@@ -63,7 +65,7 @@ export class Image {
   #vector: MutableVector
   #advanced = new Set<Slot>()
   #totals: ImageTotals
-  #rangesByClient: Map<string, number>
+  #rangeWeights: Map<string, number>
   #inTransaction = false
   #uncommitted = 0
   /** Told once when the database cannot be used any more. */
@@ -75,10 +77,10 @@ export class Image {
     this.#vector = new Map(this.#statements.vector.all() as [Slot, Lsn][])
     this.#totals = db
       .prepare(
-        'SELECT (SELECT count(*) FROM inode) AS inodes, (SELECT coalesce(sum(count), 0) FROM free) AS freeBlocks, (SELECT coalesce(sum(count), 0) FROM freed) AS freedBlocks, (SELECT count(*) FROM range_lock) AS rangeLocks',
+        `SELECT (SELECT count(*) FROM inode) AS inodes, (SELECT coalesce(sum(count), 0) FROM free) AS freeBlocks, (SELECT coalesce(sum(count), 0) FROM freed) AS freedBlocks, (SELECT coalesce(sum(${RANGE_WEIGHT_SQL}), 0) FROM range_lock) AS rangeWeight`,
       )
       .get() as ImageTotals
-    this.#rangesByClient = new Map(this.#statements.rangesByClient.all() as [string, number][])
+    this.#rangeWeights = new Map(this.#statements.rangeWeights.all() as [string, number][])
   }
 
   /** An image without a row, in memory. */
@@ -195,6 +197,10 @@ export class Image {
     return this.#statements.rangeWaits.all(ino) as RangeWaitRow[]
   }
 
+  rangeWaiters(ino: Ino): number {
+    return this.#statements.rangeWaiters.get(ino) as number
+  }
+
   /** Inodes in whose lines the owner waits. */
   inosWaitedFor(client: string, owner: string): Ino[] {
     return this.#statements.inosWaitedFor.all(client, owner) as Ino[]
@@ -215,9 +221,16 @@ export class Image {
     return this.#statements.rangedInos.all(after, after, limit) as Ino[]
   }
 
-  /** Range locks that the client holds. Costs nothing. */
-  rangeLocksOf(client: string): number {
-    return this.#rangesByClient.get(client) ?? 0
+  /** Lives in which somebody waits in a line, with the inode; each once. */
+  rangeWaitLives(): { readonly ino: Ino; readonly life: Life }[] {
+    return (this.#statements.rangeWaitLives.all() as [number, number, number][]).map(([ino, slot, incarnation]) => {
+      return { ino, life: { slot, incarnation } }
+    })
+  }
+
+  /** Weight of the range locks that the client holds. Costs nothing. */
+  rangeWeightOf(client: string): number {
+    return this.#rangeWeights.get(client) ?? 0
   }
 
   nfsClients(slot: Slot): NfsClientRecord[] {
@@ -292,12 +305,12 @@ export class Image {
     this.#totals.freedBlocks += freedBlocks
   }
 
-  /** For apply.ts only: the client holds so many range locks more. */
-  countRanges(client: string, more: number): void {
-    const count = this.rangeLocksOf(client) + more
-    if (count > 0) this.#rangesByClient.set(client, count)
-    else this.#rangesByClient.delete(client)
-    this.#totals.rangeLocks += more
+  /** For apply.ts only: the client's range locks weigh so much more. */
+  weighRanges(client: string, more: number): void {
+    const weight = this.rangeWeightOf(client) + more
+    if (weight > 0) this.#rangeWeights.set(client, weight)
+    else this.#rangeWeights.delete(client)
+    this.#totals.rangeWeight += more
   }
 
   get inTransaction(): boolean {
@@ -351,7 +364,7 @@ export class Image {
     this.#vector = other.#vector
     this.#advanced = other.#advanced
     this.#totals = other.#totals
-    this.#rangesByClient = other.#rangesByClient
+    this.#rangeWeights = other.#rangeWeights
     this.#inTransaction = other.#inTransaction
     this.#uncommitted = other.#uncommitted
     other.onDamage = (error) => this.onDamage?.(error)

@@ -14,6 +14,13 @@ export type RangeWaitRow = [...lock: RangeLockRow, place: number, slot: number, 
 export type NfsClientRow = [name: string, address: string, state: number, facts: string]
 export type SpaceRow = [address: number, count: number]
 
+/** What a range lock counts for, against limits: 1, and more when its owner has a long name. */
+export function rangeWeight(client: string, owner: string): number {
+  return 1 + Math.floor((Buffer.byteLength(client) + Buffer.byteLength(owner)) / RANGE_WEIGHT_BYTES)
+}
+const RANGE_WEIGHT_BYTES = 128
+export const RANGE_WEIGHT_SQL = `1 + (octet_length(client) + octet_length(owner)) / ${RANGE_WEIGHT_BYTES}`
+
 export type Statements = ReturnType<typeof prepareStatements>
 
 /** `mtimeNs` → `mtime_ns`. */
@@ -124,6 +131,7 @@ function prepare(db: Database.Database) {
     rangeWaits: rows(
       'SELECT client, owner, start, "end", exclusive, place, slot, incarnation FROM range_wait WHERE ino = ? ORDER BY place',
     ),
+    rangeWaiters: value('SELECT count(*) FROM range_wait WHERE ino = ?'),
     inosWaitedFor: value('SELECT ino FROM range_wait WHERE client = ? AND owner = ?'),
     inosRangedBy: value(
       'SELECT ino FROM range_lock WHERE client = ? UNION SELECT ino FROM range_wait WHERE client = ?',
@@ -134,7 +142,8 @@ function prepare(db: Database.Database) {
     rangedInos: value(
       'SELECT ino FROM range_lock WHERE ino > ? UNION SELECT ino FROM range_wait WHERE ino > ? ORDER BY ino LIMIT ?',
     ),
-    rangesByClient: rows('SELECT client, count(*) FROM range_lock GROUP BY client'),
+    rangeWaitLives: rows('SELECT DISTINCT ino, slot, incarnation FROM range_wait'),
+    rangeWeights: rows(`SELECT client, sum(${RANGE_WEIGHT_SQL}) FROM range_lock GROUP BY client`),
     hasRangeLock: value('SELECT 1 FROM range_lock WHERE ino = ? AND client = ? AND owner = ? AND start = ?'),
     putRangeLock: db.prepare('INSERT OR REPLACE INTO range_lock VALUES (?, ?, ?, ?, ?, ?)'),
     deleteRangeLock: db.prepare('DELETE FROM range_lock WHERE ino = ? AND client = ? AND owner = ? AND start = ?'),

@@ -92,7 +92,7 @@ test('totals follow every change', () => {
     { op: 'putFreed', slot: 1, address: 310, count: 2 },
     { op: 'removeFreed', slot: 0, address: 300 },
   )
-  assert.equal(image.totals(), { inodes: 1, freeBlocks: 20, freedBlocks: 2, rangeLocks: 0 })
+  assert.equal(image.totals(), { inodes: 1, freeBlocks: 20, freedBlocks: 2, rangeWeight: 0 })
 })
 
 const range = (client: string, start: number, end: number): Mutation => {
@@ -132,7 +132,7 @@ test('byte-range locks by inode, and counted by client; put twice is put once', 
     ['a', 'p', 0, 5, 1],
     ['b', 'p', 6, 7, 1],
   ])
-  assert.equal([image.rangeLocksOf('a'), image.rangeLocksOf('c'), image.totals().rangeLocks], [1, 0, 2])
+  assert.equal([image.rangeWeightOf('a'), image.rangeWeightOf('c'), image.totals().rangeWeight], [1, 0, 2])
   assert.equal(
     image.rangeWaits(65).map(([client, , start, , , place]) => [client, start, place]),
     [

@@ -57,7 +57,7 @@ test('a new filesystem has a root directory and all its space free', async () =>
     inodes: 1,
     freeBlocks: volume.layout.dataBlocks,
     freedBlocks: 0,
-    rangeLocks: 0,
+    rangeWeight: 0,
   })
 })
 
