@@ -124,7 +124,8 @@ export class RangeService implements RangeLocks {
     this.#end()
     const { self, volume } = this.#options
     const own = localClientOf(self, '')
-    for (const client of volume.image.rangeClients(own, `${own}\u{10ffff}`)) await this.#releaseHere(client)
+    for (const client of volume.image.rangeClients(own, `${own}\u{10ffff}`))
+      await this.#releaseHere(client, () => false, [])
     for (const { ino, life } of volume.image.rangeWaitLives()) {
       if (sameLife(life, self)) await this.#change(ino, (draft) => dropWaits(draft, (waiter) => sameLife(waiter, self)))
     }
@@ -216,22 +217,23 @@ export class RangeService implements RangeLocks {
     await this.#told(owner.client)
   }
 
-  async releaseClient(client: string): Promise<void> {
+  async releaseClient(client: string, unless: () => boolean = () => false): Promise<void> {
     const { peers } = this.#options
     this.#check({ client, owner: '' }, { start: 0, end: 0 })
     try {
       // what a peer has granted and nobody else knows yet is in its own image
       const inos = await Promise.all(peers.slots().map((slot) => peers.inosRangedBy(slot, client)))
-      await this.#releaseHere(client, inos.flat())
+      await this.#releaseHere(client, unless, inos.flat())
     } catch (error) {
       throw asRangeError(error)
     }
     await this.#told(client)
   }
 
-  async #releaseHere(client: string, more: readonly Ino[] = []): Promise<void> {
+  async #releaseHere(client: string, unless: () => boolean, more: readonly Ino[]): Promise<void> {
     for (const ino of new Set([...this.inosRangedBy(client), ...more])) {
       await this.#change(ino, (draft) => {
+        if (unless()) return
         dropWaits(draft, (waiter) => waiter.client === client)
         for (const lock of [...draft.table.locks()]) if (lock.client === client) draft.release(lock, lock)
       })
