@@ -52,6 +52,7 @@ export class Trial {
     const from = await this.#matrix.placed(this.#host, PLACED_MS)
     const node = this.#matrix.node(from)
     const before = node.lives.length
+    if (this.#libnfs) this.#libnfs.kills++
     node.signal('SIGKILL')
     const to = await this.#elsewhere(from)
     while (node.lives.length === before) await sleep(50)
@@ -92,7 +93,7 @@ export class Trial {
       `clients: ${operations} operations over ${connections} connections, ${errors.length} errors, ${lost.length} lost acknowledged writes`,
       ...(copies
         ? [
-            `libnfs: ${copies.count} copies in and out, longest ${Math.round(copies.worstMs)} ms, ${copies.errors.length} errors, ${copies.repeated} told that their own CREATE had been done`,
+            `libnfs: ${copies.count} copies in and out, longest ${Math.round(copies.worstMs)} ms, ${copies.errors.length} errors; not by these nodes: ${copies.repeated} told that their own CREATE had been done, ${copies.unmounted} cut while they mounted, ${copies.unstable} lack what was not stable`,
           ]
         : []),
       `two bearers at one time: ${this.#doubled.length}`,
