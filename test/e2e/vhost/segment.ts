@@ -66,6 +66,12 @@ export class Segment {
     return command('ip', '-n', `${this.#prefix}-${machine}`, ...args)
   }
 
+  /** Runs a program on a machine to its end; gives its output. Throws when it fails. */
+  run(machine: string, program: string, ...args: string[]): string {
+    const [nsenter, ...before] = this.enter(machine)
+    return command(nsenter, ...before, program, ...args)
+  }
+
   /** Which of these machines bear an address. */
   bearers(address: string, machines: readonly string[]): string[] {
     return machines.filter((machine) => this.ip(machine, '-o', 'addr', 'show', 'dev', 'eth0').includes(` ${address}/`))
