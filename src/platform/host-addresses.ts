@@ -12,7 +12,10 @@ export type HostAddress = {
   readonly interface: string
 }
 
-/** All verbs reject with MatrixError: 'not-found' when a program or the interface is missing, 'timeout', or 'config' with what the system said. */
+/**
+ * All verbs reject with MatrixError: 'not-found' when a program or the interface is missing, 'timeout', or 'config' with what the system said; those
+ * that look first (`remove`, `has`) with 'in-use' when the machine has the address for ever: somebody else has given it that.
+ */
 export interface HostAddresses {
   /** An address whose life is over may still be there for so long, ms. */
   readonly lateMs: number

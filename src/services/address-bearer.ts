@@ -16,7 +16,7 @@
  * Crash: the address stays on the interface for the rest of its life. The next life of this node removes it first of all (`clear`).
  */
 import { brokenRules } from '../base/broken-rules.ts'
-import { MatrixError } from '../base/errors.ts'
+import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Timings } from '../base/timings.ts'
 import { Turns } from '../base/turns.ts'
 import { type Clock, type HostAddresses, type Log, sleep, type Timer, within } from '../platform/index.ts'
@@ -54,6 +54,7 @@ export class AddressBearer {
   readonly #borne = new Map<string, Borne>()
   /** By host: one thing after another. */
   readonly #turns = new Map<string, Turns>()
+  readonly #unfit = new Map<string, string>()
   readonly #renewal: Timer
   #dropped = false
 
@@ -63,20 +64,29 @@ export class AddressBearer {
     this.#renewal = options.clock.every(options.timings.renewMs, () => this.#renewAll())
   }
 
+  /** Why this node cannot bear a host, as far as it is known. */
+  unfit(host: string): string | undefined {
+    return this.#unfit.get(host)
+  }
+
   bears(host: string): { readonly serves: boolean; readonly byHand: boolean } | undefined {
     return this.#borne.get(host)
   }
 
-  /** Before anything else: what a former life of this node has left on its interfaces. Rejects as HostAddresses. */
+  /** Before anything else: what a former life of this node has left on its interfaces. Rejects as HostAddresses; a missing interface makes unfit alone. */
   async clear(): Promise<void> {
     const { hosts, addresses, log } = this.#options
     for (const host of hosts) {
-      if (!(await addresses.has(host))) continue
-      log.warn(
-        { host: host.name, address: host.address },
-        'a virtual host was left on this node, its address is removed',
-      )
-      await addresses.remove(host)
+      const { name, address } = host
+      try {
+        if (!(await addresses.has(host))) continue
+        log.warn({ host: name, address }, 'a virtual host was left on this node, its address is removed')
+        await addresses.remove(host)
+      } catch (error) {
+        if (!isMatrixError(error, 'not-found')) throw error
+        log.error({ host: name, error: error.message }, 'this node cannot bear a virtual host')
+        this.#unfit.set(name, error.message)
+      }
     }
   }
 
@@ -98,6 +108,7 @@ export class AddressBearer {
       try {
         await this.#begin(host, borne)
       } catch (error) {
+        if (isMatrixError(error, 'not-found', 'in-use')) this.#unfit.set(host.name, error.message)
         this.#closeGateways(host)
         await this.#remove(host, borne)
         throw error
@@ -113,12 +124,16 @@ export class AddressBearer {
       const { clock, log, gateways, settle, addresses } = this.#options
       const startedAt = clock.now()
       borne.serves = false
-      const drained = Promise.all([...gateways.map((gateway) => gateway.drain(host.address)), settle()])
-      const how = await within(clock, drained, DRAIN_MS).catch((error) => {
-        log.warn({ host: host.name, error: String(error) }, 'a virtual host ends before everything was answered')
-        return 'late' as const
-      })
-      if (how !== 'late') await sleep(clock, SETTLE_MS)
+      const late = (work: Promise<unknown>): Promise<unknown> =>
+        within(clock, work, startedAt + DRAIN_MS - clock.now()).catch((error) => {
+          log.warn({ host: host.name, error: String(error) }, 'a virtual host ends before everything was answered')
+          return 'late'
+        })
+      const settled = settle()
+      const drained = await late(Promise.all(gateways.map((gateway) => gateway.drain(host.address))))
+      // what others are about to ask for is written meanwhile; whoever comes too early waits for a lock
+      await late(settled)
+      await sleep(clock, SETTLE_MS)
       borne.isDeaf = true
       await addresses
         .deafen(host)
@@ -126,7 +141,10 @@ export class AddressBearer {
       this.#closeGateways(host)
       await this.#remove(host, borne)
       const ms = Math.round(clock.now() - startedAt)
-      log.info({ host: host.name, address: host.address, ms, drained: how !== 'late' }, 'a virtual host was given up')
+      log.info(
+        { host: host.name, address: host.address, ms, drained: drained !== 'late' },
+        'a virtual host was given up',
+      )
     })
   }
 
@@ -150,12 +168,14 @@ export class AddressBearer {
 
   async #begin(host: VirtualHost, borne: Borne): Promise<void> {
     const { addresses, gateways, log } = this.#options
-    if (borne.isDeaf) await addresses.remove(host) // what is deaf is no longer whole
+    // what is deaf is no longer whole
+    if ((await addresses.has(host)) && borne.isDeaf) await addresses.remove(host)
     borne.isDeaf = false
     await this.#add(host, borne)
     await Promise.all(gateways.map((gateway) => gateway.open(host.address)))
     if (this.#dropped) throw new MatrixError('withdrawn', 'this node has halted')
     borne.serves = true
+    this.#unfit.delete(host.name)
     log.info({ host: host.name, address: host.address, interface: host.interface }, 'a virtual host is served here')
     this.#announce(host, borne)
   }
@@ -224,6 +244,8 @@ export class AddressBearer {
     try {
       await addresses.remove(host)
     } catch (error) {
+      if (isMatrixError(error, 'in-use', 'not-found') && borne.addedUntil === 0)
+        return void this.#borne.delete(host.name)
       log.error({ host: host.name, error: String(error) }, 'the address of a virtual host cannot be removed')
       // nobody renews it: it is gone when its life is over, where it has one
       await sleep(clock, Math.max(0, borne.addedUntil + addresses.lateMs - clock.now()))

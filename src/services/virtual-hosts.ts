@@ -253,6 +253,8 @@ export class VirtualHosts implements ViewListener {
         const monitor = this.#monitors.get(keyOf(check)) as ServiceMonitor
         return monitor.isUp ? [] : [`${check.kind}: ${monitor.reason ?? 'down'}`]
       })
+      const unfit = this.#bearer.unfit(name)
+      if (unfit !== undefined) failing.push(unfit)
       return {
         ...{ address, bears: borne !== undefined, serves: borne?.serves ?? false, byHand: borne?.byHand ?? false },
         ...{ failing: failing.length, ...(failing.length > 0 && { reason: failing.join(', ') }) },

@@ -10,7 +10,6 @@ import type { Prng } from '../../src/base/prng.ts'
 import type { ByteStream, Dialer, HostAddress, HostAddresses } from '../../src/platform/index.ts'
 import type { VirtualHost } from '../../src/services/index.ts'
 import type { Coverage } from './coverage.ts'
-import type { SimNode } from './matrix.ts'
 import type { SimHost, SimWorld } from './world.ts'
 
 /** What a program takes, ms. */
@@ -116,7 +115,9 @@ export class SimAddresses {
   }
 
   /** Why a host is not where it should be, long after all is well; undefined when each is. */
-  disagreement(nodes: readonly SimNode[]): string | undefined {
+  disagreement(
+    nodes: readonly { readonly name: string; readonly core: { readonly halted: boolean } | undefined }[],
+  ): string | undefined {
     for (const { name, address, policy, nodes: list } of this.hosts) {
       const [bearer, ...others] = this.bearers(address)
       if (bearer === undefined || others.length > 0) return `${name} is at ${[bearer, ...others]}`

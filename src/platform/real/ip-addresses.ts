@@ -92,7 +92,14 @@ export class IpAddresses implements HostAddresses {
 
   async has(address: HostAddress): Promise<boolean> {
     const { output } = await this.#ip(address, ['-oneline', 'address', 'show', 'dev', address.interface])
-    return output.some((line) => line.includes(` ${withPrefix(address)} `))
+    // with whatever prefix: it is the address that may be there once
+    const found = output.find((line) => line.includes(` ${address.address}/`))
+    if (found?.includes('valid_lft forever'))
+      throw new MatrixError(
+        'in-use',
+        `${address.address} is an address of this machine, for ever (ip address show dev ${address.interface}); a virtual host needs one that no machine has`,
+      )
+    return found !== undefined
   }
 
   /** Whoever answers the solicitation learns from it; the router is who forwards to all others. */

@@ -387,6 +387,7 @@ test('what is wrong with virtual hosts is told', () => {
     'virtual_hosts[1].address: "10.0.0.50" is also that of virtual_hosts[0]; allowed is one each',
   ])
   assert.equal(but('10.0.0.50/24', '127.0.0.1/8'), [
+    'virtual_hosts[0].address: 127.0.0.1 is that of node n1 itself; allowed is one that no machine has',
     'nfs.listen: 127.0.0.1 is that of virtual_hosts[0], which comes and goes; allowed is an address of this node, or "0.0.0.0:20149"',
     'http.listen: 127.0.0.1 is that of virtual_hosts[0], which comes and goes; allowed is an address of this node, or "0.0.0.0:20180"',
   ])

@@ -37,7 +37,10 @@ function scene(timings = defaultTimings) {
     },
     deafen: act('deafen'),
     announce: act('announce'),
-    has: async () => node.isThere,
+    async has() {
+      if (node.fails === 'has') throw new MatrixError('not-found', 'no interface eth0')
+      return node.isThere
+    },
   }
   const gateway: AddressedGateway = {
     open: act('open'),
@@ -63,7 +66,7 @@ test('the address is there before it is listened at, and announced after; at the
   assert.equal(told(), ['add', 'open', 'announce'])
   assert.equal(bearer.bears('files')?.serves, true)
   await world.settle(bearer.release(host))
-  assert.equal(told(), ['drain', 'settle', 'deafen', 'close', 'remove'])
+  assert.equal(told(), ['settle', 'drain', 'deafen', 'close', 'remove'])
   assert.is(bearer.bears('files'), undefined)
   await world.run(world.now + 20_000)
   assert.equal(told(), [], 'nothing is announced or renewed any more')
@@ -75,7 +78,7 @@ test('a request that hangs holds up the move for a second, no longer', async () 
   node.drainMs = 60_000
   const began = world.now
   await world.settle(bearer.release(host))
-  assert.is(world.now - began, 1_000)
+  assert.is(world.now - began, 1_030)
 })
 
 test('its life ends with the lease, less what the system is late; it is renewed in time, and not when the lease is near its end', async () => {
@@ -151,6 +154,18 @@ test('a node that halts takes nothing more, and removes what it has at once', as
     String(await world.settle(bearer.take(host, false).catch((error) => error))),
     'lease of this node is over',
   )
+})
+
+test('without its interface a node is unfit for a host, and goes on; an address of its own stops it', async () => {
+  const { world, bearer, node } = scene()
+  node.fails = 'has'
+  await world.settle(bearer.clear())
+  assert.is(bearer.unfit('files'), 'no interface eth0')
+  assert.match(String(await world.settle(bearer.take(host, false).catch((error) => error))), 'no interface eth0')
+  assert.is(bearer.bears('files'), undefined)
+  node.fails = ''
+  await world.settle(bearer.take(host, false))
+  assert.is(bearer.unfit('files'), undefined)
 })
 
 test('what a former life has left is removed before anything else', async () => {
