@@ -126,8 +126,8 @@ run('nobody renews it: the system drops it by itself; IPv4 and IPv6', async () =
 run('an address that the machine has for ever is somebody else’s: it is not removed', async () => {
   await on(async (segment, addresses) => {
     const address: HostAddress = { address: segment.address(1), prefix: 24, interface: 'eth0' }
-    for (const work of [addresses.has(address), addresses.remove(address)]) {
-      const error = await work.catch((caught) => caught)
+    for (const work of [() => addresses.has(address), () => addresses.remove(address)]) {
+      const error = await work().catch((caught) => caught)
       assert.ok(isMatrixError(error, 'in-use'), String(error))
     }
     assert.match(segment.ip('n1', 'addr', 'show', 'dev', 'eth0'), `${address.address}/24`)
