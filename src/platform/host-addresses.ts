@@ -28,8 +28,8 @@ export interface HostAddresses {
    * be ended before the address goes, and nobody is refused meanwhile. Ends with `remove`. Does nothing where the system cannot.
    */
   deafen(address: HostAddress): Promise<void>
-  /** Tells the network that the address is here now. */
-  announce(address: HostAddress): Promise<void>
+  /** Tells the network that the address is here now. Once it has settled, or soon after `abort`, nothing more is told. */
+  announce(address: HostAddress, abort: AbortSignal): Promise<void>
   /** Whether it is there. */
   has(address: HostAddress): Promise<boolean>
 }

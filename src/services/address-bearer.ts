@@ -47,7 +47,17 @@ export type AddressBearerOptions = {
   readonly settle: () => Promise<void>
 }
 
-type Borne = { serves: boolean; byHand: boolean; isDeaf: boolean; addedUntil: number; announcing: Timer[] }
+type Borne = {
+  serves: boolean
+  byHand: boolean
+  isDeaf: boolean
+  /** End of its life, if it was ever added. */
+  addedUntil: number | undefined
+  announcing: Timer[]
+  /** Ends what is being told. */
+  readonly silence: AbortController
+  readonly telling: Set<Promise<void>>
+}
 
 export class AddressBearer {
   readonly #options: AddressBearerOptions
@@ -70,7 +80,8 @@ export class AddressBearer {
   }
 
   bears(host: string): { readonly serves: boolean; readonly byHand: boolean } | undefined {
-    return this.#borne.get(host)
+    const { serves, byHand } = this.#borne.get(host) ?? {}
+    return serves === undefined || byHand === undefined ? undefined : { serves, byHand }
   }
 
   /** Before anything else: what a former life of this node has left on its interfaces. Rejects as HostAddresses; a missing interface makes unfit alone. */
@@ -92,17 +103,9 @@ export class AddressBearer {
 
   /** Resolves once the host is served here. Rejects with what went wrong; then it is not borne, unless the address could not be removed. */
   take(host: VirtualHost, byHand: boolean): Promise<void> {
-    const known = this.#borne.get(host.name)
-    if (!known) this.#borne.set(host.name, { serves: false, byHand, isDeaf: false, addedUntil: 0, announcing: [] })
+    this.#bear(host)
     return this.#turn(host, async () => {
-      const borne = this.#borne.get(host.name) ?? {
-        serves: false,
-        byHand,
-        isDeaf: false,
-        addedUntil: 0,
-        announcing: [],
-      }
-      this.#borne.set(host.name, borne)
+      const borne = this.#bear(host)
       borne.byHand = byHand
       if (borne.serves) return
       try {
@@ -129,10 +132,10 @@ export class AddressBearer {
           log.warn({ host: host.name, error: String(error) }, 'a virtual host ends before everything was answered')
           return 'late'
         })
-      const settled = settle()
+      const settled = late(settle())
       const drained = await late(Promise.all(gateways.map((gateway) => gateway.drain(host.address))))
       // what others are about to ask for is written meanwhile; whoever comes too early waits for a lock
-      await late(settled)
+      await settled
       await sleep(clock, SETTLE_MS)
       borne.isDeaf = true
       await addresses
@@ -166,6 +169,17 @@ export class AddressBearer {
     )
   }
 
+  #bear({ name }: VirtualHost): Borne {
+    const known = this.#borne.get(name)
+    if (known) return known
+    const borne: Borne = {
+      ...{ serves: false, byHand: false, isDeaf: false, addedUntil: undefined, announcing: [] },
+      ...{ silence: new AbortController(), telling: new Set() },
+    }
+    this.#borne.set(name, borne)
+    return borne
+  }
+
   async #begin(host: VirtualHost, borne: Borne): Promise<void> {
     const { addresses, gateways, log } = this.#options
     // what is deaf is no longer whole
@@ -186,9 +200,9 @@ export class AddressBearer {
     const lifeMs = this.#life()
     if (this.#dropped || lifeMs === undefined)
       throw new MatrixError('fenced', 'the disk lease of this node is over, or near its end')
-    const until = clock.now() + lifeMs
+    // also when it fails: it may have been added
+    borne.addedUntil = clock.now() + lifeMs
     await addresses.add(host, lifeMs)
-    borne.addedUntil = until
   }
 
   /** Of an address that is added now; undefined when the lease is too near its end. */
@@ -209,7 +223,8 @@ export class AddressBearer {
     const { hosts, clock, log, timings } = this.#options
     for (const host of hosts) {
       const borne = this.#borne.get(host.name)
-      if (!borne?.serves || borne.addedUntil - clock.now() > timings.leaseMs / 2 + timings.renewMs) continue
+      const leftMs = (borne?.addedUntil ?? 0) - clock.now()
+      if (!borne?.serves || leftMs > timings.leaseMs / 2 + timings.renewMs) continue
       void this.#turn(host, async () => {
         if (borne.serves && !this.#dropped) await this.#add(host, borne)
       }).catch((error) =>
@@ -223,11 +238,13 @@ export class AddressBearer {
     borne.announcing = ANNOUNCE_AT_MS.map((delayMs) =>
       clock.after(delayMs, () => {
         if (!borne.serves || this.#dropped) return
-        addresses
-          .announce(host)
+        const told = addresses
+          .announce(host, borne.silence.signal)
           .catch((error) =>
             log.warn({ host: host.name, error: String(error) }, 'a virtual host could not be announced'),
           )
+          .finally(() => borne.telling.delete(told))
+        borne.telling.add(told)
       }),
     )
   }
@@ -241,14 +258,19 @@ export class AddressBearer {
     const { addresses, clock, log } = this.#options
     borne.serves = false
     for (const timer of borne.announcing.splice(0)) timer.cancel()
+    // nobody may hear of this node after the next bearer has announced itself
+    borne.silence.abort()
+    await Promise.all(borne.telling)
     try {
       await addresses.remove(host)
     } catch (error) {
-      if (isMatrixError(error, 'in-use', 'not-found') && borne.addedUntil === 0)
-        return void this.#borne.delete(host.name)
+      if (borne.addedUntil === undefined && isMatrixError(error, 'in-use', 'not-found')) {
+        this.#borne.delete(host.name)
+        return
+      }
       log.error({ host: host.name, error: String(error) }, 'the address of a virtual host cannot be removed')
       // nobody renews it: it is gone when its life is over, where it has one
-      await sleep(clock, Math.max(0, borne.addedUntil + addresses.lateMs - clock.now()))
+      await sleep(clock, Math.max(0, (borne.addedUntil ?? 0) + addresses.lateMs - clock.now()))
       if (await addresses.has(host)) throw error
     }
     this.#borne.delete(host.name)

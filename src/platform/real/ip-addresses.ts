@@ -6,7 +6,7 @@
  *     add       ip address replace ADDRESS/PREFIX dev IF valid_lft S preferred_lft S
  *     deafen    ip route del local ADDRESS dev IF table local     packets to it are no longer for this machine; those from it still leave
  *     remove    ip address del ADDRESS/PREFIX dev IF
- *     announce  arping -U -c 2 -I IF ADDRESS                      gratuitous ARP (RFC 5227 3)
+ *     announce  arping -U -c 1 -I IF ADDRESS                      gratuitous ARP (RFC 5227 3)
  *               ndisc6 -1 -s ADDRESS … ff02::1 …                  IPv6: a solicitation that carries the link-layer address (RFC 4861 7.2.3)
  */
 import { MatrixError } from '../../base/errors.ts'
@@ -16,7 +16,7 @@ import type { ProgramEnd, Programs } from '../programs.ts'
 
 /** `ip` asks the kernel and is done: one that takes longer hangs, ms. */
 const IP_LIMIT_MS = 3_000
-/** Two rounds, a second apart. */
+/** They wait a second for answers that nobody has to give. */
 const ANNOUNCE_LIMIT_MS = 5_000
 const OUTPUT_LINES = 400
 /** Where programs of the system lie; matrixd may be started with less in its PATH. */
@@ -71,7 +71,7 @@ export class IpAddresses implements HostAddresses {
     await this.#ip(address, ['route', 'del', 'local', address.address, 'dev', address.interface, 'table', 'local'])
   }
 
-  async announce(address: HostAddress): Promise<void> {
+  async announce(address: HostAddress, abort: AbortSignal): Promise<void> {
     const six = isIpv6(address)
     const name = six ? 'ndisc6' : 'arping'
     const program = this.#find(name)
@@ -80,12 +80,13 @@ export class IpAddresses implements HostAddresses {
       return
     }
     const args = six
-      ? ['-1', '-q', '-r', '2', '-w', '500', '-s', address.address, await this.#neighbour(address), address.interface]
-      : ['-U', '-c', '2', '-I', address.interface, address.address]
+      ? ['-1', '-q', '-r', '1', '-w', '500', '-s', address.address, await this.#neighbour(address), address.interface]
+      : ['-U', '-c', '1', '-I', address.interface, address.address]
     const { how, code, output } = await this.#options.programs.run({
-      ...{ path: program, args, env: { LC_ALL: 'C' }, timeoutMs: ANNOUNCE_LIMIT_MS },
+      ...{ path: program, args, env: { LC_ALL: 'C' }, timeoutMs: ANNOUNCE_LIMIT_MS, abort },
     })
     // nobody has to answer: for ndisc6 that is a failure
+    if (how === 'aborted') return
     if (how !== 'exited' || (code !== 0 && !six))
       throw failed(program, { how, output, ...(code !== undefined && { code }) })
   }

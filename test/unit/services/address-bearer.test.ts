@@ -19,7 +19,7 @@ function scene(timings = defaultTimings) {
   const { clock } = new SimHost(world, 'n1')
   const done: string[] = []
   const lives: number[] = []
-  const node = { goodUntil: timings.leaseMs, isThere: false, fails: '', drainMs: 0 }
+  const node = { goodUntil: timings.leaseMs, isThere: false, fails: '', drainMs: 0, announcesLong: false }
   const act = (verb: string) => async () => {
     done.push(verb)
     if (node.fails === verb) throw new MatrixError('config', `${verb} failed`)
@@ -36,7 +36,12 @@ function scene(timings = defaultTimings) {
       node.isThere = false
     },
     deafen: act('deafen'),
-    announce: act('announce'),
+    announce: async (_address, abort) => {
+      await act('announce')()
+      if (!node.announcesLong) return
+      await new Promise((resolve) => abort.addEventListener('abort', resolve))
+      done.push('silent')
+    },
     async has() {
       if (node.fails === 'has') throw new MatrixError('not-found', 'no interface eth0')
       return node.isThere
@@ -70,6 +75,15 @@ test('the address is there before it is listened at, and announced after; at the
   assert.is(bearer.bears('files'), undefined)
   await world.run(world.now + 20_000)
   assert.equal(told(), [], 'nothing is announced or renewed any more')
+})
+
+test('an announcement that is under way ends before the address goes to another', async () => {
+  const { world, bearer, node, told } = scene()
+  node.announcesLong = true
+  await world.settle(bearer.take(host, false))
+  await world.run(world.now + 1)
+  await world.settle(bearer.release(host))
+  assert.equal(told().slice(-2), ['silent', 'remove'])
 })
 
 test('a request that hangs holds up the move for a second, no longer', async () => {
@@ -123,7 +137,7 @@ test('an address that cannot be removed is borne until its life is over, and so 
   node.fails = 'remove'
   const releasing = bearer.release(host)
   await world.run(world.now + 5_000)
-  assert.equal(bearer.bears('files'), { serves: false, byHand: false, isDeaf: true, addedUntil: 7_000, announcing: [] })
+  assert.equal(bearer.bears('files'), { serves: false, byHand: false })
   node.isThere = false // the system has dropped it
   await world.settle(releasing)
   assert.ok(world.now >= 8_000, `${world.now}`)
