@@ -12,6 +12,7 @@ type Enter = readonly [string, ...string[]]
 
 export class NfsWorkers {
   readonly #child: ChildProcess
+  readonly #ended: Promise<never>
   #lastId = 0
 
   constructor(
@@ -20,21 +21,25 @@ export class NfsWorkers {
   ) {
     const args = [...before, process.execPath, worker, at.host, `${at.port}`, at.path]
     this.#child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    this.#ended = new Promise((_, reject) => {
+      this.#child.once('exit', () => reject(new Error('the clients have ended')))
+    })
+    this.#ended.catch(() => {})
   }
 
   /** The longest stall since it was asked last; and what was counted. */
   ask(kind: WorkerRequest['kind']): Promise<WorkerAnswer> {
     const id = ++this.#lastId
-    return new Promise((resolve, reject) => {
-      const take = (answer: WorkerAnswer) => {
+    const answered = new Promise<WorkerAnswer>((resolve) => {
+      const take = (answer: WorkerAnswer): void => {
         if (answer.id !== id) return
         this.#child.off('message', take as never)
         resolve(answer)
       }
       this.#child.on('message', take as never)
-      this.#child.once('exit', () => reject(new Error('the clients have ended')))
       this.#child.send({ id, kind } satisfies WorkerRequest)
     })
+    return Promise.race([answered, this.#ended])
   }
 
   destroy(): void {
