@@ -7,7 +7,10 @@
  *     deafen    ip route del local ADDRESS dev IF table local     packets to it are no longer for this machine; those from it still leave
  *     remove    ip address del ADDRESS/PREFIX dev IF
  *     announce  arping -U -c 1 -I IF ADDRESS                      gratuitous ARP (RFC 5227 3)
- *               ndisc6 -1 -s ADDRESS … ff02::1 …                  IPv6: a solicitation that carries the link-layer address (RFC 4861 7.2.3)
+ *
+ * IPv6: the kernel itself tells all neighbours of a new address (an unsolicited advertisement, RFC 4861 7.2.6) where `ndisc_notify` is on and
+ * `accept_dad` off. Elsewhere addresses are added with `nodad`, since waiting a second for a duplicate that cannot be would only hold up clients, and
+ * `ndisc6` tells the router alone (a solicitation that carries the link-layer address, RFC 4861 7.2.3).
  */
 import { MatrixError } from '../../base/errors.ts'
 import type { HostAddress, HostAddresses } from '../host-addresses.ts'
@@ -27,6 +30,8 @@ export type IpAddressesOptions = {
   readonly log: Log
   /** Whether a file is there that may be run. */
   readonly isProgram: (path: string) => boolean
+  /** A setting of the kernel, as text; undefined when there is none of this name. */
+  readonly sysctl: (name: string) => string | undefined
 }
 
 export class IpAddresses implements HostAddresses {
@@ -53,7 +58,7 @@ export class IpAddresses implements HostAddresses {
     const seconds = `${Math.max(1, Math.floor(lifeMs / 1000))}`
     await this.#ip(address, [
       ...['address', 'replace', withPrefix(address), 'dev', address.interface],
-      ...(isIpv6(address) ? ['nodad'] : []),
+      ...(isIpv6(address) && !this.#kernelTells(address) ? ['nodad'] : []),
       ...['valid_lft', seconds, 'preferred_lft', seconds],
     ])
   }
@@ -73,6 +78,7 @@ export class IpAddresses implements HostAddresses {
 
   async announce(address: HostAddress, abort: AbortSignal): Promise<void> {
     const six = isIpv6(address)
+    if (six && this.#kernelTells(address)) return
     const name = six ? 'ndisc6' : 'arping'
     const program = this.#find(name)
     if (program === undefined) {
@@ -101,6 +107,12 @@ export class IpAddresses implements HostAddresses {
         `${address.address} is an address of this machine, for ever (ip address show dev ${address.interface}); a virtual host needs one that no machine has`,
       )
     return found !== undefined
+  }
+
+  #kernelTells({ interface: name }: HostAddress): boolean {
+    const is = (key: string, value: string) => this.#options.sysctl(`net/ipv6/conf/${key}`) === value
+    const skipsDad = is('all/accept_dad', '0') && is(`${name}/accept_dad`, '0')
+    return skipsDad && (is('all/ndisc_notify', '1') || is(`${name}/ndisc_notify`, '1'))
   }
 
   /** Whoever answers the solicitation learns from it; the router is who forwards to all others. */

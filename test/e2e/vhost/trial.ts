@@ -87,8 +87,8 @@ export class Trial {
         ? 'none'
         : `${stalls.length}, stall median ${median(stalls)} ms, worst ${Math.max(...stalls)} ms`
     const lines = [
-      `planned moves: ${of(this.#stalls.move)}; the command took ${median(this.#moveTimes)} ms, at worst ${Math.max(0, ...this.#moveTimes)} ms`,
-      `kills: ${of(this.#stalls.kill)}`,
+      `planned moves (goal 2000 ms): ${of(this.#stalls.move)}; the command took ${median(this.#moveTimes)} ms, at worst ${Math.max(0, ...this.#moveTimes)} ms`,
+      `kills (goal 12000 ms with scsi-pr): ${of(this.#stalls.kill)}`,
       `clean stops: ${of(this.#stalls.stop)}`,
       `clients: ${operations} operations over ${connections} connections, ${errors.length} errors, ${lost.length} lost acknowledged writes`,
       ...(copies

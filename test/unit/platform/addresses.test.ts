@@ -29,11 +29,14 @@ async function on(work: (segment: Segment, addresses: HostAddresses) => Promise<
       realPrograms.run({ ...program, path: `/usr/bin/${nsenter}`, args: [...before, program.path, ...program.args] }),
   }
   try {
-    await work(segment, new IpAddresses({ programs, log: silentLog, isProgram }))
+    await work(segment, new IpAddresses({ programs, log: silentLog, isProgram, sysctl: sysctlOf(segment) }))
   } finally {
     segment.remove()
   }
 }
+
+const sysctlOf = (segment: Segment) => (name: string) =>
+  segment.run('n1', 'cat', `/proc/sys/${name}`).trim() || undefined
 
 const pings = (segment: Segment, address: string): boolean => {
   try {
@@ -82,6 +85,34 @@ run('a neighbour learns by the announcement that it is elsewhere', async () => {
     await addresses.add(address, 60_000)
     await addresses.announce(address, new AbortController().signal)
     assert.match(segment.ip('client', 'neigh', 'show', address.address), macOf(segment, 'n1'))
+  })
+})
+
+run('IPv6: where the kernel is set so, it tells the neighbours of a new address by itself', async () => {
+  await on(async (segment, addresses) => {
+    const address: HostAddress = { address: segment.ipv6(0x50), prefix: 64, interface: 'eth0' }
+    const learned = async () => {
+      segment.ip(
+        'client',
+        'neigh',
+        'replace',
+        address.address,
+        'lladdr',
+        macOf(segment, 'n2'),
+        'dev',
+        'eth0',
+        'nud',
+        'stale',
+      )
+      await addresses.add(address, 60_000)
+      await addresses.announce(address, new AbortController().signal)
+      const found = segment.ip('client', 'neigh', 'show', address.address)
+      await addresses.remove(address)
+      return found.includes(macOf(segment, 'n1'))
+    }
+    assert.not(await learned())
+    segment.announceIpv6('n1')
+    assert.ok(await learned())
   })
 })
 
@@ -148,7 +179,7 @@ test('without ip it says what to install; without arping it goes on, with a warn
   const warnings: string[] = []
   const log = { ...silentLog, warn: (_fields: unknown, text: string) => void warnings.push(text) }
   const make = (isThere: (path: string) => boolean) =>
-    new IpAddresses({ programs: realPrograms, log, isProgram: isThere })
+    new IpAddresses({ programs: realPrograms, log, isProgram: isThere, sysctl: () => undefined })
   assert.throws(() => make(() => false), /apt-get install iproute2/)
   make((path) => path === '/sbin/ip')
   assert.match(warnings[0] as string, 'apt-get install iputils-arping')
