@@ -133,6 +133,8 @@ export type KernelReport = {
   readonly operations: number
   readonly worstMs: number
   readonly errors: readonly string[]
+  /** Renames and removals that were told of themselves: done, their answer lost, sent again to another node, which found nothing any more. */
+  readonly repeated: number
   readonly stalls: readonly (readonly [atMs: number, ms: number])[]
 }
 
