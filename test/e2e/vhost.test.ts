@@ -2,7 +2,7 @@
  * A slice of `npm run e2e:vhost`: clients work through an address of the matrix while it is moved by hand, while its node stops, and while that is
  * killed. Skipped, with the reason, where it cannot run.
  */
-// time limit: 300 s
+// time limit: 480 s
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -30,6 +30,14 @@ for (const [host, listen] of [
       console.log(await trial.move())
       console.log(await trial.stop())
       console.log(await trial.kill())
+      const { config } = matrix.node('n1')
+      assert.match(await matrix.order('n1', 'status', '--config', config), /files +198\.19\.\d+\.50\/24 +n[123]/)
+      assert.match(
+        await matrix.order('n1', 'timeline', '--config', config),
+        /virtual host (files|six) .* n[123] → n[123]/,
+      )
+      const wrong = await matrix.order('n1', 'vhost', 'move', host, 'n9', '--config', config).catch(String)
+      assert.match(wrong, `n9 is not among the nodes of ${host}: n1, n2, n3`)
       const { lines, held, worst } = await trial.end()
       assert.ok(held, lines.join('\n'))
       console.log(`longest stalls, ms: ${JSON.stringify(worst)}`)
