@@ -149,6 +149,11 @@ function hostProblems(host: Record<string, unknown>, where: string, file: Partia
       problems.push(`${where}.monitors: "${kind}" is not served by this node; add [${kind}], or leave the monitor out`)
   }
   const { address } = (host['address'] ?? {}) as { address?: string }
+  const own = tables(file.nodes).find(({ mesh }) => tables(mesh).some((at) => at['host'] === address))
+  if (address !== undefined && own)
+    problems.push(
+      `${where}.address: ${address} is that of node ${String(own['name'])} itself; allowed is one that no machine has`,
+    )
   for (const kind of ['nfs', 'http'] as const) {
     if (address !== undefined && file[kind]?.listen?.host === address)
       problems.push(

@@ -142,7 +142,7 @@ export class HttpGateway {
     this.#further.set(address, listener)
   }
 
-  /** Resolves once nothing is under way at an address; connections end with what is answered from now on. */
+  /** Resolves once nothing is under way at an address; a connection ends with the answer to what comes from now on. */
   async drain(address: string): Promise<void> {
     this.#addresses.drain(address)
     while (this.#busy.has(address)) await new Promise<void>((resolve) => this.#idle.push(resolve))

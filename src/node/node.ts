@@ -20,7 +20,7 @@ import { Authenticator, HttpGateway, JwtVerifier } from '../gateway-http/index.t
 import { NfsServer, type TlsMaterial, TlsOffer } from '../gateway-nfs/index.ts'
 import type { HostAddresses, Log } from '../platform/index.ts'
 import { realClock } from '../platform/real/clock.ts'
-import { realHost } from '../platform/real/host.ts'
+import { realHost, sysctl } from '../platform/real/host.ts'
 import { IpAddresses } from '../platform/real/ip-addresses.ts'
 import { realNames } from '../platform/real/names.ts'
 import { realProcesses } from '../platform/real/processes.ts'
@@ -164,7 +164,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
 function hostAddresses({ addresses: { script } }: MatrixdConfig, log: Log): HostAddresses {
   const programs = realPrograms
   if (script) return new ScriptAddresses({ programs, script: script.path, timeoutMs: script.timeoutMs })
-  if (process.platform === 'linux') return new IpAddresses({ programs, log, isProgram })
+  if (process.platform === 'linux') return new IpAddresses({ programs, log, isProgram, sysctl })
   throw new MatrixError(
     'config',
     `[[virtual_hosts]]: on ${process.platform} addresses are added and removed by a program of yours; name it in [addresses] script (docs/operating.md)`,

@@ -12,7 +12,10 @@ export type HostAddress = {
   readonly interface: string
 }
 
-/** All verbs reject with MatrixError: 'not-found' when a program or the interface is missing, 'timeout', or 'config' with what the system said. */
+/**
+ * All verbs reject with MatrixError: 'not-found' when a program or the interface is missing, 'timeout', or 'config' with what the system said; those
+ * that look first (`remove`, `has`) with 'in-use' when the machine has the address for ever: somebody else has given it that.
+ */
 export interface HostAddresses {
   /** An address whose life is over may still be there for so long, ms. */
   readonly lateMs: number
@@ -25,8 +28,8 @@ export interface HostAddresses {
    * be ended before the address goes, and nobody is refused meanwhile. Ends with `remove`. Does nothing where the system cannot.
    */
   deafen(address: HostAddress): Promise<void>
-  /** Tells the network that the address is here now. */
-  announce(address: HostAddress): Promise<void>
+  /** Tells the network that the address is here now. Once it has settled, or soon after `abort`, nothing more is told. */
+  announce(address: HostAddress, abort: AbortSignal): Promise<void>
   /** Whether it is there. */
   has(address: HostAddress): Promise<boolean>
 }

@@ -16,7 +16,7 @@
  * Crash: the address stays on the interface for the rest of its life. The next life of this node removes it first of all (`clear`).
  */
 import { brokenRules } from '../base/broken-rules.ts'
-import { MatrixError } from '../base/errors.ts'
+import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Timings } from '../base/timings.ts'
 import { Turns } from '../base/turns.ts'
 import { type Clock, type HostAddresses, type Log, sleep, type Timer, within } from '../platform/index.ts'
@@ -47,13 +47,24 @@ export type AddressBearerOptions = {
   readonly settle: () => Promise<void>
 }
 
-type Borne = { serves: boolean; byHand: boolean; isDeaf: boolean; addedUntil: number; announcing: Timer[] }
+type Borne = {
+  serves: boolean
+  byHand: boolean
+  isDeaf: boolean
+  /** End of its life, if it was ever added. */
+  addedUntil: number | undefined
+  announcing: Timer[]
+  /** Ends what is being told. */
+  readonly silence: AbortController
+  readonly telling: Set<Promise<void>>
+}
 
 export class AddressBearer {
   readonly #options: AddressBearerOptions
   readonly #borne = new Map<string, Borne>()
   /** By host: one thing after another. */
   readonly #turns = new Map<string, Turns>()
+  readonly #unfit = new Map<string, string>()
   readonly #renewal: Timer
   #dropped = false
 
@@ -63,41 +74,44 @@ export class AddressBearer {
     this.#renewal = options.clock.every(options.timings.renewMs, () => this.#renewAll())
   }
 
-  bears(host: string): { readonly serves: boolean; readonly byHand: boolean } | undefined {
-    return this.#borne.get(host)
+  /** Why this node cannot bear a host, as far as it is known. */
+  unfit(host: string): string | undefined {
+    return this.#unfit.get(host)
   }
 
-  /** Before anything else: what a former life of this node has left on its interfaces. Rejects as HostAddresses. */
+  bears(host: string): { readonly serves: boolean; readonly byHand: boolean } | undefined {
+    const { serves, byHand } = this.#borne.get(host) ?? {}
+    return serves === undefined || byHand === undefined ? undefined : { serves, byHand }
+  }
+
+  /** Before anything else: what a former life of this node has left on its interfaces. Rejects as HostAddresses; a missing interface makes unfit alone. */
   async clear(): Promise<void> {
     const { hosts, addresses, log } = this.#options
     for (const host of hosts) {
-      if (!(await addresses.has(host))) continue
-      log.warn(
-        { host: host.name, address: host.address },
-        'a virtual host was left on this node, its address is removed',
-      )
-      await addresses.remove(host)
+      const { name, address } = host
+      try {
+        if (!(await addresses.has(host))) continue
+        log.warn({ host: name, address }, 'a virtual host was left on this node, its address is removed')
+        await addresses.remove(host)
+      } catch (error) {
+        if (!isMatrixError(error, 'not-found')) throw error
+        log.error({ host: name, error: error.message }, 'this node cannot bear a virtual host')
+        this.#unfit.set(name, error.message)
+      }
     }
   }
 
   /** Resolves once the host is served here. Rejects with what went wrong; then it is not borne, unless the address could not be removed. */
   take(host: VirtualHost, byHand: boolean): Promise<void> {
-    const known = this.#borne.get(host.name)
-    if (!known) this.#borne.set(host.name, { serves: false, byHand, isDeaf: false, addedUntil: 0, announcing: [] })
+    this.#bear(host)
     return this.#turn(host, async () => {
-      const borne = this.#borne.get(host.name) ?? {
-        serves: false,
-        byHand,
-        isDeaf: false,
-        addedUntil: 0,
-        announcing: [],
-      }
-      this.#borne.set(host.name, borne)
+      const borne = this.#bear(host)
       borne.byHand = byHand
       if (borne.serves) return
       try {
         await this.#begin(host, borne)
       } catch (error) {
+        if (isMatrixError(error, 'not-found', 'in-use')) this.#unfit.set(host.name, error.message)
         this.#closeGateways(host)
         await this.#remove(host, borne)
         throw error
@@ -113,12 +127,16 @@ export class AddressBearer {
       const { clock, log, gateways, settle, addresses } = this.#options
       const startedAt = clock.now()
       borne.serves = false
-      const drained = Promise.all([...gateways.map((gateway) => gateway.drain(host.address)), settle()])
-      const how = await within(clock, drained, DRAIN_MS).catch((error) => {
-        log.warn({ host: host.name, error: String(error) }, 'a virtual host ends before everything was answered')
-        return 'late' as const
-      })
-      if (how !== 'late') await sleep(clock, SETTLE_MS)
+      const late = (work: Promise<unknown>): Promise<unknown> =>
+        within(clock, work, startedAt + DRAIN_MS - clock.now()).catch((error) => {
+          log.warn({ host: host.name, error: String(error) }, 'a virtual host ends before everything was answered')
+          return 'late'
+        })
+      const settled = late(settle())
+      const drained = await late(Promise.all(gateways.map((gateway) => gateway.drain(host.address))))
+      // what others are about to ask for is written meanwhile; whoever comes too early waits for a lock
+      await settled
+      await sleep(clock, SETTLE_MS)
       borne.isDeaf = true
       await addresses
         .deafen(host)
@@ -126,7 +144,10 @@ export class AddressBearer {
       this.#closeGateways(host)
       await this.#remove(host, borne)
       const ms = Math.round(clock.now() - startedAt)
-      log.info({ host: host.name, address: host.address, ms, drained: how !== 'late' }, 'a virtual host was given up')
+      log.info(
+        { host: host.name, address: host.address, ms, drained: drained !== 'late' },
+        'a virtual host was given up',
+      )
     })
   }
 
@@ -148,14 +169,27 @@ export class AddressBearer {
     )
   }
 
+  #bear({ name }: VirtualHost): Borne {
+    const known = this.#borne.get(name)
+    if (known) return known
+    const borne: Borne = {
+      ...{ serves: false, byHand: false, isDeaf: false, addedUntil: undefined, announcing: [] },
+      ...{ silence: new AbortController(), telling: new Set() },
+    }
+    this.#borne.set(name, borne)
+    return borne
+  }
+
   async #begin(host: VirtualHost, borne: Borne): Promise<void> {
     const { addresses, gateways, log } = this.#options
-    if (borne.isDeaf) await addresses.remove(host) // what is deaf is no longer whole
+    // what is deaf is no longer whole
+    if ((await addresses.has(host)) && borne.isDeaf) await addresses.remove(host)
     borne.isDeaf = false
     await this.#add(host, borne)
     await Promise.all(gateways.map((gateway) => gateway.open(host.address)))
     if (this.#dropped) throw new MatrixError('withdrawn', 'this node has halted')
     borne.serves = true
+    this.#unfit.delete(host.name)
     log.info({ host: host.name, address: host.address, interface: host.interface }, 'a virtual host is served here')
     this.#announce(host, borne)
   }
@@ -166,9 +200,9 @@ export class AddressBearer {
     const lifeMs = this.#life()
     if (this.#dropped || lifeMs === undefined)
       throw new MatrixError('fenced', 'the disk lease of this node is over, or near its end')
-    const until = clock.now() + lifeMs
+    // also when it fails: it may have been added
+    borne.addedUntil = clock.now() + lifeMs
     await addresses.add(host, lifeMs)
-    borne.addedUntil = until
   }
 
   /** Of an address that is added now; undefined when the lease is too near its end. */
@@ -189,7 +223,8 @@ export class AddressBearer {
     const { hosts, clock, log, timings } = this.#options
     for (const host of hosts) {
       const borne = this.#borne.get(host.name)
-      if (!borne?.serves || borne.addedUntil - clock.now() > timings.leaseMs / 2 + timings.renewMs) continue
+      const leftMs = (borne?.addedUntil ?? 0) - clock.now()
+      if (!borne?.serves || leftMs > timings.leaseMs / 2 + timings.renewMs) continue
       void this.#turn(host, async () => {
         if (borne.serves && !this.#dropped) await this.#add(host, borne)
       }).catch((error) =>
@@ -203,11 +238,13 @@ export class AddressBearer {
     borne.announcing = ANNOUNCE_AT_MS.map((delayMs) =>
       clock.after(delayMs, () => {
         if (!borne.serves || this.#dropped) return
-        addresses
-          .announce(host)
+        const told = addresses
+          .announce(host, borne.silence.signal)
           .catch((error) =>
             log.warn({ host: host.name, error: String(error) }, 'a virtual host could not be announced'),
           )
+          .finally(() => borne.telling.delete(told))
+        borne.telling.add(told)
       }),
     )
   }
@@ -221,12 +258,19 @@ export class AddressBearer {
     const { addresses, clock, log } = this.#options
     borne.serves = false
     for (const timer of borne.announcing.splice(0)) timer.cancel()
+    // nobody may hear of this node after the next bearer has announced itself
+    borne.silence.abort()
+    await Promise.all(borne.telling)
     try {
       await addresses.remove(host)
     } catch (error) {
+      if (borne.addedUntil === undefined && isMatrixError(error, 'in-use', 'not-found')) {
+        this.#borne.delete(host.name)
+        return
+      }
       log.error({ host: host.name, error: String(error) }, 'the address of a virtual host cannot be removed')
       // nobody renews it: it is gone when its life is over, where it has one
-      await sleep(clock, Math.max(0, borne.addedUntil + addresses.lateMs - clock.now()))
+      await sleep(clock, Math.max(0, (borne.addedUntil ?? 0) + addresses.lateMs - clock.now()))
       if (await addresses.has(host)) throw error
     }
     this.#borne.delete(host.name)

@@ -256,7 +256,9 @@ export class Placement {
     const member = [...this.#members.values()].find((each) => each.name === node)
     if (!member) return `${node} is no member now`
     if (member.leaving) return `${node} is about to stop`
-    return member.report && !member.report.ready ? `${node} does not serve yet` : undefined
+    if (host && member.report && !reportOf(member, host.address))
+      return `${node} has no virtual host at ${host.address} in its configuration`
+    return member.report?.ready === false ? `${node} does not serve yet` : undefined
   }
 
   #answer(state: HostState, refusal?: string): void {
@@ -347,7 +349,9 @@ export class Placement {
   /** Some node of its list is about to be ready. */
   #isAwaited({ nodes }: PlacementHost): boolean {
     if (this.#now - this.#begunAt >= this.#options.patienceMs) return false
-    return [...this.#members.values()].some(({ name, report }) => nodes.includes(name) && report?.ready === false)
+    return [...this.#members.values()].some(
+      ({ name, report }) => nodes.includes(name) && report?.ready === false && report.hosts.length > 0,
+    )
   }
 
   #isByHand(member: MemberState, host: PlacementHost): boolean {

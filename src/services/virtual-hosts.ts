@@ -253,6 +253,8 @@ export class VirtualHosts implements ViewListener {
         const monitor = this.#monitors.get(keyOf(check)) as ServiceMonitor
         return monitor.isUp ? [] : [`${check.kind}: ${monitor.reason ?? 'down'}`]
       })
+      const unfit = this.#bearer.unfit(name)
+      if (unfit !== undefined) failing.push(unfit)
       return {
         ...{ address, bears: borne !== undefined, serves: borne?.serves ?? false, byHand: borne?.byHand ?? false },
         ...{ failing: failing.length, ...(failing.length > 0 && { reason: failing.join(', ') }) },
@@ -362,6 +364,11 @@ export class VirtualHosts implements ViewListener {
         this.#told(view, { kind: 'report', slot, report })
         return
       } catch (error) {
+        if (isMatrixError(error, 'not-found')) {
+          // no virtual host is in its configuration: it has never taken any
+          this.#told(view, { kind: 'report', slot, report: { ready: false, hosts: [] } })
+          return
+        }
         if (this.#placing === view)
           log.warn({ slot, error: String(error) }, 'a node does not say which virtual hosts it bears')
         await sleep(clock, AGAIN_MS)

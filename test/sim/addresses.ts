@@ -15,8 +15,6 @@ import type { SimHost, SimWorld } from './world.ts'
 /** What a program takes, ms. */
 const PROGRAM_MS: readonly [number, number] = [2, 20]
 
-/** What is asked of a node. */
-type Machine = { readonly name: string; readonly core: { readonly halted: boolean } | undefined }
 type Entry = { readonly by: SimHost; until: number; isDeaf: boolean }
 
 export class SimAddresses {
@@ -117,7 +115,9 @@ export class SimAddresses {
   }
 
   /** Why a host is not where it should be, long after all is well; undefined when each is. */
-  disagreement(nodes: readonly Machine[]): string | undefined {
+  disagreement(
+    nodes: readonly { readonly name: string; readonly core: { readonly halted: boolean } | undefined }[],
+  ): string | undefined {
     for (const { name, address, policy, nodes: list } of this.hosts) {
       const [bearer, ...others] = this.bearers(address)
       if (bearer === undefined || others.length > 0) return `${name} is at ${[bearer, ...others]}`

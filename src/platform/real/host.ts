@@ -1,5 +1,6 @@
 /** This machine, as LUN drivers are given it. */
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { MatrixError } from '../../base/errors.ts'
@@ -28,4 +29,13 @@ export const realHost: Host = {
     }
   },
   random: randomBytes,
+}
+
+/** A setting of the kernel (Linux), such as `net/ipv6/conf/eth0/accept_dad`; undefined when there is none. */
+export function sysctl(name: string): string | undefined {
+  try {
+    return readFileSync(`/proc/sys/${name}`, 'utf8').trim()
+  } catch {
+    return undefined
+  }
 }

@@ -6,8 +6,11 @@
  *     add       ip address replace ADDRESS/PREFIX dev IF valid_lft S preferred_lft S
  *     deafen    ip route del local ADDRESS dev IF table local     packets to it are no longer for this machine; those from it still leave
  *     remove    ip address del ADDRESS/PREFIX dev IF
- *     announce  arping -U -c 2 -I IF ADDRESS                      gratuitous ARP (RFC 5227 3)
- *               ndisc6 -1 -s ADDRESS … ff02::1 …                  IPv6: a solicitation that carries the link-layer address (RFC 4861 7.2.3)
+ *     announce  arping -U -c 1 -I IF ADDRESS                      gratuitous ARP (RFC 5227 3)
+ *
+ * IPv6: the kernel itself tells all neighbours of a new address (an unsolicited advertisement, RFC 4861 7.2.6) where `ndisc_notify` is on and
+ * `accept_dad` off. Elsewhere addresses are added with `nodad`, since waiting a second for a duplicate that cannot be would only hold up clients, and
+ * `ndisc6` tells the router alone (a solicitation that carries the link-layer address, RFC 4861 7.2.3).
  */
 import { MatrixError } from '../../base/errors.ts'
 import type { HostAddress, HostAddresses } from '../host-addresses.ts'
@@ -16,7 +19,7 @@ import type { ProgramEnd, Programs } from '../programs.ts'
 
 /** `ip` asks the kernel and is done: one that takes longer hangs, ms. */
 const IP_LIMIT_MS = 3_000
-/** Two rounds, a second apart. */
+/** They wait a second for answers that nobody has to give. */
 const ANNOUNCE_LIMIT_MS = 5_000
 const OUTPUT_LINES = 400
 /** Where programs of the system lie; matrixd may be started with less in its PATH. */
@@ -27,6 +30,8 @@ export type IpAddressesOptions = {
   readonly log: Log
   /** Whether a file is there that may be run. */
   readonly isProgram: (path: string) => boolean
+  /** A setting of the kernel, as text; undefined when there is none of this name. */
+  readonly sysctl: (name: string) => string | undefined
 }
 
 export class IpAddresses implements HostAddresses {
@@ -53,7 +58,7 @@ export class IpAddresses implements HostAddresses {
     const seconds = `${Math.max(1, Math.floor(lifeMs / 1000))}`
     await this.#ip(address, [
       ...['address', 'replace', withPrefix(address), 'dev', address.interface],
-      ...(isIpv6(address) ? ['nodad'] : []),
+      ...(isIpv6(address) && !this.#kernelTells(address) ? ['nodad'] : []),
       ...['valid_lft', seconds, 'preferred_lft', seconds],
     ])
   }
@@ -71,8 +76,9 @@ export class IpAddresses implements HostAddresses {
     await this.#ip(address, ['route', 'del', 'local', address.address, 'dev', address.interface, 'table', 'local'])
   }
 
-  async announce(address: HostAddress): Promise<void> {
+  async announce(address: HostAddress, abort: AbortSignal): Promise<void> {
     const six = isIpv6(address)
+    if (six && this.#kernelTells(address)) return
     const name = six ? 'ndisc6' : 'arping'
     const program = this.#find(name)
     if (program === undefined) {
@@ -80,19 +86,33 @@ export class IpAddresses implements HostAddresses {
       return
     }
     const args = six
-      ? ['-1', '-q', '-r', '2', '-w', '500', '-s', address.address, await this.#neighbour(address), address.interface]
-      : ['-U', '-c', '2', '-I', address.interface, address.address]
+      ? ['-1', '-q', '-r', '1', '-w', '500', '-s', address.address, await this.#neighbour(address), address.interface]
+      : ['-U', '-c', '1', '-I', address.interface, address.address]
     const { how, code, output } = await this.#options.programs.run({
-      ...{ path: program, args, env: { LC_ALL: 'C' }, timeoutMs: ANNOUNCE_LIMIT_MS },
+      ...{ path: program, args, env: { LC_ALL: 'C' }, timeoutMs: ANNOUNCE_LIMIT_MS, abort },
     })
     // nobody has to answer: for ndisc6 that is a failure
+    if (how === 'aborted') return
     if (how !== 'exited' || (code !== 0 && !six))
       throw failed(program, { how, output, ...(code !== undefined && { code }) })
   }
 
   async has(address: HostAddress): Promise<boolean> {
     const { output } = await this.#ip(address, ['-oneline', 'address', 'show', 'dev', address.interface])
-    return output.some((line) => line.includes(` ${withPrefix(address)} `))
+    // with whatever prefix: it is the address that may be there once
+    const found = output.find((line) => line.includes(` ${address.address}/`))
+    if (found?.includes('valid_lft forever'))
+      throw new MatrixError(
+        'in-use',
+        `${address.address} is an address of this machine, for ever (ip address show dev ${address.interface}); a virtual host needs one that no machine has`,
+      )
+    return found !== undefined
+  }
+
+  #kernelTells({ interface: name }: HostAddress): boolean {
+    const is = (key: string, value: string) => this.#options.sysctl(`net/ipv6/conf/${key}`) === value
+    const skipsDad = is('all/accept_dad', '0') && is(`${name}/accept_dad`, '0')
+    return skipsDad && (is('all/ndisc_notify', '1') || is(`${name}/ndisc_notify`, '1'))
   }
 
   /** Whoever answers the solicitation learns from it; the router is who forwards to all others. */

@@ -74,7 +74,7 @@ try {
   console.log(lines.join('\n'))
   if (seen) {
     console.log(
-      `kernel client: ${seen.operations} operations, worst stall ${seen.worstMs} ms, ${seen.errors.length} errors`,
+      `kernel client: ${seen.operations} operations, worst stall ${seen.worstMs} ms, ${seen.errors.length} errors, ${seen.repeated} repetitions told that it had been done`,
     )
     for (const [at, ms] of seen.stalls) console.log(`  ${ms} ms at ${at} ms`)
     for (const error of seen.errors.slice(0, 20)) console.log(`  ${error}`)

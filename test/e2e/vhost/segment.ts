@@ -66,6 +66,18 @@ export class Segment {
     return command('ip', '-n', `${this.#prefix}-${machine}`, ...args)
   }
 
+  /** Runs a program on a machine to its end; gives its output. Throws when it fails. */
+  run(machine: string, program: string, ...args: string[]): string {
+    const [nsenter, ...before] = this.enter(machine)
+    return command(nsenter, ...before, program, ...args)
+  }
+
+  /** Has the kernel of a machine tell its neighbours of new IPv6 addresses. */
+  announceIpv6(machine: string): void {
+    const set = ['all/accept_dad=0', 'eth0/accept_dad=0', 'eth0/ndisc_notify=1'].map((each) => each.split('='))
+    for (const [key, value] of set) this.run(machine, 'sh', '-c', `echo ${value} > /proc/sys/net/ipv6/conf/${key}`)
+  }
+
   /** Which of these machines bear an address. */
   bearers(address: string, machines: readonly string[]): string[] {
     return machines.filter((machine) => this.ip(machine, '-o', 'addr', 'show', 'dev', 'eth0').includes(` ${address}/`))

@@ -52,6 +52,7 @@ export class Trial {
     const from = await this.#matrix.placed(this.#host, PLACED_MS)
     const node = this.#matrix.node(from)
     const before = node.lives.length
+    if (this.#libnfs) this.#libnfs.kills++
     node.signal('SIGKILL')
     const to = await this.#elsewhere(from)
     while (node.lives.length === before) await sleep(50)
@@ -86,13 +87,13 @@ export class Trial {
         ? 'none'
         : `${stalls.length}, stall median ${median(stalls)} ms, worst ${Math.max(...stalls)} ms`
     const lines = [
-      `planned moves: ${of(this.#stalls.move)}; the command took ${median(this.#moveTimes)} ms, at worst ${Math.max(0, ...this.#moveTimes)} ms`,
-      `kills: ${of(this.#stalls.kill)}`,
+      `planned moves (goal 2000 ms): ${of(this.#stalls.move)}; the command took ${median(this.#moveTimes)} ms, at worst ${Math.max(0, ...this.#moveTimes)} ms`,
+      `kills (goal 12000 ms with scsi-pr): ${of(this.#stalls.kill)}`,
       `clean stops: ${of(this.#stalls.stop)}`,
       `clients: ${operations} operations over ${connections} connections, ${errors.length} errors, ${lost.length} lost acknowledged writes`,
       ...(copies
         ? [
-            `libnfs: ${copies.count} copies in and out, longest ${Math.round(copies.worstMs)} ms, ${copies.errors.length} errors, ${copies.repeated} told that their own CREATE had been done`,
+            `libnfs: ${copies.count} copies in and out, longest ${Math.round(copies.worstMs)} ms, ${copies.errors.length} errors; not by these nodes: ${copies.repeated} told that their own CREATE had been done, ${copies.unmounted} cut while they mounted, ${copies.unstable} lack what was not stable`,
           ]
         : []),
       `two bearers at one time: ${this.#doubled.length}`,

@@ -158,7 +158,10 @@ export class VhostMatrix {
     await this.order('n1', 'fs', 'create', 'home', '--lun', ...this.#urls)
     for (const [index, name] of this.names.entries())
       writeFileSync(this.#file(`${name}.toml`), this.#config(name, index))
-    for (const node of this.nodes) node.start()
+    for (const node of this.nodes) {
+      this.segment.announceIpv6(node.name)
+      node.start()
+    }
     await this.allServe()
   }
 

@@ -389,4 +389,98 @@ test('a file that is not there is said to be so', () => {
   assert.throws(() => loadConfig('/nowhere/m.toml', host(sample)), /\/nowhere\/m\.toml: there is no such file/)
 })
 
+const virtualHost = `
+[[virtual_hosts]]
+name = "files"
+address = "10.0.0.50/24"
+interface = "eth0"
+nodes = ["n1", "n2"]
+`
+
+test('a virtual host has the policy and the monitors that most want, and may have others', () => {
+  const [files, six] = loadConfig(
+    '/etc/matrix/m.toml',
+    host(`${sample}${virtualHost}
+[[virtual_hosts]]
+name = "six"
+address = "FD00:0:0::50/64"
+interface = "eth1"
+nodes = ["n2"]
+policy = "NOFAILBACK"
+monitors = ["http", "tcp:[::1]:445"]
+probe_interval = "5s"
+probe_timeout = "500ms"
+probe_retries = 0
+`),
+  ).virtualHosts
+  assert.equal(files, {
+    ...{
+      name: 'files',
+      address: '10.0.0.50',
+      prefix: 24,
+      interface: 'eth0',
+      nodes: ['n1', 'n2'],
+      policy: 'AUTOFAILBACK',
+    },
+    monitors: [{ kind: 'nfs', at: { host: '127.0.0.1', port: 20149 }, intervalMs: 1000, timeoutMs: 1000, retries: 2 }],
+  })
+  assert.equal([six?.address, six?.prefix, six?.policy], ['fd00::50', 64, 'NOFAILBACK'])
+  const patience = { intervalMs: 5000, timeoutMs: 500, retries: 0 }
+  assert.equal(six?.monitors, [
+    { kind: 'http', at: { host: '127.0.0.1', port: 20180 }, ...patience },
+    { kind: 'tcp', at: { host: '::1', port: 445 }, ...patience },
+  ])
+})
+
+test('a monitor reaches what listens on all addresses over loopback', () => {
+  const at = (listen: string) => {
+    const toml = `${sample.replace('"127.0.0.1:20149"', `"${listen}"`)}${virtualHost}`
+    return loadConfig('/etc/matrix/m.toml', host(toml)).virtualHosts[0]?.monitors[0]?.at
+  }
+  assert.equal(at('0.0.0.0:2049'), { host: '127.0.0.1', port: 2049 })
+  assert.equal(at('[::]:2049'), { host: '::1', port: 2049 })
+})
+
+test('what is wrong with virtual hosts is told', () => {
+  const problems = (toml: string) => problemsOf([['[cache]', `${toml}\n[cache]`]])
+  const but = (from: string, to: string) => problems(virtualHost.replace(from, to))
+  assert.equal(but('10.0.0.50/24', '10.0.0.50'), [
+    'virtual_hosts[0].address: found "10.0.0.50"; allowed is an IP address and the bits of its network, such as "10.0.0.50/24" or "fd00::50/64"',
+  ])
+  assert.equal(but('["n1", "n2"]', '["n1", "n1"]'), [
+    'virtual_hosts[0].nodes: names a node twice; allowed is once each',
+  ])
+  assert.equal(but('interface = "eth0"', 'interface = "eth 0"').length, 1)
+  assert.equal(but('interface = "eth0"', 'interface = "eth0"\npolicy = "autofailback"'), [
+    'virtual_hosts[0].policy: found "autofailback"; allowed is one of "AUTOFAILBACK", "NOFAILBACK"',
+  ])
+  assert.equal(but('interface = "eth0"', 'interface = "eth0"\nmonitors = ["ftp"]'), [
+    'virtual_hosts[0].monitors[0]: found "ftp"; allowed is "nfs", "http", or "tcp:" and host:port, such as "tcp:127.0.0.1:445"',
+  ])
+  assert.equal(problems(virtualHost + virtualHost), [
+    'virtual_hosts[1].name: "files" is also that of virtual_hosts[0]; allowed is one each',
+    'virtual_hosts[1].address: "10.0.0.50" is also that of virtual_hosts[0]; allowed is one each',
+  ])
+  assert.equal(but('10.0.0.50/24', '127.0.0.1/8'), [
+    'virtual_hosts[0].address: 127.0.0.1 is that of node n1 itself; allowed is one that no machine has',
+    'nfs.listen: 127.0.0.1 is that of virtual_hosts[0], which comes and goes; allowed is an address of this node, or "0.0.0.0:20149"',
+    'http.listen: 127.0.0.1 is that of virtual_hosts[0], which comes and goes; allowed is an address of this node, or "0.0.0.0:20180"',
+  ])
+  const withoutNfs = sample.replace(/\[nfs\]\n.*\n/, '').replace('[cache]', `${virtualHost}monitors = ["nfs"]\n[cache]`)
+  assert.throws(
+    () => loadConfig('/etc/matrix/m.toml', host(withoutNfs)),
+    /monitors: "nfs" is not served by this node; add \[nfs\]/,
+  )
+})
+
+test('a script for addresses may be run, and only its owner may write to it', () => {
+  const toml = `[addresses]\nscript = "/etc/matrix/run"\n\n[cache]`
+  assert.equal(problemsOf([['[cache]', toml]]), [])
+  assert.equal(problemsOf([['[cache]', toml]], { scriptMode: 0o777 }), [
+    'addresses.script: /etc/matrix/run has mode 777; only its owner may write to it (chmod 755 /etc/matrix/run)',
+  ])
+  const { addresses } = loadConfig('/etc/matrix/m.toml', host(sample.replace('[cache]', toml)))
+  assert.equal(addresses.script, { path: '/etc/matrix/run', timeoutMs: 5000 })
+})
+
 test.run()
