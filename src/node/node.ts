@@ -12,7 +12,7 @@ import type {
   FenceAgentName,
   MatrixdConfig,
 } from '../../config/index.ts'
-import { MatrixError } from '../base/errors.ts'
+import { isMatrixError, MatrixError } from '../base/errors.ts'
 import { Prng } from '../base/prng.ts'
 import type { KnownPeer } from '../cluster/index.ts'
 import { HostNames, UserGroups, Users } from '../export/index.ts'
@@ -28,6 +28,7 @@ import { isProgram, realPrograms } from '../platform/real/programs.ts'
 import { ScriptAddresses } from '../platform/real/script-addresses.ts'
 import { realThreads } from '../platform/real/threads.ts'
 import { createTcpTransport } from '../platform/real/transport.ts'
+import type { Mount } from '../recovery/index.ts'
 import {
   type FenceAgent,
   KillAgent,
@@ -73,7 +74,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   mkdirSync(config.stateDir, { recursive: true })
   const urls = new Map<Lun, string>()
   const { timings, node } = config
-  for (const { url } of config.luns) urls.set(await openLun(url, realHost, { timings, log }), url)
+  for (const { url, lun } of await openAll(config, log)) urls.set(lun, url)
   const reserves = config.fencing.agents.includes('scsi-pr')
   const timeline = new TimelineFile(config.stateDir, log)
   const lunFinder = new NodeLuns(config, realHost, log)
@@ -125,6 +126,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       virtualHosts: { hosts, addresses: hostAddresses(config, log), dialer: realHost.dialer, gateways: addressed },
     }),
     onTimeline: (entry) => timeline.add(entry),
+    onMounted: (mount) => gateways?.opened(mount),
     onHalt: (reason, ended) => {
       gateways?.abandon()
       void ended.then(() => hooks.onStopped(reason))
@@ -169,6 +171,27 @@ function hostAddresses({ addresses: { script } }: MatrixdConfig, log: Log): Host
     'config',
     `[[virtual_hosts]]: on ${process.platform} addresses are added and removed by a program of yours; name it in [addresses] script (docs/operating.md)`,
   )
+}
+
+/**
+ * The LUNs of the configuration. One that cannot be opened now is looked for later, as one that is missing is (lun-table.ts): a filesystem that needs it may be in error,
+ * and what this node cannot do without it is found out when its database is read. Rejects when there is none.
+ */
+async function openAll({ luns, timings }: MatrixdConfig, log: Log): Promise<readonly { url: string; lun: Lun }[]> {
+  const opened = await Promise.allSettled(luns.map(({ url }) => openLun(url, realHost, { timings, log })))
+  const out: { url: string; lun: Lun }[] = []
+  let first: unknown
+  for (const [i, result] of opened.entries()) {
+    const { url } = luns[i] as { url: string }
+    if (result.status === 'fulfilled') out.push({ url, lun: result.value })
+    else {
+      first ??= result.reason
+      if (!isMatrixError(result.reason, 'lun-io', 'not-found')) throw result.reason
+      log.warn({ url, error: result.reason.message }, 'a LUN cannot be opened')
+    }
+  }
+  if (out.length === 0) throw first
+  return out
 }
 
 function makeFenceAgent(
@@ -220,6 +243,9 @@ const RANGED_INODES = 50
 /** A LUN is drained so long before whoever asked hears how far it is, ms. */
 const DRAIN_STEP_MS = 1000
 
+/** How often it is looked whether a filesystem has come into service, ms. */
+const SERVING_POLL_MS = 50
+
 /** The protocols of one node. */
 class Gateways {
   readonly #config: MatrixdConfig
@@ -238,7 +264,8 @@ class Gateways {
     this.#log = log
     const filesystems = () => core.mounts.map(({ fs }) => fs)
     this.#exports = new ServedExports({
-      ...{ config, filesystems, log },
+      ...{ config, log },
+      known: async () => (await core.readDatabase()).filesystems,
       prepare: async (exports) => this.#nfs?.learnNames(exports),
       renew: ({ nfs }) => this.#renewCertificates(nfs?.tls),
     })
@@ -262,6 +289,7 @@ class Gateways {
   async listen(): Promise<readonly AddressedGateway[]> {
     const addressed: AddressedGateway[] = []
     const { nfs, http, mounts } = this.#config
+    for (const { fs } of this.#core.mounts) this.#exports.add(fs)
     await this.#exports.begin()
     if (nfs && this.#nfs) {
       await this.#nfs.listen(nfs.listen.host, nfs.listen.port)
@@ -276,9 +304,32 @@ class Gateways {
       await this.#http.listen(http.listen.host, http.listen.port)
       addressed.push(this.#http)
     }
-    for (const { filesystem, directory } of mounts) await this.#mounts.mount(filesystem, directory)
+    for (const { filesystem, directory } of mounts)
+      if (!(await this.#exports.isInError(filesystem))) await this.#mounts.mount(filesystem, directory)
     await this.#control.listen(this.#config.stateDir)
     return addressed
+  }
+
+  /** A filesystem was opened while the node runs, because it is no longer in error: it is exported once it serves. */
+  opened(mount: Mount): void {
+    const { record, fs } = mount
+    const looking = realClock.every(SERVING_POLL_MS, () => {
+      if (mount.state !== 'serving' && mount.state !== 'withdrawn') return
+      looking.cancel()
+      if (mount.state === 'withdrawn') return
+      this.#exports.add(fs)
+      void this.#exports
+        .begin()
+        .catch((error) => this.#log.error({ error: String(error) }, 'exports stay as they were'))
+      for (const { filesystem, directory } of this.#config.mounts)
+        if (filesystem === record.name)
+          this.#mounts.mount(filesystem, directory).catch((error) => {
+            this.#log.error(
+              { filesystem, directory, error: String(error) },
+              'a filesystem that is in service again could not be mounted',
+            )
+          })
+    })
   }
 
   /** What `matrix` asks of the running node. */
@@ -348,6 +399,9 @@ class Gateways {
         return {
           bytes: await this.#core.lunVerbs.growFilesystem(this.#mount(request.filesystem).record.fsid, request.uuid),
         }
+      case 'restore-filesystem':
+        await this.#core.lunVerbs.restoreFilesystem(request.filesystem)
+        return {}
       case 'drain-lun': {
         const { done, leftBytes } = await this.#core.lunVerbs.drainLun(request.uuid, DRAIN_STEP_MS)
         return done ? {} : { left: leftBytes }

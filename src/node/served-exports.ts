@@ -11,8 +11,8 @@ import type { Log } from '../platform/index.ts'
 
 export type ServedExportsOptions = {
   readonly config: MatrixdConfig
-  /** Those that are mounted. */
-  readonly filesystems: () => readonly MatrixFs[]
+  /** Filesystems of the matrix, as its database has them; with `error` they are out of service. */
+  readonly known: () => Promise<readonly { readonly name: string; readonly error?: string | undefined }[]>
   /** Waited for before exports become the ones that count. */
   readonly prepare: (exports: readonly Export[]) => Promise<void>
   /** The file was read again and is right: what of it, beside exports, is used at once. Throws MatrixError 'config', and nothing is. */
@@ -40,6 +40,8 @@ const securities: Record<ConfiguredExport['tls'], Security> = { optional: 'none'
 export class ServedExports {
   readonly #options: ServedExportsOptions
   #configured: readonly ConfiguredExport[]
+  /** Filesystems that have come into service here, by name: the latest mount of each. */
+  readonly #served = new Map<string, MatrixFs>()
   /** The same array while nothing changes. */
   nfs: readonly Export[] = []
   http: readonly HttpExport[] = []
@@ -49,7 +51,18 @@ export class ServedExports {
     this.#configured = options.config.exports
   }
 
-  /** What the configuration said at the start. Rejects with MatrixError 'config'. */
+  /** It is in service here, perhaps again; counts from the next `begin` or `reload` on. */
+  add(fs: MatrixFs): void {
+    this.#served.set(fs.name, fs)
+  }
+
+  /** Whether a filesystem is out of service, and not only unknown. */
+  async isInError(filesystem: string): Promise<boolean> {
+    if (this.#served.has(filesystem)) return false
+    return (await this.#options.known()).some(({ name, error }) => name === filesystem && error !== undefined)
+  }
+
+  /** What the configuration says, of filesystems that are in service. Rejects with MatrixError 'config'. */
   async begin(): Promise<void> {
     await this.#use(this.#configured)
   }
@@ -85,7 +98,11 @@ export class ServedExports {
   /** `last`: just before they count; what it throws keeps the former ones. */
   async #use(configured: readonly ConfiguredExport[], last = () => {}): Promise<void> {
     const { config, prepare } = this.#options
-    const served = configured.map((exported) => ({ exported, fs: this.#filesystem(exported) }))
+    const known = await this.#options.known()
+    const served = configured.flatMap((exported) => {
+      const fs = this.#filesystem(exported, known)
+      return fs ? [{ exported, fs }] : []
+    })
     const nfs = served.map(({ exported, fs }) =>
       makeExport({
         ...exported,
@@ -109,15 +126,21 @@ export class ServedExports {
     this.http = http
   }
 
-  #filesystem({ path, filesystem }: ConfiguredExport): MatrixFs {
-    const all = this.#options.filesystems()
-    const fs = all.find(({ name }) => name === filesystem)
+  /** Undefined while it is out of service. Throws MatrixError 'config' when the matrix has none of this name. */
+  #filesystem(
+    { path, filesystem }: ConfiguredExport,
+    known: Awaited<ReturnType<ServedExportsOptions['known']>>,
+  ): MatrixFs | undefined {
+    const fs = this.#served.get(filesystem)
     if (fs) return fs
-    const known = all.map(({ name }) => name).join(', ') || 'none'
-    throw new MatrixError(
-      'config',
-      `export ${path}: the matrix has no filesystem "${filesystem}" that could be mounted (it has: ${known})`,
-    )
+    const record = known.find(({ name }) => name === filesystem)
+    if (!record) {
+      const names = known.map(({ name }) => name).join(', ') || 'none'
+      throw new MatrixError('config', `export ${path}: the matrix has no filesystem "${filesystem}" (it has: ${names})`)
+    }
+    const { error } = record
+    this.#options.log.error({ path, filesystem, error }, 'an export is not served: its filesystem is out of service')
+    return undefined
   }
 
   /** Of a part of a filesystem. One that is not there yet is found when it is mounted. */

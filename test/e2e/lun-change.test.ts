@@ -106,10 +106,11 @@ test('a node that starts finds it where it has found it before; when it comes ba
 })
 
 test('a filesystem on it is made while no node runs, and holds the LUN', async () => {
-  await demo.stop()
-  const made = matrix('fs', 'create', 'more', '--on', 'lun3', '--dir', dir)
-  assert.is(made.status, 0, made.stderr)
-  await demo.start()
+  // not the demo, which may be the target, too
+  for (const node of ['n1', 'n2']) await demo.drill('stop-node', node)
+  const made = await matrixBeside('fs', 'create', 'more', '--on', 'lun3', '--dir', dir)
+  assert.is(made.status, 0, made.text)
+  await Promise.all(['n1', 'n2'].map((node) => demo.startNode(node)))
   assert.match(matrix('lun', 'remove', 'lun3', ...at('n1')).stderr, /filesystem more is on LUN lun3/)
 })
 
@@ -132,6 +133,10 @@ test('a LUN that no filesystem uses is removed while files are written; nobody h
   assert.equal(lunsOf('n1'), ['lun1', 'lun2', 'lun3'])
   assert.match(demo.check(), /filesystem home is sound/)
   if (!sanKind()) assert.ok(existsSync(join(dir, 'spare.img')))
+  const back = matrix('lun', 'import', spare, ...at('n2'))
+  assert.is(back.status, 0, back.stderr)
+  assert.match(back.stdout, /is LUN spare of matrix demo again, 256 MiB: every node has opened it/)
+  for (const node of ['n1', 'n2']) assert.equal(lunsOf(node), ['lun1', 'lun2', 'lun3', 'spare'])
 })
 
 test.after(async () => {

@@ -2,6 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isMatrixError } from '../../../src/base/errors.ts'
+import type { Incarnation, Slot } from '../../../src/base/ids.ts'
 import { makeExport } from '../../../src/export/index.ts'
 import { NfsServer } from '../../../src/gateway-nfs/index.ts'
 import { NFS_PROGRAM, NFS_V3 } from '../../../src/gateway-nfs/v3/constants.ts'
@@ -12,6 +13,7 @@ import { realClock } from '../../../src/platform/real/clock.ts'
 import { MemoryFs } from '../../helpers/memory-fs.ts'
 import { encodeCall, encodeWith, marked, NfsClient, unset } from '../../helpers/nfs-client.ts'
 
+const LIFE = { slot: 0 as Slot, incarnation: 1 as Incarnation }
 const VIRTUAL = '127.0.0.77'
 const turn = () => new Promise((resolve) => setTimeout(resolve, 30))
 
@@ -26,7 +28,13 @@ async function scene(host: string) {
     },
   }) as MatrixFs
   const home = makeExport({ path: '/home', fs: slow, clients: ['127.0.0.0/8'], squash: 'no_root_squash' })
-  const server = new NfsServer({ exports: () => [home], clock: realClock, log: silentLog })
+  const server = new NfsServer({
+    exports: () => [home],
+    clock: realClock,
+    log: silentLog,
+    hostName: 'matrix',
+    life: LIFE,
+  })
   const { port } = await server.listen(host, 0)
   return {
     server,

@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MatrixError } from '../../../src/base/errors.ts'
+import type { Incarnation, Slot } from '../../../src/base/ids.ts'
 import { HttpGateway } from '../../../src/gateway-http/index.ts'
 import { NfsServer } from '../../../src/gateway-nfs/index.ts'
 import type { ByteStream } from '../../../src/platform/index.ts'
@@ -12,6 +13,7 @@ import { realDialer } from '../../../src/platform/real/dialer.ts'
 import { probes, ServiceMonitor } from '../../../src/services/index.ts'
 import { SimHost, SimWorld } from '../../sim/world.ts'
 
+const LIFE = { slot: 0 as Slot, incarnation: 1 as Incarnation }
 const test = suite('services: monitors')
 const LIMIT_MS = 2_000
 
@@ -45,7 +47,7 @@ function reasonOf(kind: 'tcp' | 'nfs' | 'http', port: number): Promise<string | 
 }
 
 test('our own NFS and HTTP are well', async () => {
-  const nfs = new NfsServer({ exports: () => [], clock: realClock, log: silentLog })
+  const nfs = new NfsServer({ exports: () => [], clock: realClock, log: silentLog, hostName: 'matrix', life: LIFE })
   const http = new HttpGateway({ exports: () => [], clock: realClock })
   const [{ port: nfsPort }, { port: httpPort }] = [await nfs.listen('127.0.0.1', 0), await http.listen('127.0.0.1', 0)]
   assert.is(await reasonOf('nfs', nfsPort), undefined)
