@@ -14,6 +14,7 @@ import type { Clock } from '../platform/clock.ts'
 import { type Log, silentLog } from '../platform/log.ts'
 import type { Call, Workshop } from './call.ts'
 import { HttpFailure, toHttpFailure } from './failure.ts'
+import { Gate } from './gate.ts'
 import type { HttpExport } from './http-export.ts'
 import { checkIf } from './if-header.ts'
 import {
@@ -23,9 +24,12 @@ import {
   KEEP_ALIVE_MS,
   LINGER_MS,
   MAX_CONNECTIONS,
+  MAX_WALKS,
 } from './limits.ts'
 import { ALLOWED, methods } from './methods/table.ts'
 import { Disconnected } from './outlet.ts'
+import { ASSETS_SEGMENT, Assets } from './page/assets.ts'
+import { replyFailure, wantsPage } from './page/failure-page.ts'
 import { parseTarget } from './paths.ts'
 import { PiecePool } from './piece-pool.ts'
 import { neverInvited, noteExpectation } from './request-body.ts'
@@ -49,7 +53,14 @@ export class HttpGateway {
   #closing = false
 
   constructor({ exports, clock, log = silentLog }: HttpGatewayOptions) {
-    this.#workshop = { exports, clock, log, pieces: new PiecePool() }
+    this.#workshop = {
+      exports,
+      clock,
+      log,
+      pieces: new PiecePool(),
+      assets: Assets.load(),
+      walks: new Gate(MAX_WALKS),
+    }
     const app = new Koa()
     app.silent = true
     // Failures after the answer began (a socket that breaks) end here; everything else is caught in #serve.
@@ -139,6 +150,7 @@ export class HttpGateway {
       if (!method.serveRoot) throw new HttpFailure(403, 'above the exports nothing can be changed')
       return method.serveRoot(call)
     }
+    if (name === ASSETS_SEGMENT) return this.#workshop.assets.serve(call, path)
     const share = this.#workshop.exports().find((candidate) => candidate.name === name)
     if (!share) throw new HttpFailure(404)
     if (share.readOnly && method.changes) throw new HttpFailure(403, 'the export is read-only')
@@ -170,6 +182,10 @@ export class HttpGateway {
     ctx.respond = true
     ctx.status = status
     ctx.set({ ...headers })
+    if (wantsPage(ctx)) {
+      replyFailure(ctx, this.#workshop.assets, status, message)
+      return
+    }
     ctx.set('Content-Type', condition === undefined ? 'text/plain; charset=utf-8' : XML_TYPE)
     ctx.body = condition === undefined ? `${message}\n` : errorDocument(condition)
   }
