@@ -94,7 +94,7 @@ function view(content: Content): Html {
   const { name, entries, sorting, page, writable } = content
   if (entries.length === 0) {
     return html`<form id="view"${writable ? html` data-writable` : ''}><div class="empty">${icon('folder', 'folder')}<p>This folder is empty.</p>${
-      writable ? html`<p class="hint" hidden>Drop files here, or use Upload.</p>` : ''
+      writable ? html`<p class="hint" hidden>Upload files, or drop them here.</p>` : ''
     }</div>${summary(content)}</form>`
   }
   const rows = entries.slice((page - 1) * PAGE_ROWS, page * PAGE_ROWS).map((entry) => row(entry, true))

@@ -48,5 +48,5 @@ export function iconSprite(): Html {
 
 /** Decoration: what it stands for is said in words beside it. */
 export function icon(name: IconName, kind = ''): Html {
-  return html`<svg class="icon ${kind}" aria-hidden="true"><use href="#i-${name}"/></svg>`
+  return html`<svg class="icon${kind && ` ${kind}`}" aria-hidden="true"><use href="#i-${name}"/></svg>`
 }

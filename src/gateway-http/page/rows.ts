@@ -56,7 +56,7 @@ export function row({ path, isDir, size, modifiedS }: Entry, selectable: boolean
       ? html`<span class="where">in <a href="./${path.slice(0, -1).map(encodeSegment).join('/')}/"><bdi>${path.slice(0, -1).map(shownName).join('/')}</bdi></a></span>`
       : ''
   const kind = isDir ? 'folder' : iconOf(own)
-  return html`<tr data-kind="${isDir ? 'folder' : 'file'}"${preview ? html` data-preview="${preview}"` : ''}>
+  return html`<tr data-kind="${isDir ? 'folder' : 'file'}"${isDir ? '' : html` data-size="${size}"`}${preview ? html` data-preview="${preview}"` : ''}>
 <td class="pick">${selectable ? html`<input type="checkbox" name="only" value="${address}" aria-label="Select ${name}">` : ''}</td>
 <th scope="row" class="name">${icon(kind, kind)}<a href="${href}"><bdi>${name}</bdi></a>${where || ''}</th>
 <td class="size">${isDir ? '' : formatSize(size)}</td>

@@ -50,7 +50,7 @@ export function button(picture, label, onClick, kind = '') {
 }
 
 /** Where what comes up from below stands. */
-export const dock = make('div', { class: 'dock' })
+export const dock = make('section', { class: 'dock', 'aria-label': 'Selection and progress' })
 
 const said = make('div', { class: 'unseen', role: 'status', 'aria-live': 'polite' })
 document.body.append(said, dock)

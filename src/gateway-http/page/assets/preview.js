@@ -70,6 +70,8 @@ function show(row) {
   if (kind === 'image') stage.replaceChildren(make('img', { src: href, alt: nameOf(row), error: failed }))
   else if (kind === 'video') stage.replaceChildren(make('video', { src: href, controls: true, error: failed }))
   else if (kind === 'audio') stage.replaceChildren(make('audio', { src: href, controls: true, error: failed }))
+  // No byte of an empty file can be asked for.
+  else if (row.getAttribute('data-size') === '0') stage.replaceChildren(make('pre'))
   else void showText(href, fetching.signal, failed)
   if (!dialog.open) dialog.showModal()
   stage.focus()
@@ -84,9 +86,8 @@ async function showText(href, signal, failed) {
   stage.replaceChildren()
   try {
     const response = await fetch(href, { headers: { Range: `bytes=0-${TEXT_BYTES - 1}` }, signal })
-    // 416: a file without content has no first byte.
-    if (!response.ok && response.status !== 416) return failed()
-    const bytes = response.ok ? new Uint8Array(await response.arrayBuffer()) : new Uint8Array()
+    if (!response.ok) return failed()
+    const bytes = new Uint8Array(await response.arrayBuffer())
     if (bytes.includes(0)) return stage.replaceChildren(make('p', { class: 'empty' }, 'This is no text.'))
     const whole = Number(/\/(\d+)$/.exec(response.headers.get('Content-Range') ?? '')?.[1] ?? bytes.length)
     // A character that the end has cut in two is left out.

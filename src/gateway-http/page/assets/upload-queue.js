@@ -3,6 +3,7 @@
  * fast somebody else is; a large one is asked for first, so that it is not sent in vain. What fails for a passing reason is tried again.
  */
 import { ask, isPassing, outcome, segment } from './requests.js'
+import { isListed } from './view.js'
 
 /** Uploads under way at a time: browsers keep six connections, and the page needs one itself. */
 const AT_A_TIME = 4
@@ -160,7 +161,7 @@ export class UploadQueue {
     if (!folder.ok || upload.state !== 'active') return folder
     const names = [...path.slice(0, -1), numbered(path.at(-1) ?? '', upload.number)]
     const url = this.#base + names.map(segment).join('/')
-    if (!replace && file.size >= LARGE_BYTES && (await ask('HEAD', url)).ok) return outcome(412)
+    if (!replace && file.size >= LARGE_BYTES && (isListed(url) ?? (await ask('HEAD', url)).ok)) return outcome(412)
     if (upload.state !== 'active') return outcome(0)
     return this.#put(upload, url)
   }

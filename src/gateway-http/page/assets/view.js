@@ -110,6 +110,26 @@ function replace(fresh) {
 }
 
 /**
+ * Whether the list has something at an address; undefined when it does not say.
+ * @param {string} url
+ * @returns {boolean | undefined}
+ */
+export function isListed(url) {
+  const wanted = decodeURIComponent(url)
+  const path = (/** @type {Element} */ row) => linkOf(row).pathname.replace(/\/$/, '')
+  if (folderOf(url) !== here || view().classList.contains('results') || document.querySelector('.pager'))
+    return undefined
+  return rows().some((row) => {
+    try {
+      return decodeURIComponent(path(row)) === wanted
+    } catch {
+      // A name that is no UTF-8: nothing that is uploaded has one.
+      return false
+    }
+  })
+}
+
+/**
  * The folder that something on the page is in: this one, except for what a search found.
  * @param {string} href
  */
