@@ -4,6 +4,8 @@
  */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, request as httpRequest } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
@@ -19,7 +21,12 @@ export type Stage = {
   readonly shoot: (page: Page, name: string) => Promise<void>
 }
 
-export type Scene = { readonly name: string; readonly play: (stage: Stage) => Promise<void> }
+export type Scene = {
+  readonly name: string
+  readonly play: (stage: Stage) => Promise<void>
+  /** Needs the read-only export. */
+  readonly needsFrozen?: boolean
+}
 
 const there = ({ urls }: Stage): string => urls.at(-1) as string
 
@@ -510,6 +517,53 @@ async function showsOnlyWhatIsAllowed(stage: Stage): Promise<void> {
   })
 }
 
+/** A proxy that lets nothing through without the password: scripts, styles, fetches, uploads and archives must all carry it. */
+async function worksWithBasic(stage: Stage): Promise<void> {
+  await make(stage, '/home/basic')
+  await put(stage, '/home/basic/a.txt', 'text')
+  const { hostname, port } = new URL(stage.urls[0] as string)
+  const wanted = `Basic ${Buffer.from('ada:löve').toString('base64')}`
+  const proxy = createServer((asked, answer) => {
+    if (asked.headers.authorization !== wanted) {
+      asked.resume()
+      answer.writeHead(401, { 'WWW-Authenticate': 'Basic realm="matrixfs", charset="UTF-8"' }).end()
+      return
+    }
+    const { method, url, headers } = asked
+    const onward = httpRequest({ hostname, port, method, path: url, headers }, (answered) => {
+      answer.writeHead(answered.statusCode as number, answered.headers)
+      answered.pipe(answer)
+    })
+    onward.on('error', () => answer.destroy())
+    asked.pipe(onward)
+  })
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+  const guarded = { ...stage, urls: [`http://127.0.0.1:${(proxy.address() as AddressInfo).port}/`, there(stage)] }
+  try {
+    await at(
+      guarded,
+      'home/basic/',
+      async (page) => {
+        await chooser(page).setInputFiles([file('b.txt', 'b'), file('large.bin', 'x'.repeat(3_000_000))])
+        await page.getByRole('heading', { name: '2 files uploaded' }).waitFor()
+        await rowCount(page, 3)
+        await link(page, 'a.txt').click()
+        await page.locator('.preview pre').getByText('text').waitFor()
+        await page.keyboard.press('Escape')
+        await box(page, 'b.txt').check()
+        await page.getByRole('button', { name: 'Delete' }).click()
+        await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
+        await rowCount(page, 2)
+      },
+      { httpCredentials: { username: 'ada', password: 'löve' } },
+    )
+  } finally {
+    proxy.closeAllConnections()
+    await new Promise((resolve) => proxy.close(resolve))
+  }
+  await isMissing(stage, '/home/basic/b.txt')
+}
+
 async function isAccessible(stage: Stage): Promise<void> {
   await make(stage, '/home/access', '/home/access/empty', '/home/access/folder')
   for (const name of ['a.txt', 'b.png', 'c.zip', 'd.mp4', 'e.flac', 'f.pdf', 'g.sh'])
@@ -570,6 +624,11 @@ export const scenes: readonly Scene[] = [
   { name: 'files of users and their names run no script', play: filesActNot },
   { name: 'everything can be done by keyboard', play: worksByKeyboard },
   { name: 'without JavaScript: browse, sort, search, download', play: worksWithoutScript },
-  { name: 'a read-only export offers nothing that it would refuse', play: showsOnlyWhatIsAllowed },
+  {
+    name: 'a read-only export offers nothing that it would refuse',
+    play: showsOnlyWhatIsAllowed,
+    needsFrozen: true,
+  },
+  { name: 'behind Basic authentication everything is asked for with the credentials', play: worksWithBasic },
   { name: 'axe finds nothing, in light and dark, on a desktop and on a phone', play: isAccessible },
 ]
