@@ -34,7 +34,6 @@ export function pageProtection(nonce: string): Readonly<Record<string, string>> 
       "base-uri 'none'",
       "frame-ancestors 'none'",
     ].join('; '),
-    'Cross-Origin-Opener-Policy': 'same-origin',
     'Cross-Origin-Resource-Policy': 'same-origin',
     'Referrer-Policy': 'same-origin',
   }

@@ -76,7 +76,7 @@ export function httpPageSuite(test: Test, fixture: () => HttpFixture): void {
     const nonce = /script-src 'nonce-([\w-]+)'/.exec(policy)?.[1] as string
     const other = (await expect(200, 'GET', `${dir}/`)).headers['content-security-policy']
     assert.is.not(policy, other)
-    for (const [, attributes] of page.text.matchAll(/<(?:script|link rel="stylesheet")([^>]*)>/g)) {
+    for (const [, attributes] of page.text.matchAll(/<(?:script|link rel="(?:stylesheet|modulepreload)")([^>]*)>/g)) {
       assert.ok(attributes?.includes(`nonce="${nonce}"`))
     }
     assert.not.match(page.text, /<style|style="|<script>| on\w+=/)
@@ -122,10 +122,15 @@ export function httpPageSuite(test: Test, fixture: () => HttpFixture): void {
 
   test('PAGE4 assets are kept for ever under their digest, and are nowhere else', async () => {
     const { text } = await expect(200, 'GET', '/home/')
-    const assets = [...text.matchAll(/(?:src|href)="(\/\.matrixfs\/[0-9a-f]{16}\/[\w.]+)"/g)].map(
+    const assets = [...text.matchAll(/(?:src|href)="(\/\.matrixfs\/[0-9a-f]{16}\/[\w.-]+)"/g)].map(
       (match) => match[1] as string,
     )
-    assert.is(assets.length, 3)
+    for (const name of ['page.js', 'uploads.js', 'page.css', 'icon.svg']) {
+      assert.ok(
+        assets.some((path) => path.endsWith(`/${name}`)),
+        name,
+      )
+    }
     for (const path of assets) {
       const asset = await expect(200, 'GET', path)
       assert.is(asset.headers['cache-control'], 'public, max-age=31536000, immutable')
@@ -137,7 +142,7 @@ export function httpPageSuite(test: Test, fixture: () => HttpFixture): void {
       const old = path.replace(/[0-9a-f]{16}/, '0'.repeat(16))
       assert.is((await expect(200, 'GET', old)).headers['cache-control'], 'no-store')
     }
-    const [script = ''] = assets.filter((path) => path.endsWith('.js'))
+    const [script = ''] = assets.filter((path) => path.endsWith('/page.js'))
     assert.match((await expect(200, 'GET', script)).headers['content-type'] as string, /^text\/javascript/)
     await expect(404, 'GET', '/.matrixfs/')
     await expect(404, 'GET', script.replace('page.js', '%2e%2e'.replaceAll('%2e', 'x')))

@@ -21,12 +21,15 @@ export class Assets {
   readonly #files: ReadonlyMap<string, Asset>
   /** Where they are: `/.matrixfs/DIGEST/`. */
   readonly base: string
+  /** Names of what the page's script imports: a browser told of all at once need not find them one after the other. */
+  readonly modules: readonly string[]
   readonly #digest: string
 
   constructor(files: ReadonlyMap<string, Asset>, digest: string) {
     this.#files = files
     this.#digest = digest
     this.base = `/${ASSETS_SEGMENT}/${digest}/`
+    this.modules = [...files.keys()].filter((name) => name.endsWith('.js') && name !== 'page.js')
   }
 
   static load(folder = new URL('./assets/', import.meta.url)): Assets {

@@ -34,7 +34,10 @@ export function documentStart({ title, assets, nonce, search = nothing }: Frame)
 <title>${title}</title>
 <link rel="icon" href="${assets.base}icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="${assets.base}page.css" nonce="${nonce}">
-<script type="module" src="${assets.base}page.js" nonce="${nonce}"></script>
+${assets.modules.map(
+  (name) => html`<link rel="modulepreload" href="${assets.base}${name}" nonce="${nonce}">
+`,
+)}<script type="module" src="${assets.base}page.js" nonce="${nonce}"></script>
 </head>
 <body>
 ${iconSprite()}

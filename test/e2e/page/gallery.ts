@@ -43,7 +43,7 @@ async function fill(url: string): Promise<void> {
   for (let i = 1; i <= 4; i++) await put(`Photos/IMG_${2040 + i}.png`, picture(i))
   await put('README.md', '# Gallery\n\nWhat belongs to everybody.\n\n- Photos\n- Projects\n- Music\n')
   await put('backup.tar.zst', Buffer.alloc(9_348_211))
-  await put('budget 2026.xlsx', Buffer.alloc(48_211))
+  await put('budget%202026.xlsx', Buffer.alloc(48_211))
   await put('concert.flac', Buffer.alloc(3_211_000))
   await put('deploy.sh', '#!/bin/sh\nset -eu\n')
   await put('harbour.mp4', Buffer.alloc(5_000_000))

@@ -47,7 +47,7 @@ await demo.start()
 const browser = await launchBrowser()
 let failed = 0
 try {
-  const urls = demo.matrix.nodes.map(({ http }) => http.url)
+  const urls = demo.matrix.nodes.map(({ http }) => new URL('/', http.url).href)
   const shoot = async (page: Page, name: string): Promise<void> => {
     if (shots !== undefined) await page.screenshot({ path: join(shots, `scene-${name}.png`) })
   }
@@ -69,7 +69,7 @@ try {
     else await play(scene.name, () => scene.play(stage))
   }
   if (values.big) await play('1 GiB', () => uploadBig(stage, demo.matrix.nodes[0]?.pid as number, say))
-  if (shots !== undefined) await play('pictures', () => gallery(browser, urls[0] as string, shots))
+  if (shots !== undefined) await play('gallery of pictures', () => gallery(browser, urls[0] as string, shots))
 } finally {
   await browser.close()
   await demo.stop()

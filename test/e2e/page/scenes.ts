@@ -593,6 +593,8 @@ async function isAccessible(stage: Stage): Promise<void> {
         await page.getByRole('dialog').getByRole('button', { name: 'Skip' }).click()
         await page.getByRole('heading', { name: '0 files uploaded, 1 skipped' }).waitFor()
         await assertAccessible(page, name('uploads'))
+        // The rest differs on a phone by nothing that has not been seen.
+        if ('isMobile' in shape) return
         for (const [what, path] of [
           ['an empty folder', 'home/access/empty/'],
           ['results', 'home/access/?search=a'],
