@@ -150,7 +150,7 @@ export class HttpGateway {
       if (!method.serveRoot) throw new HttpFailure(403, 'above the exports nothing can be changed')
       return method.serveRoot(call)
     }
-    if (name === ASSETS_SEGMENT) return this.#workshop.assets.serve(call, path)
+    if (name === ASSETS_SEGMENT) return this.#workshop.assets.serve(ctx, path)
     const share = this.#workshop.exports().find((candidate) => candidate.name === name)
     if (!share) throw new HttpFailure(404)
     if (share.readOnly && method.changes) throw new HttpFailure(403, 'the export is read-only')

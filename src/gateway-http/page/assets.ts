@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
-import type { Call } from '../call.ts'
+import type { Context } from 'koa'
 import { contentTypeOf } from '../content-types.ts'
 import { HttpFailure } from '../failure.ts'
 
@@ -44,14 +44,13 @@ export class Assets {
   }
 
   /** GET and HEAD of `path`, the segments below `/.matrixfs/`. */
-  serve(call: Call, path: readonly string[]): void {
+  serve(ctx: Context, path: readonly string[]): void {
     const [digest, name = ''] = path
     const asset = path.length === 2 ? this.#files.get(name) : undefined
     if (!asset) throw new HttpFailure(404)
-    if (call.ctx.method !== 'GET' && call.ctx.method !== 'HEAD') {
+    if (ctx.method !== 'GET' && ctx.method !== 'HEAD') {
       throw new HttpFailure(405, undefined, { headers: { Allow: 'GET, HEAD' } })
     }
-    const { ctx } = call
     ctx.status = 200
     ctx.set({
       'Content-Type': asset.type,
