@@ -4,7 +4,9 @@ import type { Context } from 'koa'
 import type { Caller, MatrixFs } from '../metadata/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
+import type { Gate } from './gate.ts'
 import type { HttpExport } from './http-export.ts'
+import type { Assets } from './page/assets.ts'
 import type { Target } from './paths.ts'
 import type { PiecePool } from './piece-pool.ts'
 
@@ -14,6 +16,9 @@ export type Workshop = {
   readonly log: Log
   readonly pieces: PiecePool
   readonly exports: () => readonly HttpExport[]
+  readonly assets: Assets
+  /** Searches and archives: they walk through whole trees. */
+  readonly walks: Gate
 }
 
 export type Call = {
@@ -27,6 +32,8 @@ export type Call = {
 /** A call whose path lies in an export. */
 export type ExportCall = Call & {
   readonly share: HttpExport
+  /** For this user. */
+  readonly readOnly: boolean
   readonly fs: MatrixFs
   /** WebDAV locks bind it, except those whose tokens the request submits. */
   readonly caller: Caller

@@ -18,6 +18,7 @@ import { type Log, silentLog } from '../platform/log.ts'
 import type { Authenticator } from './auth/authenticator.ts'
 import { type Call, header, type Workshop } from './call.ts'
 import { HttpFailure, toHttpFailure } from './failure.ts'
+import { Gate } from './gate.ts'
 import type { HttpExport } from './http-export.ts'
 import { checkIf, ifLists, submittedTokens } from './if-header.ts'
 import {
@@ -27,10 +28,13 @@ import {
   KEEP_ALIVE_MS,
   LINGER_MS,
   MAX_CONNECTIONS,
+  MAX_WALKS,
 } from './limits.ts'
 import { answerLockedBelow } from './methods/failures.ts'
 import { ALLOWED, methods } from './methods/table.ts'
 import { Disconnected } from './outlet.ts'
+import { ASSETS_SEGMENT, Assets } from './page/assets.ts'
+import { replyFailure, wantsPage } from './page/failure-page.ts'
 import { parseTarget } from './paths.ts'
 import { PiecePool } from './piece-pool.ts'
 import { neverInvited, noteExpectation } from './request-body.ts'
@@ -74,7 +78,14 @@ export class HttpGateway {
   constructor({ exports, authenticator, tls, clock, log = silentLog }: HttpGatewayOptions) {
     this.#authenticator = authenticator
     this.#scheme = tls ? 'https' : 'http'
-    this.#workshop = { exports, clock, log, pieces: new PiecePool() }
+    this.#workshop = {
+      exports,
+      clock,
+      log,
+      pieces: new PiecePool(),
+      assets: Assets.load(),
+      walks: new Gate(MAX_WALKS),
+    }
     const app = new Koa()
     app.silent = true
     // Failures after the answer began (a socket that breaks) end here; everything else is caught in #serve.
@@ -235,17 +246,20 @@ export class HttpGateway {
       if (!method.serveRoot) throw new HttpFailure(403, 'above the exports nothing can be changed')
       return method.serveRoot(call)
     }
+    if (name === ASSETS_SEGMENT) return this.#workshop.assets.serve(ctx, path)
     const share = this.#workshop.exports().find((candidate) => candidate.name === name)
     if (!share) throw new HttpFailure(404)
     const { anonymous = 'rw' } = share
     if (this.#authenticator && !user && (anonymous === 'off' || (anonymous === 'ro' && method.changes)))
       throw this.#authenticator.unauthorized()
-    if (share.readOnly && method.changes) throw new HttpFailure(403, 'the export is read-only')
+    const isAnonymous = this.#authenticator !== undefined && !user
+    const readOnly = share.readOnly === true || (isAnonymous && anonymous === 'ro')
+    if (readOnly && method.changes) throw new HttpFailure(403, 'the export is read-only')
     const lists = ifLists(header(call, 'if'))
     const guard = { tokens: submittedTokens(lists), principal: user?.name ?? '' }
     const { fs } = share
     const unbound = user?.caller ?? share.caller
-    const exportCall = { ...call, share, fs, caller: { ...unbound, guard }, unbound, path }
+    const exportCall = { ...call, share, readOnly, fs, caller: { ...unbound, guard }, unbound, path }
     await checkIf(exportCall, lists)
     try {
       await method.serve(exportCall)
@@ -285,6 +299,10 @@ export class HttpGateway {
     ctx.respond = true
     ctx.status = status
     ctx.set({ ...headers })
+    if (wantsPage(ctx)) {
+      replyFailure(ctx, this.#workshop.assets, status, message)
+      return
+    }
     ctx.set('Content-Type', condition === undefined ? 'text/plain; charset=utf-8' : XML_TYPE)
     ctx.body = condition === undefined ? `${message}\n` : errorDocument(answered)
   }

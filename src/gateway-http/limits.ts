@@ -35,8 +35,23 @@ export const LISTING_BATCH = 512
 export const MAX_INFINITE_ENTRIES = 20_000
 /** Deepest tree that PROPFIND, DELETE and COPY walk into. */
 export const MAX_TREE_DEPTH = MAX_PATH_SEGMENTS
-/** Entries of a directory page: a browser is no help beyond. */
+/** Entries of a directory that are sorted and shown: a browser is no help beyond; search is. */
 export const MAX_PAGE_ENTRIES = 20_000
+/** Of these, so many on one page: what a phone still shows without a pause. */
+export const PAGE_ROWS = 2_000
+/** Results of a search: whoever gets more looks for something narrower. */
+export const MAX_SEARCH_RESULTS = 500
+/** A search ends after so many entries, or so long (ms), whatever it has found: it costs the node, and nobody waits longer. */
+export const MAX_SEARCH_ENTRIES = 1_000_000
+export const MAX_SEARCH_MS = 10_000
+/** Longest text searched for: that of a name. */
+export const MAX_SEARCH_TEXT = 255
+/** Walks through whole trees (searches, archives) at a time; more are told to come again. */
+export const MAX_WALKS = 16
+/** Largest central directory of a ZIP archive, bytes: half a million members. The only part of an archive that is kept in memory. */
+export const MAX_ZIP_DIRECTORY_BYTES = 64 * MiB
+/** Members named in an archive as missing from it; there may be more. */
+export const MAX_ZIP_REMARKS = 1_000
 /** Failures named in one 207 of DELETE or COPY; there may be more. */
 export const MAX_REPORTED_FAILURES = 200
 /** What is left of a refused request's body is read and dropped for so long before the connection is cut, ms. */

@@ -278,7 +278,7 @@ export function httpExportSuite(test: Test, fixture: () => HttpFixture): void {
     const ino = await inoOf(dir.slice('/home/'.length))
     for (let i = 0; i < count; i++) await fs.create(root, ino, `f${i}`, { mode: 0o644 }, 'guarded')
     assert.is(new Set(hrefs(await propfind(dir, '1'))).size, count + 1)
-    assert.match((await expect(200, 'GET', `${dir}/`)).text, `${count} entries.`)
+    assert.match((await expect(200, 'GET', `${dir}/`)).text, `${count.toLocaleString('en')} files, `)
   })
 
   withDir('PPT1 applies times and the executable bit, and pretends nothing', async (dir) => {

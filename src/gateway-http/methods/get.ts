@@ -3,22 +3,22 @@
  *
  * 1. Everything a response says of the file (tag, size, date) is of one moment. The first piece is read in the same breath; if
  *    the file changed in between, the response starts anew.
- * 2. While later pieces are read the file may change under us (a replacement by PUT cannot do that: it is another inode, and
- *    this one is held open). Growing is harmless: what was promised is still sent. Any other change of content cuts the
- *    connection, so that nobody takes a mixture for either version.
+ * 2. A file that changes while later pieces are read (file-pieces.ts) cuts the connection, so that nobody takes a mixture for
+ *    either version.
  */
 import { randomUUID } from 'node:crypto'
 import { isPromise } from '../../base/maybe-promise.ts'
-import type { Inode, ReadResult } from '../../metadata/index.ts'
+import type { ReadResult } from '../../metadata/index.ts'
 import { DIR, R_OK, REG } from '../../metadata/index.ts'
 import { type ExportCall, header, nowSeconds } from '../call.ts'
 import { evaluate, ifRangeHolds } from '../conditions.ts'
 import { contentTypeOf } from '../content-types.ts'
-import { etagOf } from '../etag.ts'
 import { HttpFailure } from '../failure.ts'
+import { copyOut, FileChanged, type Piece, readPiece, type Version, versionOf } from '../file-pieces.ts'
 import { formatHttpDate } from '../http-date.ts'
 import { PIECE_BYTES } from '../limits.ts'
 import { Disconnected, send } from '../outlet.ts'
+import { protectionOf } from '../protection.ts'
 import { type ByteRange, contentRange, parseRanges } from '../ranges.ts'
 import { type Found, find, retryStale } from '../resolve.ts'
 import { getDirectory } from './get-directory.ts'
@@ -41,18 +41,6 @@ async function getOnce(call: ExportCall): Promise<void> {
   return getFile(call, place)
 }
 
-/** What a response promises of the file: plain values, since the inode itself goes on changing. */
-type Version = {
-  readonly etag: string
-  readonly size: number
-  readonly modifiedS: number
-  readonly modifiedNs: number
-}
-
-function versionOf(inode: Inode): Version {
-  return { etag: etagOf(inode), size: inode.size, modifiedS: inode.mtimeS, modifiedNs: inode.mtimeNs }
-}
-
 async function getFile(call: ExportCall, place: Found): Promise<void> {
   const ino = place.inode.ino
   const type = contentTypeOf(call.path.at(-1) ?? '')
@@ -62,7 +50,7 @@ async function getFile(call: ExportCall, place: Found): Promise<void> {
   if (granted !== R_OK) throw new HttpFailure(403)
   let version = versionOf(inode)
   for (let tries = 1; ; tries++) {
-    if (evaluate(call.req.headers, version, true) === 'not-modified') return notModified(call, version)
+    if (evaluate(call.req.headers, version, true) === 'not-modified') return notModified(call, version, type)
     const ranges = rangesOf(call, version)
     const spans = ranges === 'whole' ? [{ first: 0, last: version.size - 1 }] : ranges
     const first = spans[0] as ByteRange
@@ -93,26 +81,26 @@ function rangesOf(call: ExportCall, version: Version): readonly ByteRange[] | 'w
   return ranges
 }
 
-function baseHeaders(version: Version): Record<string, string> {
+function baseHeaders(version: Version, type: string): Record<string, string> {
   return {
     ETag: version.etag,
     'Last-Modified': formatHttpDate(version.modifiedS),
     'Accept-Ranges': 'bytes',
     // The matrix is coherent; a cache that asks back with the tag is, too.
     'Cache-Control': 'no-cache',
-    'X-Content-Type-Options': 'nosniff',
+    ...protectionOf(type),
   }
 }
 
-function notModified(call: ExportCall, version: Version): void {
-  call.ctx.set(baseHeaders(version))
+function notModified(call: ExportCall, version: Version, type: string): void {
+  call.ctx.set(baseHeaders(version, type))
   call.ctx.status = 304
 }
 
 type Layout = { readonly status: number; readonly headers: Record<string, string>; readonly boundary?: string }
 
 function layout(version: Version, type: string, ranges: readonly ByteRange[] | 'whole'): Layout {
-  const headers = baseHeaders(version)
+  const headers = baseHeaders(version, type)
   if (ranges === 'whole') {
     return { status: 200, headers: { ...headers, 'Content-Type': type, 'Content-Length': String(version.size) } }
   }
@@ -164,51 +152,33 @@ async function sendSpans(
     res.writeHead(status, headers).end(Buffer.concat(firstPiece.pieces, firstPiece.length))
     return
   }
-  // The pieces are views on the cache: they are copied before anything is awaited.
-  const { piece, length } = copyOut(call, firstPiece)
+  const copied = copyOut(call, firstPiece)
   try {
     const opening = call.fs.open(ino)
     if (isPromise(opening)) await opening
   } catch (error) {
-    call.workshop.pieces.give(piece)
+    call.workshop.pieces.give(copied.piece)
     throw error
   }
   call.ctx.respond = false
   try {
     res.writeHead(status, headers)
-    let pending: { piece: Buffer; length: number } | undefined = { piece, length }
+    let pending: Piece | undefined = copied
     for (const span of spans) {
       if (boundary) await send(res, partStart(boundary, type, span, version.size))
       for (let offset = span.first; offset <= span.last; ) {
-        const next: { piece: Buffer; length: number } =
-          pending ?? (await readPiece(call, ino, version, offset, span.last))
+        const next: Piece = pending ?? (await readPiece(call, ino, version, offset, span.last))
         pending = undefined
         offset += next.length
         await send(res, next.piece.subarray(0, next.length), () => call.workshop.pieces.give(next.piece))
       }
     }
     res.end(boundary ? partsEnd(boundary) : undefined)
+  } catch (error) {
+    if (!(error instanceof FileChanged)) throw error
+    call.workshop.log.info({ export: call.share.name, ino }, 'a file changed while it was sent: connection cut')
+    throw new Disconnected()
   } finally {
     call.fs.close(ino)
   }
-}
-
-async function readPiece(call: ExportCall, ino: number, version: Version, offset: number, last: number) {
-  const wanted = Math.min(PIECE_BYTES, last - offset + 1)
-  const reading = call.fs.read(call.caller, ino, offset, wanted, true)
-  const result = isPromise(reading) ? await reading : reading
-  const now = result.inode
-  const touched = now.mtimeS !== version.modifiedS || now.mtimeNs !== version.modifiedNs
-  if (result.length < wanted || (touched && now.size <= version.size)) {
-    call.workshop.log.info({ export: call.share.name, ino, offset }, 'a file changed while it was sent: connection cut')
-    throw new Disconnected()
-  }
-  return copyOut(call, result)
-}
-
-function copyOut(call: ExportCall, { pieces }: ReadResult): { piece: Buffer; length: number } {
-  const piece = call.workshop.pieces.take()
-  let length = 0
-  for (const part of pieces) length += part.copy(piece, length)
-  return { piece, length }
 }
