@@ -50,6 +50,8 @@ export type MatrixdConfig = {
   readonly nfs?: { readonly listen: PeerAddress }
   /** Absent: this node serves no HTTP. The caller's ids hold for every request. */
   readonly http?: { readonly listen: PeerAddress; readonly uid: number; readonly gid: number }
+  /** Absent: this node serves no admin plane. */
+  readonly admin?: { readonly listen: PeerAddress }
   readonly exports: readonly ConfiguredExport[]
   /** Directories are absolute. */
   readonly mounts: readonly { readonly filesystem: string; readonly directory: string }[]

@@ -13,6 +13,7 @@
  *     {"command":"refill-lun","uuid":"…"}                             {"ok":true,"bytes":0}
  *     {"command":"grow-lun","uuid":"…"}                               {"ok":true,"bytes":1073741824}
  *     {"command":"look-at-luns"}                                      {"ok":true,"looks":[{"node":"n1","sights":[{"uuid":"…","path":"/luns/lun1.img","state":"up"}]}]}
+ *     {"command":"sql","sql":"select count(*) n from inode"}        {"ok":true,"sql":{"node":"n1","filesystem":"home","columns":["n"],"rows":[[7]],…}}
  *     {"command":"fence-plan","node":"n2"}                            {"ok":true,"plan":{"slot":1,"incarnation":4,"agents":["scsi-pr"]}}
  *     {"command":"fence-drill","node":"n2"}                           {"ok":true,"fenced":{"agent":"scsi-pr","ms":1830}}
  *     {"command":"mounts"}                                            {"ok":true,"mounts":[{"filesystem":"home","directory":"/home"}]}
@@ -38,6 +39,12 @@ export const controlRequest = v.variant('command', [
   v.strictObject({ command: v.literal('counters') }),
   v.strictObject({ command: v.literal('luns') }),
   v.strictObject({ command: v.literal('look-at-luns') }),
+  v.strictObject({
+    command: v.literal('sql'),
+    filesystem: v.optional(v.string()),
+    sql: v.pipe(v.string(), v.minLength(1), v.maxLength(16_384)),
+    maxRows: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000))),
+  }),
   v.strictObject({ command: v.picklist(['fence-plan', 'fence-drill']), node: v.string() }),
   v.strictObject({
     command: v.literal('add-lun'),
@@ -68,6 +75,17 @@ export const controlAnswer = v.variant('ok', [
     bytes: v.optional(v.number()),
     /** How each node sees the LUNs; or why it does not say. */
     looks: v.optional(v.array(v.object({ node: v.string(), sights: v.union([v.string(), v.array(sight)]) }))),
+    /** Rows of a query to the image, in the order of the columns. */
+    sql: v.optional(
+      v.object({
+        node: v.string(),
+        filesystem: v.string(),
+        columns: v.array(v.string()),
+        rows: v.array(v.array(v.union([v.null(), v.number(), v.string()]))),
+        truncated: v.boolean(),
+        ms: v.number(),
+      }),
+    ),
     /** How a member would be fenced. */
     plan: v.optional(v.object({ slot: v.number(), incarnation: v.number(), agents: v.array(v.string()) })),
     /** How it was. */

@@ -111,6 +111,7 @@ function conflicts(output: unknown): string[] {
     ...(Array.isArray(own) ? own : []).map((at) => ['the mesh of this node', at] as const),
     ['nfs.listen', file.nfs?.listen],
     ['http.listen', file.http?.listen],
+    ['admin.listen', file.admin?.listen],
   ]
   listeners.forEach(([key, at], index) => {
     const [other] = listeners.slice(0, index).find(([, before]) => sameAddress(before, at)) ?? []
@@ -222,7 +223,7 @@ function nodeOf({ name, slot, mesh: [mesh, ...otherMeshes] }: WrittenNode): Conf
 
 function configOf(file: string, written: ConfigFile, secret: string): MatrixdConfig {
   const folder = dirname(file)
-  const { matrix, node, nodes, luns, fencing, timings, nfs, http, cache, log } = written
+  const { matrix, node, nodes, luns, fencing, timings, nfs, http, admin, cache, log } = written
   return {
     file,
     matrix: { name: matrix.name, secret },
@@ -240,6 +241,7 @@ function configOf(file: string, written: ConfigFile, secret: string): MatrixdCon
     timings: timingsFrom(timings.io_timeout),
     nfs,
     http,
+    admin,
     exports: written.exports.map(({ anon_uid: anonUid, anon_gid: anonGid, ...rest }) => ({
       ...rest,
       anonUid,

@@ -7,7 +7,21 @@ import * as v from 'valibot'
 import { MAX_NETWORKS, MAX_SLOTS } from '../src/base/limits.ts'
 import { MiB, TiB } from '../src/base/units.ts'
 import { isIscsiUrl } from '../src/san/index.ts'
-import { address, addresses, client, duration, isPath, key, name, oneOf, path, size, text, whole } from './values.ts'
+import {
+  address,
+  addresses,
+  client,
+  duration,
+  isPath,
+  key,
+  loopbackAddress,
+  name,
+  oneOf,
+  path,
+  size,
+  text,
+  whole,
+} from './values.ts'
 
 /** Shortest secret, characters: the mesh's keys are as strong as this. */
 export const SECRET_MIN = 16
@@ -147,6 +161,12 @@ const http = v.strictObject({
   gid: v.optional(whole('Group id that requests act as.', { min: 0, max: MAX_ID }), NOBODY),
 })
 
+const admin = v.strictObject({
+  listen: loopbackAddress(
+    'Where the [admin plane](admin.md) is served: dashboard, API and metrics. It has no login yet, so that it can be reached from this machine alone; from elsewhere through a tunnel, such as `ssh -L 20190:127.0.0.1:20190 HOST`.',
+  ),
+})
+
 const exports_ = v.pipe(
   v.array(
     v.strictObject({
@@ -213,6 +233,7 @@ export const fileSchema = v.strictObject({
   timings: v.optional(timings, {}),
   nfs: v.optional(nfs),
   http: v.optional(http),
+  admin: v.optional(admin),
   exports: v.optional(exports_, []),
   mounts: v.optional(mounts, []),
   cache: v.optional(cache, {}),

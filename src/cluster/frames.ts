@@ -32,8 +32,8 @@ export const frameKinds = {
   ack: 9,
 } as const
 
-export const channels: readonly Channel[] = ['lock', 'recovery', 'volume', 'admin', 'lun']
-const channelIndex: Record<Channel, number> = { lock: 0, recovery: 1, volume: 2, admin: 3, lun: 4 }
+export const channels: readonly Channel[] = ['lock', 'recovery', 'volume', 'admin', 'lun', 'report']
+const channelIndex: Record<Channel, number> = { lock: 0, recovery: 1, volume: 2, admin: 3, lun: 4, report: 5 }
 
 export const HEADER_BYTES = 16
 

@@ -5,7 +5,14 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { hostname } from 'node:os'
-import type { ConfiguredNode, ControlRequest, FenceAgentName, MatrixdConfig } from '../../config/index.ts'
+import {
+  type ConfiguredNode,
+  type ControlRequest,
+  type FenceAgentName,
+  formatAddress,
+  type MatrixdConfig,
+} from '../../config/index.ts'
+import { AdminPlane, type GatewaysReport, LogTail } from '../admin/index.ts'
 import { MatrixError } from '../base/errors.ts'
 import { Prng } from '../base/prng.ts'
 import type { KnownPeer } from '../cluster/index.ts'
@@ -33,6 +40,7 @@ import {
   ScsiPrAgent,
   startLeaseThread,
 } from '../san/index.ts'
+import { adminHost } from './admin-host.ts'
 import { type ControlHandler, ControlServer } from './control.ts'
 import { NodeCore } from './core.ts'
 import { DrillNetwork } from './drill-network.ts'
@@ -56,7 +64,8 @@ export type RunningNode = {
 
 /** Starts the node of a checked configuration. Rejects with a MatrixError that an operator understands. */
 export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promise<RunningNode> {
-  const { log } = hooks
+  const logTail = new LogTail(() => realClock.wall())
+  const log = logTail.behind(hooks.log)
   mkdirSync(config.stateDir, { recursive: true })
   const urls = new Map<Lun, string>()
   const { timings, node } = config
@@ -106,13 +115,16 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
     threads: realThreads,
     newImageFile: (record) => newImageFile(config.stateDir, record.name),
     dataCacheBytes: config.cache.dataBytes,
-    onTimeline: (entry) => timeline.add(entry),
+    onTimeline: (entry) => {
+      timeline.add(entry)
+      gateways?.admin.noteTimeline(entry)
+    },
     onHalt: (reason, ended) => {
       gateways?.abandon()
       void ended.then(() => hooks.onStopped(reason))
     },
   })
-  gateways = new Gateways(config, core, log)
+  gateways = new Gateways(config, core, log, logTail)
   const served = gateways
   const images = () =>
     core.mounts.map((mount) => ({
@@ -121,7 +133,10 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       withdraw: (error: MatrixError) => mount.withdraw(error),
     }))
   const watch = new ImageWatch(images, realClock)
-  const ready = core.ready().then(() => served.listen())
+  const ready = served
+    .listenAdmin()
+    .then(() => core.ready())
+    .then(() => served.listen())
   return {
     ready,
     async stop() {
@@ -190,13 +205,21 @@ class Gateways {
   #http: HttpGateway | undefined
   readonly #mounts: LocalMounts
   readonly #control: ControlServer
+  readonly admin: AdminPlane
 
-  constructor(config: MatrixdConfig, core: NodeCore, log: Log) {
+  constructor(config: MatrixdConfig, core: NodeCore, log: Log, logTail: LogTail) {
     this.#config = config
     this.#core = core
     this.#log = log
     this.#mounts = new LocalMounts({ filesystems: () => core.mounts.map(({ fs }) => fs), clock: realClock, log })
     this.#control = new ControlServer((request) => this.#order(request), log)
+    this.admin = new AdminPlane(adminHost(config, core, { log, logTail, gateways: () => this.#report() }))
+  }
+
+  /** Before anything is served: it shows what is waited for. */
+  async listenAdmin(): Promise<void> {
+    const { admin } = this.#config
+    if (admin) await this.admin.listen(admin.listen.host, admin.listen.port)
   }
 
   async listen(): Promise<void> {
@@ -251,6 +274,10 @@ class Gateways {
         const { matrixUuid, matrixName, luns, pending } = await this.#core.readDatabase()
         return { luns: { matrixUuid, matrixName, luns: [...luns], ...(pending && { pending: pending.lun.uuid }) } }
       }
+      case 'sql': {
+        const { command: _, ...question } = request
+        return { sql: await this.admin.sql(question) }
+      }
       case 'fence-plan': {
         const { agents, ...life } = await this.#core.fenceDrill.plan(request.node)
         return { plan: { ...life, agents: [...agents] } }
@@ -284,6 +311,21 @@ class Gateways {
     }
   }
 
+  /** What is served here, for the admin plane. */
+  #report(): GatewaysReport {
+    const { nfs, http, exports } = this.#config
+    const nfsStats = this.#nfs?.stats()
+    const httpStats = this.#http?.stats()
+    return {
+      nfs: nfs && nfsStats ? { address: formatAddress(nfs.listen), ...nfsStats } : null,
+      http: http && httpStats ? { address: formatAddress(http.listen), ...httpStats } : null,
+      exports: exports.map(({ path, filesystem, clients, access, squash }) => ({
+        ...{ path, filesystem, clients: [...clients], access, squash },
+      })),
+      mounts: this.#mounts.list.map(({ filesystem, directory }) => ({ filesystem, directory })),
+    }
+  }
+
   /** The number of a filesystem that is mounted here. */
   #filesystem(name: string): number {
     const mount = this.#core.mounts.find(({ record }) => record.name === name)
@@ -294,6 +336,7 @@ class Gateways {
 
   /** The node has halted: nothing of it may be answered any more. */
   abandon(): void {
+    void this.admin.close()
     this.#mounts.abandon()
     this.#nfs?.abandon()
     this.#http?.abandon()
@@ -301,7 +344,7 @@ class Gateways {
 
   async close(): Promise<void> {
     await this.#control.close()
-    await Promise.all([this.#nfs?.close(), this.#http?.close(), this.#mounts.close()])
+    await Promise.all([this.#nfs?.close(), this.#http?.close(), this.#mounts.close(), this.admin.close()])
   }
 }
 

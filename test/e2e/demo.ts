@@ -18,6 +18,8 @@ export type DemoNode = {
   readonly pid: number
   readonly nfs: { readonly host: string; readonly port: number; readonly mountPort: number; readonly export: string }
   readonly http: { readonly url: string }
+  /** Of a demo. */
+  readonly admin?: { readonly url: string }
   /** With `mount`: where the filesystem is mounted. */
   readonly mount?: string
 }

@@ -44,7 +44,7 @@ const settingsSchema = v.object({
 
 export type DemoSettings = v.InferOutput<typeof settingsSchema>
 
-export type DemoPorts = { readonly mesh: number; readonly nfs: number; readonly http: number }
+export type DemoPorts = { readonly mesh: number; readonly nfs: number; readonly http: number; readonly admin: number }
 
 export type DemoLun = {
   readonly name: string
@@ -56,7 +56,11 @@ export type DemoLun = {
 /** Ports of node `number` (from 1). */
 export function portsOf(basePort: number, number: number): DemoPorts {
   const first = basePort + 100 * number
-  return { mesh: first + 1, nfs: first + 49, http: first + 80 }
+  return { mesh: first + 1, nfs: first + 49, http: first + 80, admin: first + 90 }
+}
+
+export function adminUrl(port: number): string {
+  return `http://${HOST}:${port}/_admin/`
 }
 
 /** The target's two portals. */
@@ -213,6 +217,9 @@ listen = "${HOST}:${own.nfs}"
 listen = "${HOST}:${own.http}"
 uid = 0
 gid = 0
+
+[admin]
+listen = "${HOST}:${own.admin}"
 
 [[exports]]
 path = "/${FILESYSTEM}"

@@ -7,7 +7,16 @@
  */
 import { readFileSync } from 'node:fs'
 import { readRunFile, replaceFile } from '../../../config/index.ts'
-import { type DemoLayout, type DemoSettings, FILESYSTEM, HOST, MATRIX_NAME, nodeNames, portsOf } from './layout.ts'
+import {
+  adminUrl,
+  type DemoLayout,
+  type DemoSettings,
+  FILESYSTEM,
+  HOST,
+  MATRIX_NAME,
+  nodeNames,
+  portsOf,
+} from './layout.ts'
 
 export type MatrixFile = {
   readonly matrix: string
@@ -16,6 +25,8 @@ export type MatrixFile = {
     readonly pid: number
     readonly nfs: { readonly host: string; readonly port: number; readonly mountPort: number; readonly export: string }
     readonly http: { readonly url: string }
+    /** The dashboard; the API and metrics are at the same host and port. */
+    readonly admin: { readonly url: string }
     /** Where the node has mounted the filesystem; absent without --mount. */
     readonly mount?: string
   }[]
@@ -30,12 +41,13 @@ export function describeMatrix(layout: DemoLayout, settings: DemoSettings): Matr
   return {
     matrix: MATRIX_NAME,
     nodes: nodeNames(settings.nodes).map((name, index) => {
-      const { nfs, http } = portsOf(settings.basePort, index + 1)
+      const { nfs, http, admin } = portsOf(settings.basePort, index + 1)
       return {
         name,
         pid: readRunFile(layout.runFile(name))?.process.pid ?? 0,
         nfs: { host: HOST, port: nfs, mountPort: nfs, export: `/${FILESYSTEM}` },
         http: { url: `http://${HOST}:${http}/${FILESYSTEM}/` },
+        admin: { url: adminUrl(admin) },
         ...(settings.mount && { mount: layout.mountFolder(name) }),
       }
     }),

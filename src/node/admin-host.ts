@@ -1,0 +1,36 @@
+/** What the admin plane sees of this node: its core, its gateways, its log. */
+import { type MatrixdConfig, programVersion } from '../../config/index.ts'
+import type { AdminHost, GatewaysReport, LogTail } from '../admin/index.ts'
+import type { Log } from '../platform/index.ts'
+import { realClock } from '../platform/real/clock.ts'
+import type { NodeCore } from './core.ts'
+
+export function adminHost(
+  { matrix }: Pick<MatrixdConfig, 'matrix'>,
+  core: NodeCore,
+  { log, logTail, gateways }: { readonly log: Log; readonly logTail: LogTail; readonly gateways: () => GatewaysReport },
+): AdminHost {
+  const { name, slot, incarnation } = core.cluster.self
+  return {
+    self: { name, slot, incarnation },
+    matrixName: matrix.name,
+    version: programVersion(),
+    clock: realClock,
+    log,
+    logTail,
+    mesh: core.cluster.mesh,
+    cluster: () => core.cluster.status(),
+    administrator: () => core.administrator,
+    leases: () => core.leases(),
+    mounts: () => core.mounts,
+    luns: () =>
+      core.luns.entries.map(({ label, gate }) => ({
+        ...{ name: label.lunName, uuid: label.lunUuid, io: Object.fromEntries(gate.counters) },
+      })),
+    lunStates: () => core.lunStates(),
+    lookAtLuns: () => core.lunVerbs.lookEverywhere(),
+    readDatabase: () => core.readDatabase(),
+    timeline: () => core.timeline.entries,
+    gateways,
+  }
+}
