@@ -3,7 +3,7 @@ import type { Incarnation, Slot } from '../base/ids.ts'
 import type { Administrator, ClusterStatus, Mesh } from '../cluster/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
 import type { LunMembers, Mount, TimelineEntry } from '../recovery/index.ts'
-import type { IoCounters, LeaseSector, LunReport, MembershipDatabase } from '../san/index.ts'
+import type { IoCounters, LeaseSector, LunPath, LunReport, MembershipDatabase } from '../san/index.ts'
 import type { ExportReport, HttpReport, MountReport, NfsReport } from './api/node-report.ts'
 import type { LogTail } from './log-tail.ts'
 
@@ -22,7 +22,12 @@ export type AdminHost = {
   leases(): readonly { readonly sector: LeaseSector; readonly stillMs: number }[]
   mounts(): readonly Mount[]
   /** Of the LUNs that are open here, by name. */
-  luns(): readonly { readonly name: string; readonly uuid: string; readonly io: Readonly<Record<string, IoCounters>> }[]
+  luns(): readonly {
+    readonly name: string
+    readonly uuid: string
+    readonly paths: readonly LunPath[]
+    readonly io: Readonly<Record<string, IoCounters>>
+  }[]
   /** By LUN name. */
   lunStates(): Readonly<Record<string, LunReport>>
   /** As `LunMembers.look`. */

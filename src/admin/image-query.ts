@@ -1,6 +1,6 @@
 /**
  * Entry of the process that reads an image for others (image-reader.ts): `node image-query.ts FILE`. Nothing it is asked can change anything: the
- * connection is read-only, and one statement that only reads is run per question. What it may use is bounded here in memory and rows, and in time by being killed.
+ * connection is read-only, and one statement that only reads is run per question. Rows are bounded here; time and memory by whoever started it.
  *
  * Names in the image are byte strings as latin1 text; `utf8(name)` shows one, `bytes('é')` is what to compare one with, and `path(ino)` is
  * where an inode is found.
@@ -13,8 +13,6 @@ import * as v from 'valibot'
 import { ROOT_INO } from '../base/ids.ts'
 import { imageQuestion, type PathsAnswer, type queryResult } from './image-question.ts'
 
-/** Of SQLite in this process, bytes. */
-const HEAP_MAX = 256 * 1024 * 1024
 /** Of all rows of an answer, as JSON, characters. */
 const ANSWER_MAX = 8 * 1024 * 1024
 /** A path that is longer than this is a loop, which a sound image has none of. */
@@ -44,7 +42,6 @@ createInterface({ input: process.stdin }).on('line', (line) => {
 function open(): Database.Database {
   const opened = new Database(file as string, { readonly: true, fileMustExist: true })
   opened.pragma('query_only = 1')
-  opened.pragma(`hard_heap_limit = ${HEAP_MAX}`)
   return opened
 }
 

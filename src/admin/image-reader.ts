@@ -17,8 +17,9 @@ import { type PathsAnswer, pathsAnswer, type QueryAnswer, queryResult } from './
 const MAX_PROCESSES = 3
 /** One that nobody asks ends after this, ms. */
 const IDLE_MS = 20_000
-/** Of JavaScript in the process, MiB; SQLite has its own limit there. */
+/** Of JavaScript in the process, and of all its memory where the system has such a limit (RLIMIT_DATA), MiB. A query can ask SQLite for gigabytes. */
 const HEAP_MIB = 128
+const DATA_MIB = 768
 
 type Asked = {
   readonly resolve: (answer: unknown) => void
@@ -39,8 +40,8 @@ class ImageProcess {
   constructor(file: string, image: string, clock: Clock, onOver: () => void) {
     this.image = image
     this.#clock = clock
-    const entry = fileURLToPath(moduleBeside(import.meta.url, './image-query.ts'))
-    this.#child = spawn(process.execPath, [`--max-old-space-size=${HEAP_MIB}`, entry, file], {
+    const [program, ...args] = commandLine(fileURLToPath(moduleBeside(import.meta.url, './image-query.ts')), file)
+    this.#child = spawn(program as string, args, {
       stdio: ['pipe', 'pipe', 'pipe'],
       // nothing of the node's own environment is any business of a query
       env: { PATH: process.env['PATH'] },
@@ -54,11 +55,14 @@ class ImageProcess {
     const ended = (why: string): void => {
       this.over = true
       this.#idle?.cancel()
-      this.#settle((asked) => asked.reject(new MatrixError('image-damaged', why)))
+      this.#settle((asked) => asked.reject(new MatrixError('query', why)))
       onOver()
     }
-    this.#child.once('error', (error) => ended(`a reader of the image could not be started: ${error.message}`))
-    this.#child.once('close', () => ended(`the reader of the image ended: ${this.#errors.trim() || 'it was killed'}`))
+    this.#child.once('error', (error) => ended(`the reader of the image could not be started: ${error.message}`))
+    this.#child.once('close', () => {
+      const [last = 'killed'] = this.#errors.trim().split('\n').slice(-1)
+      ended(`the reader of the image ended; it may have ${DATA_MIB} MiB of memory (${last})`)
+    })
   }
 
   get free(): boolean {
@@ -101,6 +105,12 @@ class ImageProcess {
   }
 }
 
+function commandLine(entry: string, file: string): string[] {
+  const node = [process.execPath, `--max-old-space-size=${HEAP_MIB}`, entry, file]
+  if (process.platform === 'win32') return node
+  return ['/bin/sh', '-c', 'ulimit -d "$0" && exec "$@"', `${DATA_MIB * 1024}`, ...node]
+}
+
 export class ImageReader {
   readonly #clock: Clock
   readonly #processes = new Set<ImageProcess>()
@@ -111,7 +121,7 @@ export class ImageReader {
   }
 
   /**
-   * Rows of one statement. Rejects with MatrixError 'query' that says what is wrong with it, 'timeout', 'busy' when others ask too much, 'image-damaged'.
+   * Rows of one statement. Rejects with MatrixError 'query' that says what is wrong with it, 'timeout', 'busy' when others ask too much, 'not-found' when the image is gone.
    */
   async query(
     file: string,

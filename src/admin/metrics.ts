@@ -95,13 +95,13 @@ export const metrics: readonly Metric[] = [
       name: 'lun_path_up',
       kind: 'gauge',
       labels: ['lun', 'path'],
-      help: '1 while a path to the LUN is active or ready',
+      help: '0 once a path to the LUN has failed, until it works again',
     },
     values: ({ luns }) =>
       luns.flatMap(({ name: lun, paths }) =>
         paths.map(({ name, state }) => ({
           labels: { lun, path: name },
-          value: state === 'active' || state === 'ready' ? 1 : 0,
+          value: state === 'failed' ? 0 : 1,
         })),
       ),
   },

@@ -60,11 +60,13 @@ export async function reportNode(host: AdminHost, startedAt: number, pulse: Puls
 
 function reportLuns(host: AdminHost): NodeReport['luns'] {
   const states = host.lunStates()
-  return host.luns().map(({ name, uuid, io }) => {
-    const { state = 'up', reason = null, paths = [] } = states[name] ?? {}
+  return host.luns().map(({ name, uuid, io, paths }) => {
+    const { state = 'up', reason = null } = states[name] ?? {}
     return {
       ...{ name, uuid, state, reason },
-      paths: paths.map((path) => ({ ...path, reason: path.reason ?? null })),
+      paths: paths.map((path) => ({
+        ...{ name: path.name, state: path.state, reason: path.reason ?? null, forMs: path.forMs },
+      })),
       io: Object.fromEntries(Object.entries(io).map(([kind, counters]) => [kind, { ...counters }])),
     }
   })

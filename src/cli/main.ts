@@ -12,6 +12,7 @@ import { fsCommand } from './fs-command.ts'
 import { lunCommand } from './lun-command.ts'
 import { mountCommand, umountCommand } from './mount-command.ts'
 import { UsageError } from './option-values.ts'
+import { sqlCommand } from './sql-command.ts'
 import { statusCommand } from './status-command.ts'
 import { targetCommand } from './target-command.ts'
 import { timelineCommand } from './timeline-command.ts'
@@ -27,6 +28,7 @@ const program = new Command('matrix')
   .addCommand(umountCommand())
   .addCommand(countersCommand())
   .addCommand(timelineCommand())
+  .addCommand(sqlCommand())
   .addCommand(fenceCommand())
   .addCommand(targetCommand())
   .addHelpText(

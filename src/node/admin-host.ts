@@ -25,7 +25,8 @@ export function adminHost(
     mounts: () => core.mounts,
     luns: () =>
       core.luns.entries.map(({ label, gate }) => ({
-        ...{ name: label.lunName, uuid: label.lunUuid, io: Object.fromEntries(gate.counters) },
+        ...{ name: label.lunName, uuid: label.lunUuid, paths: gate.paths ?? [] },
+        io: Object.fromEntries(gate.counters),
       })),
     lunStates: () => core.lunStates(),
     lookAtLuns: () => core.lunVerbs.lookEverywhere(),

@@ -108,6 +108,7 @@ test('memory is bounded', async (c) => {
     'with recursive n(i) as (select 1 union all select i + 1 from n where i < 9) select group_concat(hex(zeroblob(20000000))) from n'
   const { code } = await refusal(c.reader.query(c.file, large, limits))
   assert.is(code, 'query')
+  assert.is((await c.reader.query(c.file, 'select 1', limits)).rows[0]?.[0], 1)
 })
 
 test('only so many run at once; whoever comes later is told so', async (c) => {
