@@ -40,6 +40,8 @@ export type AdminHost = {
 }
 
 export type GatewaysReport = {
+  /** Address of the admin plane. */
+  readonly admin: string | null
   readonly nfs: NfsReport | null
   readonly http: HttpReport | null
   readonly exports: readonly ExportReport[]

@@ -313,10 +313,11 @@ class Gateways {
 
   /** What is served here, for the admin plane. */
   #report(): GatewaysReport {
-    const { nfs, http, exports } = this.#config
+    const { admin, nfs, http, exports } = this.#config
     const nfsStats = this.#nfs?.stats()
     const httpStats = this.#http?.stats()
     return {
+      admin: admin ? formatAddress(admin.listen) : null,
       nfs: nfs && nfsStats ? { address: formatAddress(nfs.listen), ...nfsStats } : null,
       http: http && httpStats ? { address: formatAddress(http.listen), ...httpStats } : null,
       exports: exports.map(({ path, filesystem, clients, access, squash }) => ({

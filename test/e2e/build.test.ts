@@ -18,8 +18,8 @@ const UP_LIMIT_MS = 30_000
 test.before(() => {
   mkdirSync(folder, { recursive: true })
   copyFileSync(join(root, 'package.json'), join(folder, 'package.json'))
-  const args = ['-p', join(root, 'tsconfig.build.json'), '--outDir', join(folder, 'dist')]
-  const { status, stdout } = spawnSync(join(root, 'node_modules/.bin/tsc'), args, { encoding: 'utf8' })
+  const args = [join(root, 'tools/build.ts'), '--out', join(folder, 'dist')]
+  const { status, stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' })
   assert.is(status, 0, stdout)
 })
 test.after(() => rmSync(folder, { recursive: true, force: true }))
@@ -42,6 +42,15 @@ test('a matrix of built programs comes up and serves', async () => {
     const url = `http://127.0.0.1:${port + 180}/home/file`
     assert.is((await fetch(url, { method: 'PUT', body: 'built' })).status, 201)
     assert.is(await (await fetch(url)).text(), 'built')
+    const admin = `http://127.0.0.1:${port + 190}/_admin/`
+    for (const path of ['', 'ui/main.js', 'ui/page.css', 'lib/preact.mjs'])
+      assert.is((await fetch(`${admin}${path}`)).status, 200, path)
+    const sql = await fetch(`${admin}api/sql`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: '{"sql":"select path(ino) from inode order by ino"}',
+    })
+    assert.equal(((await sql.json()) as { rows: unknown }).rows, [['/'], ['/file']], 'asked in a process of its own')
   } finally {
     const ended = new Promise((resolve) => child.once('exit', resolve))
     child.kill('SIGINT')

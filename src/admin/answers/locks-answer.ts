@@ -10,12 +10,12 @@ const MOST = 200
 
 /** What the other types cover is in docs/architecture.md. */
 const meanings: Record<string, (number: number) => string> = {
-  I: () => 'an inode, its extents, the entries of a directory',
+  I: (number) => `inode ${number}, found by no name now`,
   G: (number) => `free space of allocation group ${number}`,
   N: (number) => `inode numbers, orphans and freed space of slot ${number}`,
   S: () => 'settings, and which blocks of each LUN are in use',
   R: () => 'renames of directories across directories',
-  O: () => 'an open file: nobody deletes its inode',
+  O: (number) => `open file: nobody deletes inode ${number}`,
   C: () => 'the right to publish a checkpoint',
 }
 const OF_INODES = new Set(['I', 'O'])

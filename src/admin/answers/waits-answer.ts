@@ -35,12 +35,14 @@ function waitsForLocks({ locks }: Locks): Wait[] {
 }
 
 function waitsOfNodes({ nodes, administrator }: Matrix): Wait[] {
+  const recovered = nodes.every(({ report }) => report?.filesystems.every(({ state }) => AT_REST.has(state)) ?? true)
   return nodes.flatMap(({ node, answered, error, state, lease, report }): Wait[] => {
     const found: Wait[] = []
     const add = (kind: Wait['kind'], what: string, on: readonly string[] = [], forMs: number | null = null): void => {
       found.push({ kind, who: node, on: [...on], what, path: null, forMs })
     }
-    if (state === 'silent' && lease)
+    // once it is fenced and its journal is read, nobody waits for it any more
+    if (state === 'silent' && lease && !recovered)
       add(
         'node',
         `${node} is not in the view, and its lease is not given back: it is waited for, or fenced`,

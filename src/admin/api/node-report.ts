@@ -110,6 +110,8 @@ export const nodeReport = v.object({
   ),
   luns: v.array(lun),
   filesystems: v.array(filesystem),
+  /** Where its own admin plane is served. */
+  admin: v.nullable(v.string()),
   nfs: v.nullable(nfs),
   http: v.nullable(http),
   exports: v.array(exported),

@@ -2,6 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ImageReader } from '../../../src/admin/image-reader.ts'
@@ -122,7 +123,12 @@ test('paths of many inodes are found in one go; what has none is left out', asyn
   const { rows } = await c.reader.query(c.file, 'select ino from inode order by ino', limits)
   const inos = rows.map(([ino]) => ino as number)
   const names = new PathNames(c.reader, realClock)
-  const found = await names.of(c.file, 1, [...inos, 999_999])
+  let found = await names.of(c.file, 1, [...inos, 999_999])
+  // nobody waits long for them; whoever asks again has them
+  for (let tries = 0; found.size === 0 && tries < 50; tries++) {
+    await sleep(100)
+    found = await names.of(c.file, 1, [...inos, 999_999])
+  }
   assert.equal([...found.values()].sort(), ['/', '/dir', '/dir/é ü', '/plain'])
   assert.not(found.has(999_999))
 })

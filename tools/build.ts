@@ -1,0 +1,18 @@
+/** `npm run build`: the published form in dist/: plain JavaScript, and the dashboard's files, which browsers run as they are. */
+import { spawnSync } from 'node:child_process'
+import { cpSync, rmSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+/** Folders that are copied, not compiled. */
+const COPIED = ['src/admin/ui']
+
+const { values } = parseArgs({ options: { out: { type: 'string', default: join(root, 'dist') } } })
+const out = resolve(values.out)
+rmSync(out, { recursive: true, force: true })
+const compiler = join(root, 'node_modules', '.bin', 'tsc')
+const { status } = spawnSync(compiler, ['-p', join(root, 'tsconfig.build.json'), '--outDir', out], { stdio: 'inherit' })
+if (status === 0) for (const folder of COPIED) cpSync(join(root, folder), join(out, folder), { recursive: true })
+process.exitCode = status ?? 1
