@@ -115,11 +115,16 @@ export const metrics: readonly Metric[] = [
     values: perIo(({ ops }) => ops),
   },
   {
-    ...{ name: 'lun_bytes_total', kind: 'counter', labels: io, help: 'Bytes that they moved' },
+    ...{
+      name: 'lun_bytes_total',
+      kind: 'counter',
+      labels: io,
+      help: 'Bytes moved by I/O operations of this node on a LUN',
+    },
     values: perIo(({ bytes }) => bytes),
   },
   {
-    ...{ name: 'lun_errors_total', kind: 'counter', labels: io, help: 'Those that failed' },
+    ...{ name: 'lun_errors_total', kind: 'counter', labels: io, help: 'I/O operations of this node that failed' },
     values: perIo(({ errors }) => errors),
   },
   {
@@ -127,7 +132,7 @@ export const metrics: readonly Metric[] = [
       name: 'lun_seconds_total',
       kind: 'counter',
       labels: io,
-      help: 'Time that they took, all together; by operations it is the mean latency',
+      help: 'Time of the I/O operations, all together; divided by their number it is the mean latency',
     },
     values: perIo(({ ms }) => ms / SECOND),
   },
@@ -145,7 +150,7 @@ export const metrics: readonly Metric[] = [
     values: perFilesystem(({ totalBytes }) => totalBytes),
   },
   {
-    ...{ name: 'filesystem_free_bytes', kind: 'gauge', labels: filesystem, help: 'Free of it' },
+    ...{ name: 'filesystem_free_bytes', kind: 'gauge', labels: filesystem, help: 'Free bytes of the filesystem' },
     values: perFilesystem(({ freeBytes }) => freeBytes),
   },
   {
@@ -162,7 +167,7 @@ export const metrics: readonly Metric[] = [
     values: perFilesystem(({ journal }) => journal.used),
   },
   {
-    ...{ name: 'journal_size_bytes', kind: 'gauge', labels: filesystem, help: 'The ring' },
+    ...{ name: 'journal_size_bytes', kind: 'gauge', labels: filesystem, help: "Size of this node's journal ring" },
     values: perFilesystem(({ journal }) => journal.size),
   },
   {
@@ -170,7 +175,7 @@ export const metrics: readonly Metric[] = [
       name: 'journal_written_bytes_total',
       kind: 'counter',
       labels: filesystem,
-      help: 'Written to it since the start',
+      help: "Bytes written to this node's journal",
     },
     values: perFilesystem(({ metadata }) => metadata['journalBytesWritten'] ?? 0),
   },
@@ -232,7 +237,7 @@ export const metrics: readonly Metric[] = [
     values: perFilesystem(({ locks }) => locks['acquired'] ?? 0),
   },
   {
-    ...{ name: 'lock_waits_total', kind: 'counter', labels: filesystem, help: 'Those of them that had to wait' },
+    ...{ name: 'lock_waits_total', kind: 'counter', labels: filesystem, help: 'Lock acquires that had to wait' },
     values: perFilesystem(({ locks }) => locks['waited'] ?? 0),
   },
   {
@@ -254,7 +259,7 @@ export const metrics: readonly Metric[] = [
       name: 'lock_handover_seconds_total',
       kind: 'counter',
       labels: [...filesystem, 'step'],
-      help: 'Time of those, all together',
+      help: 'Time of the parts of handing locks from node to node, all together',
     },
     values: handovers(({ ms }) => ms / SECOND),
   },
