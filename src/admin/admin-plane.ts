@@ -1,9 +1,11 @@
 /** The admin plane of one node: it reports to its peers in any case, and serves people and programs where it is told to listen. */
+import { MatrixError } from '../base/errors.ts'
 import type { TimelineEntry } from '../recovery/index.ts'
 import type { AdminHost } from './admin-host.ts'
 import { AdminServer } from './admin-server.ts'
 import type { SqlAnswer } from './api/answers.ts'
 import { Collector } from './collector.ts'
+import { type Desk, endpoints } from './endpoints.ts'
 import { EventStream } from './event-stream.ts'
 import { ImageReader } from './image-reader.ts'
 import { PathNames } from './path-names.ts'
@@ -17,6 +19,7 @@ export class AdminPlane {
   readonly #collector: Collector
   readonly #reader: ImageReader
   readonly #events: EventStream
+  readonly #desk: Desk
   readonly #looking: { cancel(): void }
   #server: AdminServer | undefined
   #state = ''
@@ -27,22 +30,28 @@ export class AdminPlane {
     this.#collector = new Collector(host)
     this.#reader = new ImageReader(clock)
     this.#events = new EventStream(clock)
+    const names = new PathNames(this.#reader, clock)
+    this.#desk = { host, collector: this.#collector, reader: this.#reader, names }
     this.#looking = clock.every(STATE_LOOK_MS, () => this.#tellState())
     logTail.onLine = (line) => this.#events.send('log', line)
   }
 
   /** Rejects with MatrixError 'in-use'. */
   async listen(host: string, port: number): Promise<{ readonly port: number; readonly url: string }> {
-    const { clock, log } = this.#host
-    const names = new PathNames(this.#reader, clock)
-    const desk = { host: this.#host, collector: this.#collector, reader: this.#reader, names }
-    this.#server = new AdminServer(desk, this.#events, log)
+    this.#server = new AdminServer(this.#desk, this.#events, this.#host.log)
     return this.#server.listen(host, port)
   }
 
   /** A step of a change of membership, for those who listen. */
   noteTimeline(entry: TimelineEntry): void {
     this.#events.send('timeline', entry)
+  }
+
+  /** As the API answers at `path`; rejects as it refuses. */
+  async report(path: string): Promise<unknown> {
+    const endpoint = endpoints.find((each) => each.path === path && each.method === 'get')
+    if (!endpoint) throw new MatrixError('not-found', `the admin plane has no ${path}`)
+    return endpoint.run(this.#desk, new URLSearchParams(), undefined)
   }
 
   /** Rejects as `runSql`. */

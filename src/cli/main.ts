@@ -14,6 +14,7 @@ import { mountCommand, umountCommand } from './mount-command.ts'
 import { UsageError } from './option-values.ts'
 import { sqlCommand } from './sql-command.ts'
 import { statusCommand } from './status-command.ts'
+import { supportCommand } from './support-command.ts'
 import { targetCommand } from './target-command.ts'
 import { timelineCommand } from './timeline-command.ts'
 
@@ -29,6 +30,7 @@ const program = new Command('matrix')
   .addCommand(countersCommand())
   .addCommand(timelineCommand())
   .addCommand(sqlCommand())
+  .addCommand(supportCommand())
   .addCommand(fenceCommand())
   .addCommand(targetCommand())
   .addHelpText(

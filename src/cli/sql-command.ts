@@ -17,7 +17,7 @@ export function sqlCommand(): Command {
     .addHelpText(
       'after',
       `
-Tables: inode, dirent, extent, free, freed, orphan, slot_state, setting, vector (docs/formats/filesystem.md). Names are byte strings: utf8(name) shows one,
+Tables: inode, dirent, extent, free, freed, orphan, slot_state, setting, vector (docs/admin.md). Names are byte strings: utf8(name) shows one,
 bytes('é') is what to compare one with, path(ino) is where an inode is found. A query that takes longer than 5 s is stopped.
 
 Examples:

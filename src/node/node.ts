@@ -274,6 +274,8 @@ class Gateways {
         const { matrixUuid, matrixName, luns, pending } = await this.#core.readDatabase()
         return { luns: { matrixUuid, matrixName, luns: [...luns], ...(pending && { pending: pending.lun.uuid }) } }
       }
+      case 'report':
+        return { report: await this.admin.report(request.place) }
       case 'sql': {
         const { command: _, ...question } = request
         return { sql: await this.admin.sql(question) }

@@ -1,5 +1,7 @@
 // time limit: 240 s
 /** The admin plane of real nodes: every answer is as published, any node answers for all, and it stays so when one dies. */
+import { execFileSync } from 'node:child_process'
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
@@ -177,6 +179,30 @@ test('SQL on the image, over HTTP and by `matrix sql`: rows, and clear refusals'
     () => demo.matrixCommand('sql', 'drop table inode', ...config),
     /exit 1[\s\S]*only SELECT, WITH, VALUES and EXPLAIN are answered, not DROP/,
   )
+})
+
+test('`matrix support` gathers it all in an archive, without secrets; it says what it could not get', async () => {
+  const file = `${demo.dir}/support.tar.gz`
+  const config = `${demo.dir}/n1.toml`
+  writeFileSync(
+    config,
+    readFileSync(config, 'utf8').replace(
+      'secret_file = "secret"',
+      `secret = "${readFileSync(`${demo.dir}/secret`, 'utf8').trim()}"`,
+    ),
+    { mode: 0o600 },
+  )
+  chmodSync(config, 0o600)
+  const said = demo.matrixCommand('support', '--config', config, '--out', file)
+  assert.match(said, /^\S+support\.tar\.gz: 14 files, /)
+  const names = execFileSync('tar', ['-tzf', file], { encoding: 'utf8' }).trim().split('\n')
+  assert.is(names.length, 14)
+  const all = execFileSync('tar', ['-xzOf', file], { encoding: 'utf8', maxBuffer: 2 ** 26 })
+  assert.match(all, /secret = "\(left out\)"/)
+  assert.not.match(all, new RegExp(readFileSync(`${demo.dir}/secret`, 'utf8').trim()))
+  const waits = names.find((name) => name.endsWith('node/waits.json'))!
+  v.assert(api.waits, JSON.parse(execFileSync('tar', ['-xzOf', file, waits], { encoding: 'utf8' })))
+  assert.throws(() => demo.matrixCommand('support', '--config', config, '--out', file), /is there already/)
 })
 
 test('what comes from elsewhere is refused, and says nothing', async () => {

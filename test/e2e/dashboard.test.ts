@@ -47,7 +47,10 @@ async function open(
   await page.goto(demo.node(name).admin!.url)
   await page.getByRole('heading', { name: 'Nodes and LUNs' }).waitFor(LIMIT)
   await page.getByRole('button', { name: /n2\s*serving/ }).waitFor(LIMIT)
-  await page.getByText(/free of/).first().waitFor(LIMIT)
+  await page
+    .getByText(/free of/)
+    .first()
+    .waitFor(LIMIT)
   return { page, complaints }
 }
 
