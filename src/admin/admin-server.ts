@@ -20,6 +20,7 @@ import type { EventStream } from './event-stream.ts'
 import { refuse, securityHeaders } from './guard.ts'
 import { Metrics } from './metrics.ts'
 import { API_PREFIX, describeApi } from './openapi.ts'
+import { SharedAnswer } from './shared-answer.ts'
 
 /** Connections at once: viewers, each with a few. */
 const MAX_CONNECTIONS = 512
@@ -27,6 +28,9 @@ const HEADERS_TIMEOUT_MS = 10_000
 const REQUEST_TIMEOUT_MS = 30_000
 /** Longest body of a POST, bytes. */
 const BODY_MAX = 64 * 1024
+/** An answer that many ask for at once is put together once, ms. */
+const TEXT_FRESH_MS = 500
+
 const statuses: Partial<Record<MatrixErrorCode, number>> = {
   'not-found': 404,
   query: 400,
@@ -48,6 +52,8 @@ export class AdminServer {
   readonly #headers: Readonly<Record<string, string>>
   readonly #description: string
   readonly #byPath: ReadonlyMap<string, Endpoint>
+  /** Answers without a question, as text, by path. */
+  readonly #texts = new Map<string, SharedAnswer<string>>()
 
   constructor(desk: Desk, events: EventStream, log: Log) {
     this.#desk = desk
@@ -139,10 +145,21 @@ export class AdminServer {
       ctx.set('Allow', 'POST')
       return sayFailure(ctx, 405, 'method', `${ctx.method} is not answered here; POST is`)
     }
+    ctx.set('Cache-Control', 'no-store')
+    if (endpoint.method === 'get' && ctx.querystring === '') return sayJson(ctx, await this.#text(endpoint))
     const question = endpoint.question ? readQuestion(endpoint.question, await readBody(ctx.req)) : undefined
     const answer = await endpoint.run(this.#desk, new URLSearchParams(ctx.querystring), question)
-    ctx.set('Cache-Control', 'no-store')
     sayJson(ctx, JSON.stringify(answer))
+  }
+
+  #text(endpoint: Endpoint): Promise<string> {
+    let text = this.#texts.get(endpoint.path)
+    if (!text) {
+      const make = async () => JSON.stringify(await endpoint.run(this.#desk, new URLSearchParams(), undefined))
+      text = new SharedAnswer(make, () => this.#desk.host.clock.now(), TEXT_FRESH_MS)
+      this.#texts.set(endpoint.path, text)
+    }
+    return text.get()
   }
 
   #listen(ctx: Context): void {

@@ -3,12 +3,24 @@ import { type MatrixdConfig, programVersion } from '../../config/index.ts'
 import type { AdminHost, GatewaysReport, LogTail } from '../admin/index.ts'
 import type { Log } from '../platform/index.ts'
 import { realClock } from '../platform/real/clock.ts'
+import type { TimelineEntry } from '../recovery/index.ts'
 import type { NodeCore } from './core.ts'
 
 export function adminHost(
   { matrix }: Pick<MatrixdConfig, 'matrix'>,
   core: NodeCore,
-  { log, logTail, gateways }: { readonly log: Log; readonly logTail: LogTail; readonly gateways: () => GatewaysReport },
+  {
+    log,
+    logTail,
+    formerly,
+    gateways,
+  }: {
+    readonly log: Log
+    readonly logTail: LogTail
+    /** The timeline of former lives of this node. */
+    readonly formerly: readonly TimelineEntry[]
+    readonly gateways: () => GatewaysReport
+  },
 ): AdminHost {
   const { name, slot, incarnation } = core.cluster.self
   return {
@@ -31,7 +43,7 @@ export function adminHost(
     lunStates: () => core.lunStates(),
     lookAtLuns: () => core.lunVerbs.lookEverywhere(),
     readDatabase: () => core.readDatabase(),
-    timeline: () => core.timeline.entries,
+    timeline: () => [...formerly, ...core.timeline.entries],
     gateways,
   }
 }

@@ -26,6 +26,7 @@ import { realProcesses } from '../platform/real/processes.ts'
 import { realPrograms } from '../platform/real/programs.ts'
 import { realThreads } from '../platform/real/threads.ts'
 import { createTcpTransport } from '../platform/real/transport.ts'
+import type { TimelineEntry } from '../recovery/index.ts'
 import {
   type FenceAgent,
   KillAgent,
@@ -72,6 +73,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   for (const { url } of config.luns) urls.set(await openLun(url, realHost, { timings, log }), url)
   const reserves = config.fencing.agents.includes('scsi-pr')
   const timeline = new TimelineFile(config.stateDir, log)
+  const formerly = timeline.read(TIMELINE_SHOWN)
   const lunFinder = new NodeLuns(config, realHost, log)
   const orphansMs = () => orphanIoMs(lunFinder.urls(), timings)
   const network = createTcpTransport({ secret: config.matrix.secret, matrixName: config.matrix.name, log })
@@ -124,7 +126,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       void ended.then(() => hooks.onStopped(reason))
     },
   })
-  gateways = new Gateways(config, core, log, logTail)
+  gateways = new Gateways(config, core, log, { logTail, formerly })
   const served = gateways
   const images = () =>
     core.mounts.map((mount) => ({
@@ -196,6 +198,12 @@ function peerOf({ name, slot, mesh, otherMeshes }: ConfiguredNode): KnownPeer {
 /** A LUN is drained so long before whoever asked hears how far it is, ms. */
 const DRAIN_STEP_MS = 1000
 
+/** Entries of the timeline from before this start that the admin plane shows. */
+const TIMELINE_SHOWN = 200
+
+/** What the admin plane shows of what has been. */
+type Past = { readonly logTail: LogTail; readonly formerly: readonly TimelineEntry[] }
+
 /** The protocols of one node. */
 class Gateways {
   readonly #config: MatrixdConfig
@@ -207,13 +215,13 @@ class Gateways {
   readonly #control: ControlServer
   readonly admin: AdminPlane
 
-  constructor(config: MatrixdConfig, core: NodeCore, log: Log, logTail: LogTail) {
+  constructor(config: MatrixdConfig, core: NodeCore, log: Log, past: Past) {
     this.#config = config
     this.#core = core
     this.#log = log
     this.#mounts = new LocalMounts({ filesystems: () => core.mounts.map(({ fs }) => fs), clock: realClock, log })
     this.#control = new ControlServer((request) => this.#order(request), log)
-    this.admin = new AdminPlane(adminHost(config, core, { log, logTail, gateways: () => this.#report() }))
+    this.admin = new AdminPlane(adminHost(config, core, { ...past, log, gateways: () => this.#report() }))
   }
 
   /** Before anything is served: it shows what is waited for. */

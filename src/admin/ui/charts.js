@@ -1,7 +1,7 @@
 /** What the nodes do, over the last quarter of an hour: a line per node, the figures as text beneath. */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import uPlot from 'uplot'
-import { bytes, count, duration } from './format.js'
+import { bytes, clockTime, count, duration } from './format.js'
 import { html } from './html.js'
 import { useWidth } from './width.js'
 
@@ -102,19 +102,27 @@ function Chart({ title, about, sum, inBytes = false, format, measure, nodes, sam
   const values = lines.map((line) => (cursor === null ? lastOf(line) : line[shown]))
   const known = values.filter((value) => typeof value === 'number')
   const whole = known.length === 0 ? null : sum ? known.reduce((a, b) => a + b, 0) : Math.max(...known)
+  const moment = cursor === null ? '' : `, at ${clockTime((times[shown] ?? 0) * 1000)}`
+  const textOf = (/** @type {Line[number]} */ value) => (typeof value === 'number' ? format(value) : '–')
   return html`
     <section class="card chart" aria-label=${`${title}: ${about}`}>
       <header>
         <h3>${title}</h3>
-        <strong>${whole === null ? 'none' : format(whole)}</strong>
+        <strong>${whole === null ? '–' : format(whole)}</strong>
       </header>
-      <p class="fine">${about}${sum ? '; all nodes' : '; the worst node'}${cursor === null ? '' : `, at ${new Date((times[shown] ?? 0) * 1000).toLocaleTimeString([], { hour12: false })}`}</p>
+      <p class="fine">${about}${sum ? '; all nodes' : '; the worst node'}${moment}</p>
       <div class="plot" aria-hidden="true" ref=${ref}></div>
       <ul class="readout">
-        ${nodes.map((node, index) => html`<li><span class=${`line s${index % 8}${index > 7 ? ' dashed' : ''}`} aria-hidden="true"></span>${node} <b>${typeof values[index] === 'number' ? format(/** @type {number} */ (values[index])) : '–'}</b></li>`)}
+        ${nodes.map((node, index) => html`<${Reading} key=${node} node=${node} index=${index} text=${textOf(values[index])} />`)}
       </ul>
     </section>
   `
+}
+
+/** @param {{ node: string, index: number, text: string }} props */
+function Reading({ node, index, text }) {
+  const kind = `line s${index % 8}${index > 7 ? ' dashed' : ''}`
+  return html`<li><span class=${kind} aria-hidden="true"></span>${node} <b>${text}</b></li>`
 }
 
 /** The newest value, of the last few. @param {Line} line */

@@ -2,7 +2,7 @@
 import { Card } from './card.js'
 import { bytes, count, percent } from './format.js'
 import { html } from './html.js'
-import { Shape, Status, stateOfFilesystem } from './states.js'
+import { Status, stateOfFilesystem } from './states.js'
 
 /** @typedef {import('./data.js').Filesystems['filesystems'][number]} Filesystem */
 
@@ -27,24 +27,31 @@ function FilesystemCard({ filesystem }) {
       <table>
         <thead><tr><th>node</th><th>service</th><th class="number">behind</th><th>own journal</th></tr></thead>
         <tbody>
-          ${nodes.map(
-            ({ node, answered, state: at, lagBytes, journalUsed, journalSize }) => html`
-              <tr>
-                <td>${node}</td>
-                <td>${answered && at ? html`<span class="status"><${Shape} mark=${markOf(at)} />${at}</span>` : html`<span class="status bad"><${Shape} mark="bad" />no answer</span>`}</td>
-                <td class="number">${lagBytes === 0 ? '–' : bytes(lagBytes)}</td>
-                <td><meter min="0" max="100" value=${percent(journalUsed, journalSize)} aria-label=${`journal of ${node}: ${percent(journalUsed, journalSize)} % in use`}></meter> <span class="fine">${percent(journalUsed, journalSize)} %</span></td>
-              </tr>
-            `,
-          )}
+          ${nodes.map((node) => html`<${NodeRow} key=${node.slot} node=${node} />`)}
         </tbody>
       </table>
     <//>
   `
 }
 
-/** @param {string} state @returns {import('./states.js').Mark} */
-function markOf(state) {
-  if (state === 'serving') return 'good'
-  return state === 'withdrawn' ? 'bad' : 'busy'
+/** @param {{ node: Filesystem['nodes'][number] }} props */
+function NodeRow({ node: { node, answered, state, lagBytes, journalUsed, journalSize } }) {
+  const share = percent(journalUsed, journalSize)
+  return html`
+    <tr>
+      <td>${node}</td>
+      <td><${Status} ...${answered && state ? serviceOf(state) : { mark: 'bad', word: 'no answer' }} /></td>
+      <td class="number">${lagBytes === 0 ? '–' : bytes(lagBytes)}</td>
+      <td>
+        <meter min="0" max="100" value=${share} aria-label=${`journal of ${node}: ${share} % in use`}></meter>
+        ${' '}<span class="fine">${share} %</span>
+      </td>
+    </tr>
+  `
+}
+
+/** @param {string} state @returns {import('./states.js').State} */
+function serviceOf(state) {
+  if (state === 'serving') return { mark: 'good', word: state }
+  return { mark: state === 'withdrawn' ? 'bad' : 'busy', word: state }
 }

@@ -19,7 +19,10 @@ export function LocksPanel({ locks, waits, nodes }) {
   )
   const hottest = Math.max(1, ...all.map(({ heat }) => heat))
   const silent = locks?.masters.filter(({ answered }) => !answered) ?? []
-  const aside = html`<input type="search" placeholder="path or name" aria-label="Find locks by path or name" value=${wanted} onInput=${(/** @type {InputEvent} */ event) => want(/** @type {HTMLInputElement} */ (event.target).value)} />`
+  const onInput = (/** @type {InputEvent} */ event) => want(/** @type {HTMLInputElement} */ (event.target).value)
+  const aside = html`
+    <input type="search" placeholder="path or name" aria-label="Find locks by path or name" value=${wanted} onInput=${onInput} />
+  `
   return html`
     <${Card} id="locks" title="Locks" wide aside=${aside}>
       <div class="beside">
@@ -53,7 +56,7 @@ function Row({ lock, hottest }) {
       <td title=${`master: ${master}`}>${name}</td>
       <td>${holders.length === 0 ? 'nobody' : holders.map(({ node, mode, absent }) => `${node} ${mode}${absent ? ' (has left)' : ''}`).join(', ')}</td>
       <td>${waiters.length > 0 && html`${waiters.map(({ node, mode }) => `${node} ${mode}`).join(', ')} <b>${duration(oldest)}</b>`}</td>
-      <td class="number"><meter min="0" max=${hottest} value=${heat} aria-label=${`heat of ${name}`}></meter> ${Math.round(heat)}</td>
+      <td class="number">${heat > 0 && html`<meter min="0" max=${hottest} value=${heat} aria-label=${`heat of ${name}`}></meter>`} ${Math.round(heat)}</td>
     </tr>
   `
 }

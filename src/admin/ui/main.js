@@ -92,7 +92,11 @@ function Others({ matrix }) {
   )
   return html`
     <ul class="others" aria-label="Served by">
-      ${served.map(({ node, url }) => html`<li>${node === matrix.answeredBy ? html`<a href=${url} aria-current="page" title="this node answers">${node}</a>` : html`<a href=${url} title=${`ask ${node} instead`}>${node}</a>`}</li>`)}
+      ${served.map(({ node, url }) => {
+        const own = node === matrix.answeredBy
+        const title = own ? 'this node answers' : `ask ${node} instead`
+        return html`<li><a href=${url} aria-current=${own ? 'page' : undefined} title=${title}>${node}</a></li>`
+      })}
     </ul>
   `
 }

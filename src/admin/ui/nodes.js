@@ -13,7 +13,11 @@ export function NodesTable({ matrix }) {
       <${Scrolled} label="Table of nodes">
         <table>
           <thead>
-            <tr><th>node</th><th>state</th><th>process</th><th class="number">up for</th><th class="number">CPU</th><th class="number">memory</th><th class="number">late</th><th class="number">NFS clients</th><th class="number">requests</th><th>lease</th><th>version</th></tr>
+            <tr>
+              <th>node</th><th>state</th><th>process</th><th class="number">up for</th><th class="number">CPU</th>
+              <th class="number">memory</th><th class="number">late</th><th class="number">NFS clients</th>
+              <th class="number">requests</th><th>lease</th><th>version</th>
+            </tr>
           </thead>
           <tbody>${matrix.nodes.map((node) => html`<${Row} key=${node.slot} node=${node} administrator=${matrix.administrator?.node === node.node} />`)}</tbody>
         </table>

@@ -41,6 +41,8 @@ export function SqlPanel({ filesystems }) {
     }
     setAsking(false)
   }
+  const onInput = (/** @type {InputEvent} */ event) => write(/** @type {HTMLTextAreaElement} */ (event.target).value)
+  const onChange = (/** @type {Event} */ event) => choose(/** @type {HTMLSelectElement} */ (event.target).value)
   const onKey = (/** @type {KeyboardEvent} */ event) => {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) void run()
   }
@@ -50,9 +52,16 @@ export function SqlPanel({ filesystems }) {
         <div class="examples" role="group" aria-label="Examples">
           ${EXAMPLES.map(([name, query]) => html`<button type="button" class="quiet" onClick=${() => write(/** @type {string} */ (query))}>${name}</button>`)}
         </div>
-        <textarea rows="3" spellcheck="false" aria-label="SQL query" value=${sql} onInput=${(/** @type {InputEvent} */ event) => write(/** @type {HTMLTextAreaElement} */ (event.target).value)} onKeyDown=${onKey}></textarea>
+        <textarea rows="3" spellcheck="false" aria-label="SQL query" value=${sql} onInput=${onInput} onKeyDown=${onKey}></textarea>
         <div class="examples">
-          ${filesystems.length > 1 && html`<select aria-label="Filesystem" value=${filesystem} onChange=${(/** @type {Event} */ event) => choose(/** @type {HTMLSelectElement} */ (event.target).value)}>${filesystems.map((name) => html`<option>${name}</option>`)}</select>`}
+          ${
+            filesystems.length > 1 &&
+            html`
+              <select aria-label="Filesystem" value=${filesystem} onChange=${onChange}>
+                ${filesystems.map((name) => html`<option>${name}</option>`)}
+              </select>
+            `
+          }
           <button type="button" class="primary" disabled=${asking} onClick=${run}>${asking ? 'Asking …' : 'Ask'}</button>
           <span class="fine">Ctrl+Enter. Nothing can be changed; a query is stopped after 5 s.</span>
         </div>
