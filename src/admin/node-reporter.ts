@@ -7,8 +7,9 @@ import type { AdminHost } from './admin-host.ts'
 import type { FilesystemReport, LockReport, NodeReport } from './api/node-report.ts'
 import type { Pulse } from './process-pulse.ts'
 
-/** Resources that one node lists of one filesystem at most. */
-const LOCKS_LISTED = 100
+/** Resources that one node lists at most, of one filesystem and in all. */
+const LOCKS_OF_ONE = 100
+const LOCKS_IN_ALL = 400
 
 export function formatPeer({ host, port }: PeerAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
@@ -99,15 +100,18 @@ async function reportFilesystem(mount: Mount): Promise<FilesystemReport> {
   }
 }
 
-/** The resources that this node is master of: those somebody waits for, then the hottest, then others. */
+/** Resources that this node is master of: those somebody waits for, then the hottest, then others. */
 export function reportLocks({ self, mounts }: Pick<AdminHost, 'self' | 'mounts'>): LockReport[] {
-  return mounts().flatMap(({ record, locks }) =>
-    locks
-      .status()
-      .resources.slice(0, LOCKS_LISTED)
-      .map(({ name, heat, holders, waiters }) => ({
-        ...{ filesystem: record.name, name, type: name[0] as string, number: Number(name.slice(2)) },
-        ...{ master: self.name, heat, holders: [...holders], waiters: [...waiters] },
-      })),
+  const all = mounts().flatMap(({ record, locks }) =>
+    locks.status(LOCKS_OF_ONE).resources.map(({ name, heat, holders, waiters }) => ({
+      ...{ filesystem: record.name, name, type: name[0] as string, number: Number(name.slice(2)) },
+      ...{ master: self.name, heat, holders: [...holders], waiters: [...waiters] },
+    })),
   )
+  return all.sort(wantedFirst).slice(0, LOCKS_IN_ALL)
+}
+
+/** For `sort`: those that most wait for, then the hottest. */
+export function wantedFirst(a: LockReport, b: LockReport): number {
+  return b.waiters.length - a.waiters.length || b.heat - a.heat
 }

@@ -3,12 +3,17 @@
  * like any message; a node that does not answer in time is shown as one that has not answered.
  */
 import * as v from 'valibot'
+import { MatrixError } from '../base/errors.ts'
 import type { Slot } from '../base/ids.ts'
+import { MiB } from '../base/units.ts'
 import { type Mesh, parseBody } from '../cluster/index.ts'
 import { type LockReport, lockReport, type NodeReport, nodeReport, type Sample, sample } from './api/node-report.ts'
 
 /** Longest wait for a node, ms: a viewer should learn soon that one is silent. */
 const ANSWER_LIMIT_MS = 1_500
+
+/** Longest answer, as JSON, bytes: far below what the mesh carries at once. */
+const ANSWER_MAX = 4 * MiB
 
 const question = v.variant('ask', [
   v.strictObject({ ask: v.literal('node') }),
@@ -32,6 +37,14 @@ export type Answer<T> = { readonly slot: Slot; readonly node: string } & (
   | { readonly error: string; readonly value?: undefined }
 )
 
+/** Locks go over the same link, and no answer may hold them up for long. Throws MatrixError 'busy'. */
+function fitting<T>(answer: T): T {
+  const bytes = Buffer.byteLength(JSON.stringify(answer))
+  if (bytes > ANSWER_MAX)
+    throw new MatrixError('busy', `it has ${bytes} bytes to say; ${ANSWER_MAX} are allowed at once`)
+  return answer
+}
+
 export class Reporter {
   readonly #mesh: Mesh
   readonly #own: OwnReports
@@ -41,7 +54,9 @@ export class Reporter {
     this.#mesh = mesh
     this.#own = own
     this.#self = self
-    mesh.onRequest('report', (_from, body) => this.#answer(parseBody(question, body, 'report request')))
+    mesh.onRequest('report', async (_from, body) =>
+      fitting(await this.#answer(parseBody(question, body, 'report request'))),
+    )
   }
 
   nodes(): Promise<readonly Answer<NodeReport>[]> {

@@ -1,4 +1,5 @@
 /** What a node has done in the last quarter of an hour, a sample every two seconds: for charts that have something to show at once. */
+import { isMatrixError } from '../base/errors.ts'
 import type { Clock, Timer } from '../platform/index.ts'
 import type { AdminHost } from './admin-host.ts'
 import type { NfsReport, Sample } from './api/node-report.ts'
@@ -35,7 +36,12 @@ export class Samples {
 
   #take(): void {
     this.pulse = this.#pulse.look()
-    this.#kept.push(takeSample(this.#host, this.pulse))
+    try {
+      this.#kept.push(takeSample(this.#host, this.pulse))
+    } catch (error) {
+      // a filesystem that is just ending has nothing to say
+      if (!isMatrixError(error)) throw error
+    }
     if (this.#kept.length > SAMPLES_KEPT) this.#kept.shift()
   }
 }

@@ -3,6 +3,7 @@ import type { AdminHost } from '../admin-host.ts'
 import type { Lock, Locks } from '../api/answers.ts'
 import type { LockReport } from '../api/node-report.ts'
 import type { Collector } from '../collector.ts'
+import { wantedFirst } from '../node-reporter.ts'
 import type { PathNames } from '../path-names.ts'
 import { namesOf, nodeAnswer } from './matrix-answer.ts'
 
@@ -24,7 +25,7 @@ export async function answerLocks(host: AdminHost, collector: Collector, names: 
   const [answers, reports] = await Promise.all([collector.locks(), collector.reports()])
   const all = answers
     .flatMap(({ value = [] }) => value)
-    .sort((a, b) => b.waiters.length - a.waiters.length || b.heat - a.heat)
+    .sort(wantedFirst)
     .slice(0, MOST)
   const paths = await pathsOf(host, all, names)
   const nameOf = namesOf(reports)
