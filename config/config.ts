@@ -87,6 +87,8 @@ export type MatrixdConfig = {
   }
   /** Absent: this node serves no HTTP. */
   readonly http?: ConfiguredHttp
+  /** Absent: this node serves no admin plane. */
+  readonly admin?: { readonly listen: PeerAddress }
   readonly exports: readonly ConfiguredExport[]
   /** Directories are absolute. */
   readonly mounts: readonly { readonly filesystem: string; readonly directory: string }[]

@@ -15,6 +15,8 @@
  *     {"command":"refill-lun","uuid":"…"}                             {"ok":true,"bytes":0}
  *     {"command":"grow-lun","uuid":"…"}                               {"ok":true,"bytes":1073741824}
  *     {"command":"look-at-luns"}                                      {"ok":true,"looks":[{"node":"n1","sights":[{"uuid":"…","path":"/luns/lun1.img","state":"up"}]}]}
+ *     {"command":"report","place":"/waits"}                          {"ok":true,"report":{"waits":[]}}
+ *     {"command":"sql","sql":"select count(*) n from inode"}        {"ok":true,"sql":{"node":"n1","filesystem":"home","columns":["n"],"rows":[[7]],…}}
  *     {"command":"fence-plan","node":"n2"}                            {"ok":true,"plan":{"slot":1,"incarnation":4,"agents":["scsi-pr"],"rehearsals":[]}}
  *     {"command":"fence-drill","node":"n2"}                           {"ok":true,"fenced":{"agent":"scsi-pr","ms":1830}}
  *     {"command":"exports"}                                           {"ok":true,"exports":[{"path":"/home","filesystem":"home","directory":"/","clients":["*"],"options":"rw, root squashed"}]}
@@ -34,6 +36,20 @@ export function controlSocket(stateDir: string): string {
 /** Longest line, bytes. */
 export const CONTROL_LINE_MAX = 65_536
 
+/** What the admin plane answers, by its path in the API (docs/admin.md). */
+export const reportPlaces = [
+  '/matrix',
+  '/luns',
+  '/filesystems',
+  '/locks',
+  '/waits',
+  '/exports',
+  '/timeline',
+  '/samples',
+  '/log',
+] as const
+export type ReportPlace = (typeof reportPlaces)[number]
+
 const lun = v.strictObject({ uuid: v.string(), name: v.string(), size: v.pipe(v.number(), v.safeInteger()) })
 const directory = v.pipe(v.string(), v.minLength(1), v.maxLength(4096))
 
@@ -50,6 +66,13 @@ export const controlRequest = v.variant('command', [
     after: v.pipe(v.number(), v.safeInteger()),
   }),
   v.strictObject({ command: v.literal('look-at-luns') }),
+  v.strictObject({ command: v.literal('report'), place: v.picklist(reportPlaces) }),
+  v.strictObject({
+    command: v.literal('sql'),
+    filesystem: v.optional(v.string()),
+    sql: v.pipe(v.string(), v.minLength(1), v.maxLength(16_384)),
+    maxRows: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(10_000))),
+  }),
   v.strictObject({ command: v.picklist(['fence-plan', 'fence-drill']), node: v.string() }),
   v.strictObject({
     command: v.literal('add-lun'),
@@ -120,6 +143,19 @@ export const controlAnswer = v.variant('ok', [
     /** How each node sees the LUNs; or why it does not say. */
     looks: v.optional(v.array(v.object({ node: v.string(), sights: v.union([v.string(), v.array(sight)]) }))),
     virtualHosts: v.optional(v.array(virtualHost)),
+    /** An answer of the admin plane. */
+    report: v.optional(v.unknown()),
+    /** Rows of a query to the image, in the order of the columns. */
+    sql: v.optional(
+      v.object({
+        node: v.string(),
+        filesystem: v.string(),
+        columns: v.array(v.string()),
+        rows: v.array(v.array(v.union([v.null(), v.number(), v.string()]))),
+        truncated: v.boolean(),
+        ms: v.number(),
+      }),
+    ),
     /** How a member would be fenced. */
     plan: v.optional(
       v.object({

@@ -128,6 +128,7 @@ function conflicts(output: unknown): string[] {
     ['nfs.listen', file.nfs?.listen],
     ['nfs.portmap_port', portmapAddress(file.nfs)],
     ['http.listen', file.http?.listen],
+    ['admin.listen', file.admin?.listen],
   ]
   listeners.forEach(([key, at], index) => {
     const [other] = listeners.slice(0, index).find(([, before]) => sameAddress(before, at)) ?? []
@@ -379,7 +380,7 @@ function incomplete(http: WrittenHttp, keys: readonly (keyof WrittenHttp)[]): st
 
 function configOf(file: string, written: ConfigFile, secret: string): MatrixdConfig {
   const folder = dirname(file)
-  const { matrix, node, nodes, luns, fencing, timings, nfs, http, cache, log } = written
+  const { matrix, node, nodes, luns, fencing, timings, nfs, http, admin, cache, log } = written
   return {
     file,
     matrix: { name: matrix.name, secret },
@@ -401,6 +402,7 @@ function configOf(file: string, written: ConfigFile, secret: string): MatrixdCon
     timings: timingsFrom(timings.io_timeout),
     ...(nfs && { nfs: nfsOf(folder, nfs) }),
     ...(http && { http: httpOf(folder, http) }),
+    ...(admin && { admin }),
     exports: written.exports.map(
       ({ anon_uid: anonUid, anon_gid: anonGid, privileged_ports: privilegedPorts, anonymous, ...rest }) => ({
         ...rest,

@@ -16,6 +16,7 @@ import {
   interfaceAddress,
   isPath,
   key,
+  loopbackAddress,
   monitor,
   name,
   oneOf,
@@ -252,6 +253,12 @@ const http = v.strictObject({
   ),
 })
 
+const admin = v.strictObject({
+  listen: loopbackAddress(
+    'Where the [admin plane](admin.md) is served: dashboard, API and metrics. It has no login yet, so that it can be reached from this machine alone; from elsewhere through a tunnel, such as `ssh -L 20190:127.0.0.1:20190 HOST`.',
+  ),
+})
+
 const exports_ = v.pipe(
   v.array(
     v.strictObject({
@@ -405,6 +412,7 @@ export const fileSchema = v.strictObject({
   timings: v.optional(timings, {}),
   nfs: v.optional(nfs),
   http: v.optional(http),
+  admin: v.optional(admin),
   exports: v.optional(exports_, []),
   mounts: v.optional(mounts, []),
   virtual_hosts: v.optional(virtualHosts, []),

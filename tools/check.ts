@@ -9,6 +9,7 @@ const bin = join(root, 'node_modules', '.bin')
 const CHECKS: [string, string[]][] = [
   ['types', [join(bin, 'tsc'), '--noEmit']],
   ['types of the page', [join(bin, 'tsc'), '--noEmit', '-p', 'tsconfig.page.json']],
+  ['types of the dashboard', [join(bin, 'tsc'), '--noEmit', '-p', join(root, 'tsconfig.ui.json')]],
   ['format and lint', [join(bin, 'biome'), 'check', '--error-on-warnings', '--max-diagnostics=100']],
   ['imports', [process.execPath, join(root, 'tools/check-imports.ts')]],
   ['banned calls', [process.execPath, join(root, 'tools/check-banned.ts')]],

@@ -74,6 +74,8 @@ export type MatrixErrorCode =
   | 'in-use' // port, file, slot
   | 'protocol' // malformed message
   | 'no-space'
+  | 'query' // a question to an image that is none, or that only a change would answer
+  | 'busy' // as much is under way as there may be: ask again in a moment
 
 /** An expected failure that an operator sees: the message says what was found, what was expected and what to do next. */
 export class MatrixError extends Error {

@@ -14,7 +14,9 @@ import { locksCommand } from './locks-command.ts'
 import { lunCommand } from './lun-command.ts'
 import { mountCommand, umountCommand } from './mount-command.ts'
 import { UsageError } from './option-values.ts'
+import { sqlCommand } from './sql-command.ts'
 import { statusCommand } from './status-command.ts'
+import { supportCommand } from './support-command.ts'
 import { targetCommand } from './target-command.ts'
 import { timelineCommand } from './timeline-command.ts'
 import { userCommand } from './user-command.ts'
@@ -33,6 +35,8 @@ const program = new Command('matrix')
   .addCommand(locksCommand())
   .addCommand(countersCommand())
   .addCommand(timelineCommand())
+  .addCommand(sqlCommand())
+  .addCommand(supportCommand())
   .addCommand(fenceCommand())
   .addCommand(vhostCommand())
   .addCommand(targetCommand())

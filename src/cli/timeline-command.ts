@@ -2,10 +2,9 @@
 
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
-import * as v from 'valibot'
 import { loadConfig, timelineFile } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
-import { isNews, type TimelineEntry, timelineLine } from '../recovery/index.ts'
+import { isNews, parseTimeline, type TimelineEntry } from '../recovery/index.ts'
 import { type NodeOptions, withConfig } from './ask-node.ts'
 import { wholeNumber } from './option-values.ts'
 import { say, sayJson } from './table.ts'
@@ -73,10 +72,5 @@ export function describeChange(steps: readonly TimelineEntry[]): string {
 
 /** The entries of a timeline file, oldest first; a line that a crash has cut is left out. Throws the error of the file system. */
 export function readTimeline(path: string): TimelineEntry[] {
-  return readFileSync(path, 'utf8')
-    .split('\n')
-    .flatMap((text) => {
-      const parsed = v.safeParse(timelineLine, text)
-      return parsed.success ? [parsed.output] : []
-    })
+  return parseTimeline(readFileSync(path, 'utf8'))
 }

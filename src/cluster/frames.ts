@@ -32,8 +32,16 @@ export const frameKinds = {
   ack: 9,
 } as const
 
-export const channels: readonly Channel[] = ['lock', 'recovery', 'volume', 'admin', 'lun', 'service']
-const channelIndex: Record<Channel, number> = { lock: 0, recovery: 1, volume: 2, admin: 3, lun: 4, service: 5 }
+export const channels: readonly Channel[] = ['lock', 'recovery', 'volume', 'admin', 'lun', 'service', 'report']
+const channelIndex: Record<Channel, number> = {
+  lock: 0,
+  recovery: 1,
+  volume: 2,
+  admin: 3,
+  lun: 4,
+  service: 5,
+  report: 6,
+}
 
 export const HEADER_BYTES = 16
 

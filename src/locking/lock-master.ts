@@ -36,6 +36,7 @@ import { brokenRules } from '../base/broken-rules.ts'
 import { MatrixError } from '../base/errors.ts'
 import type { Slot } from '../base/ids.ts'
 import { covers, emptyVector, maximum, type Vector } from '../base/vector.ts'
+import { HotResources } from './hot-resources.ts'
 import {
   BAST,
   CANCEL,
@@ -89,6 +90,7 @@ export class LockMaster {
   /** Which resources are open, since `reopen`; undefined since `reset`: all. */
   #isOpen: ((rid: ResourceId) => boolean) | undefined
   #arrivals = 0
+  readonly #hot = new HotResources()
   readonly #idleMax: number
 
   constructor(options: { readonly idleMax?: number } = {}) {
@@ -208,11 +210,11 @@ export class LockMaster {
       this.#serve(resource, effects) // a raised lock may be in the way of those who wait, where it was not before
     } else if (message.noQueue) {
       effects.push({ to: from, message: lockMessage(DENIED, rid, seq) })
-      tellHolders(resource, waiter, effects)
+      this.#tellHolders(resource, waiter, effects)
     } else {
       if (holder) resource.converting = [...resource.converting, waiter]
       else resource.waiting = [...resource.waiting, waiter]
-      if (this.#granting && headOf(resource) === waiter) tellHolders(resource, waiter, effects)
+      if (this.#granting && headOf(resource) === waiter) this.#tellHolders(resource, waiter, effects)
     }
     this.#settle(resource)
     return effects
@@ -316,7 +318,7 @@ export class LockMaster {
   #serve(resource: Mastered, effects: Effect[]): void {
     for (let head = headOf(resource); head; head = headOf(resource)) {
       if (!fits(resource, head)) {
-        tellHolders(resource, head, effects)
+        this.#tellHolders(resource, head, effects)
         return
       }
       if (resource.converting.length > 0) resource.converting = without(resource.converting, head)
@@ -378,37 +380,45 @@ export class LockMaster {
     this.#resources.delete(resource.rid)
   }
 
-  /** Resources held or waited for; at most `limit`, those somebody waits for first. */
+  /** Resources held or waited for; at most `limit`: those somebody waits for, then the hottest, then others. One pass over all. */
   status(now: number, limit: number): ResourceStatus[] {
-    const all = [...this.#resources.values()].filter((resource) => !this.#idle.has(resource))
-    const contended = all.filter(isWanted)
-    const quiet = all.filter((resource) => !isWanted(resource))
-    return [...contended, ...quiet].slice(0, limit).map((resource) => describe(resource, now))
+    const shown = new Set<Mastered>()
+    for (const resource of this.#resources.values()) if (isWanted(resource) && shown.size < limit) shown.add(resource)
+    const add = (resource: Mastered | undefined): void => {
+      if (resource && shown.size < limit && !this.#idle.has(resource)) shown.add(resource)
+    }
+    for (const rid of this.#hot.hottest()) add(this.#resources.get(rid))
+    for (const resource of this.#resources.values()) {
+      if (shown.size >= limit) break
+      add(resource)
+    }
+    return [...shown].map((resource) => describe(resource, this.#hot.heatOf(resource.rid), now))
   }
 
   get size(): number {
     return this.#resources.size
+  }
+
+  /** Rule 3. */
+  #tellHolders(resource: Mastered, waiter: Waiter, effects: Effect[]): void {
+    for (const holder of resource.holders) {
+      if (
+        brokenRules.holdersTold ||
+        holder.slot === waiter.slot ||
+        holder.told === waiter.mode ||
+        compatible[holder.mode]![waiter.mode]
+      )
+        continue
+      holder.told = waiter.mode
+      this.#hot.note(resource.rid)
+      effects.push({ to: holder.slot, message: lockMessage(BAST, resource.rid, holder.seq, waiter.mode) })
+    }
   }
 }
 
 /** Rule 1 would hold with `waiter` granted. */
 function fits(resource: Mastered, { slot, mode }: Waiter): boolean {
   return brokenRules.compatibleGrants || !inTheWay(resource, slot, mode)
-}
-
-/** Rule 3. */
-function tellHolders(resource: Mastered, waiter: Waiter, effects: Effect[]): void {
-  for (const holder of resource.holders) {
-    if (
-      brokenRules.holdersTold ||
-      holder.slot === waiter.slot ||
-      holder.told === waiter.mode ||
-      compatible[holder.mode]![waiter.mode]
-    )
-      continue
-    holder.told = waiter.mode
-    effects.push({ to: holder.slot, message: lockMessage(BAST, resource.rid, holder.seq, waiter.mode) })
-  }
 }
 
 function senseless(from: Slot, message: LockMessage, why: string): MatrixError {

@@ -142,11 +142,12 @@ export class LockSpace {
     return this.#withdrawn ? 'withdrawn' : this.#dlm.phase
   }
 
-  status(): LockSpaceStatus {
+  /** With at most so many resources. */
+  status(most = STATUS_RESOURCES_MAX): LockSpaceStatus {
     return {
       phase: this.phase,
       view: this.#dlm.view,
-      resources: this.#dlm.resources(STATUS_RESOURCES_MAX),
+      resources: this.#dlm.resources(most),
       counters: this.counters(),
     }
   }

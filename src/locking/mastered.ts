@@ -45,6 +45,8 @@ export type Mastered = {
 export type ResourceStatus = {
   readonly rid: ResourceId
   readonly name: string
+  /** How often nodes lately took it from each other; 0 for all but the hottest (hot-resources.ts). */
+  readonly heat: number
   readonly holders: readonly { readonly slot: Slot; readonly mode: string; readonly absent: boolean }[]
   readonly waiters: readonly {
     readonly slot: Slot
@@ -65,7 +67,7 @@ export function newHolder(slot: Slot, mode: Mode, seq: number): Holder {
   return { slot, mode, seq, told: NL, standing: 'member' }
 }
 
-export function describe(resource: Mastered, now: number): ResourceStatus {
+export function describe(resource: Mastered, heat: number, now: number): ResourceStatus {
   const waiter = (kind: 'converting' | 'waiting' | 'parked') => (entry: Waiter) => ({
     slot: entry.slot,
     mode: modeNames[entry.mode],
@@ -76,6 +78,7 @@ export function describe(resource: Mastered, now: number): ResourceStatus {
   return {
     rid: resource.rid,
     name: resourceName(resource.rid),
+    heat,
     holders: resource.holders.map(({ slot, mode, standing }) => ({
       slot,
       mode: modeNames[mode],

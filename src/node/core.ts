@@ -41,6 +41,7 @@ import {
   type FilesystemRecord,
   type LabelledLun,
   type LeaseEnd,
+  type LeaseSector,
   LeaseWatch,
   type Lun,
   type LunFinder,
@@ -354,6 +355,11 @@ export class NodeCore {
     return this.#database.read()
   }
 
+  /** The lease sectors as they were read last, and for how long each has shown no sign of life, ms. */
+  leases(): readonly { readonly sector: LeaseSector; readonly stillMs: number }[] {
+    return this.#watch.sectors.map((sector) => ({ sector, stillMs: this.#watch.stillMs(sector) }))
+  }
+
   #mountOf(fsid: number): Mount | undefined {
     return this.#members.mounts.find(({ record }) => record.fsid === fsid)
   }
@@ -535,6 +541,11 @@ export class NodeCore {
     await this.luns.close()
   }
 
+  /** How this node's probe finds the LUNs, by name. */
+  lunStates(): ReturnType<LunCare['states']> {
+    return this.#care.states()
+  }
+
   /** What is counted since the start, by filesystem and by LUN; for people and programs to look at. */
   counters(): Record<'membership' | 'filesystems' | 'luns' | 'lunStates', Record<string, unknown>> {
     const filesystems = this.#members.mounts.map(({ record, locks, volume, fs }) => [
@@ -548,7 +559,7 @@ export class NodeCore {
       membership,
       filesystems: Object.fromEntries(filesystems),
       luns: this.luns.counters(),
-      lunStates: this.#care.states(),
+      lunStates: this.lunStates(),
     }
   }
 }

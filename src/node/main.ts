@@ -119,7 +119,7 @@ async function run(config: MatrixdConfig, runFile: string | undefined): Promise<
 
 /** What the checked file says, for people. */
 function describe(config: MatrixdConfig): string {
-  const { matrix, node, nodes, luns, nfs, http, timings } = config
+  const { matrix, node, nodes, luns, nfs, http, admin, timings } = config
   const lines = [
     `${config.file} is right:`,
     `  node ${node.name} (slot ${node.slot}) of matrix ${matrix.name}, mesh at ${[node.mesh, ...node.otherMeshes].map(formatAddress).join(', ')}`,
@@ -128,6 +128,7 @@ function describe(config: MatrixdConfig): string {
     `  lease ${timings.leaseMs} ms; taken over at the latest ${timings.observedDeadMs} ms after the last sign of life`,
     `  NFS: ${nfs ? formatAddress(nfs.listen) : 'not served'}`,
     `  HTTP: ${http ? formatAddress(http.listen) : 'not served'}`,
+    `  admin plane: ${admin ? formatAddress(admin.listen) : 'not served'}`,
     ...config.mounts.map((each) => `  mount ${each.directory}: filesystem ${each.filesystem}`),
     ...config.exports.map((each) => `  export ${each.path}: filesystem ${each.filesystem}, ${each.access}`),
   ]

@@ -5,13 +5,15 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import type {
-  ConfiguredHttp,
-  ConfiguredNode,
-  ControlRequest,
-  FenceAgentName,
-  MatrixdConfig,
+import {
+  type ConfiguredHttp,
+  type ConfiguredNode,
+  type ControlRequest,
+  type FenceAgentName,
+  formatAddress,
+  type MatrixdConfig,
 } from '../../config/index.ts'
+import { AdminPlane, type GatewaysReport, LogTail } from '../admin/index.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import { Prng } from '../base/prng.ts'
 import type { KnownPeer } from '../cluster/index.ts'
@@ -28,7 +30,7 @@ import { isProgram, realPrograms } from '../platform/real/programs.ts'
 import { ScriptAddresses } from '../platform/real/script-addresses.ts'
 import { realThreads } from '../platform/real/threads.ts'
 import { createTcpTransport } from '../platform/real/transport.ts'
-import type { Mount } from '../recovery/index.ts'
+import type { Mount, TimelineEntry } from '../recovery/index.ts'
 import {
   type FenceAgent,
   KillAgent,
@@ -44,6 +46,7 @@ import {
   startLeaseThread,
 } from '../san/index.ts'
 import type { AddressedGateway } from '../services/index.ts'
+import { adminHost } from './admin-host.ts'
 import { type ControlHandler, ControlServer } from './control.ts'
 import { NodeCore } from './core.ts'
 import { DrillNetwork } from './drill-network.ts'
@@ -70,13 +73,15 @@ export type RunningNode = {
 
 /** Starts the node of a checked configuration. Rejects with a MatrixError that an operator understands. */
 export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promise<RunningNode> {
-  const { log } = hooks
+  const logTail = new LogTail(() => realClock.wall())
+  const log = logTail.behind(hooks.log)
   mkdirSync(config.stateDir, { recursive: true })
   const urls = new Map<Lun, string>()
   const { timings, node } = config
   for (const { url, lun } of await openAll(config, log)) urls.set(lun, url)
   const reserves = config.fencing.agents.includes('scsi-pr')
   const timeline = new TimelineFile(config.stateDir, log)
+  const formerly = timeline.read(TIMELINE_SHOWN)
   const lunFinder = new NodeLuns(config, realHost, log)
   const orphansMs = () => orphanIoMs(lunFinder.urls(), timings)
   const network = createTcpTransport({ secret: config.matrix.secret, matrixName: config.matrix.name, log })
@@ -125,14 +130,17 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
     ...(hosts.length > 0 && {
       virtualHosts: { hosts, addresses: hostAddresses(config, log), dialer: realHost.dialer, gateways: addressed },
     }),
-    onTimeline: (entry) => timeline.add(entry),
+    onTimeline: (entry) => {
+      timeline.add(entry)
+      gateways?.admin.noteTimeline(entry)
+    },
     onMounted: (mount) => gateways?.opened(mount),
     onHalt: (reason, ended) => {
       gateways?.abandon()
       void ended.then(() => hooks.onStopped(reason))
     },
   })
-  gateways = new Gateways(config, core, log)
+  gateways = new Gateways(config, core, log, { logTail, formerly })
   const served = gateways
   const images = () =>
     core.mounts.map((mount) => ({
@@ -141,10 +149,13 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       withdraw: (error: MatrixError) => mount.withdraw(error),
     }))
   const watch = new ImageWatch(images, realClock)
-  const ready = core.ready().then(async () => {
-    addressed.push(...(await served.listen()))
-    core.virtualHosts?.begin()
-  })
+  const ready = served
+    .listenAdmin()
+    .then(() => core.ready())
+    .then(async () => {
+      addressed.push(...(await served.listen()))
+      core.virtualHosts?.begin()
+    })
   return {
     ready,
     reload() {
@@ -246,6 +257,12 @@ const DRAIN_STEP_MS = 1000
 /** How often it is looked whether a filesystem has come into service, ms. */
 const SERVING_POLL_MS = 50
 
+/** Entries of the timeline from before this start that the admin plane shows. */
+const TIMELINE_SHOWN = 200
+
+/** What the admin plane shows of what has been. */
+type Past = { readonly logTail: LogTail; readonly formerly: readonly TimelineEntry[] }
+
 /** The protocols of one node. */
 class Gateways {
   readonly #config: MatrixdConfig
@@ -257,8 +274,9 @@ class Gateways {
   #http: HttpGateway | undefined
   readonly #mounts: LocalMounts
   readonly #control: ControlServer
+  readonly admin: AdminPlane
 
-  constructor(config: MatrixdConfig, core: NodeCore, log: Log) {
+  constructor(config: MatrixdConfig, core: NodeCore, log: Log, past: Past) {
     this.#config = config
     this.#core = core
     this.#log = log
@@ -283,6 +301,13 @@ class Gateways {
       })
     this.#mounts = new LocalMounts({ filesystems, clock: realClock, log })
     this.#control = new ControlServer((request) => this.#order(request), log)
+    this.admin = new AdminPlane(adminHost(config, core, { ...past, log, gateways: () => this.#report() }))
+  }
+
+  /** Before anything is served: it shows what is waited for. */
+  async listenAdmin(): Promise<void> {
+    const { admin } = this.#config
+    if (admin) await this.admin.listen(admin.listen.host, admin.listen.port)
   }
 
   /** Gives those that can serve at further addresses. */
@@ -375,6 +400,12 @@ class Gateways {
           throw new MatrixError('not-found', 'the configuration of this node has no [[virtual_hosts]]')
         await this.#core.virtualHosts.move(request.name, request.node)
         return {}
+      case 'report':
+        return { report: await this.admin.report(request.place) }
+      case 'sql': {
+        const { command: _, ...question } = request
+        return { sql: await this.admin.sql(question) }
+      }
       case 'fence-plan': {
         const { agents, rehearsals, ...life } = await this.#core.fenceDrill.plan(request.node)
         return { plan: { ...life, agents: [...agents], rehearsals: [...rehearsals] } }
@@ -425,6 +456,22 @@ class Gateways {
     return this.#exports.reload()
   }
 
+  /** What is served here, for the admin plane. */
+  #report(): GatewaysReport {
+    const { admin, nfs, http, exports } = this.#config
+    const nfsStats = this.#nfs?.stats()
+    const httpStats = this.#http?.stats()
+    return {
+      admin: admin ? formatAddress(admin.listen) : null,
+      nfs: nfs && nfsStats ? { address: formatAddress(nfs.listen), ...nfsStats } : null,
+      http: http && httpStats ? { address: formatAddress(http.listen), ...httpStats } : null,
+      exports: exports.map(({ path, filesystem, clients, access, squash }) => ({
+        ...{ path, filesystem, clients: [...clients], access, squash },
+      })),
+      mounts: this.#mounts.list.map(({ filesystem, directory }) => ({ filesystem, directory })),
+    }
+  }
+
   /** A filesystem that is mounted here. */
   #mount(name: string) {
     const mount = this.#core.mounts.find(({ record }) => record.name === name)
@@ -435,6 +482,7 @@ class Gateways {
 
   /** The node has halted: nothing of it may be answered any more. */
   abandon(): void {
+    void this.admin.close()
     this.#mounts.abandon()
     this.#nfs?.abandon()
     this.#http?.abandon()
@@ -442,7 +490,7 @@ class Gateways {
 
   async close(): Promise<void> {
     await this.#control.close()
-    await Promise.all([this.#nfs?.close(), this.#http?.close(), this.#mounts.close()])
+    await Promise.all([this.#nfs?.close(), this.#http?.close(), this.#mounts.close(), this.admin.close()])
   }
 }
 

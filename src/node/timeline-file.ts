@@ -5,7 +5,7 @@
 import { appendFileSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { timelineFile } from '../../config/index.ts'
 import type { Log } from '../platform/index.ts'
-import type { TimelineEntry } from '../recovery/index.ts'
+import { parseTimeline, type TimelineEntry } from '../recovery/index.ts'
 
 /** The file is cut to its newer half beyond this, bytes. */
 const LARGEST = 1024 * 1024
@@ -18,6 +18,15 @@ export class TimelineFile {
   constructor(stateDir: string, log: Log) {
     this.#path = timelineFile(stateDir)
     this.#log = log
+  }
+
+  /** The last `count` entries of former lives, oldest first; none when there are none, or they cannot be read. */
+  read(count: number): TimelineEntry[] {
+    try {
+      return parseTimeline(readFileSync(this.#path, 'utf8')).slice(-count)
+    } catch {
+      return []
+    }
   }
 
   add(entry: TimelineEntry): void {

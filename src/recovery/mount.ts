@@ -358,6 +358,16 @@ export class Mount {
     }
   }
 
+  /** Bytes of each peer's journal that it has said are durable, and that are not applied here; none where there are none. */
+  lag(): ReadonlyMap<Slot, number> {
+    const behind: MutableVector = new Map()
+    if (this.#state === 'withdrawn') return behind
+    const { vector } = this.volume.image
+    for (const [slot, end] of this.#ahead)
+      if (end > (vector.get(slot) ?? 0)) behind.set(slot, end - (vector.get(slot) ?? 0))
+    return behind
+  }
+
   /** Applies what peers have said is durable, so that little is left to read when a lock comes. */
   async #readAhead(): Promise<void> {
     if (this.#readingAhead) return

@@ -28,6 +28,14 @@ const timelineEntry = v.strictObject({
 export const timelineLine = v.pipe(v.string(), v.parseJson(), timelineEntry)
 export type TimelineEntry = v.InferOutput<typeof timelineEntry>
 
+/** The entries of a kept timeline, oldest first; a line that a crash has cut is left out. */
+export function parseTimeline(text: string): TimelineEntry[] {
+  return text.split('\n').flatMap((line) => {
+    const parsed = v.safeParse(timelineLine, line)
+    return parsed.success ? [parsed.output] : []
+  })
+}
+
 /** No step of a change of membership: something that has happened while a view lasted. */
 export function isNews({ step }: TimelineEntry): boolean {
   return step.startsWith('LUN ') || step.startsWith('virtual host ')

@@ -27,7 +27,14 @@ export const alwaysGoodLease: Lease = { goodUntil: () => Number.POSITIVE_INFINIT
 
 export type IoKind = 'read' | 'flush' | WritePurpose
 
-export type IoCounters = { ops: number; bytes: number; errors: number }
+export type IoCounters = {
+  ops: number
+  /** Of those that succeeded. */
+  bytes: number
+  errors: number
+  /** All of them together. */
+  ms: number
+}
 
 /** One I/O that is over: for traces and oracles. */
 export type IoTrace = {
@@ -166,12 +173,13 @@ export class PseudoStorageDriver implements Lun {
 
   #count(kind: IoKind, offset: number, bytes: number, startedAt: number, error: unknown): void {
     let counters = this.#counters.get(kind)
-    if (!counters) this.#counters.set(kind, (counters = { ops: 0, bytes: 0, errors: 0 }))
+    if (!counters) this.#counters.set(kind, (counters = { ops: 0, bytes: 0, errors: 0, ms: 0 }))
+    const tookMs = this.#options.clock.now() - startedAt
     counters.ops++
+    counters.ms += tookMs
     if (error === undefined) counters.bytes += bytes
     else counters.errors++
-    const { trace, clock } = this.#options
-    trace?.({ lun: this.identity, kind, offset, bytes, tookMs: clock.now() - startedAt, error })
+    this.#options.trace?.({ lun: this.identity, kind, offset, bytes, tookMs, error })
   }
 
   #fenced(): MatrixError {

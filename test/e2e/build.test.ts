@@ -48,6 +48,15 @@ test('a matrix of built programs comes up and serves', async () => {
       assert.is(asset.status, 200, path)
       assert.ok((await asset.arrayBuffer()).byteLength > 100, path)
     }
+    const admin = `http://127.0.0.1:${port + 190}/_admin/`
+    for (const path of ['', 'ui/main.js', 'ui/page.css', 'lib/preact.mjs'])
+      assert.is((await fetch(`${admin}${path}`)).status, 200, path)
+    const sql = await fetch(`${admin}api/sql`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: '{"sql":"select path(ino) from inode order by ino"}',
+    })
+    assert.equal(((await sql.json()) as { rows: unknown }).rows, [['/'], ['/file']], 'asked in a process of its own')
   } finally {
     const ended = new Promise((resolve) => child.once('exit', resolve))
     child.kill('SIGINT')

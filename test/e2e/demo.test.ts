@@ -55,7 +55,7 @@ test('R45 R46 R107 three nodes come up within 15 s, matrix.json says how to reac
   assert.ok(tookMs < UP_LIMIT_MS, `up after ${tookMs} ms`)
   const { basePort = 0 } = options
   assert.equal(
-    demo.matrix.nodes.map(({ name, nfs, http }) => ({ name, nfs, http })),
+    demo.matrix.nodes.map(({ name, nfs, http, admin }) => ({ name, nfs, http, admin })),
     [1, 2, 3].map((number) => ({
       name: `n${number}`,
       nfs: {
@@ -66,6 +66,7 @@ test('R45 R46 R107 three nodes come up within 15 s, matrix.json says how to reac
         export: '/home',
       },
       http: { url: `http://127.0.0.1:${basePort + 100 * number + 80}/home/` },
+      admin: { url: `http://127.0.0.1:${basePort + 100 * number + 90}/_admin/` },
     })),
   )
   const luns = demo.matrix.luns.map(({ name, path, url }) => `${name} ${path ?? url?.replace(/.*\//, 'target/')}`)

@@ -26,6 +26,8 @@ export type DemoNode = {
     readonly export: string
   }
   readonly http: { readonly url: string }
+  /** Of a demo. */
+  readonly admin?: { readonly url: string }
   /** With `mount`: where the filesystem is mounted. */
   readonly mount?: string
 }

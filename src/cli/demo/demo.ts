@@ -20,6 +20,7 @@ import { createFilesystem, formatMatrix } from '../provision.ts'
 import { formatTable, say } from '../table.ts'
 import { lockFolder } from './demo-lock.ts'
 import {
+  adminUrl,
   DemoLayout,
   type DemoSettings,
   FILESYSTEM,
@@ -285,13 +286,13 @@ async function startAll(nodes: readonly NodeProcess[], stopping: StopRequest): P
 
 function announce(layout: DemoLayout, settings: DemoSettings): void {
   const rows = nodeNames(settings.nodes).map((name, index) => {
-    const { nfs } = portsOf(settings.basePort, index + 1)
+    const { nfs, admin } = portsOf(settings.basePort, index + 1)
     const mount = settings.mount ? [layout.mountFolder(name)] : []
-    return [name, httpUrl(settings, index + 1), ...mount, mountLine(nfs)]
+    return [name, httpUrl(settings, index + 1), adminUrl(admin), ...mount, mountLine(nfs)]
   })
   const mounted = settings.mount ? ['mounted at'] : []
   say('')
-  say(formatTable(['node', 'HTTP and WebDAV', ...mounted, 'NFS (as root)'], rows))
+  say(formatTable(['node', 'HTTP and WebDAV', 'dashboard', ...mounted, 'NFS (as root)'], rows))
   say('')
   say(`Every node serves the same files. Kill one (pids in ${layout.matrixFile}) and go on at another;`)
   say(`bring it back with: ${startCommand('NAME', layout)}`)

@@ -52,6 +52,7 @@ export type DemoPorts = {
   readonly portmap: number
   readonly nfs: number
   readonly http: number
+  readonly admin: number
 }
 
 export type DemoLun = {
@@ -69,7 +70,11 @@ export function httpUrl({ basePort, tls }: DemoSettings, number: number): string
 /** Ports of node `number` (from 1). */
 export function portsOf(basePort: number, number: number): DemoPorts {
   const first = basePort + 100 * number
-  return { mesh: first + 1, portmap: first + 11, nfs: first + 49, http: first + 80 }
+  return { mesh: first + 1, portmap: first + 11, nfs: first + 49, http: first + 80, admin: first + 90 }
+}
+
+export function adminUrl(port: number): string {
+  return `http://${HOST}:${port}/_admin/`
 }
 
 /** The target's two portals. */
@@ -236,6 +241,10 @@ listen = "${HOST}:${own.http}"
 uid = 0
 gid = 0
 ${settings.tls ? 'tls_cert = "cert.pem"\ntls_key = "key.pem"\n' : ''}
+
+[admin]
+listen = "${HOST}:${own.admin}"
+
 [[exports]]
 path = "/${FILESYSTEM}"
 filesystem = "${FILESYSTEM}"

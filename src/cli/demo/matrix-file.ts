@@ -8,6 +8,7 @@
 import { readFileSync } from 'node:fs'
 import { readRunFile, replaceFile } from '../../../config/index.ts'
 import {
+  adminUrl,
   type DemoLayout,
   type DemoSettings,
   FILESYSTEM,
@@ -32,6 +33,8 @@ export type MatrixFile = {
       readonly export: string
     }
     readonly http: { readonly url: string }
+    /** The dashboard; the API and metrics are at the same host and port. */
+    readonly admin: { readonly url: string }
     /** Where the node has mounted the filesystem; absent without --mount. */
     readonly mount?: string
   }[]
@@ -46,12 +49,13 @@ export function describeMatrix(layout: DemoLayout, settings: DemoSettings): Matr
   return {
     matrix: MATRIX_NAME,
     nodes: nodeNames(settings.nodes).map((name, index) => {
-      const { nfs, portmap } = portsOf(settings.basePort, index + 1)
+      const { nfs, portmap, admin } = portsOf(settings.basePort, index + 1)
       return {
         name,
         pid: readRunFile(layout.runFile(name))?.process.pid ?? 0,
         nfs: { host: HOST, port: nfs, mountPort: nfs, portmapPort: portmap, export: `/${FILESYSTEM}` },
         http: { url: httpUrl(settings, index + 1) },
+        admin: { url: adminUrl(admin) },
         ...(settings.mount && { mount: layout.mountFolder(name) }),
       }
     }),

@@ -101,6 +101,18 @@ test('LUNs of an iSCSI target: secrets are found beside the file, and what is wr
   assert.match(problems[0] as string, /luns\[0\]\.url: .*user and secret_file go together/)
 })
 
+test('the admin plane listens where only this machine reaches it, and on a port of its own', () => {
+  const with_ = (at: string) => loadConfig('/etc/matrix/m.toml', host(sample.replace('"127.0.0.1:20190"', `"${at}"`)))
+  assert.equal(with_('[::1]:20190').admin, { listen: { host: '::1', port: 20190 } })
+  assert.equal(with_('localhost:20190').admin, { listen: { host: 'localhost', port: 20190 } })
+  const allowed = 'a loopback address and port, such as "127.0.0.1:20190", "[::1]:20190" or "localhost:20190"'
+  for (const at of ['0.0.0.0:20190', '10.0.0.1:20190', '[::]:20190', 'example.net:20190', '127.0.0.1'])
+    assert.equal(problemsOf([['"127.0.0.1:20190"', `"${at}"`]]), [`admin.listen: found "${at}"; allowed is ${allowed}`])
+  assert.equal(problemsOf([['"127.0.0.1:20190"', '"127.0.0.1:20180"']]), [
+    'admin.listen: 127.0.0.1:20180 is also that of http.listen; allowed is a port of its own',
+  ])
+})
+
 test('several networks: a list of addresses, the preferred one first', () => {
   const two = sample.replace('"127.0.0.1:20101"', '["127.0.0.1:20101", "10.1.0.1:20101"]')
   const config = loadConfig('/etc/matrix/m.toml', host(two))

@@ -30,7 +30,7 @@ const outcome = (promise: Promise<unknown>) =>
     (error) => (isMatrixError(error) ? error.code : error),
   )
 
-test('R41 it is transparent while it may be: reads, writes, flushes, size; counted by purpose', async () => {
+test('R41 it is transparent while it may be: reads, writes, flushes, size; counted and timed by purpose', async () => {
   const { world, disk, psd, traces } = setUp()
   await world.settle(psd.write(4096, [...bytes(1), ...bytes(2)], { purpose: 'data' }))
   await world.settle(psd.write(0, bytes(3), { purpose: 'journal', durable: true }))
@@ -42,10 +42,10 @@ test('R41 it is transparent while it may be: reads, writes, flushes, size; count
   disk.faults.add(nthFault(1, { op: 'read' }))
   assert.is(await world.settle(outcome(psd.read(0, read))), 'lun-io')
   assert.equal(Object.fromEntries(psd.counters), {
-    data: { ops: 1, bytes: 1024, errors: 0 },
-    journal: { ops: 1, bytes: 512, errors: 0 },
-    flush: { ops: 1, bytes: 0, errors: 0 },
-    read: { ops: 2, bytes: 1024, errors: 1 },
+    data: { ops: 1, bytes: 1024, errors: 0, ms: 1 },
+    journal: { ops: 1, bytes: 512, errors: 0, ms: 1 },
+    flush: { ops: 1, bytes: 0, errors: 0, ms: 1 },
+    read: { ops: 2, bytes: 1024, errors: 1, ms: 2 },
   })
   assert.is(traces.length, 5)
   assert.is(psd.size, 64 * MiB)

@@ -26,8 +26,8 @@ test.before.each((context) => {
 test.after.each(({ layout }) => rmSync(layout.dir, { recursive: true, force: true }))
 
 test('ports are those of the contract', () => {
-  assert.equal(portsOf(20_000, 1), { mesh: 20_101, portmap: 20_111, nfs: 20_149, http: 20_180 })
-  assert.equal(portsOf(30_000, 8), { mesh: 30_801, portmap: 30_811, nfs: 30_849, http: 30_880 })
+  assert.equal(portsOf(20_000, 1), { mesh: 20_101, portmap: 20_111, nfs: 20_149, http: 20_180, admin: 20_190 })
+  assert.equal(portsOf(30_000, 8), { mesh: 30_801, portmap: 30_811, nfs: 30_849, http: 30_880, admin: 30_890 })
 })
 
 test("every node's configuration file is right, and they agree", ({ layout }) => {
@@ -71,6 +71,7 @@ test('matrix.json has the keys that other tools rely on', ({ layout }) => {
     pid: 4711,
     nfs: { host: '127.0.0.1', port: 23_249, mountPort: 23_249, portmapPort: 23_211, export: '/home' },
     http: { url: 'http://127.0.0.1:23280/home/' },
+    admin: { url: 'http://127.0.0.1:23290/_admin/' },
   })
   assert.equal(written.luns[0], { name: 'lun1', path: layout.lunFile('lun1') })
 })

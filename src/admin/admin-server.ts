@@ -1,0 +1,227 @@
+/**
+ * The HTTP server of the admin plane:
+ *
+ *     /_admin/           the dashboard (assets.ts)
+ *     /_admin/api/…      the API: endpoints.ts; /openapi.json describes it, /events are server-sent events
+ *     /metrics           Prometheus
+ *
+ * A request is refused by the guard, answered by one of these, or not found. What fails is told as JSON with a status; a bug is told as 500 and logged.
+ */
+import { createServer, type IncomingMessage, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import Koa, { type Context } from 'koa'
+import * as v from 'valibot'
+import { InvariantError } from '../base/assert.ts'
+import { isMatrixError, MatrixError, type MatrixErrorCode } from '../base/errors.ts'
+import type { Log } from '../platform/index.ts'
+import { Assets } from './assets.ts'
+import { type Desk, type Endpoint, endpoints } from './endpoints.ts'
+import type { EventStream } from './event-stream.ts'
+import { refuse, securityHeaders } from './guard.ts'
+import { Metrics } from './metrics.ts'
+import { API_PREFIX, describeApi } from './openapi.ts'
+import { SharedAnswer } from './shared-answer.ts'
+
+/** Connections at once: viewers, each with a few. */
+const MAX_CONNECTIONS = 512
+const HEADERS_TIMEOUT_MS = 10_000
+const REQUEST_TIMEOUT_MS = 30_000
+/** Longest body of a POST, bytes. */
+const BODY_MAX = 64 * 1024
+/** An answer that many ask for at once is put together once, ms. */
+const TEXT_FRESH_MS = 500
+
+const statuses: Partial<Record<MatrixErrorCode, number>> = {
+  'not-found': 404,
+  query: 400,
+  protocol: 400,
+  config: 400,
+  busy: 429,
+  timeout: 504,
+}
+
+export type AdminStatistics = { readonly requests: number; readonly listeners: number }
+
+export class AdminServer {
+  readonly #desk: Desk
+  readonly #events: EventStream
+  readonly #log: Log
+  readonly #server: Server
+  readonly #assets = new Assets()
+  readonly #metrics = new Metrics()
+  readonly #headers: Readonly<Record<string, string>>
+  readonly #description: string
+  readonly #byPath: ReadonlyMap<string, Endpoint>
+  /** Answers without a question, as text, by path. */
+  readonly #texts = new Map<string, SharedAnswer<string>>()
+
+  constructor(desk: Desk, events: EventStream, log: Log) {
+    this.#desk = desk
+    this.#events = events
+    this.#log = log
+    this.#headers = securityHeaders(this.#assets.scriptHashes())
+    this.#description = JSON.stringify(describeApi(endpoints, desk.host.version))
+    this.#byPath = new Map(endpoints.map((endpoint) => [`${API_PREFIX}${endpoint.path}`, endpoint]))
+    const app = new Koa()
+    app.silent = true
+    app.on('error', (error: Error) =>
+      log.debug({ error: error.message }, 'an answer of the admin plane was not finished'),
+    )
+    app.use((ctx) => this.#serve(ctx))
+    this.#server = createServer(
+      { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, noDelay: true },
+      app.callback(),
+    )
+    this.#server.maxConnections = MAX_CONNECTIONS
+  }
+
+  /** Rejects with MatrixError 'in-use' when somebody else has the port. Port 0 takes a free one. */
+  listen(host: string, port: number): Promise<{ readonly port: number; readonly url: string }> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', (cause) =>
+        reject(
+          new MatrixError('in-use', `the admin plane cannot listen on ${host}:${port}: ${cause.message}`, { cause }),
+        ),
+      )
+      this.#server.listen(port, host, () => {
+        const bound = (this.#server.address() as AddressInfo).port
+        resolve({ port: bound, url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}/_admin/` })
+      })
+    })
+  }
+
+  /** Who watches has nothing to lose: connections are cut. */
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#server.close(() => resolve())
+      this.#server.closeAllConnections()
+    })
+  }
+
+  async #serve(ctx: Context): Promise<void> {
+    ctx.set(this.#headers)
+    try {
+      await this.#dispatch(ctx)
+    } catch (error) {
+      this.#fail(ctx, error)
+    }
+  }
+
+  async #dispatch(ctx: Context): Promise<void> {
+    const { path } = ctx
+    const endpoint = this.#byPath.get(path)
+    const refusal = refuse(ctx.req, endpoint?.method === 'post')
+    if (refusal) {
+      if (refusal.status === 405) ctx.set('Allow', endpoint?.method === 'post' ? 'POST' : 'GET, HEAD')
+      return sayFailure(ctx, refusal.status, refusal.code, refusal.message)
+    }
+    if (endpoint) return this.#answer(ctx, endpoint)
+    ctx.set('Cache-Control', 'no-cache')
+    if (path === '/metrics') {
+      ctx.type = this.#metrics.contentType
+      ctx.body = await this.#metrics.text(await this.#desk.collector.own())
+      return
+    }
+    if (path === `${API_PREFIX}/openapi.json`) return sayJson(ctx, this.#description)
+    if (path === `${API_PREFIX}/events`) return this.#listen(ctx)
+    if (path === '/' || path === '/_admin') return ctx.redirect('/_admin/')
+    const asset = path.startsWith('/_admin/') ? this.#assets.find(path.slice('/_admin/'.length)) : undefined
+    if (!asset) return sayFailure(ctx, 404, 'not-found', `nothing is at ${path}; the dashboard is at /_admin/`)
+    ctx.set('ETag', asset.etag)
+    ctx.status = 200
+    if (ctx.fresh) {
+      ctx.status = 304
+      return
+    }
+    ctx.vary('Accept-Encoding')
+    const gzip = ctx.acceptsEncodings('gzip', 'identity') === 'gzip'
+    if (gzip) ctx.set('Content-Encoding', 'gzip')
+    ctx.type = asset.type
+    ctx.body = gzip ? asset.gzipped : asset.bytes
+  }
+
+  async #answer(ctx: Context, endpoint: Endpoint): Promise<void> {
+    if (endpoint.method === 'post' && ctx.method !== 'POST') {
+      ctx.set('Allow', 'POST')
+      return sayFailure(ctx, 405, 'method', `${ctx.method} is not answered here; POST is`)
+    }
+    ctx.set('Cache-Control', 'no-store')
+    if (endpoint.method === 'get' && ctx.querystring === '') return sayJson(ctx, await this.#text(endpoint))
+    const question = endpoint.question ? readQuestion(endpoint.question, await readBody(ctx.req)) : undefined
+    const answer = await endpoint.run(this.#desk, new URLSearchParams(ctx.querystring), question)
+    sayJson(ctx, JSON.stringify(answer))
+  }
+
+  #text(endpoint: Endpoint): Promise<string> {
+    let text = this.#texts.get(endpoint.path)
+    if (!text) {
+      const make = async () => JSON.stringify(await endpoint.run(this.#desk, new URLSearchParams(), undefined))
+      text = new SharedAnswer(make, () => this.#desk.host.clock.now(), TEXT_FRESH_MS)
+      this.#texts.set(endpoint.path, text)
+    }
+    return text.get()
+  }
+
+  #listen(ctx: Context): void {
+    if (ctx.method === 'HEAD') {
+      ctx.status = 200
+      ctx.type = 'text/event-stream'
+      return
+    }
+    ctx.respond = false
+    for (const [name, value] of Object.entries(this.#headers)) ctx.res.setHeader(name, value)
+    if (this.#events.add(ctx.res)) return
+    ctx.respond = true
+    sayFailure(ctx, 503, 'busy', 'too many listen already')
+  }
+
+  #fail(ctx: Context, error: unknown): void {
+    if (isMatrixError(error)) {
+      sayFailure(ctx, statuses[error.code] ?? 503, error.code, error.message)
+      return
+    }
+    this.#log.error({ path: ctx.path, error: error instanceof Error ? error.stack : String(error) }, 'an answer failed')
+    sayFailure(ctx, 500, 'bug', 'the node met a bug; its log says more')
+    // the node must not go on
+    if (error instanceof InvariantError) this.#desk.host.clock.soon(() => raise(error))
+  }
+}
+
+function raise(error: Error): never {
+  throw error
+}
+
+function sayJson(ctx: Context, text: string): void {
+  ctx.type = 'application/json'
+  ctx.body = text
+}
+
+function sayFailure(ctx: Context, status: number, code: string, message: string): void {
+  ctx.status = status
+  sayJson(ctx, JSON.stringify({ error: { code, message } }))
+}
+
+/** Throws MatrixError 'query' that says what is wrong. */
+function readQuestion(schema: v.GenericSchema, text: string): unknown {
+  const result = v.safeParse(v.pipe(v.string(), v.parseJson(), schema), text)
+  if (result.success) return result.output
+  const [issue] = result.issues
+  const where = v.getDotPath(issue)
+  throw new MatrixError('query', `${where ? `${where}: ` : 'the body: '}${issue.message}`)
+}
+
+function readBody(request: IncomingMessage): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let size = 0
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length
+      if (size <= BODY_MAX) chunks.push(chunk)
+    })
+    request.once('error', reject)
+    request.once('end', () => {
+      if (size <= BODY_MAX) resolve(Buffer.concat(chunks).toString('utf8'))
+      else reject(new MatrixError('query', `the body has ${size} bytes; allowed are ${BODY_MAX}`))
+    })
+  })
+}

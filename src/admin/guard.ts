@@ -1,0 +1,52 @@
+/**
+ * Who may ask. The plane has no login yet: it listens on loopback addresses alone, and defends against what a browser on this machine could be
+ * talked into.
+ *
+ *  - A page elsewhere whose name was made to resolve to 127.0.0.1 (DNS rebinding) sends its own name as Host: only loopback names are answered.
+ *  - A page elsewhere that sends a request here says so in Origin or Sec-Fetch-Site: it is refused, and there is no CORS header that would let it read.
+ *  - What is not a GET or HEAD has to be JSON, which no form of another page can send without asking first.
+ */
+import type { IncomingMessage } from 'node:http'
+import { isLoopback } from '../../config/index.ts'
+
+export type Refusal = { readonly status: number; readonly code: string; readonly message: string }
+
+export function refuse(request: IncomingMessage, posts: boolean): Refusal | undefined {
+  const { headers, method } = request
+  const host = hostNameOf(headers.host)
+  if (host === undefined || !isLoopback(host))
+    return {
+      status: 421,
+      code: 'host',
+      message: `Host "${headers.host ?? ''}" is none of this machine's loopback names`,
+    }
+  const { origin } = headers
+  if (origin !== undefined && origin !== `http://${headers.host}`)
+    return { status: 403, code: 'origin', message: `a page of ${origin} may not ask here` }
+  const site = headers['sec-fetch-site']
+  const navigates = headers['sec-fetch-mode'] === 'navigate' && method === 'GET'
+  if (site !== undefined && site !== 'same-origin' && site !== 'none' && !navigates)
+    return { status: 403, code: 'origin', message: `a page of another site may not ask here (${String(site)})` }
+  if (method === 'GET' || method === 'HEAD') return undefined
+  if (method !== 'POST' || !posts) return { status: 405, code: 'method', message: `${method} is not answered here` }
+  if (!/^application\/json\s*(?:;|$)/i.test(headers['content-type'] ?? ''))
+    return { status: 415, code: 'type', message: 'the body has to be application/json' }
+  return undefined
+}
+
+function hostNameOf(host: string | undefined): string | undefined {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9.-]+))(?::\d{1,5})?$/i.exec(host ?? '')
+  return (match?.[1] ?? match?.[2])?.toLowerCase()
+}
+
+/** On every answer. `scripts`: hashes of the scripts that stand in the page itself. */
+export function securityHeaders(scripts: readonly string[]): Readonly<Record<string, string>> {
+  const inline = scripts.map((hash) => ` '${hash}'`).join('')
+  return {
+    'Content-Security-Policy': `default-src 'none'; script-src 'self'${inline}; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+    'Cross-Origin-Opener-Policy': 'same-origin',
+    'Cross-Origin-Resource-Policy': 'same-origin',
+    'Referrer-Policy': 'no-referrer',
+    'X-Content-Type-Options': 'nosniff',
+  }
+}

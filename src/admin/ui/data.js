@@ -1,0 +1,148 @@
+/**
+ * What the dashboard knows: asked of the node that serves it every two seconds while somebody looks, at once when an event says that something has
+ * changed, and less and less often while the node does not answer.
+ */
+import { useEffect, useRef, useState } from 'preact/hooks'
+
+/** @typedef {import('../api/answers.ts').Matrix} Matrix */
+/** @typedef {import('../api/answers.ts').Luns} Luns */
+/** @typedef {import('../api/answers.ts').Filesystems} Filesystems */
+/** @typedef {import('../api/answers.ts').Waits} Waits */
+/** @typedef {import('../api/answers.ts').Locks} Locks */
+/** @typedef {import('../api/answers.ts').SamplesAnswer} SamplesAnswer */
+/** @typedef {import('../api/answers.ts').TimelineStep} TimelineStep */
+/** @typedef {import('../api/answers.ts').SqlAnswer} SqlAnswer */
+/** @typedef {{ at: number, level: 'warn' | 'error', message: string, fields: string }} LogLine */
+/**
+ * @typedef {object} Knowledge
+ * @property {Matrix} [matrix]
+ * @property {Matrix} [before] the answer before `matrix`: what has been done since
+ * @property {Luns} [luns]
+ * @property {Filesystems} [filesystems]
+ * @property {Waits} [waits]
+ * @property {Locks} [locks]
+ * @property {TimelineStep[]} timeline
+ * @property {LogLine[]} log
+ * @property {Map<string, Sample[]>} samples by node, oldest first
+ * @property {string} [error] why the node does not answer
+ * @property {boolean} live events arrive
+ */
+/** @typedef {import('../api/node-report.ts').Sample} Sample */
+
+const PERIOD_MS = 2_000
+const PERIOD_MAX_MS = 15_000
+/** As long as the nodes keep them, ms. */
+const SAMPLES_FOR_MS = 15 * 60_000
+
+/**
+ * @template T
+ * @param {string} path below the API
+ * @param {unknown} [question] of a POST
+ * @returns {Promise<T>}
+ */
+export async function ask(path, question) {
+  const response = await fetch(`api${path}`, {
+    ...(question !== undefined && {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify(question),
+    }),
+    signal: AbortSignal.timeout(10_000),
+  })
+  const body = await response.json()
+  if (!response.ok) throw new Error(body?.error?.message ?? `status ${response.status}`)
+  return body
+}
+
+/** @returns {Knowledge} */
+export function useKnowledge() {
+  const [known, setKnown] = useState(
+    /** @type {Knowledge} */ ({ timeline: [], log: [], samples: new Map(), live: false }),
+  )
+  const latest = useRef(known)
+  latest.current = known
+  useEffect(() => {
+    let stopped = false
+    let period = PERIOD_MS
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer
+    let asking = false
+    /** @param {Partial<Knowledge>} news */
+    const learn = (news) => {
+      if (!stopped) setKnown((before) => ({ ...before, ...news }))
+    }
+    const look = async () => {
+      clearTimeout(timer)
+      if (asking || stopped) return
+      asking = true
+      try {
+        learn(await lookAround(latest.current))
+        period = PERIOD_MS
+      } catch (error) {
+        learn({ error: error instanceof Error ? error.message : String(error) })
+        period = Math.min(period * 1.5, PERIOD_MAX_MS)
+      }
+      asking = false
+      // nobody looks at a hidden page
+      if (!document.hidden) timer = setTimeout(look, period)
+    }
+    const onVisible = () => {
+      if (!document.hidden) void look()
+    }
+    document.addEventListener('visibilitychange', onVisible)
+    const events = new EventSource('api/events')
+    events.onopen = () => learn({ live: true })
+    events.onerror = () => learn({ live: false })
+    for (const name of ['timeline', 'state', 'log']) events.addEventListener(name, () => void look())
+    void look()
+    return () => {
+      stopped = true
+      clearTimeout(timer)
+      events.close()
+      document.removeEventListener('visibilitychange', onVisible)
+    }
+  }, [])
+  return known
+}
+
+/** @param {Knowledge} known @returns {Promise<Partial<Knowledge>>} */
+async function lookAround(known) {
+  const ends = [...known.samples.values()].map((all) => all.at(-1)?.at ?? 0)
+  const since = ends.length > 0 ? Math.min(...ends) : 0
+  const none = () => undefined
+  const [matrix, filesystems, luns, waits, locks, timeline, log, samples] = await Promise.all([
+    /** @type {Promise<Matrix>} */ (ask('/matrix')),
+    // what needs the LUNs may fail while they do; the rest is shown all the same
+    /** @type {Promise<Filesystems | undefined>} */ (ask('/filesystems').catch(none)),
+    /** @type {Promise<Luns | undefined>} */ (ask('/luns').catch(none)),
+    /** @type {Promise<Waits | undefined>} */ (ask('/waits').catch(none)),
+    /** @type {Promise<Locks | undefined>} */ (ask('/locks').catch(none)),
+    /** @type {Promise<{ entries: TimelineStep[] }>} */ (ask('/timeline')),
+    /** @type {Promise<{ lines: LogLine[] }>} */ (ask('/log')),
+    /** @type {Promise<SamplesAnswer>} */ (ask(`/samples?since=${since}`)),
+  ])
+  return {
+    ...{ matrix, filesystems, waits, timeline: timeline.entries, log: log.lines, error: undefined },
+    luns: luns ?? known.luns,
+    locks: locks ?? known.locks,
+    // an answer that was shared with other viewers is no later one
+    before: known.matrix && known.matrix.at < matrix.at ? known.matrix : known.before,
+    samples: joined(known.samples, samples),
+  }
+}
+
+/** @param {Map<string, Sample[]>} known @param {SamplesAnswer} news */
+function joined(known, news) {
+  const all = new Map(known)
+  for (const { node, samples } of news.nodes) {
+    const former = all.get(node) ?? []
+    const last = former.at(-1)?.at ?? 0
+    const later = samples.filter(({ at }) => at > last)
+    const begin = (later.at(-1)?.at ?? last) - SAMPLES_FOR_MS
+    all.set(
+      node,
+      [...former, ...later].filter(({ at }) => at > begin),
+    )
+  }
+  return all
+}
