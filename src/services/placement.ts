@@ -53,7 +53,7 @@ export type PlacementEvent =
   /** Health alone: whether it bears anything is not looked at. */
   | { readonly kind: 'health'; readonly slot: Slot; readonly report: MemberReport }
   | { readonly kind: 'taken' | 'released'; readonly slot: Slot; readonly host: string }
-  /** It has said no ('refused'), or has not answered. */
+  /** The node has said no, or has not answered: what has become of it is open. */
   | { readonly kind: 'failed'; readonly slot: Slot; readonly host: string; readonly reason: string }
   | { readonly kind: 'wish'; readonly id: number; readonly host: string; readonly node: string }
   /** The node is about to stop: nothing is given to it, and what it bears goes elsewhere. */
@@ -88,7 +88,7 @@ type MemberState = {
 
 type HostState = {
   readonly host: PlacementHost
-  command: { readonly kind: 'take' | 'release'; readonly slot: Slot; readonly to?: Slot } | undefined
+  command: { readonly kind: 'take' | 'release'; readonly slot: Slot } | undefined
   wish: { readonly id: number; readonly node: string } | undefined
   /** Nobody is asked for anything before, by slot. */
   readonly notBefore: Map<Slot, number>
@@ -120,13 +120,8 @@ export class Placement {
     return this.#effects
   }
 
-  /** Who bears a host as far as is known; undefined when nobody does, or it is not known yet. */
-  bearer(host: string): Slot | undefined {
-    return this.#bearers(host)[0]
-  }
-
-  /** Whether every member has said what it bears. */
-  get isInformed(): boolean {
+  /** Every member has said what it bears. */
+  get #isInformed(): boolean {
     return this.#members.size > 0 && [...this.#members.values()].every(({ report }) => report !== undefined)
   }
 
@@ -269,7 +264,7 @@ export class Placement {
 
   /** Does for a host what is to be done now, if anything. */
   #settle(state: HostState): void {
-    if (state.command || (!this.isInformed && !brokenRules.bearersAreKnown)) return
+    if (state.command || (!this.#isInformed && !brokenRules.bearersAreKnown)) return
     const { host } = state
     const bearers = this.#bearers(host.address)
     const choice = this.#choose(state, bearers[0])
@@ -315,13 +310,15 @@ export class Placement {
   #choose(state: HostState, bearer: Slot | undefined): Choice | undefined {
     const { host, wish } = state
     const candidates = this.#candidates(state)
+    const [best] = candidates
     if (wish) {
       const found = candidates.find(({ member }) => member.name === wish.node)
+      const isWell = found !== undefined && found.failing === best?.failing
       // at its primary it is where any policy wants it
-      if (found) return { slot: found.slot, byHand: wish.node !== host.nodes[0], why: 'by hand' }
-      this.#answer(state, `${wish.node} cannot take ${host.name} now`)
+      if (isWell) return { slot: found.slot, byHand: wish.node !== host.nodes[0], why: 'by hand' }
+      const why = found ? `fails ${found.failing} of the monitors of` : 'cannot take'
+      this.#answer(state, `${wish.node} ${why} ${host.name} now`)
     }
-    const [best] = candidates
     const current = bearer === undefined ? undefined : this.#members.get(bearer)
     if (!best) {
       // nobody is better than whoever has it; and one that leaves keeps it until its end

@@ -53,10 +53,10 @@ const missing = lacking()
 if (missing.length > 0) wrong(`this machine lacks what the test needs:\n  ${missing.join('\n  ')}`)
 
 const matrix = await VhostMatrix.create({ dir: values.dir, prefix: values.prefix, nodes: 3, fencing, policy, listen })
+const trial = new Trial(matrix, values.six ? 'six' : 'files')
 let kernel: KernelClient | undefined
 let ok = false
 try {
-  const trial = new Trial(matrix, values.six ? 'six' : 'files')
   await trial.begin()
   const program = process.env['MATRIXFS_KERNEL_CLIENT']
   if (program === undefined) console.log('no kernel client: MATRIXFS_KERNEL_CLIENT is not set')
@@ -85,6 +85,7 @@ try {
   console.log(`FAILED ${error instanceof Error ? error.message : error}\n${matrix.tails()}`)
 } finally {
   kernel?.destroy()
+  trial.destroy()
   await matrix.dispose()
 }
 process.exit(ok ? 0 : 1)
