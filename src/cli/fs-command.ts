@@ -18,6 +18,7 @@ type CreateOptions = LunOptions & {
   readonly journal?: number
   readonly checkpoint?: number
   readonly spread?: 'free' | 'stripe'
+  readonly discard?: boolean
 }
 type JsonOptions = LunOptions & { readonly json?: boolean }
 
@@ -47,6 +48,7 @@ export function fsCommand(): Command {
         .choices(['free', 'stripe'])
         .default('free'),
     )
+    .option('--discard', 'give the space of these LUNs back to the array first (iscsi: LUNs that are thin)')
     .addHelpText(
       'after',
       '\nExamples:\n  matrix fs create home --config /etc/matrixfs/matrixd.toml\n  matrix fs create home --lun file:/srv/lun1.img file:/srv/lun2.img --slots 16',
@@ -93,13 +95,14 @@ Example:
 }
 
 async function create(name: string, options: CreateOptions): Promise<void> {
-  const { on, slots, journal, checkpoint, spread } = options
+  const { on, slots, journal, checkpoint, spread, discard } = options
   const record = await createFilesystem({
     name,
     urls: lunUrls(options),
     lunNames: on,
     plan: { slots, journalBytes: journal, checkpointBytes: checkpoint },
     spread,
+    discard,
   })
   say(
     `filesystem ${name} made on ${record.luns.length} LUNs for up to ${record.slots} nodes, with journals of ${formatSize(record.journalBytes)}; serve it by an [[exports]] in each node's configuration`,

@@ -15,7 +15,9 @@ import { realClock } from '../platform/real/clock.ts'
 import { realHost } from '../platform/real/host.ts'
 import {
   type FilesystemRecord,
+  FS_AREA_OFFSET,
   formatLun,
+  fsAreaEnd,
   type Label,
   type Lun,
   type LunRecord,
@@ -128,15 +130,18 @@ export type CreateFilesystemOptions = {
   readonly lunNames?: readonly string[]
   readonly plan?: PlanOptions
   readonly spread?: 'free' | 'stripe'
+  /** Give the space of the LUNs back to the array first. */
+  readonly discard?: boolean
 }
 
-/** Makes an empty filesystem. Rejects with 'exists', 'not-found', 'in-use', 'lun-too-small' or 'config'. */
+/** Makes an empty filesystem. Rejects with 'exists', 'not-found', 'in-use', 'lun-too-small', 'lun-io' or 'config'. */
 export async function createFilesystem({
   name,
   urls,
   lunNames,
   plan,
   spread,
+  discard = false,
 }: CreateFilesystemOptions): Promise<FilesystemRecord> {
   checkNames([name])
   const matrix = await OfflineMatrix.open(urls)
@@ -177,6 +182,7 @@ export async function createFilesystem({
       ...(spread && spread !== 'free' && { spread }),
       seals: [],
     }
+    if (discard) await discardSpace(luns.map(({ label, lun }) => ({ lun, label, size: listed(label).size })))
     await formatFilesystem(
       luns.map(({ label, lun }) => labelledPart({ label: { size: listed(label).size }, lun })),
       record,
@@ -187,6 +193,17 @@ export async function createFilesystem({
   } finally {
     await matrix.close()
   }
+}
+
+/** Of where the filesystem will lie: labels and membership partitions stay. Nothing is discarded unless all can be. */
+async function discardSpace(luns: readonly { lun: Lun; label: Label; size: number }[]): Promise<void> {
+  for (const { lun, label } of luns)
+    if (!lun.discard)
+      throw new MatrixError(
+        'config',
+        `LUN ${label.lunName} (${lun.identity}) does not take space back: leave --discard out`,
+      )
+  for (const { lun, size } of luns) await lun.discard?.(FS_AREA_OFFSET, fsAreaEnd(size) - FS_AREA_OFFSET)
 }
 
 /** A change that nodes have begun is theirs to finish: some may have closed the LUN, or opened it. */

@@ -9,6 +9,7 @@ export function labelledPart({ label, lun }: { readonly label: Pick<Label, 'size
     read: (offset, buffer) => lun.read(offset, buffer),
     write: (offset, buffers, options) => lun.write(offset, buffers, options),
     flush: () => lun.flush(),
+    discard: lun.discard?.bind(lun),
     close: () => lun.close(),
   }
 }

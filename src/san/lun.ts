@@ -56,6 +56,19 @@ export interface Lun {
   write(offset: number, buffers: readonly Uint8Array[], options: WriteOptions): Promise<void>
   /** Every write that had resolved when this was called is on stable storage when it resolves. */
   flush(): Promise<void>
+  /**
+   * Writes `wanted` durably where `expected` is (both as long, whole sectors, `maxCompareBytes` at most), as one step at the device; 'differs' when something
+   * else is there. It may have been written all the same, and overwritten by others since, when it rejects or 'differs': so `wanted` carries a mark
+   * that nobody else writes and everybody keeps, and the caller looks for it before it decides anything.
+   */
+  compareAndWrite?(offset: number, expected: Buffer, wanted: Buffer): Promise<'written' | 'differs'>
+  /** 0, or left out, where the device cannot compare. */
+  readonly maxCompareBytes?: number
+  /**
+   * Gives the space of these bytes (whole sectors) back to the device. What is read there afterwards, until it is written, is anything. Rejects with
+   * 'lun-io', over by then. Some targets let a fenced initiator do it: nothing for nodes, but for tools on LUNs that no node uses. Left out where the device cannot.
+   */
+  readonly discard?: ((offset: number, bytes: number) => Promise<void>) | undefined
   close(): Promise<void>
   /** Where there can be several. */
   readonly paths?: readonly LunPath[]

@@ -29,6 +29,8 @@ export type TgtOptions = {
   readonly blockSize?: number
   /** Where its LUNs are kept. */
   readonly dir?: string | undefined
+  /** Takes space back. */
+  readonly thin?: boolean
   /** CRC-32C may be negotiated. */
   readonly digests?: boolean
   /** So many, of one group. */
@@ -84,7 +86,7 @@ export class Tgt {
   }
 
   async #setUp(): Promise<void> {
-    const { luns = 2, lunBytes = 64 * 2 ** 20, chap, blockSize, digests = false } = this.#options
+    const { luns = 2, lunBytes = 64 * 2 ** 20, chap, blockSize, digests = false, thin = false } = this.#options
     const tid = ['--tid', '1']
     await this.#admin('--op', 'new', '--mode', 'target', ...tid, '-T', Tgt.iqn)
     for (const name of digests ? ['HeaderDigest', 'DataDigest'] : [])
@@ -97,7 +99,7 @@ export class Tgt {
       }
       const size = blockSize ? ['--blocksize', String(blockSize)] : []
       await this.#admin('--op', 'new', '--mode', 'logicalunit', ...tid, '--lun', String(lun), '-b', image, ...size)
-      const id = `scsi_sn=MFS${lun},scsi_id=mfs${this.port}-${lun}`
+      const id = `scsi_sn=MFS${lun},scsi_id=mfs${this.port}-${lun}${thin ? ',thin_provisioning=1' : ''}`
       await this.#admin('--op', 'update', '--mode', 'logicalunit', ...tid, '--lun', String(lun), '--params', id)
     }
     if (chap) {

@@ -27,9 +27,19 @@ import { parseIscsiUrl } from '../iscsi/url.ts'
 import type { Lun, LunPath, WriteOptions } from '../lun.ts'
 import type { Reservations } from '../reservations.ts'
 import { encodeLun, parseCapacity } from '../scsi/answers.ts'
-import { readBlocks, readCapacity, type ScsiCommand, synchronizeCache, writeBlocks } from '../scsi/command.ts'
-import { type CacheFacts, type Device, examineCache, examineDevice } from '../scsi/device.ts'
-import { runCommand, sizeOf } from '../scsi/run-command.ts'
+import {
+  compareAndWriteBlocks,
+  readBlocks,
+  readCapacity,
+  type ScsiCommand,
+  synchronizeCache,
+  unmapBlocks,
+  writeBlocks,
+  writeSameBlocks,
+} from '../scsi/command.ts'
+import { type CacheFacts, type Device, type DiscardFacts, examineCache, examineDevice } from '../scsi/device.ts'
+import { runCommand, senseOf, sizeOf } from '../scsi/run-command.ts'
+import { senseKey } from '../scsi/sense.ts'
 import { IscsiReservations } from './iscsi-reservations.ts'
 
 const BLOCK = 512
@@ -146,23 +156,88 @@ export class IscsiLun implements Lun {
 
   async write(offset: number, buffers: readonly Uint8Array[], _options: WriteOptions): Promise<void> {
     const length = sizeOf(buffers)
-    assert(
-      offset % BLOCK === 0 && length % BLOCK === 0,
-      `write of ${length} bytes at ${offset} is not in whole sectors`,
-    )
     if (length === 0) return
-    this.#checkRange('write', offset, length)
-    const cache = this.#device.cache ?? (await this.#cache())
-    const own: PendingWrite = { from: offset, to: offset + length, isSuperseded: false }
+    this.#checkChange('write', offset, length)
+    const { fua } = this.#device.cache ?? (await this.#cache())
+    await this.#change(offset, length, (isSuperseded) =>
+      this.#each(offset, offset + length, (start, end) =>
+        writeBlocks(start / BLOCK, (end - start) / BLOCK, slice(buffers, start - offset, end - offset), {
+          fua,
+          isSuperseded,
+        }),
+      ),
+    )
+  }
+
+  get maxCompareBytes(): number {
+    return this.#device.maxCompare * BLOCK
+  }
+
+  /** Only where `maxCompareBytes` allows it. */
+  async compareAndWrite(offset: number, expected: Buffer, wanted: Buffer): Promise<'written' | 'differs'> {
+    const { length } = wanted
+    assert(
+      length > 0 && length <= this.maxCompareBytes,
+      `${length} bytes to compare, of ${this.maxCompareBytes} at most`,
+    )
+    this.#checkChange('compare and write', offset, length)
+    const { fua } = this.#device.cache ?? (await this.#cache())
+    try {
+      await this.#change(offset, length, (isSuperseded) =>
+        this.#run(compareAndWriteBlocks(offset / BLOCK, length / BLOCK, { expected, wanted }, { fua, isSuperseded })),
+      )
+      return 'written'
+    } catch (error) {
+      // sent a second time after its connection was lost it meets what it has written itself
+      if (await this.#holds(offset, wanted)) return 'written'
+      if (senseOf(error)?.key === senseKey.miscompare) return 'differs'
+      throw error
+    }
+  }
+
+  /** False as well where nobody can tell. */
+  async #holds(offset: number, wanted: Buffer): Promise<boolean> {
+    const found = Buffer.alloc(wanted.length)
+    try {
+      await this.read(offset, found)
+    } catch (error) {
+      if (isMatrixError(error)) return false
+      throw error
+    }
+    return found.equals(wanted)
+  }
+
+  /** Undefined where the device does not take space back. */
+  get discard(): ((offset: number, bytes: number) => Promise<void>) | undefined {
+    const how = this.#device.discard
+    return how && ((offset, bytes) => this.#discard(how, offset, bytes))
+  }
+
+  /** One command after the other: they are no data, and a device may take long for each. */
+  async #discard({ by, most }: DiscardFacts, offset: number, bytes: number): Promise<void> {
+    this.#checkChange('discard', offset, bytes)
+    const zeroes = Buffer.alloc(BLOCK)
+    const step = most * BLOCK
+    for (let at = offset; at < offset + bytes; at += step) {
+      const length = Math.min(step, offset + bytes - at)
+      const [block, count] = [at / BLOCK, length / BLOCK]
+      await this.#change(at, length, (isSuperseded) =>
+        this.#run(
+          by === 'unmap'
+            ? unmapBlocks(block, count, { isSuperseded })
+            : writeSameBlocks(block, count, zeroes, { unmap: true, isSuperseded }),
+        ),
+      )
+    }
+  }
+
+  /** Whatever overlaps these bytes and is older is not sent once more, should its connection be lost. */
+  async #change(offset: number, bytes: number, run: (isSuperseded: () => boolean) => Promise<unknown>): Promise<void> {
+    const own: PendingWrite = { from: offset, to: offset + bytes, isSuperseded: false }
     for (const older of this.#writes) if (older.from < own.to && own.from < older.to) older.isSuperseded = true
     this.#writes.add(own)
     try {
-      await this.#each(own.from, own.to, (start, end) =>
-        writeBlocks(start / BLOCK, (end - start) / BLOCK, slice(buffers, start - offset, end - offset), {
-          fua: cache.fua,
-          isSuperseded: () => own.isSuperseded,
-        }),
-      )
+      await run(() => own.isSuperseded)
     } finally {
       this.#writes.delete(own)
     }
@@ -226,6 +301,14 @@ export class IscsiLun implements Lun {
       )
     // one that has grown keeps its size until somebody measures it
     this.#device = before ? { ...found, blocks: before.blocks, cache: found.cache ?? before.cache } : found
+  }
+
+  #checkChange(what: string, offset: number, length: number): void {
+    assert(
+      offset % BLOCK === 0 && length % BLOCK === 0,
+      `${what} of ${length} bytes at ${offset} is not in whole sectors`,
+    )
+    this.#checkRange(what, offset, length)
   }
 
   #checkRange(what: string, offset: number, length: number): void {

@@ -78,13 +78,46 @@ export function parseDeviceName(data: Buffer): string | undefined {
   return undefined
 }
 
-/** Page B0h: most blocks of one transfer; undefined when the device names no limit. */
-export function parseMaxTransfer(data: Buffer): number | undefined {
-  const body = pageBody(data, 0xb0)
-  return (body.length >= 8 && body.readUInt32BE(4)) || undefined
+/** Most blocks of one command. */
+export type BlockLimits = {
+  /** Undefined when the device names no limit. */
+  readonly transfer: number | undefined
+  /** Of COMPARE AND WRITE; 0: there is none. */
+  readonly compare: number
+  /** Of UNMAP; 0: there is none. */
+  readonly unmap: number
+  /** Of WRITE SAME; undefined when the device names no limit. */
+  readonly same: number | undefined
 }
 
-export type Capacity = { readonly blocks: number; readonly blockSize: number }
+/** Page B0h (SBC-3, 6.6.4). What a short page leaves out counts as zero. */
+export function parseBlockLimits(data: Buffer): BlockLimits {
+  const page = Buffer.alloc(60)
+  pageBody(data, 0xb0).copy(page)
+  const same = page.readBigUInt64BE(32)
+  return {
+    transfer: page.readUInt32BE(4) || undefined,
+    compare: page[1]!,
+    unmap: page.readUInt32BE(20) > 0 ? page.readUInt32BE(16) : 0,
+    same: same === 0n ? undefined : Number(same),
+  }
+}
+
+/** By which commands a device takes space back. */
+export type Provisioning = { readonly unmap: boolean; readonly writeSame: boolean }
+
+/** Page B2h (SBC-3, 6.6.6). */
+export function parseProvisioning(data: Buffer): Provisioning {
+  const flags = pageBody(data, 0xb2)[1] ?? 0
+  return { unmap: (flags & 0x80) !== 0, writeSame: (flags & 0x40) !== 0 }
+}
+
+export type Capacity = {
+  readonly blocks: number
+  readonly blockSize: number
+  /** It need not have space for all of them (LBPME). */
+  readonly isThin: boolean
+}
 
 export function parseCapacity(data: Buffer): Capacity {
   need(data, 12, 'READ CAPACITY(16)')
@@ -92,7 +125,7 @@ export function parseCapacity(data: Buffer): Capacity {
   const blockSize = data.readUInt32BE(8)
   if (blockSize === 0 || blocks * BigInt(blockSize) > BigInt(Number.MAX_SAFE_INTEGER))
     throw new MatrixError('lun-io', `READ CAPACITY(16): ${blocks} blocks of ${blockSize} bytes cannot be`)
-  return { blocks: Number(blocks), blockSize }
+  return { blocks: Number(blocks), blockSize, isThin: ((data[14] ?? 0) & 0x80) !== 0 }
 }
 
 export type CacheMode = {

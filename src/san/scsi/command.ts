@@ -11,7 +11,7 @@ export type ScsiCommand = {
   readonly cdb: Buffer
   /** Filled by the device. */
   readonly read?: Buffer
-  /** The device may send less than `read` holds: what describes the device, never its content. */
+  /** The device may send less than `read` holds, or say that it took less (tgt does, of UNMAP): what describes the device or the work, never its content. */
   readonly mayBeShort?: boolean
   /** Sent to the device, one after another. */
   readonly write?: readonly Uint8Array[]
@@ -39,6 +39,8 @@ export const scsiStatus = {
 } as const
 
 const FUA = 0x08
+/** Of WRITE SAME. */
+const UNMAP = 0x08
 
 export function testUnitReady(): ScsiCommand {
   return { name: 'TEST UNIT READY', cdb: Buffer.alloc(16) }
@@ -99,6 +101,63 @@ export function writeBlocks(
 ): ScsiCommand {
   const cdb = transfer(0x8a, fua ? FUA : 0, block, count)
   return { name: `WRITE(16) of ${count} blocks at ${block}`, cdb, write, ...(isSuperseded && { isSuperseded }) }
+}
+
+/**
+ * Writes `wanted` where `expected` is, as one step that no other command comes between (SBC-3, 5.2). Both of `count` blocks, 255 at most. Where
+ * something else is: CHECK CONDITION, miscompare.
+ */
+export function compareAndWriteBlocks(
+  block: number,
+  count: number,
+  { expected, wanted }: { readonly expected: Uint8Array; readonly wanted: Uint8Array },
+  { fua, isSuperseded }: { readonly fua: boolean; readonly isSuperseded?: () => boolean },
+): ScsiCommand {
+  assert(count > 0 && count <= 255 && expected.length === wanted.length, `${count} blocks to compare`)
+  const cdb = transfer(0x89, fua ? FUA : 0, block, 0)
+  cdb[13] = count
+  const name = `COMPARE AND WRITE of ${count} blocks at ${block}`
+  return { name, cdb, write: [expected, wanted], ...(isSuperseded && { isSuperseded }) }
+}
+
+/** Repeats `one` block. `unmap`: of zeroes, and the device may give their space back instead of keeping them. */
+export function writeSameBlocks(
+  block: number,
+  count: number,
+  one: Uint8Array,
+  { unmap, isSuperseded }: { readonly unmap: boolean; readonly isSuperseded?: () => boolean },
+): ScsiCommand {
+  const cdb = transfer(0x93, unmap ? UNMAP : 0, block, count)
+  return {
+    name: `WRITE SAME(16) of ${count} blocks at ${block}`,
+    cdb,
+    write: [one],
+    mayBeShort: true,
+    ...(isSuperseded && { isSuperseded }),
+  }
+}
+
+/** Gives the space of one range back. What is read there afterwards is for the device to say (READ CAPACITY(16), LBPRZ). */
+export function unmapBlocks(
+  block: number,
+  count: number,
+  { isSuperseded }: { readonly isSuperseded?: () => boolean } = {},
+): ScsiCommand {
+  const list = Buffer.alloc(24)
+  list.writeUInt16BE(list.length - 2, 0)
+  list.writeUInt16BE(16, 2)
+  list.writeBigUInt64BE(BigInt(block), 8)
+  list.writeUInt32BE(count, 16)
+  const cdb = Buffer.alloc(16)
+  cdb[0] = 0x42
+  cdb.writeUInt16BE(list.length, 7)
+  return {
+    name: `UNMAP of ${count} blocks at ${block}`,
+    cdb,
+    write: [list],
+    mayBeShort: true,
+    ...(isSuperseded && { isSuperseded }),
+  }
 }
 
 /** Of the whole device. */

@@ -1,13 +1,16 @@
 /** What a logical unit is, asked of itself, and whether a matrix can use it. */
 import { isMatrixError, MatrixError } from '../../base/errors.ts'
 import {
+  type BlockLimits,
   describeDeviceType,
+  type Provisioning,
+  parseBlockLimits,
   parseCacheMode,
   parseCapacity,
   parseDeviceName,
   parseInquiry,
   parseLuns,
-  parseMaxTransfer,
+  parseProvisioning,
   parseSerialNumber,
   parseSupportedPages,
 } from './answers.ts'
@@ -20,6 +23,12 @@ import {
   synchronizeCache,
   testUnitReady,
 } from './command.ts'
+import { senseOf } from './run-command.ts'
+import { senseKey } from './sense.ts'
+
+/** Of one WRITE SAME where the device names no limit: 32 MiB. */
+const MAX_SAME_BLOCKS = 65_536
+const INVALID_OPERATION_CODE = 0x20
 
 /** How writes get to the medium. */
 export type CacheFacts = {
@@ -29,12 +38,19 @@ export type CacheFacts = {
   readonly canSynchronize: boolean
 }
 
+/** `most`: blocks of one command. */
+export type DiscardFacts = { readonly by: 'unmap' | 'write-same'; readonly most: number }
+
 export type Device = {
   /** What it is, by its name that is unique in the world (VPD 83h) and its serial number (80h), as far as it has them. */
   readonly name: string
   readonly blocks: number
   /** Most blocks of one transfer. */
   readonly maxTransfer: number
+  /** Most blocks of one COMPARE AND WRITE; 0: it has none. */
+  readonly maxCompare: number
+  /** How it takes space back; undefined when it does not. */
+  readonly discard: DiscardFacts | undefined
   /** Undefined while others have reserved it: then it does not tell (SPC-4, 5.13.1). Nothing can be written then, either. */
   readonly cache: CacheFacts | undefined
 }
@@ -57,7 +73,7 @@ export async function examineDevice(run: Run, blockSize: number): Promise<Device
   const serial = pages.includes(0x80) ? parseSerialNumber(await ask(inquiry(0x80))) : ''
   if (identity === undefined && serial === '')
     throw new MatrixError('config', 'it has neither a name nor a serial number: it cannot be told from another')
-  const limit = pages.includes(0xb0) ? parseMaxTransfer(await ask(inquiry(0xb0))) : undefined
+  const limits = pages.includes(0xb0) ? parseBlockLimits(await ask(inquiry(0xb0))) : undefined
 
   const capacity = parseCapacity(await ask(readCapacity()))
   if (capacity.blockSize !== blockSize)
@@ -65,6 +81,8 @@ export async function examineDevice(run: Run, blockSize: number): Promise<Device
       'config',
       `its logical blocks have ${capacity.blockSize} bytes; allowed is ${blockSize} (set it so at the array; physical blocks may be larger)`,
     )
+  const provisioning = capacity.isThin && pages.includes(0xb2) ? parseProvisioning(await ask(inquiry(0xb2))) : undefined
+  const discard = discardOf(provisioning, limits)
   const cache = await examineCache(run).catch((error: unknown) => {
     if (isMatrixError(error, 'lun-reserved')) return undefined
     throw error
@@ -72,9 +90,18 @@ export async function examineDevice(run: Run, blockSize: number): Promise<Device
   return {
     name: [vendor, product, identity, serial && `serial ${serial}`].filter(Boolean).join(' '),
     blocks: capacity.blocks,
-    maxTransfer: limit ?? Number.MAX_SAFE_INTEGER,
+    maxTransfer: limits?.transfer ?? Number.MAX_SAFE_INTEGER,
+    maxCompare: limits?.compare ?? 0,
+    discard,
     cache,
   }
+}
+
+/** UNMAP before WRITE SAME: it has no data to compare or to repeat where it cannot. */
+function discardOf(provisioning?: Provisioning, limits?: BlockLimits): DiscardFacts | undefined {
+  if (provisioning?.unmap && limits && limits.unmap > 0) return { by: 'unmap', most: limits.unmap }
+  if (provisioning?.writeSame) return { by: 'write-same', most: limits?.same ?? MAX_SAME_BLOCKS }
+  return undefined
 }
 
 /** Rejects with MatrixError 'config' for a device that could lose what it has answered, 'lun-reserved' while others have reserved it. */
@@ -110,7 +137,8 @@ async function knowsSynchronize(run: Run): Promise<boolean> {
     await run(synchronizeCache())
     return true
   } catch (error) {
-    if (isMatrixError(error, 'lun-io') && /sense 05 20 00/.test(error.message)) return false
+    const { key, asc } = senseOf(error) ?? {}
+    if (key === senseKey.illegalRequest && asc === INVALID_OPERATION_CODE) return false
     throw error
   }
 }

@@ -2,7 +2,7 @@
  * Runs a command to its end: what a device answers instead of executing it (a unit attention, that it is busy) is not the end yet, until the
  * deadline. All of these answers say that nothing was executed, or that it was given up: sending it again is the first real try.
  */
-import { MatrixError } from '../../base/errors.ts'
+import { isMatrixError, MatrixError } from '../../base/errors.ts'
 import { type Clock, sleep } from '../../platform/clock.ts'
 import { type ScsiAnswer, type ScsiCommand, scsiStatus } from './command.ts'
 import { describeSense, parseSense, type Sense, senseKey } from './sense.ts'
@@ -28,7 +28,8 @@ export async function runCommand(
   command: ScsiCommand,
   { identity, clock, deadlineAt, onChanged }: RunOptions,
 ): Promise<number> {
-  const failed = (why: string) => new MatrixError('lun-io', `${identity}: ${command.name}: ${why}`)
+  const failed = (why: string, sense?: Sense) =>
+    new MatrixError('lun-io', `${identity}: ${command.name}: ${why}`, { cause: sense })
   for (let again = 0; ; again++) {
     const { status, sense: data, transferred } = await execute(command)
     const sense = status === scsiStatus.checkCondition ? parseSense(data) : undefined
@@ -45,12 +46,17 @@ export async function runCommand(
     const isBusy = status === scsiStatus.busy || status === scsiStatus.taskSetFull || isBecomingReady(sense)
     const why = sense ? describeSense(sense) : describeStatus(status)
     const isTemporary = isBusy || sense?.key === senseKey.unitAttention || sense?.key === senseKey.abortedCommand
-    if (!isTemporary) throw failed(why)
+    if (!isTemporary) throw failed(why, sense)
     if (clock.now() >= deadlineAt || (!isBusy && again >= MAX_AGAIN)) throw failed(`still, after so many tries: ${why}`)
     if (sense?.key === senseKey.unitAttention && isAboutItself(sense)) onChanged?.(why)
     if (isBusy) await sleep(clock, PAUSE_MS)
     if (command.isSuperseded?.()) throw failed(`${why}; it is not sent again, since a newer write overlaps it`)
   }
+}
+
+/** What the device has said against a command; undefined when the error came about in another way. */
+export function senseOf(error: unknown): Sense | undefined {
+  return isMatrixError(error, 'lun-io') ? (error.cause as Sense | undefined) : undefined
 }
 
 /** Mode parameters, capacity or identity. */

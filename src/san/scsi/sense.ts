@@ -23,6 +23,7 @@ export const senseKey = {
   illegalRequest: 0x5,
   unitAttention: 0x6,
   abortedCommand: 0xb,
+  miscompare: 0xe,
 } as const
 
 const keys = [

@@ -10,6 +10,7 @@ import { addLuns, createFilesystem, formatMatrix, type NamedLun } from '../../..
 import { realHost } from '../../../src/platform/real/host.ts'
 import { realProcesses } from '../../../src/platform/real/processes.ts'
 import { encodeLease, type LeaseSector, leaseOffset, openLun } from '../../../src/san/index.ts'
+import { OwnTarget } from '../../helpers/own-target.ts'
 
 const test = suite<{ dir: string }>('provision')
 
@@ -172,6 +173,35 @@ test('a node of another host is watched: its lease moves, or stands still until 
     ['down'],
   )
   await again.close()
+})
+
+test('the space of thin LUNs is given back before a filesystem is made; labels and database stay', async ({ dir }) => {
+  const files = [lun(dir, 'lun1')]
+  await formatMatrix({ matrixName: 'one', luns: files })
+  const inFiles = createFilesystem({ name: 'home', urls: files.map(({ url }) => url), discard: true })
+  await fails(inFiles, 'config', /LUN lun1 .*lun1\.img\) does not take space back: leave --discard out/)
+
+  const target = new OwnTarget({ lunBytes: 64 * MiB })
+  await target.start()
+  try {
+    const thin = { name: 'lun1', url: target.url(1) }
+    const before = await openLun(thin.url, realHost)
+    await before.write(8 * MiB, [Buffer.alloc(40 * MiB, 1)], { purpose: 'data' })
+    await before.close()
+    await formatMatrix({ matrixName: 'two', luns: [thin] })
+    await createFilesystem({ name: 'home', urls: [thin.url], discard: true })
+    const matrix = await OfflineMatrix.open([thin.url])
+    assert.equal(
+      (await matrix.readDatabase()).filesystems.map(({ name }) => name),
+      ['home'],
+    )
+    const found = Buffer.alloc(8 * MiB)
+    await matrix.luns[0]!.lun.read(40 * MiB, found)
+    assert.ok(found.equals(Buffer.alloc(8 * MiB)))
+    await matrix.close()
+  } finally {
+    await target.dispose()
+  }
 })
 
 test.run()

@@ -4,14 +4,21 @@ import * as assert from 'uvu/assert'
 import { isMatrixError } from '../../../../src/base/errors.ts'
 import {
   encodeLun,
+  parseBlockLimits,
   parseCacheMode,
   parseCapacity,
   parseDeviceName,
   parseInquiry,
   parseLuns,
-  parseMaxTransfer,
+  parseProvisioning,
 } from '../../../../src/san/scsi/answers.ts'
-import { readBlocks, writeBlocks } from '../../../../src/san/scsi/command.ts'
+import {
+  compareAndWriteBlocks,
+  readBlocks,
+  unmapBlocks,
+  writeBlocks,
+  writeSameBlocks,
+} from '../../../../src/san/scsi/command.ts'
 import { describeSense, parseSense } from '../../../../src/san/scsi/sense.ts'
 
 const test = suite('san: SCSI')
@@ -43,17 +50,32 @@ test('the name of a device: of the logical unit, NAA first, never beyond what is
   assert.is(parseDeviceName(page(naa).subarray(0, 10)), undefined)
 })
 
+test('COMPARE AND WRITE, WRITE SAME(16) and UNMAP as the device gets them', () => {
+  const both = { expected: Buffer.alloc(1024, 1), wanted: Buffer.alloc(1024, 2) }
+  const compare = compareAndWriteBlocks(2 ** 33, 2, both, { fua: true })
+  assert.is(compare.cdb.toString('hex'), '89080000000200000000000000020000')
+  assert.equal(compare.write, [both.expected, both.wanted])
+  const same = writeSameBlocks(7, 65_536, Buffer.alloc(512), { unmap: true })
+  assert.is(same.cdb.toString('hex'), '93080000000000000007000100000000')
+  assert.is(writeSameBlocks(7, 1, Buffer.alloc(512), { unmap: false }).cdb[1], 0)
+  const unmap = unmapBlocks(2 ** 33, 4096)
+  assert.is(unmap.cdb.toString('hex'), '42000000000000001800000000000000')
+  assert.is((unmap.write![0] as Buffer).toString('hex'), '00160010000000000000000200000000000010' + '0000000000')
+})
+
 test('capacity, limits, cache, LUNs', () => {
   const capacity = Buffer.alloc(32)
   capacity.writeBigUInt64BE(2n ** 40n - 1n)
   capacity.writeUInt32BE(512, 8)
-  assert.equal(parseCapacity(capacity), { blocks: 2 ** 40, blockSize: 512 })
+  assert.equal(parseCapacity(capacity), { blocks: 2 ** 40, blockSize: 512, isThin: false })
+  capacity[14] = 0x80
+  assert.ok(parseCapacity(capacity).isThin)
   capacity.writeBigUInt64BE(2n ** 64n - 1n)
   assert.throws(
     () => parseCapacity(capacity),
     (error: unknown) => isMatrixError(error, 'lun-io'),
   )
-  for (const parse of [parseCapacity, parseInquiry, parseCacheMode, parseLuns, parseMaxTransfer])
+  for (const parse of [parseCapacity, parseInquiry, parseCacheMode, parseLuns, parseBlockLimits, parseProvisioning])
     assert.throws(
       () => parse(Buffer.alloc(3)),
       (error: unknown) => isMatrixError(error, 'lun-io'),
@@ -61,9 +83,18 @@ test('capacity, limits, cache, LUNs', () => {
   const limits = Buffer.alloc(64)
   limits[1] = 0xb0
   limits[3] = 60
-  assert.is(parseMaxTransfer(limits), undefined)
+  assert.equal(parseBlockLimits(limits), { transfer: undefined, compare: 0, unmap: 0, same: undefined })
+  limits[5] = 128
   limits.writeUInt32BE(4096, 8)
-  assert.is(parseMaxTransfer(limits), 4096)
+  limits.writeUInt32BE(2048, 20)
+  assert.is(parseBlockLimits(limits).unmap, 0, 'without a descriptor there is no UNMAP')
+  limits.writeUInt32BE(1, 24)
+  limits.writeBigUInt64BE(32_768n, 36)
+  assert.equal(parseBlockLimits(limits), { transfer: 4096, compare: 128, unmap: 2048, same: 32_768 })
+  limits[3] = 12 // as before SBC-3
+  assert.equal(parseBlockLimits(limits), { transfer: 4096, compare: 128, unmap: 0, same: undefined })
+  assert.equal(parseProvisioning(Buffer.of(0, 0xb2, 0, 4, 0, 0xc0, 0, 0)), { unmap: true, writeSame: true })
+  assert.equal(parseProvisioning(Buffer.of(0, 0xb2, 0, 0)), { unmap: false, writeSame: false })
   const mode = Buffer.of(0, 26, 0, 0x10, 0, 0, 0, 0, 0x88, 0x12, 0x04)
   assert.equal(parseCacheMode(mode), { writeCache: true, fua: true, writeProtected: false })
   const luns = Buffer.concat([Buffer.of(0, 0, 0, 24, 0, 0, 0, 0), encodeLun(0), encodeLun(7), encodeLun(300)])
