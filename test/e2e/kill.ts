@@ -7,6 +7,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Prng } from '../../src/base/prng.ts'
 import { Demo, numberOption } from './demo.ts'
+import { freeBasePort } from './free-ports.ts'
 import { HttpClient } from './http-client.ts'
 import { NfsTree } from './nfs-tree.ts'
 
@@ -202,7 +203,7 @@ function pause(ms: number): Promise<void> {
 if (import.meta.main) {
   const dir = join(root, 'var/e2e-kill')
   rmSync(dir, { recursive: true, force: true })
-  const demo = new Demo({ dir, basePort: 25000 })
+  const demo = new Demo({ dir, basePort: await freeBasePort(3) })
   try {
     await demo.start()
     const report = await killOverAndOver(demo, numberOption('kills', 20), numberOption('seed', 1), console.log)

@@ -6,6 +6,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Prng } from '../../src/base/prng.ts'
 import { Demo, numberOption } from './demo.ts'
+import { freeBasePort } from './free-ports.ts'
 import { HttpClient } from './http-client.ts'
 import { NfsTree } from './nfs-tree.ts'
 
@@ -52,7 +53,7 @@ export async function playRounds(demo: Demo, rounds: number, seed: number): Prom
 if (import.meta.main) {
   const dir = join(root, 'var/e2e-rounds')
   rmSync(dir, { recursive: true, force: true })
-  const demo = new Demo({ dir, basePort: 26000 })
+  const demo = new Demo({ dir, basePort: await freeBasePort(3) })
   try {
     await demo.start()
     const rounds = numberOption('rounds', 10_000)

@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto'
 import { linkSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Demo, numberOption } from './demo.ts'
+import { freeBasePort } from './free-ports.ts'
 import { HttpClient } from './http-client.ts'
 import { NfsTree } from './nfs-tree.ts'
 import { needProgram } from './programs.ts'
@@ -198,7 +199,7 @@ async function timed(say: (line: string) => void, what: string, work: () => Prom
 
 if (import.meta.main) {
   mkdirSync(join(root, 'var'), { recursive: true })
-  const demo = new Demo({ dir: join(root, 'var/e2e-tree'), basePort: 24000 })
+  const demo = new Demo({ dir: join(root, 'var/e2e-tree'), basePort: await freeBasePort(3) })
   rmSync(demo.dir, { recursive: true, force: true })
   try {
     console.log(`demo ready in ${((await demo.start()) / 1000).toFixed(1)} s`)

@@ -13,7 +13,7 @@ function withDirectory<T>(run: (dir: string) => Promise<T>): Promise<T> {
   return run(dir).finally(() => rmSync(dir, { recursive: true, force: true }))
 }
 
-export function litmusSuite(test: Test, fixture: () => HttpFixture): void {
+export function litmusSuite(test: Test, fixture: () => Pick<HttpFixture, 'urls'>): void {
   const litmus = (suite: string) => {
     requireProgram('litmus', 'litmus')
     return withDirectory((cwd) => runProgram('litmus', [`${fixture().urls[0]}home/`], { cwd, env: { TESTS: suite } }))
@@ -45,7 +45,7 @@ export function litmusSuite(test: Test, fixture: () => HttpFixture): void {
   })
 }
 
-export function rcloneSuite(test: Test, fixture: () => HttpFixture): void {
+export function rcloneSuite(test: Test, fixture: () => Pick<HttpFixture, 'urls'>): void {
   const rclone = async (node: number, ...args: string[]) => {
     requireProgram('rclone', 'rclone')
     const { urls } = fixture()
