@@ -43,7 +43,12 @@ export type MatrixdConfig = {
   readonly fencing: {
     readonly agents: readonly FenceAgentName[]
     /** Of agent 'script', which is among the agents exactly when this is there. */
-    readonly script?: { readonly path: string; readonly timeoutMs: number }
+    readonly script?: {
+      readonly path: string
+      readonly timeoutMs: number
+      /** It knows `--dry-run`. */
+      readonly dryRun: boolean
+    }
   }
   readonly timings: Timings
   /** Absent: this node serves no NFS. */

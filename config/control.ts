@@ -13,7 +13,7 @@
  *     {"command":"refill-lun","uuid":"…"}                             {"ok":true,"bytes":0}
  *     {"command":"grow-lun","uuid":"…"}                               {"ok":true,"bytes":1073741824}
  *     {"command":"look-at-luns"}                                      {"ok":true,"looks":[{"node":"n1","sights":[{"uuid":"…","path":"/luns/lun1.img","state":"up"}]}]}
- *     {"command":"fence-plan","node":"n2"}                            {"ok":true,"plan":{"slot":1,"incarnation":4,"agents":["scsi-pr"]}}
+ *     {"command":"fence-plan","node":"n2"}                            {"ok":true,"plan":{"slot":1,"incarnation":4,"agents":["scsi-pr"],"rehearsals":[]}}
  *     {"command":"fence-drill","node":"n2"}                           {"ok":true,"fenced":{"agent":"scsi-pr","ms":1830}}
  *     {"command":"mounts"}                                            {"ok":true,"mounts":[{"filesystem":"home","directory":"/home"}]}
  */
@@ -69,7 +69,14 @@ export const controlAnswer = v.variant('ok', [
     /** How each node sees the LUNs; or why it does not say. */
     looks: v.optional(v.array(v.object({ node: v.string(), sights: v.union([v.string(), v.array(sight)]) }))),
     /** How a member would be fenced. */
-    plan: v.optional(v.object({ slot: v.number(), incarnation: v.number(), agents: v.array(v.string()) })),
+    plan: v.optional(
+      v.object({
+        slot: v.number(),
+        incarnation: v.number(),
+        agents: v.array(v.string()),
+        rehearsals: v.array(v.object({ agent: v.string(), able: v.boolean(), said: v.string() })),
+      }),
+    ),
     /** How it was. */
     fenced: v.optional(v.object({ agent: v.string(), ms: v.number() })),
     /** Bytes on a LUN that is being drained. */

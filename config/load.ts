@@ -122,10 +122,11 @@ function conflicts(output: unknown): string[] {
 
 /** The fence script is there exactly when it is an agent, may be run, and is nobody else's to write. */
 function scriptProblems(output: unknown, files: ConfigFiles): string[] {
-  const { agents, script, script_timeout: timeout } = (output as Partial<ConfigFile>).fencing ?? {}
+  const fencing = (output as Partial<ConfigFile>).fencing
+  const { agents, script } = fencing ?? {}
   if (!Array.isArray(agents)) return []
   if (!agents.includes('script')) {
-    const keys = [script !== undefined && 'script', timeout !== undefined && 'script_timeout'].filter(Boolean)
+    const keys = (['script', 'script_timeout', 'script_dry_run'] as const).filter((key) => fencing?.[key] !== undefined)
     return keys.map((key) => `fencing.${key}: "script" is not among fencing.agents; add it there, or leave this out`)
   }
   if (script === undefined)
@@ -234,7 +235,11 @@ function configOf(file: string, written: ConfigFile, secret: string): MatrixdCon
     fencing: {
       agents: fencing.agents,
       ...(fencing.script !== undefined && {
-        script: { path: fencing.script, timeoutMs: fencing.script_timeout ?? SCRIPT_TIMEOUT_MS },
+        script: {
+          path: fencing.script,
+          timeoutMs: fencing.script_timeout ?? SCRIPT_TIMEOUT_MS,
+          dryRun: fencing.script_dry_run ?? false,
+        },
       }),
     },
     timings: timingsFrom(timings.io_timeout),

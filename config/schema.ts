@@ -125,6 +125,13 @@ const fencing = v.strictObject({
   script_timeout: v.optional(
     duration('A script that takes longer is killed, and counts as unable. Default: 10s.', { min: '100ms', max: '10m' }),
   ),
+  script_dry_run: v.optional(
+    key(
+      'Whether the script knows the argument `--dry-run`: then `matrix fence test NODE --dry-run` runs it with it. Default: false.',
+      'true or false',
+      (written) => (typeof written === 'boolean' ? written : undefined),
+    ),
+  ),
 })
 
 const timings = v.strictObject({

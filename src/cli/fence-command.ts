@@ -22,7 +22,7 @@ export function fenceCommand(): Command {
   withConfig(command.command('test'))
     .description('fence a node that is well, see it recovered and taken in again, and tell how long each step took')
     .argument('<node>', 'its name; not the node that is asked')
-    .option('--dry-run', 'only say what would be done')
+    .option('--dry-run', 'only say what would be done; a fence script that knows --dry-run is run with it')
     .option('--json', 'for programs')
     .addHelpText(
       'after',
@@ -41,11 +41,15 @@ Examples:
 async function test(node: string, { config, dryRun, json }: TestOptions): Promise<void> {
   const { plan } = await ask(config, { command: 'fence-plan', node })
   if (!plan) throw new MatrixError('protocol', 'matrixd does not know of drills: it is older than this command')
-  const { slot, incarnation, agents } = plan
+  const { slot, incarnation, agents, rehearsals } = plan
   if (dryRun) {
     if (json) sayJson(plan)
-    else
+    else {
       say(`${node} (slot ${slot}, life ${incarnation}) would be fenced by ${agents.join(', then ')}; nothing was done`)
+      for (const { agent, said } of rehearsals) say(`${agent}: ${said}`)
+    }
+    const unable = rehearsals.filter(({ able }) => !able).map(({ agent }) => agent)
+    if (unable.length > 0) throw new MatrixError('fence-failed', `${unable.join(', ')} could not fence ${node} now`)
     return
   }
   const tell = (line: string): void => {

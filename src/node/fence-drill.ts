@@ -6,7 +6,7 @@ import { MatrixError } from '../base/errors.ts'
 import type { Slot } from '../base/ids.ts'
 import type { View } from '../cluster/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
-import { type FenceAgent, fenceNode, type LeaseSector, type LeaseWatch } from '../san/index.ts'
+import { type FenceAgent, fenceNode, type LeaseSector, type LeaseWatch, type Rehearsal } from '../san/index.ts'
 
 export type FenceDrillHost = {
   readonly self: Slot
@@ -22,6 +22,8 @@ export type DrillPlan = {
   readonly incarnation: number
   /** In the order in which they are tried. */
   readonly agents: readonly string[]
+  /** Of those that can be tried without doing anything. */
+  readonly rehearsals: readonly (Rehearsal & { readonly agent: string })[]
 }
 
 export class FenceDrill {
@@ -31,10 +33,15 @@ export class FenceDrill {
     this.#host = host
   }
 
-  /** What would be done; does nothing. Rejects with 'not-found' (no member), 'in-use' (this node itself) or 'lun-io'. */
+  /** What would be done, and what the agents say of it; does nothing. Rejects with 'not-found' (no member), 'in-use' (this node itself) or 'lun-io'. */
   async plan(node: string): Promise<DrillPlan> {
-    const { slot, incarnation } = await this.#victim(node)
-    return { slot, incarnation, agents: this.#host.agents.map(({ name }) => name) }
+    const victim = await this.#victim(node)
+    const { slot, incarnation } = victim
+    const { agents } = this.#host
+    const rehearsals: (Rehearsal & { agent: string })[] = []
+    for (const agent of agents)
+      if (agent.rehearse) rehearsals.push({ agent: agent.name, ...(await agent.rehearse(victim)) })
+    return { slot, incarnation, agents: agents.map(({ name }) => name), rehearsals }
   }
 
   /** Gives the agent that has done it. Rejects as `plan`, and with 'fence-failed'. */

@@ -158,9 +158,9 @@ function makeFenceAgent(
     case 'scsi-pr':
       return new ScsiPrAgent({ clock, watch, lease, timings, log, ...storage, life: lease.life })
     case 'script': {
-      const { path: script, timeoutMs } = fencing.script as NonNullable<typeof fencing.script>
+      const { path: script, timeoutMs, dryRun } = fencing.script as NonNullable<typeof fencing.script>
       return new ScriptAgent({
-        ...{ clock, watch, lease, timings, log, script, timeoutMs },
+        ...{ clock, watch, lease, timings, log, script, timeoutMs, dryRun },
         programs: realPrograms,
         addresses: ({ slot, address }) => [address, ...(nodes.find((node) => node.slot === slot)?.otherMeshes ?? [])],
       })
@@ -252,8 +252,8 @@ class Gateways {
         return { luns: { matrixUuid, matrixName, luns: [...luns], ...(pending && { pending: pending.lun.uuid }) } }
       }
       case 'fence-plan': {
-        const { agents, ...life } = await this.#core.fenceDrill.plan(request.node)
-        return { plan: { ...life, agents: [...agents] } }
+        const { agents, rehearsals, ...life } = await this.#core.fenceDrill.plan(request.node)
+        return { plan: { ...life, agents: [...agents], rehearsals: [...rehearsals] } }
       }
       case 'fence-drill':
         return { fenced: await this.#core.fenceDrill.run(request.node) }

@@ -20,11 +20,15 @@ import { orphansOver } from './orphan-io.ts'
 
 export type FenceOutcome = 'fenced' | 'unable'
 
+export type Rehearsal = { readonly able: boolean; readonly said: string }
+
 export interface FenceAgent {
   /** As in the configuration. */
   readonly name: string
   /** 'fenced': `victim`, this life of it, is surely powerless. 'unable': it may not be; try another agent. Gives up when `abort` is. */
   fence(victim: LeaseSector, abort?: AbortSignal): Promise<FenceOutcome>
+  /** Whether it could, as far as can be told while nothing is done to `victim`, and what is to be said of it. Left out where there is nothing to try. */
+  rehearse?(victim: LeaseSector): Promise<Rehearsal>
   /** Whether it knows at once, without doing anything, that this life has ended. */
   isGone?(life: LeaseSector): boolean
 }

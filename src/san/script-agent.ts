@@ -23,10 +23,10 @@
  * the lease: with the default timings a victim is fenced within 10 s of its death, unless the script takes longer.
  */
 import { brokenRules } from '../base/broken-rules.ts'
-import { MatrixError } from '../base/errors.ts'
-import type { Programs } from '../platform/programs.ts'
+import { isMatrixError, MatrixError } from '../base/errors.ts'
+import type { ProgramEnd, Programs } from '../platform/programs.ts'
 import type { PeerAddress } from '../platform/transport.ts'
-import type { FenceAgent, FenceOutcome } from './fence.ts'
+import type { FenceAgent, FenceOutcome, Rehearsal } from './fence.ts'
 import type { LeaseSector } from './lease-sector.ts'
 import { type Cut, VictimWatch, type VictimWatchOptions } from './victim-watch.ts'
 
@@ -36,6 +36,8 @@ export type ScriptAgentOptions = VictimWatchOptions & {
   readonly script: string
   /** It is killed after so long, ms. */
   readonly timeoutMs: number
+  /** It knows the argument `--dry-run`. One that does not would fence. */
+  readonly dryRun: boolean
   /** Everything that is known to lead to a node. */
   addresses(victim: LeaseSector): readonly PeerAddress[]
 }
@@ -73,26 +75,54 @@ export class ScriptAgent implements FenceAgent {
 
   /** Whether it has exited with 0. Rejects with MatrixError 'not-found' when it cannot be started, 'timeout' when it hangs. */
   async #run(victim: LeaseSector, abort: AbortSignal | undefined): Promise<boolean> {
-    const { programs, script, timeoutMs, log, addresses } = this.#options
+    const { script, timeoutMs, log } = this.#options
+    const { nodeName, slot, incarnation } = victim
+    const { how, code, output } = await this.#start(victim, { abort })
+    const fenced = how === 'exited' && code === 0
+    log[fenced ? 'info' : 'warn']({ node: nodeName, slot, incarnation, how, code, output }, 'fence script has ended')
+    if (how === 'timeout') throw new MatrixError('timeout', `${script} was killed, it hung for ${timeoutMs} ms`)
+    return fenced
+  }
+
+  /** Runs the script on this node, with `--dry-run` before what it is told otherwise. */
+  async rehearse(victim: LeaseSector): Promise<Rehearsal> {
+    const { script, timeoutMs, dryRun, log } = this.#options
+    if (!dryRun)
+      return { able: true, said: `${script} was not run: it is not said to know --dry-run (fencing.script_dry_run)` }
+    try {
+      const { how, code, output } = await this.#start(victim, { dryRun })
+      log.info({ node: victim.nodeName, how, code, output }, 'dry run of the fence script has ended')
+      const end = { exited: `ended with ${code}`, timeout: `was killed, it hung for ${timeoutMs} ms` }
+      const lines = output.filter((line) => line !== '').map((line) => `\n  ${line}`)
+      const said = `${script} --dry-run ${how in end ? end[how as keyof typeof end] : `was ${how}`}${lines.join('')}`
+      return { able: how === 'exited' && code === 0, said }
+    } catch (error) {
+      if (!isMatrixError(error)) throw error
+      return { able: false, said: error.message }
+    }
+  }
+
+  #start(
+    victim: LeaseSector,
+    { dryRun = false, abort }: { dryRun?: boolean; abort?: AbortSignal | undefined },
+  ): Promise<ProgramEnd> {
+    const { programs, script, timeoutMs, addresses } = this.#options
     const { nodeName, slot, incarnation, hostName } = victim
     const reachedAt = addresses(victim).map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`)
-    const { how, code, output } = await programs.run({
+    return programs.run({
       path: script,
-      args: [nodeName, `${slot}`, `${incarnation}`, hostName, ...reachedAt],
+      args: [...(dryRun ? ['--dry-run'] : []), nodeName, `${slot}`, `${incarnation}`, hostName, ...reachedAt],
       env: {
         MATRIXFS_NODE: nodeName,
         MATRIXFS_SLOT: `${slot}`,
         MATRIXFS_INCARNATION: `${incarnation}`,
         MATRIXFS_HOST: hostName,
         MATRIXFS_ADDRESSES: reachedAt.join(' '),
+        ...(dryRun && { MATRIXFS_DRY_RUN: '1' }),
       },
       timeoutMs,
       abort,
     })
-    const fenced = how === 'exited' && code === 0
-    log[fenced ? 'info' : 'warn']({ node: nodeName, slot, incarnation, how, code, output }, 'fence script has ended')
-    if (how === 'timeout') throw new MatrixError('timeout', `${script} was killed, it hung for ${timeoutMs} ms`)
-    return fenced
   }
 
   /** Rejects with MatrixError 'fence-failed' when the victim goes on. */

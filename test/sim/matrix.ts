@@ -307,6 +307,7 @@ export class SimMatrix {
                   ? new ScriptAgent({
                       ...{ clock: host.clock, watch, lease, timings, log, script: '/etc/matrixfs/fence' },
                       timeoutMs: 2 * timings.ioTimeoutMs,
+                      dryRun: false,
                       addresses: ({ address }) => [address],
                       programs: this.#script(prng.fork(), host),
                     })

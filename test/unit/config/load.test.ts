@@ -300,8 +300,9 @@ test('a fence script has a time of its own, or ten seconds; nobody but its owner
   const toml = (more: string) =>
     sample.replace('agents = ["kill", "lease"]', `agents = ["script"]\nscript = "/etc/matrix/run"\n${more}`)
   const load = (more: string) => loadConfig('/etc/matrix/m.toml', host(toml(more))).fencing
-  assert.equal(load(''), { agents: ['script'], script: { path: '/etc/matrix/run', timeoutMs: 10_000 } })
+  assert.equal(load(''), { agents: ['script'], script: { path: '/etc/matrix/run', timeoutMs: 10_000, dryRun: false } })
   assert.equal(load('script_timeout = "1m"').script?.timeoutMs, 60_000)
+  assert.is(load('script_dry_run = true').script?.dryRun, true)
   assert.equal(
     problemsOf([['agents = ["kill", "lease"]', 'script = "/etc/matrix/run"\nagents = ["script"]']], {
       scriptMode: 0o775,

@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { isMatrixError } from '../../../src/base/errors.ts'
+import { isMatrixError, MatrixError } from '../../../src/base/errors.ts'
 import { sleep } from '../../../src/platform/clock.ts'
 import { silentLog } from '../../../src/platform/log.ts'
 import type { ProgramEnd, ProgramRun } from '../../../src/platform/programs.ts'
@@ -12,7 +12,11 @@ const test = suite('san: fence agent script')
 const done: ProgramEnd = { how: 'exited', code: 0, output: [''] }
 
 /** Node 0 fences node 1 by a script that does `work`. `deaf`: nobody can be asked through the disk. */
-async function scene(seed: number, work: (run: ProgramRun) => Promise<ProgramEnd>, { deaf = false } = {}) {
+async function scene(
+  seed: number,
+  work: (run: ProgramRun) => Promise<ProgramEnd>,
+  { deaf = false, dryRun = false } = {},
+) {
   const w = new LeaseWorld(seed)
   const a = await w.start(0)
   const b = await w.start(1)
@@ -22,7 +26,7 @@ async function scene(seed: number, work: (run: ProgramRun) => Promise<ProgramEnd
   const said: string[] = []
   const note = (_fields: unknown, text: string) => void said.push(text)
   const agent = new ScriptAgent({
-    ...{ clock: a.host.clock, watch: a.watch, timings, script: '/fence', timeoutMs: 5000 },
+    ...{ clock: a.host.clock, watch: a.watch, timings, script: '/fence', timeoutMs: 5000, dryRun },
     lease: { requestFence: (victims) => (deaf ? Promise.reject(new Error('no way')) : a.lease.requestFence(victims)) },
     log: { ...silentLog, info: note, warn: note, error: note },
     addresses: ({ address }) => [address, { host: 'fd00::2', port: 7 }],
@@ -53,6 +57,40 @@ test('the script is told whom to fence, as arguments and in its environment', as
     MATRIXFS_HOST: 'm1',
     MATRIXFS_ADDRESSES: '127.0.0.1:20002 [fd00::2]:7',
   })
+})
+
+test('its dry run: the same arguments behind --dry-run, what it says, and nothing else happens', async () => {
+  const outcomes: (ProgramEnd | MatrixError)[] = [
+    { how: 'exited', code: 0, output: ['power is on', ''] },
+    { how: 'exited', code: 3, output: ['no controller'] },
+    { how: 'timeout', output: [] },
+    new MatrixError('not-found', 'cannot start /fence'),
+  ]
+  const { w, a, b, victim, agent, runs } = await scene(
+    1,
+    async () => {
+      const next = outcomes.shift() as ProgramEnd | MatrixError
+      if (next instanceof MatrixError) throw next
+      return next
+    },
+    { dryRun: true },
+  )
+  const rehearse = () => w.world.settle(agent.rehearse(victim))
+  assert.equal(await rehearse(), { able: true, said: '/fence --dry-run ended with 0\n  power is on' })
+  assert.equal(runs[0]?.args, ['--dry-run', 'n1', '1', '1', 'm1', '127.0.0.1:20002', '[fd00::2]:7'])
+  assert.is(runs[0]?.env['MATRIXFS_DRY_RUN'], '1')
+  assert.equal(await rehearse(), { able: false, said: '/fence --dry-run ended with 3\n  no controller' })
+  assert.equal(await rehearse(), { able: false, said: '/fence --dry-run was killed, it hung for 5000 ms' })
+  assert.equal(await rehearse(), { able: false, said: 'cannot start /fence' })
+  assert.ok(b.lease.goodUntil() > w.world.now && !a.watch.certainlyDead(victim))
+})
+
+test('a script that is not said to know a dry run is not run for one', async () => {
+  const { w, victim, agent, runs } = await scene(1, async () => done)
+  const { able, said } = await w.world.settle(agent.rehearse(victim))
+  assert.ok(able)
+  assert.match(said, /was not run.*script_dry_run/)
+  assert.is(runs.length, 0)
 })
 
 test('a dead node is fenced once its lease is over, and within five I/O time-outs of its death (20 seeds)', async () => {
