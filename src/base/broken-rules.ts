@@ -185,6 +185,8 @@ export const brokenRules = {
   spaceAddedOnce: false,
   /** An inode that is open at another node is deleted. */
   openStays: false,
+  /** A block that is written and cleaned while a slow read of the LUN is under way is evicted: the read brings its old content back. */
+  loadedStays: false,
   /** A verb that had to wait answers with inodes as they are when its caller looks: others may have changed them since. */
   answerOfItsTurn: false,
   /** Two directories move at the same time, and may end up below each other. */

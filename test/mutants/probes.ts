@@ -112,6 +112,7 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   drainingIsNotFilled: test('unit/metadata/drain', 'nothing new gets to a LUN that is being drained'),
   emptiedIsDurable: test('unit/metadata/drain', 'is empty only once that is durable'),
   emptiedBeforeVacated: test('unit/metadata/drain', 'moved elsewhere, whatever goes on meanwhile'),
+  loadedStays: test('unit/metadata/coherent-io', 'what a slow read of the LUN brings'),
   openStays: test('unit/metadata/ordering', 'a file that is open at one node stays'),
   oneRenameAtATime: test('unit/metadata/ordering', 'two directories that move below each other'),
   dataBeforeExtent: test('unit/metadata/ordering', 'an extent is journaled only after its data'),

@@ -8,6 +8,7 @@
  *
  * Invariants: dirty ⊆ valid; reserved ⊆ dirty; bytes of the buffer beyond the end of the file are zero.
  */
+import { brokenRules } from '../../base/broken-rules.ts'
 import { BLOCK_SIZE } from '../../base/limits.ts'
 
 export const BLOCKS_PER_CHUNK = 16
@@ -16,6 +17,8 @@ export const CHUNK_BYTES = BLOCKS_PER_CHUNK * BLOCK_SIZE
 /** The inode whose content it is. */
 export interface ChunkOwner {
   chunks: Map<number, Chunk> | undefined
+  /** Reads from the LUN under way, by chunk index. */
+  readonly loading: ReadonlyMap<number, unknown> | undefined
 }
 
 export class Chunk {
@@ -47,8 +50,10 @@ export class Chunk {
     return this.buffer.subarray(index * BLOCK_SIZE, (index + 1) * BLOCK_SIZE)
   }
 
+  /** What a read under way brings is older than what was written here since: that has to stay, so that it is not taken for missing. */
   get evictable(): boolean {
-    return (this.dirty | this.pending) === 0 && this.busy === 0
+    if ((this.dirty | this.pending) !== 0 || this.busy !== 0) return false
+    return !this.owner.loading?.has(this.index) || brokenRules.loadedStays
   }
 }
 

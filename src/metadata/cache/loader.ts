@@ -2,8 +2,8 @@
  * Reads file content from the LUNs into the cache: what a read or a partial write misses, and ahead of sequential readers
  * (R67, R71). One request covers up to 1 MiB that is contiguous in the file and on the LUN; several are under way at once.
  *
- * Invariants: (1) a block that became valid meanwhile (a write) is not overwritten by what arrives. (2) What arrives for an
- * inode that left the cache is dropped. (3) Bytes beyond the committed size are zeroed: on the LUN they are arbitrary.
+ * Invariants: (1) a block that became valid meanwhile (a write) is not overwritten by what arrives, and is not evicted before that, however soon it is
+ * clean again: a reader's lock keeps out other nodes, not this node's writers. (2) What arrives for an inode that left the cache is dropped, as when its lock was given up. (3) Bytes beyond the committed size are zeroed: on the LUN they are arbitrary.
  * (4) Nobody unmaps blocks of an inode while it loads (`quiet` in inode-io.ts).
  */
 import { BLOCK_SIZE } from '../../base/limits.ts'

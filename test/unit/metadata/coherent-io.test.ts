@@ -63,6 +63,36 @@ test('random writes, truncations and reads at random nodes agree with a model (R
   }
 })
 
+test('what a slow read of the LUN brings is older than what was written, cleaned and evicted meanwhile, and is not kept', async () => {
+  const matrix = await makeLocalMatrix({ nodes: 1, dataCacheBytes: 1024 * 1024 })
+  const { fs } = matrix.nodes[0]!
+  const [ino, other] = [await newFile(fs, 'f'), await newFile(fs, 'other')]
+  const [old, fresh] = [Buffer.alloc(65_536, 1), Buffer.alloc(65_536, 2)]
+  const evict = async () => {
+    for (let i = 0; i < 48; i++) await fs.read(superuser, other, i * 65_536, 65_536)
+  }
+  for (let i = 0; i < 48; i++) await fs.write(superuser, other, i * 65_536, Buffer.alloc(65_536, 9), true)
+  await fs.write(superuser, ino, 0, old, true)
+  await evict()
+  // reads of old content take long from now on
+  const waiting: (() => void)[] = []
+  for (const lun of matrix.luns) {
+    const read = lun.read.bind(lun)
+    lun.read = async (offset, buffer) => {
+      await read(offset, buffer)
+      if (buffer.length === old.length && buffer.equals(old)) await new Promise<void>((arrive) => waiting.push(arrive))
+    }
+  }
+  const reading = fs.read(superuser, ino, 0, old.length)
+  while (waiting.length === 0) await new Promise((resolve) => setImmediate(resolve))
+  await fs.write(superuser, ino, 0, fresh, true)
+  await evict()
+  for (const arrive of waiting) arrive()
+  await reading
+  assert.ok((await readAll(fs, ino)).equals(fresh), 'the old content is back')
+  await matrix.close()
+})
+
 test('a write answered at one node is read at every other by the next request (R17, R74)', async () => {
   const matrix = await makeLocalMatrix({ nodes: 3 })
   const prng = new Prng(7)
