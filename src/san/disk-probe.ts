@@ -173,7 +173,7 @@ export class DiskProbe {
       }
     }
     const counter = ++probed.tried
-    const block = encodeProbe({ ...life, counter, lunUuid })
+    const block = encodeProbe({ ...life, counter, lunUuid, labelledSize: label.size })
     await this.#timed(probed, () => lun.write(offset, [block], { purpose: 'probe', durable: true }))
     probed.durable = counter
   }

@@ -2,7 +2,10 @@
  * The label of a LUN: what makes it one of ours (R37). Two copies, each in a sealed sector: A right after the boot sector, B in
  * the last whole sector of the size that the label records.
  *
- * Reading judges both copies. One intact copy is enough; the other is reported as damaged and rewritten by `repairLabel`.
+ * Reading judges both copies. Copy A tells where copy B is. Without it B is at the end of the device, unless that has grown since: then the probe sectors, which are written all the
+ * time a LUN is used, have its labelled size.
+ *
+ * One intact copy is enough; the other is reported as damaged and rewritten by `repairLabel`.
  * Writing: B before A, each durable. A crash in between leaves one intact copy of the new label beside the old label or
  * nothing; the higher revision wins, so the label is then the new one.
  *
@@ -12,10 +15,11 @@
 
 import { MatrixError } from '../base/errors.ts'
 import { defineLayout, type SealFormat, seal, type Unsealed, unseal } from '../base/layout.ts'
-import { SECTOR_SIZE } from '../base/limits.ts'
+import { MAX_SLOTS, SECTOR_SIZE } from '../base/limits.ts'
 import { formatSize, MiB } from '../base/units.ts'
 import type { Lun } from './lun.ts'
-import { FS_AREA_OFFSET, LABEL_A_OFFSET, labelBOffset, MIN_LUN_SIZE } from './lun-layout.ts'
+import { FS_AREA_OFFSET, LABEL_A_OFFSET, labelBOffset, MIN_LUN_SIZE, PROBE_OFFSET } from './lun-layout.ts'
+import { decodeProbe, type ProbeRecord } from './probe-sector.ts'
 
 /** Longest name of a matrix or a LUN, bytes of UTF-8. */
 const NAME_BYTES = 64
@@ -71,8 +75,7 @@ export type LabelOptions = {
 export async function readLabel(lun: Lun, matrixUuid?: string): Promise<LabelRead> {
   if (lun.size < MIN_LUN_SIZE) throw tooSmall(lun)
   const first = await readCopy(lun, LABEL_A_OFFSET)
-  // copy A tells where copy B is; without it, the end of the device must do
-  const second = await readCopy(lun, secondOffset(lun, first))
+  const second = await readSecond(lun, first)
   const copies = [
     { name: 'A', copy: first },
     { name: 'B', copy: second },
@@ -178,8 +181,30 @@ function judge(record: LabelRecord): string | undefined {
   return undefined
 }
 
-function secondOffset(lun: Lun, first: Copy): number {
-  return labelBOffset(first.kind === 'ok' ? Math.min(first.label.size, lun.size) : lun.size)
+async function readSecond(lun: Lun, first: Copy): Promise<Copy> {
+  if (first.kind === 'ok') return readCopy(lun, labelBOffset(Math.min(first.label.size, lun.size)))
+  const atEnd = await readCopy(lun, labelBOffset(lun.size))
+  if (atEnd.kind === 'ok') return atEnd
+  let best: Extract<Copy, { kind: 'ok' }> | undefined
+  for (const { labelledSize, lunUuid } of await probesOf(lun)) {
+    if (labelledSize < MIN_LUN_SIZE || labelledSize > lun.size) continue
+    const copy = await readCopy(lun, labelBOffset(labelledSize))
+    if (copy.kind !== 'ok' || copy.label.lunUuid !== lunUuid || copy.label.size !== labelledSize) continue
+    if (!best || copy.label.revision > best.label.revision) best = copy
+  }
+  return best ?? atEnd
+}
+
+/** One for each size that they name. */
+async function probesOf(lun: Lun): Promise<readonly ProbeRecord[]> {
+  const sectors = Buffer.alloc(MAX_SLOTS * SECTOR_SIZE)
+  await lun.read(PROBE_OFFSET, sectors)
+  const bySize = new Map<number, ProbeRecord>()
+  for (let at = 0; at < sectors.length; at += SECTOR_SIZE) {
+    const record = decodeProbe(sectors.subarray(at, at + SECTOR_SIZE))
+    if (record) bySize.set(record.labelledSize, record)
+  }
+  return [...bySize.values()]
 }
 
 async function writeCopy(lun: Lun, copy: LabelCopy, label: Label): Promise<void> {

@@ -1,6 +1,7 @@
 /**
  * The probe sector of a slot, on every LUN: written by that slot's probe only (disk-probe.ts), and read by it again. The record fits
- * into 512 bytes, so it is never torn. It names the LUN, so that one that was put in another's place is not taken for it.
+ * into 512 bytes, so it is never torn. It names the LUN, so that one that was put in another's place is not taken for it, and says what the label has as
+ * its size: by that the second copy of the label is found when the first is damaged and the device has grown (label.ts).
  */
 import type { Incarnation, Slot } from '../base/ids.ts'
 import { defineLayout, type SealFormat, seal, unseal } from '../base/layout.ts'
@@ -14,6 +15,11 @@ export const probeLayout = defineLayout([
   { name: 'incarnation', type: 'u53', meaning: 'of the writer' },
   { name: 'counter', type: 'u53', meaning: 'counts the writings of this incarnation, from 1' },
   { name: 'lunUuid', type: 'uuid', meaning: 'of the LUN that it was written to' },
+  {
+    name: 'labelledSize',
+    type: 'u53',
+    meaning: 'in the label of the LUN: tells where copy B of it is, should copy A be lost',
+  },
 ])
 
 export type ProbeRecord = {
@@ -21,6 +27,7 @@ export type ProbeRecord = {
   readonly incarnation: Incarnation
   readonly counter: number
   readonly lunUuid: string
+  readonly labelledSize: number
 }
 
 export function encodeProbe(record: ProbeRecord): Buffer {

@@ -17,6 +17,8 @@ import {
   readLabel,
   repairLabel,
 } from '../../../src/san/index.ts'
+import { probeOffset } from '../../../src/san/lun-layout.ts'
+import { encodeProbe, type ProbeRecord } from '../../../src/san/probe-sector.ts'
 import { nthFault, SimDisk, SimLun } from '../../sim/lun.ts'
 import { SimHost, SimWorld } from '../../sim/world.ts'
 
@@ -123,6 +125,33 @@ test('a grown device keeps its label: copy B is found where the label says', asy
   grown.poke(0, disk.peek(0, 64 * MiB))
   const read = await world.settle(readLabel(new SimLun(grown, new SimHost(world, 'a'))))
   assert.equal(read, { label, damaged: [] })
+})
+
+test('a grown device whose copy A is damaged: copy B is found by what a probe has noted of its size', async () => {
+  const { world, disk, lun } = setUp(64 * MiB)
+  const label = await world.settle(formatLun(lun, options))
+  const grow = (probe: Partial<ProbeRecord> | undefined): SimLun => {
+    const grown = new SimDisk(world, 80 * MiB)
+    grown.poke(0, disk.peek(0, 64 * MiB))
+    grown.poke(LABEL_A_OFFSET, Buffer.alloc(SECTOR_SIZE, 0x5a))
+    const record = { slot: 3, incarnation: 7, counter: 9, lunUuid: label.lunUuid, labelledSize: label.size, ...probe }
+    if (probe) grown.poke(probeOffset(3), encodeProbe(record))
+    return new SimLun(grown, new SimHost(world, 'a'))
+  }
+  const found = grow({})
+  assert.equal(await world.settle(readLabel(found)), { label, damaged: ['A'] })
+  await world.settle(repairLabel(found, await world.settle(readLabel(found))))
+  assert.equal(await world.settle(readLabel(found)), { label, damaged: [] })
+  // none, of another LUN that was here before, of a size that cannot be, or where no label is
+  const others = [
+    undefined,
+    { lunUuid: prng.uuid() },
+    { labelledSize: 2 ** 50 },
+    { labelledSize: 4096 },
+    { labelledSize: 72 * MiB },
+  ]
+  for (const probe of others)
+    await rejects(world.settle(readLabel(grow(probe))), 'lun-unlabelled', /something else is there/)
 })
 
 test('formatting refuses whatever is there, unless forced; the boot sector is never touched', async () => {
