@@ -6,11 +6,13 @@
  * `own` at that of the demo itself.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, ftruncateSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseSize } from '../../src/base/units.ts'
 import type { HandoverSteps } from '../../src/locking/index.ts'
+import { freePort } from '../helpers/free-port.ts'
+import { TargetProcess } from '../helpers/target-process.ts'
 import { noTgt, Tgt } from '../helpers/tgt.ts'
 
 export type DemoNode = {
@@ -193,9 +195,27 @@ export class Demo {
 
 /** By folder of a demo. */
 const targets = new Map<string, Tgt>()
+/** Of LUNs beside those that demos begin with. */
+const spares: (Tgt | TargetProcess)[] = []
 process.on('exit', () => {
-  for (const target of targets.values()) target.abandon()
+  for (const target of [...targets.values(), ...spares]) target.abandon()
 })
+
+/** The URL of a further LUN of the kind that demos have here, blank and nobody's: in files it is at `path`. */
+export async function spareLun(path: string, bytes: number): Promise<string> {
+  const san = sanKind()
+  if (san === undefined) {
+    const fd = openSync(path, 'w')
+    ftruncateSync(fd, bytes)
+    closeSync(fd)
+    return `file:${path}`
+  }
+  const options = { luns: 1, lunBytes: bytes }
+  const target = san === 'tgt' ? new Tgt(options) : new TargetProcess({ ...options, basePort: await freePort() })
+  spares.push(target)
+  await target.start()
+  return target.url(1)
+}
 
 /** At which iSCSI target LUNs are; undefined when they are files. */
 export function sanKind(): 'tgt' | 'own' | undefined {

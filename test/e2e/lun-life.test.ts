@@ -5,19 +5,21 @@
 // time limit: 240 s
 import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { closeSync, mkdtempSync, openSync, rmSync, truncateSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Demo } from './demo.ts'
+import { Demo, spareLun } from './demo.ts'
 import { freeBasePort } from './free-ports.ts'
 
 const cli = join(new URL('../..', import.meta.url).pathname, 'src/cli/main.ts')
 const dir = mkdtempSync(join(tmpdir(), 'matrixfs-e2e-life-'))
 const demo = new Demo({ dir, nodes: 2, lunSize: '256MiB', basePort: await freeBasePort(2) })
 const FILES = 24
+/** Their URLs, wherever the demo has its LUNs. */
+let [lun2, lun3] = ['', '']
 
 function matrix(...args: string[]): SpawnSyncReturns<string> {
   return spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8' })
@@ -84,15 +86,16 @@ function working(nodes: readonly [string, string]): { end(): Promise<number> } {
 
 test.before(async () => {
   await demo.start()
-  closeSync(openSync(join(dir, 'lun3.img'), 'w'))
-  truncateSync(join(dir, 'lun3.img'), 256 * 2 ** 20)
+  const { path, url } = demo.matrix.luns[1]!
+  lun2 = url ?? `file:${path}`
+  lun3 = await spareLun(join(dir, 'lun3.img'), 256 * 2 ** 20)
   for (let file = 0; file < FILES; file++) await put('n1', file)
 })
 
 test('added, grown onto, drained and removed, under a workload that compares', async () => {
   const work = working(['n1', 'n2'])
   for (const [words, told] of [
-    [['lun', 'add', `file:${join(dir, 'lun3.img')}`, ...at('n1')], /is LUN lun3 of matrix demo/],
+    [['lun', 'add', lun3, ...at('n1')], /is LUN lun3 of matrix demo/],
     [['fs', 'grow', 'home', 'lun3', ...at('n2')], /filesystem home is on LUN lun3, too: .* more/],
     [['lun', 'drain', 'lun2', ...at('n1')], /lun2/],
     [['lun', 'remove', 'lun2', ...at('n2')], /LUN lun2 is none of matrix demo any more/],
@@ -107,7 +110,7 @@ test('added, grown onto, drained and removed, under a workload that compares', a
 })
 
 test('a drain that dies with its node is finished by another, and so it stays after a restart', async () => {
-  const added = matrix('lun', 'add', `file:${join(dir, 'lun2.img')}`, '--name', 'again', '--force', ...at('n1'))
+  const added = matrix('lun', 'add', lun2, '--name', 'again', '--force', ...at('n1'))
   assert.is(added.status, 0, added.stderr)
   assert.is(matrix('fs', 'grow', 'home', 'again', ...at('n1')).status, 0)
   for (let file = 0; file < FILES; file++) await put('n1', file)
