@@ -9,6 +9,7 @@
  *     {"command":"add-lun","lun":{…},"url":"file:/luns/lun3.img"}     {"ok":true}
  *     {"command":"remove-lun","uuid":"…"}                             {"ok":false,"code":"view-changed","message":"…"}     (ask again)
  *     {"command":"grow-filesystem","filesystem":"home","uuid":"…"}   {"ok":true,"bytes":107374182400}
+ *     {"command":"restore-filesystem","filesystem":"home"}            {"ok":false,"code":"in-use","message":"…"}
  *     {"command":"drain-lun","uuid":"…"}                              {"ok":true,"left":4194304}     (goes on when asked again; without `left` it is done)
  *     {"command":"refill-lun","uuid":"…"}                             {"ok":true,"bytes":0}
  *     {"command":"grow-lun","uuid":"…"}                               {"ok":true,"bytes":1073741824}
@@ -46,6 +47,7 @@ export const controlRequest = v.variant('command', [
   }),
   v.strictObject({ command: v.literal('remove-lun'), uuid: v.string() }),
   v.strictObject({ command: v.literal('grow-filesystem'), filesystem: v.string(), uuid: v.string() }),
+  v.strictObject({ command: v.literal('restore-filesystem'), filesystem: v.string() }),
   v.strictObject({ command: v.picklist(['drain-lun', 'refill-lun', 'grow-lun']), uuid: v.string() }),
 ])
 export type ControlRequest = v.InferOutput<typeof controlRequest>

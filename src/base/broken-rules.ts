@@ -211,6 +211,8 @@ export const brokenRules = {
   fenceBeforeRecovery: false,
   /** A dead incarnation is sealed again. */
   sealedOnce: false,
+  /** A node whose mount ends by a failed LUN halts, with all its other filesystems: so do all nodes, one after another. */
+  lunFailureIsJudged: false,
   /** A life on its way into a view is sealed as if it had written: its frames will not count. */
   newcomerIsUnsealed: false,
   /** After a change of view the locks start without the floor of all journals' ends. */

@@ -5,6 +5,7 @@ import { MAX_SLOTS } from '../base/limits.ts'
 import { formatSize, MiB } from '../base/units.ts'
 import { ask, type NodeOptions, withConfig } from './ask-node.ts'
 import { growFilesystem } from './fs-grow.ts'
+import { persist } from './lun-change.ts'
 import { describeFilesystems, explain } from './lun-command.ts'
 import { addLunOptions, type LunOptions, lunUrls } from './lun-options.ts'
 import { OfflineMatrix } from './offline-matrix.ts'
@@ -23,7 +24,7 @@ type CreateOptions = LunOptions & {
 type JsonOptions = LunOptions & { readonly json?: boolean }
 
 export function fsCommand(): Command {
-  const command = new Command('fs').description('make, list and check filesystems')
+  const command = new Command('fs').description('make, grow, list, check and restore filesystems')
   addLunOptions(command.command('create'))
     .description('make an empty filesystem; no node of the matrix may run')
     .argument('<name>', 'name of the filesystem; exports name it')
@@ -72,6 +73,18 @@ Example:
   matrix fs grow home lun3 --config var/demo/n1.toml`,
     )
     .action(grow)
+  withConfig(command.command('restore'))
+    .description('put a filesystem that was marked in error into service again, once its LUNs are mended')
+    .argument('<name>', 'name of the filesystem (matrix fs list shows why it is in error)')
+    .addHelpText(
+      'after',
+      `
+Nodes that had it in use when it failed have to be restarted first, one after another: the command says which. Every node has to reach its LUNs.
+
+Example:
+  matrix fs restore home --config var/demo/n1.toml`,
+    )
+    .action(restore)
   addLunOptions(command.command('list'))
     .description('filesystems of a matrix')
     .option('--json', 'for programs')
@@ -119,8 +132,13 @@ async function grow(name: string, lunNames: readonly string[], { config }: NodeO
     )
 }
 
+async function restore(name: string, { config }: NodeOptions): Promise<void> {
+  await persist(() => ask(config, { command: 'restore-filesystem', filesystem: name }), explain)
+  say(`filesystem ${name} is in service`)
+}
+
 async function list(options: JsonOptions): Promise<void> {
-  const matrix = await OfflineMatrix.open(lunUrls(options))
+  const matrix = await OfflineMatrix.open(lunUrls(options), { toLook: true })
   try {
     const database = await matrix.readDatabase()
     if (options.json) sayJson(database.filesystems)
@@ -133,7 +151,7 @@ async function list(options: JsonOptions): Promise<void> {
 async function check(name: string, options: JsonOptions): Promise<void> {
   // Loaded here: only this command needs the floors of a whole node.
   const { checkFilesystem } = await import('./check-filesystem.ts')
-  const matrix = await OfflineMatrix.open(lunUrls(options))
+  const matrix = await OfflineMatrix.open(lunUrls(options), { toLook: true })
   try {
     const { findings, inodes, vector } = await checkFilesystem(matrix, name)
     if (options.json) sayJson({ filesystem: name, vector, inodes, findings })

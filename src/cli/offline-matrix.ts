@@ -3,7 +3,7 @@
  * be read while nodes run; whatever writes calls `refuseWhenInUse` first, because the membership partition belongs to them then.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MatrixError } from '../base/errors.ts'
+import { isMatrixError, MatrixError } from '../base/errors.ts'
 import { defaultTimings, timingsFrom } from '../base/timings.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realHost } from '../platform/real/host.ts'
@@ -48,25 +48,26 @@ export class OfflineMatrix {
 
   /**
    * Opens LUNs of one matrix; a majority of its membership partitions has to be on them. Rejects with what `readLabel` rejects with, 'config'
-   * when they are of several matrices or the membership partition is missing.
+   * when they are of several matrices or the membership partition is missing. `toLook`: nothing is written, and LUNs that fail are told and left out, as long
+   * as there is a database.
    */
-  static async open(urls: readonly string[]): Promise<OfflineMatrix> {
+  static async open(urls: readonly string[], { toLook = false } = {}): Promise<OfflineMatrix> {
     const luns: OpenLun[] = []
+    let failure: unknown
     try {
       for (const url of urls) {
-        const lun = await openLun(url, realHost)
         try {
-          const read = await readLabel(lun, luns[0]?.label.matrixUuid)
-          luns.push({ url, ...read, lun: labelledPart({ label: read.label, lun }) })
+          luns.push(await openLabelled(url, luns[0]?.label.matrixUuid))
         } catch (error) {
-          await lun.close()
-          throw error
+          if (!toLook || !isMatrixError(error, 'lun-io', 'not-found')) throw error
+          failure ??= error
+          process.stderr.write(`matrix: ${error.message}\n`)
         }
       }
       return new OfflineMatrix(luns)
     } catch (error) {
       for (const { lun } of luns) await lun.close()
-      throw error
+      throw failure ?? error
     }
   }
 
@@ -99,6 +100,17 @@ export class OfflineMatrix {
 
   async close(): Promise<void> {
     for (const { lun } of this.luns) await lun.close()
+  }
+}
+
+async function openLabelled(url: string, matrixUuid: string | undefined): Promise<OpenLun> {
+  const lun = await openLun(url, realHost)
+  try {
+    const read = await readLabel(lun, matrixUuid)
+    return { url, ...read, lun: labelledPart({ label: read.label, lun }) }
+  } catch (error) {
+    await lun.close()
+    throw error
   }
 }
 

@@ -8,7 +8,7 @@ import type { Life } from '../base/life.ts'
 import type { Timings } from '../base/timings.ts'
 import type { Mesh, View } from '../cluster/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
-import { Fencing, LunChanges, type Mount, Recovery, SanSeat, type Timeline } from '../recovery/index.ts'
+import { Fencing, Isolation, LunChanges, type Mount, Recovery, SanSeat, type Timeline } from '../recovery/index.ts'
 import {
   type FenceAgent,
   type FilesystemRecord,
@@ -45,6 +45,7 @@ export type AdministrationOptions = {
 export class Administration {
   readonly seat: SanSeat
   readonly lunChanges: LunChanges
+  readonly isolation: Isolation
   readonly #recovery: Recovery
 
   constructor(options: AdministrationOptions) {
@@ -63,10 +64,17 @@ export class Administration {
       mayBearPartition: (uuid) => luns.mayBearPartition(uuid),
       relabel: (lun, before) => luns.relabel(lun, before),
     })
+    const isolation = new Isolation({
+      ...options,
+      ...database,
+      again: (view) => this.#recovery.again(view, (work) => lunChanges.exclusive(work)),
+      exclusive: (work) => lunChanges.exclusive(work),
+    })
     this.#recovery = new Recovery({
       ...options,
       ...database,
       fencing,
+      isolation,
       scanLeases: () => watch.scan(),
       finishPending: (view, found) => lunChanges.finishPending(view, found),
       readJournalsToEnd: async (record, writers, dead) =>
@@ -74,6 +82,7 @@ export class Administration {
     })
     this.seat = seat
     this.lunChanges = lunChanges
+    this.isolation = isolation
   }
 
   /** This node is administrator of `view`. */

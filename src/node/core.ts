@@ -14,8 +14,16 @@ import type { Slot } from '../base/ids.ts'
 import type { Prng } from '../base/prng.ts'
 import type { Timings } from '../base/timings.ts'
 import { type Administrator, ClusterNode, Election, type KnownPeer } from '../cluster/index.ts'
-import { type Clock, type Log, type Threads, type Timer, type Transport, within } from '../platform/index.ts'
-import { type LunChanges, LunMembers, Members, Mount, Timeline, type TimelineEntry } from '../recovery/index.ts'
+import { type Clock, type Log, sleep, type Threads, type Timer, type Transport, within } from '../platform/index.ts'
+import {
+  isLunFailure,
+  type LunChanges,
+  LunMembers,
+  Members,
+  Mount,
+  Timeline,
+  type TimelineEntry,
+} from '../recovery/index.ts'
 import {
   describeEnd,
   type FenceAgent,
@@ -197,6 +205,9 @@ export class NodeCore {
       lunsOf: (fsid) => this.#mountOf(fsid)?.luns,
       lunsOfAll: () => this.mounts.map(({ luns }) => luns),
       look: () => this.lunVerbs.look(),
+      tryLun: (uuid) => this.#care.attempt(uuid),
+      left: () => this.#members.left,
+      isolation: administration.isolation,
       changes: administration.lunChanges,
     })
     this.#election = new Election({
@@ -211,6 +222,7 @@ export class NodeCore {
         if (slot === mesh.self) administration.begin(view)
       },
     })
+    this.#lunMembers = lunMembers
     this.#cluster.addListener(timeline)
     this.#cluster.addListener(this.#members)
     this.#cluster.addListener(this.#election)
@@ -240,6 +252,7 @@ export class NodeCore {
   }
 
   readonly #care: LunCare
+  readonly #lunMembers: LunMembers
   readonly #registration: Registration | undefined
   readonly #leaseCheck: Timer
   readonly #database: MembershipStore
@@ -323,12 +336,33 @@ export class NodeCore {
         newImageFile,
         threads,
         leaseGood: () => clock.now() < this.#lease.goodUntil() && !this.#ended,
-        onFatal: (failed, error) => this.halt(`withdrawn from ${failed.name}: ${error.message}`),
+        onFatal: (failed, error) => void this.#mountEnded(failed, error),
       },
       record,
     )
     onMounted?.(mount)
     return mount
+  }
+
+  /**
+   * A mount has ended by itself. When its LUNs are to blame, and there are other filesystems, the administrator finds out whose fault it is: the LUN's, and
+   * then this mount is isolated as at every node; or this node's, and then it is refused. Otherwise the node halts, and comes back.
+   */
+  async #mountEnded({ name, fsid }: FilesystemRecord, error: Error): Promise<void> {
+    const { clock, log, timings } = this.#options
+    const reason = `withdrawn from ${name}: ${error.message}`
+    const hasEnded = () => this.mounts.some((mount) => mount.record.fsid === fsid && mount.state === 'withdrawn')
+    if (brokenRules.lunFailureIsJudged || !isLunFailure(error) || this.mounts.length < 2 || !hasEnded())
+      return this.halt(reason)
+    log.error({ filesystem: name, error: error.message }, 'a filesystem has failed here: its LUNs are looked at')
+    const untilMs = clock.now() + VERDICT_LIFES * timings.ioLifeMs
+    while (!this.#ended && hasEnded()) {
+      if (clock.now() > untilMs) return this.halt(reason)
+      await this.#lunMembers.suspect(fsid, error.message).catch((cause) => {
+        log.debug({ filesystem: name, error: String(cause) }, 'the administrator could not be told')
+      })
+      await sleep(clock, timings.renewMs)
+    }
   }
 
   /** Fig 10: a node that sees another database than the administrator, or not every LUN, is not imported (R80). */
@@ -479,3 +513,5 @@ export class NodeCore {
 
 /** How often `ready` looks, ms. */
 const READY_POLL_MS = 20
+/** A filesystem that has failed here is judged within so many longest lives of an I/O, or this node halts: a view may change meanwhile. */
+const VERDICT_LIFES = 12

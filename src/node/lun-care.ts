@@ -2,9 +2,14 @@
  * What a node does for the LUNs themselves once it is imported: it repairs damaged copies of labels, and probes every LUN (disk-probe.ts). Not
  * before: until then nobody tells it of LUNs that are removed, and it writes to none.
  */
+import type { Timings } from '../base/timings.ts'
+import { within } from '../platform/index.ts'
 import { DiskProbe, type DiskProbeOptions, type LunTable, readLabel, repairLabel } from '../san/index.ts'
 
-export type LunCareOptions = Omit<DiskProbeOptions, 'luns'> & { readonly luns: LunTable }
+export type LunCareOptions = Omit<DiskProbeOptions, 'luns' | 'timings'> & {
+  readonly luns: LunTable
+  readonly timings: Pick<Timings, 'ioTimeoutMs' | 'ioLifeMs' | 'probeMs'>
+}
 
 export class LunCare {
   readonly #options: LunCareOptions
@@ -35,6 +40,14 @@ export class LunCare {
   stop(): void {
     this.#stopped = true
     this.#probe.stop()
+  }
+
+  /** As `DiskProbe.attempt`, for the lives of two I/Os at most. */
+  async attempt(uuid: string): Promise<string | undefined> {
+    const { clock, timings } = this.#options
+    const limitMs = 2 * timings.ioLifeMs
+    const outcome = await within(clock, this.#probe.attempt(uuid), limitMs)
+    return outcome === 'late' ? `it has not answered for ${limitMs} ms` : outcome
   }
 
   /** As `DiskProbe.states`. */

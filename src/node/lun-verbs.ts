@@ -10,7 +10,7 @@ import type { LunTable, MembershipDatabase } from '../san/index.ts'
 import type { LunCare } from './lun-care.ts'
 
 export type LunVerbsHost = {
-  readonly members: Pick<LunMembers, 'ask' | 'look'>
+  readonly members: Pick<LunMembers, 'ask' | 'look' | 'restore'>
   readonly luns: LunTable
   readonly care: Pick<LunCare, 'states'>
   mounts(): readonly Mount[]
@@ -28,6 +28,17 @@ export class LunVerbs {
   /** Asks the administrator to change what LUNs are used for, once. Rejects as `LunMembers.ask`. */
   change(wish: LunWish): Promise<void> {
     return this.#host.members.ask(wish)
+  }
+
+  /** A filesystem that is in error has its LUNs back: it is in service again, once. Rejects as `LunMembers.restore`, and with 'not-found'. */
+  async restoreFilesystem(name: string): Promise<void> {
+    const { filesystems, matrixName } = await this.#host.readDatabase()
+    const record = filesystems.find((each) => each.name === name)
+    if (!record) {
+      const known = filesystems.map((each) => each.name).join(', ') || 'none'
+      throw new MatrixError('not-found', `matrix ${matrixName} has no filesystem ${name}; it has ${known}`)
+    }
+    await this.#host.members.restore(record.fsid)
   }
 
   /**

@@ -6,12 +6,13 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { hostname } from 'node:os'
 import type { ConfiguredNode, ControlRequest, FenceAgentName, MatrixdConfig } from '../../config/index.ts'
-import { MatrixError } from '../base/errors.ts'
+import { isMatrixError, MatrixError } from '../base/errors.ts'
 import { Prng } from '../base/prng.ts'
 import type { KnownPeer } from '../cluster/index.ts'
-import { makeExport, type Squash } from '../export/index.ts'
-import { HttpGateway } from '../gateway-http/index.ts'
+import { type Export, makeExport, type Squash } from '../export/index.ts'
+import { type HttpExport, HttpGateway } from '../gateway-http/index.ts'
 import { NfsServer } from '../gateway-nfs/index.ts'
+import type { MatrixFs } from '../metadata/index.ts'
 import type { Log } from '../platform/index.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realHost } from '../platform/real/host.ts'
@@ -19,6 +20,7 @@ import { realProcesses } from '../platform/real/processes.ts'
 import { realPrograms } from '../platform/real/programs.ts'
 import { realThreads } from '../platform/real/threads.ts'
 import { createTcpTransport } from '../platform/real/transport.ts'
+import type { Mount } from '../recovery/index.ts'
 import {
   type FenceAgent,
   KillAgent,
@@ -60,7 +62,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   mkdirSync(config.stateDir, { recursive: true })
   const urls = new Map<Lun, string>()
   const { timings, node } = config
-  for (const { url } of config.luns) urls.set(await openLun(url, realHost, { timings, log }), url)
+  for (const { url, lun } of await openAll(config, log)) urls.set(lun, url)
   const reserves = config.fencing.agents.includes('scsi-pr')
   const timeline = new TimelineFile(config.stateDir, log)
   const lunFinder = new NodeLuns(config, realHost, log)
@@ -107,6 +109,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
     newImageFile: (record) => newImageFile(config.stateDir, record.name),
     dataCacheBytes: config.cache.dataBytes,
     onTimeline: (entry) => timeline.add(entry),
+    onMounted: (mount) => gateways?.opened(mount),
     onHalt: (reason, ended) => {
       gateways?.abandon()
       void ended.then(() => hooks.onStopped(reason))
@@ -132,6 +135,27 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       drill?.close()
     },
   }
+}
+
+/**
+ * The LUNs of the configuration. One that cannot be opened now is looked for later, as one that is missing is (lun-table.ts): a filesystem that needs it may be in error,
+ * and what this node cannot do without it is found out when its database is read. Rejects when there is none.
+ */
+async function openAll({ luns, timings }: MatrixdConfig, log: Log): Promise<readonly { url: string; lun: Lun }[]> {
+  const opened = await Promise.allSettled(luns.map(({ url }) => openLun(url, realHost, { timings, log })))
+  const out: { url: string; lun: Lun }[] = []
+  let first: unknown
+  for (const [i, result] of opened.entries()) {
+    const { url } = luns[i] as { url: string }
+    if (result.status === 'fulfilled') out.push({ url, lun: result.value })
+    else {
+      first ??= result.reason
+      if (!isMatrixError(result.reason, 'lun-io', 'not-found')) throw result.reason
+      log.warn({ url, error: result.reason.message }, 'a LUN cannot be opened')
+    }
+  }
+  if (out.length === 0) throw first
+  return out
 }
 
 function makeFenceAgent(
@@ -181,6 +205,9 @@ function peerOf({ name, slot, mesh, otherMeshes }: ConfiguredNode): KnownPeer {
 /** A LUN is drained so long before whoever asked hears how far it is, ms. */
 const DRAIN_STEP_MS = 1000
 
+/** How often it is looked whether a filesystem has come into service, ms. */
+const SERVING_POLL_MS = 50
+
 /** The protocols of one node. */
 class Gateways {
   readonly #config: MatrixdConfig
@@ -188,6 +215,10 @@ class Gateways {
   readonly #log: Log
   #nfs: NfsServer | undefined
   #http: HttpGateway | undefined
+  /** Filesystems that have come into service here, by name: the latest mount of each. */
+  readonly #served = new Map<string, MatrixFs>()
+  #nfsExports: readonly Export[] = []
+  #httpExports: readonly HttpExport[] = []
   readonly #mounts: LocalMounts
   readonly #control: ControlServer
 
@@ -201,36 +232,77 @@ class Gateways {
 
   async listen(): Promise<void> {
     const { nfs, http, exports, mounts } = this.#config
-    const served = exports.map((exported) => {
-      const mount = this.#core.mounts.find(({ record }) => record.name === exported.filesystem)
-      if (!mount) {
-        const known = this.#core.mounts.map(({ record }) => record.name).join(', ') || 'none'
+    const { filesystems } = await this.#core.readDatabase()
+    for (const { path, filesystem } of exports) {
+      const record = filesystems.find(({ name }) => name === filesystem)
+      if (!record) {
+        const known = filesystems.map(({ name }) => name).join(', ') || 'none'
         throw new MatrixError(
           'config',
-          `export ${exported.path}: the matrix has no filesystem "${exported.filesystem}" that could be mounted (it has: ${known})`,
+          `export ${path}: the matrix has no filesystem "${filesystem}" (it has: ${known})`,
         )
       }
-      return { exported, fs: mount.fs }
-    })
+      if (!this.#core.mounts.some((mount) => mount.record.name === filesystem))
+        this.#log.error(
+          { path, filesystem, error: record.error },
+          'an export is not served: its filesystem is out of service',
+        )
+    }
+    for (const { record, fs } of this.#core.mounts) this.#served.set(record.name, fs)
+    this.#export()
     if (nfs) {
-      const list = served.map(({ exported, fs }) =>
-        makeExport({ ...exported, fs, squash: squashNames[exported.squash] }),
-      )
-      this.#nfs = new NfsServer({ exports: () => list, log: this.#log, clock: realClock })
+      this.#nfs = new NfsServer({ exports: () => this.#nfsExports, log: this.#log, clock: realClock })
       await this.#nfs.listen(nfs.listen.host, nfs.listen.port)
     }
     if (http) {
-      const list = served.map(({ exported, fs }) => ({
-        name: exported.path.slice(1),
-        fs,
-        caller: { uid: http.uid, gid: http.gid, gids: [] },
-        readOnly: exported.access === 'ro',
-      }))
-      this.#http = new HttpGateway({ exports: () => list, log: this.#log, clock: realClock })
+      this.#http = new HttpGateway({ exports: () => this.#httpExports, log: this.#log, clock: realClock })
       await this.#http.listen(http.listen.host, http.listen.port)
     }
-    for (const { filesystem, directory } of mounts) await this.#mounts.mount(filesystem, directory)
+    for (const { filesystem, directory } of mounts)
+      if (
+        this.#served.has(filesystem) ||
+        !filesystems.some(({ name, error }) => name === filesystem && error !== undefined)
+      )
+        await this.#mounts.mount(filesystem, directory)
     await this.#control.listen(this.#config.stateDir)
+  }
+
+  /** A filesystem was opened while the node runs, because it is no longer in error: it is exported once it serves. */
+  opened(mount: Mount): void {
+    const { record, fs } = mount
+    const looking = realClock.every(SERVING_POLL_MS, () => {
+      if (mount.state !== 'serving' && mount.state !== 'withdrawn') return
+      looking.cancel()
+      if (mount.state === 'withdrawn') return
+      this.#served.set(record.name, fs)
+      this.#export()
+      for (const { filesystem, directory } of this.#config.mounts)
+        if (filesystem === record.name)
+          this.#mounts.mount(filesystem, directory).catch((error) => {
+            this.#log.error(
+              { filesystem, directory, error: String(error) },
+              'a filesystem that is in service again could not be mounted',
+            )
+          })
+    })
+  }
+
+  /** Of what is in service, or was. */
+  #export(): void {
+    const { http, exports } = this.#config
+    const served = exports.flatMap((exported) => {
+      const fs = this.#served.get(exported.filesystem)
+      return fs ? [{ exported, fs }] : []
+    })
+    this.#nfsExports = served.map(({ exported, fs }) =>
+      makeExport({ ...exported, fs, squash: squashNames[exported.squash] }),
+    )
+    this.#httpExports = served.map(({ exported, fs }) => ({
+      name: exported.path.slice(1),
+      fs,
+      caller: { uid: http?.uid ?? 0, gid: http?.gid ?? 0, gids: [] },
+      readOnly: exported.access === 'ro',
+    }))
   }
 
   /** What `matrix` asks of the running node. */
@@ -273,6 +345,9 @@ class Gateways {
         return {}
       case 'grow-filesystem':
         return { bytes: await this.#core.lunVerbs.growFilesystem(this.#filesystem(request.filesystem), request.uuid) }
+      case 'restore-filesystem':
+        await this.#core.lunVerbs.restoreFilesystem(request.filesystem)
+        return {}
       case 'drain-lun': {
         const { done, leftBytes } = await this.#core.lunVerbs.drainLun(request.uuid, DRAIN_STEP_MS)
         return done ? {} : { left: leftBytes }

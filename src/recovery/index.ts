@@ -6,6 +6,7 @@
 export * from './check-filesystem.ts'
 export * from './fencing.ts'
 export * from './fsck.ts'
+export * from './isolation.ts'
 export * from './lun-change.ts'
 export * from './lun-members.ts'
 export type { LunSight, LunWish } from './lun-protocol.ts'

@@ -98,6 +98,11 @@ export class LunChanges {
     return this.#turns.take(() => this.#untilDone(view, wish))
   }
 
+  /** `work` is done in turn with what is asked for. */
+  exclusive<T>(work: () => Promise<T>): Promise<T> {
+    return this.#turns.take(work)
+  }
+
   async #untilDone(view: View, wish: LunWish): Promise<void> {
     const { clock, log } = this.#host
     for (;;) {

@@ -3,11 +3,20 @@
  * to it what is asked for here. Its LUNs themselves are in the table that it is given, its filesystems in their mounts.
  */
 import { MatrixError } from '../base/errors.ts'
-import type { Slot } from '../base/ids.ts'
+import type { Slot, ViewId } from '../base/ids.ts'
 import { type Mesh, presentView, type View } from '../cluster/index.ts'
 import type { LunPlace, LunTable, PendingChange, PlaceChange } from '../san/index.ts'
+import type { Isolation } from './isolation.ts'
 import type { LunChanges } from './lun-change.ts'
-import { decodeLunRequest, decodeSights, type LunAnswer, type LunSight, type LunWish } from './lun-protocol.ts'
+import {
+  decodeLunRequest,
+  decodeSights,
+  type LunAnswer,
+  type LunRequest,
+  type LunSight,
+  type LunTrial,
+  type LunWish,
+} from './lun-protocol.ts'
 import type { MountLuns } from './mount-luns.ts'
 
 /** The administrator has this long, changes that were asked for before included, ms. */
@@ -26,6 +35,12 @@ export type LunMembersHost = {
   lunsOfAll(): readonly Pick<MountLuns, 'resize'>[]
   /** How this node sees the LUNs of the list, and those that it has open. */
   look(): Promise<readonly LunSight[]>
+  /** Reads and writes it, and says why that fails; undefined when it does not. */
+  tryLun(uuid: string): Promise<string | undefined>
+  /** Filesystems that this life had mounted, and has left since they are in error. */
+  left(): readonly number[]
+  /** Judges filesystems whose LUNs fail, while this node is administrator. */
+  readonly isolation: Pick<Isolation, 'told' | 'restore'>
   /** Does what is asked for while this node is administrator. */
   readonly changes: Pick<LunChanges, 'ask'>
 }
@@ -42,12 +57,26 @@ export class LunMembers {
 
   /** Asks the administrator, once. Rejects as `LunChanges.ask`; and with 'view-changed' or 'timeout' when nobody could be asked, or has answered. */
   async ask(wish: LunWish): Promise<void> {
+    await this.#tell((view) => ({ kind: 'ask', view, wish }))
+  }
+
+  /** A mount of this node has ended, by what its LUNs have answered. Rejects with 'view-changed' or 'timeout': tell it again. */
+  async suspect(fsid: number, reason: string): Promise<void> {
+    await this.#tell((view) => ({ kind: 'suspect', view, fsid, reason }))
+  }
+
+  /** Asks the administrator, once. Rejects as `Isolation.restore`, and as `ask`. */
+  async restore(fsid: number): Promise<void> {
+    await this.#tell((view) => ({ kind: 'restore', view, fsid }))
+  }
+
+  async #tell(request: (view: ViewId) => LunRequest): Promise<void> {
     const { mesh, administrator } = this.#host
     const slot = administrator()
     const { view } = mesh
     if (slot === undefined || !view)
       throw new MatrixError('view-changed', 'the matrix has no administrator at the moment: ask again')
-    await mesh.request(slot, 'lun', { kind: 'ask', view: view.id, wish }, ASK_LIMIT_MS)
+    await mesh.request(slot, 'lun', request(view.id), ASK_LIMIT_MS)
   }
 
   /** How every member of the present view sees the LUNs; or why it does not say. */
@@ -63,19 +92,25 @@ export class LunMembers {
     )
   }
 
-  async #answer(from: Slot, body: unknown): Promise<null | LunAnswer | readonly LunSight[]> {
+  async #answer(from: Slot, body: unknown): Promise<null | LunAnswer | LunTrial | readonly LunSight[]> {
     const message = decodeLunRequest(body)
-    const { mesh, administrator, changes } = this.#host
+    const { mesh, administrator, changes, isolation } = this.#host
     const view = presentView(mesh, message.view)
     if (message.kind === 'look') return this.#host.look()
-    if (message.kind === 'change') {
+    if (message.kind === 'change' || message.kind === 'try') {
       if (from !== administrator())
         throw new MatrixError('protocol', `slot ${from} is not the administrator of view ${view.id}`)
+      if (message.kind === 'try') {
+        const failed = await Promise.all(message.uuids.map((uuid) => this.#host.tryLun(uuid)))
+        return { failed: failed.map((why) => why ?? null), left: [...this.#host.left()] }
+      }
       return { refused: (await this.#change(view, message.change)) ?? null }
     }
     if (administrator() !== mesh.self)
       throw new MatrixError('view-changed', 'this node is not the administrator any more: ask again')
-    await changes.ask(view, message.wish)
+    if (message.kind === 'suspect') isolation.told(view, from, message.fsid, message.reason)
+    else if (message.kind === 'restore') await isolation.restore(view, message.fsid)
+    else await changes.ask(view, message.wish)
     return null
   }
 

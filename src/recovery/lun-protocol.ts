@@ -28,6 +28,12 @@ export type LunRequest =
   | { readonly kind: 'ask'; readonly view: ViewId; readonly wish: LunWish }
   /** By anybody, to a member: how do you see the LUNs? Answered with `LunSight`s. */
   | { readonly kind: 'look'; readonly view: ViewId }
+  /** To the administrator: this node's mount of a filesystem has ended, by what its LUNs have answered. Answered with null. */
+  | { readonly kind: 'suspect'; readonly view: ViewId; readonly fsid: number; readonly reason: string }
+  /** By the administrator, to every member: can you read and write these LUNs? Answered with `LunTrial`. */
+  | { readonly kind: 'try'; readonly view: ViewId; readonly uuids: readonly string[] }
+  /** To the administrator: a filesystem that is in error has its LUNs back. Answered with null once it is in service; else the failure says why not. */
+  | { readonly kind: 'restore'; readonly view: ViewId; readonly fsid: number }
   /** By the administrator, to every member: open the LUN, or end all I/O to it and close it; use it for the filesystem, or do not. Answered with `LunAnswer`. */
   | { readonly kind: 'change'; readonly view: ViewId; readonly change: PendingChange }
 
@@ -41,6 +47,9 @@ export type LunSight = {
   readonly state: string
   readonly reason?: string | undefined
 }
+
+/** `failed`: of each LUN, why it cannot be used here; null when it can. `left`: filesystems that this life had mounted, and has left since they are in error. */
+export type LunTrial = { readonly failed: readonly (string | null)[]; readonly left: readonly number[] }
 
 /** `refused`: why this member cannot use a LUN as it was told; null once it has done what it was told. */
 export type LunAnswer = { readonly refused: string | null }
@@ -63,6 +72,9 @@ const request = v.variant('kind', [
     ]),
   }),
   v.strictObject({ kind: v.literal('look'), view: count }),
+  v.strictObject({ kind: v.literal('suspect'), view: count, fsid: count, reason: v.string() }),
+  v.strictObject({ kind: v.literal('try'), view: count, uuids: v.array(v.string()) }),
+  v.strictObject({ kind: v.literal('restore'), view: count, fsid: count }),
   v.strictObject({ kind: v.literal('change'), view: count, change: pendingChange }),
 ])
 const sights = v.array(
@@ -74,6 +86,7 @@ const sights = v.array(
     reason: v.optional(v.string()),
   }),
 )
+const trial = v.strictObject({ failed: v.array(v.nullable(v.string())), left: v.array(count) })
 const answer = v.strictObject({ refused: v.nullable(v.string()) })
 
 export function decodeLunRequest(body: unknown): LunRequest {
@@ -82,6 +95,10 @@ export function decodeLunRequest(body: unknown): LunRequest {
 
 export function decodeSights(body: unknown): readonly LunSight[] {
   return parseBody(sights, body, 'LUN message')
+}
+
+export function decodeTrial(body: unknown): LunTrial {
+  return parseBody(trial, body, 'LUN message')
 }
 
 export function decodeLunAnswer(body: unknown): LunAnswer {

@@ -29,6 +29,7 @@ export class Members implements ViewListener {
   #host: MembersHost
   #mounts = new Map<number, Mount>()
   #opening = new Map<number, Promise<Mount>>()
+  readonly #left = new Set<number>()
 
   constructor(host: MembersHost) {
     this.#host = host
@@ -41,10 +42,17 @@ export class Members implements ViewListener {
     return [...this.#mounts.values()]
   }
 
+  /** Filesystems that this life has written to, and has left since they are in error: it never mounts them again (isolation.ts, invariant 2). */
+  get left(): readonly number[] {
+    return [...this.#left]
+  }
+
   /** The mount of a filesystem, opened when it is not yet; concurrent callers share one opening. */
   async mount(record: FilesystemRecord): Promise<Mount> {
     const found = this.#mounts.get(record.fsid)
     if (found) return found
+    if (this.#left.has(record.fsid))
+      throw new MatrixError('withdrawn', `this life of the node has left ${record.name} when it was marked in error`)
     let opening = this.#opening.get(record.fsid)
     if (!opening) {
       opening = this.#host.openMount(record).finally(() => this.#opening.delete(record.fsid))
@@ -92,6 +100,7 @@ export class Members implements ViewListener {
   async #recover(viewId: ViewId, filesystems: readonly FilesystemRecord[]): Promise<RecoverAnswer> {
     const ends: { fsid: number; lsn: Lsn }[] = []
     const damaged: { fsid: number; reason: string }[] = []
+    const failed: { fsid: number; reason: string; ended: boolean }[] = []
     await Promise.all(
       filesystems.map(async (record) => {
         const { fsid } = record
@@ -100,14 +109,18 @@ export class Members implements ViewListener {
           const view = presentView(this.#host.mesh, viewId)
           ends.push({ fsid, lsn: await mount.recover(record, view) })
         } catch (error) {
-          if (!isMatrixError(error, 'journal-damaged', 'checkpoint-damaged')) throw error
-          damaged.push({ fsid, reason: error.message })
+          if (isMatrixError(error, 'lun-io', 'withdrawn')) {
+            const ended = isMatrixError(error, 'withdrawn') || this.#mounts.get(fsid)?.state === 'withdrawn'
+            failed.push({ fsid, reason: error.message, ended })
+          } else if (isMatrixError(error, 'journal-damaged', 'checkpoint-damaged'))
+            damaged.push({ fsid, reason: error.message })
+          else throw error
         }
       }),
     )
     presentView(this.#host.mesh, viewId)
     this.#isolateAllBut(filesystems)
-    return { ends, damaged }
+    return { ends, damaged, failed }
   }
 
   async #publish(fsid: number): Promise<void> {
@@ -122,6 +135,7 @@ export class Members implements ViewListener {
       if (filesystems.some((record) => record.fsid === fsid)) continue
       mount.isolate()
       this.#mounts.delete(fsid)
+      if (mount.hasWritten) this.#left.add(fsid)
     }
   }
 

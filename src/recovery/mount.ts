@@ -143,6 +143,11 @@ export class Mount {
     return this.luns.record
   }
 
+  /** Its journal was begun in this life of the node. */
+  get hasWritten(): boolean {
+    return this.#writing
+  }
+
   /** 'serving' only once the filesystem's start-up is over: a verb before that would number its new inodes anew. */
   get state(): MountState {
     return this.#grants && !this.#hasStarted ? 'recovering' : this.#state
@@ -331,7 +336,8 @@ export class Mount {
   /** The filesystem is in error, for all nodes: nothing of it is used from now on, and the node goes on without it (R61, R62). */
   isolate(): void {
     const error = new MatrixError('withdrawn', `filesystem ${this.record.name} is in error and out of service`)
-    if (this.#end(error)) this.#host.log.error({ filesystem: this.record.name }, 'filesystem is in error: isolated')
+    this.#end(error)
+    this.#host.log.error({ filesystem: this.record.name }, 'filesystem is in error: isolated')
   }
 
   /** False when it has ended before. */

@@ -25,10 +25,12 @@ export type RecoveryRequest =
 /** What the next holder of any lock of a filesystem must have applied, since LVBs do not survive a change of view. */
 export type Floor = { readonly fsid: number; readonly vector: Vector }
 
-/** Answer to 'recover', per filesystem: where the member's own journal durably ends; or what it cannot read, for damage on the LUNs. */
+/** Answer to 'recover', per filesystem: where the member's own journal durably ends; or what it cannot read, for damage on the LUNs or since they fail. */
 export type RecoverAnswer = {
   readonly ends: readonly { readonly fsid: number; readonly lsn: Lsn }[]
   readonly damaged: readonly { readonly fsid: number; readonly reason: string }[]
+  /** Its LUNs fail here. `ended`: and so it was mounted, and is not any more. */
+  readonly failed: readonly { readonly fsid: number; readonly reason: string; readonly ended: boolean }[]
 }
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
@@ -63,6 +65,7 @@ const request = v.variant('kind', [
 const answer = v.strictObject({
   ends: v.array(v.strictObject({ fsid: count, lsn: count })),
   damaged: v.array(v.strictObject({ fsid: count, reason: v.string() })),
+  failed: v.array(v.strictObject({ fsid: count, reason: v.string(), ended: v.boolean() })),
 })
 
 export function encodeRequest(message: RecoveryRequest): unknown {

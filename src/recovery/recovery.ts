@@ -21,6 +21,7 @@
  *   2. A seal is written once per incarnation and never moves.
  *   3. A filesystem whose recovery fails is marked in error in the database and left out; the others go on (R61, R62). It fails
  *      when no member has an image; a single one that cannot read it, whatever is published for it, is refused.
+ *      So is one with a LUN that no member can use (isolation.ts), when others are in service: then it is looked at after step 2, also in a view that has resumed before.
  *   4. No view resumes while a change of LUNs from before is pending.
  *
  * A crash of the administrator at any step leaves: seals not yet written (the next one reads to the same ends, since
@@ -39,6 +40,7 @@ import type { Clock, Log } from '../platform/index.ts'
 import { sleep } from '../platform/index.ts'
 import type { FilesystemRecord, LeaseSector, MembershipDatabase, Seal } from '../san/index.ts'
 import type { Fencing } from './fencing.ts'
+import type { Isolation } from './isolation.ts'
 import { decodeAnswer, encodeRequest, type Floor, type RecoverAnswer, type RecoveryRequest } from './protocol.ts'
 import type { Timeline } from './timeline.ts'
 
@@ -68,6 +70,8 @@ export type RecoveryHost = {
   readJournalsToEnd(record: FilesystemRecord, writers: readonly Life[], dead: readonly Life[]): Promise<readonly Lsn[]>
   /** Finishes the change of LUNs that is pending in `database`; gives the database as it is then. */
   finishPending(view: View, database: MembershipDatabase): Promise<MembershipDatabase>
+  /** Judges filesystems whose LUNs fail (isolation.ts); gives the database as it is then. */
+  readonly isolation: Pick<Isolation, 'judge' | 'suspect' | 'isPending'>
   /** Step 7, for slots that no member of the view has. */
   adopt(record: FilesystemRecord, slots: readonly Slot[]): void
 }
@@ -77,6 +81,10 @@ export class Recovery {
   /** Checkpoints published for a life that found damage, by life and filesystem. */
   readonly #mendings = new Map<string, number>()
   #resumed: ViewId | undefined
+  /** The view in which a run is under way. */
+  #running: ViewId | undefined
+  /** The view in which one begins when it is its turn. */
+  #waiting: ViewId | undefined
 
   constructor(host: RecoveryHost) {
     this.#host = host
@@ -87,14 +95,32 @@ export class Recovery {
     return this.#resumed
   }
 
+  /** `view` has resumed, and something has to be judged: a run begins soon, `inTurn` with other writers of the database, unless one is under way. Resolves at its end. */
+  async again(view: View, inTurn: (work: () => Promise<void>) => Promise<void>): Promise<void> {
+    if (this.#running === view.id || this.#waiting === view.id || this.#host.mesh.view?.id !== view.id) return
+    this.#waiting = view.id
+    // no change of LUNs goes on from here
+    if (this.#resumed === view.id) this.#resumed = undefined
+    await inTurn(async () => {
+      this.#waiting = undefined
+      if (this.#running !== view.id) await this.run(view)
+    })
+  }
+
   /** Runs until `view` has resumed, or another view has replaced it. Never rejects. */
   async run(view: View): Promise<void> {
-    const { mesh, clock, log } = this.#host
+    this.#running = view.id
+    await this.#run(view)
+    if (this.#running === view.id) this.#running = undefined
+  }
+
+  async #run(view: View): Promise<void> {
+    const { mesh, clock, log, isolation } = this.#host
     const current = () => mesh.view?.id === view.id
     while (current()) {
       try {
         await this.#once(view, current)
-        return
+        if (!isolation.isPending) return
       } catch (error) {
         if (!current()) return
         log.warn({ view: view.id, error: String(error) }, 'recovery failed, trying again')
@@ -123,6 +149,10 @@ export class Recovery {
     }
 
     if (!brokenRules.pendingBeforeResume) database = await this.#host.finishPending(view, database)
+    if (this.#host.isolation.isPending) {
+      const before = database
+      database = await step('judge failed LUNs', () => this.#host.isolation.judge(view, before))
+    }
     const found = database
     const filesystems = await step('read journals', () => this.#readJournals(view, found, sectors))
     if (filesystems.some((record, i) => record !== found.filesystems[i])) {
@@ -134,6 +164,11 @@ export class Recovery {
       const bodies = await this.#ask(view, { kind: 'recover', view: view.id, filesystems: usable })
       return bodies.map(decodeAnswer)
     })
+    for (const [i, { failed }] of answers.entries())
+      for (const { fsid, reason, ended } of failed)
+        this.#host.isolation.suspect(fsid, reason, ended ? view.members[i] : undefined)
+    if (answers.some(({ failed }) => failed.length > 0))
+      throw new MatrixError('lun-io', 'a filesystem cannot be used at a member, and is judged')
     for (const record of usable) {
       const damaged = view.members.flatMap((member, i) => {
         const found = answers[i]?.damaged.find(({ fsid }) => fsid === record.fsid)
@@ -180,6 +215,10 @@ export class Recovery {
           this.#host.log.info({ filesystem: record.name, ...seal }, 'journal of a dead node read to its end')
         out.push(seals.length ? { ...record, seals: sortSeals([...record.seals, ...seals]) } : record)
       } catch (error) {
+        if (isMatrixError(error, 'lun-io', 'withdrawn')) {
+          const self = memberIn(view, this.#host.mesh.self)
+          this.#host.isolation.suspect(record.fsid, error.message, error.code === 'withdrawn' ? self : undefined)
+        }
         if (!isMatrixError(error, 'journal-damaged', 'checkpoint-damaged')) throw error
         this.#host.log.error(
           { filesystem: record.name, error: error.message },

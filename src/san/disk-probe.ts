@@ -91,6 +91,26 @@ export class DiskProbe {
     this.#timer = undefined
   }
 
+  /** Probes a LUN at once, after the probe that is under way; why it cannot be used, or undefined when it can. As slow as the device. */
+  async attempt(uuid: string): Promise<string | undefined> {
+    const lun = [...this.#options.luns()].find(({ label }) => label.lunUuid === uuid)
+    if (!lun) return 'it is not open here'
+    const probed = this.#probed.get(uuid) ?? new Probed(lun.label.lunName)
+    this.#probed.set(uuid, probed)
+    while (probed.running) await probed.running
+    let finding: Finding | undefined
+    probed.running = this.#probe(lun, probed)
+      .then((found) => {
+        finding = found
+      })
+      .finally(() => {
+        probed.running = undefined
+      })
+    await probed.running
+    if (!finding) return 'this node may not use it any more'
+    return finding.kind === 'good' || finding.kind === 'slow' ? undefined : finding.reason
+  }
+
   /** What this node thinks of its LUNs, and by which ways it reaches those that have several, by name. */
   states(): Readonly<Record<string, LunReport>> {
     const report: Record<string, LunReport> = {}
@@ -124,14 +144,15 @@ export class DiskProbe {
         if (waitedMs > timings.ioTimeoutMs) this.#met(probed, slow(waitedMs))
       } else if (probed.health.state !== 'foreign') {
         const current = probed
-        current.running = this.#probe(lun, current).finally(() => {
+        current.running = this.#probe(lun, current).then(() => {
           current.running = undefined
         })
       }
     }
   }
 
-  async #probe({ label, lun }: ProbedLun, probed: Probed): Promise<void> {
+  /** Undefined when there was no probe. */
+  async #probe({ label, lun }: ProbedLun, probed: Probed): Promise<Finding | undefined> {
     probed.longestMs = 0
     let finding: Finding
     try {
@@ -139,12 +160,13 @@ export class DiskProbe {
       const { longestMs } = probed
       finding = longestMs > this.#options.timings.ioTimeoutMs ? slow(longestMs) : { kind: 'good' }
     } catch (error) {
-      if (isMatrixError(error, 'fenced')) return // invariant 1
+      if (isMatrixError(error, 'fenced')) return undefined // invariant 1
       const reason = error instanceof Error ? error.message : String(error)
       const isForeign = isMatrixError(error, 'lun-foreign', 'lun-unlabelled')
       finding = { kind: isForeign && !brokenRules.foreignLunIsLeft ? 'foreign' : 'failed', reason }
     }
     if (this.#timer) this.#met(probed, finding)
+    return finding
   }
 
   /** Steps 1 to 3. Rejects with MatrixError 'lun-foreign', 'lun-unlabelled', 'lun-damaged', 'lun-io', 'fenced'. */

@@ -66,6 +66,8 @@ export class TargetProcess {
         })
       child.once('exit', (code) => settle(new Error(`the target has ended with ${code}:\n${text}`)))
     })
+    // a script that has ended does not wait for it
+    for (const each of [child, child.stdout, child.stderr]) (each as { unref?(): void }).unref?.()
     return text
   }
 
@@ -73,6 +75,7 @@ export class TargetProcess {
   async end(signal: NodeJS.Signals): Promise<number | null> {
     const child = this.#child
     if (!child || child.exitCode !== null || child.signalCode !== null) return null
+    child.ref()
     const gone = new Promise<number | null>((resolve) => child.once('exit', resolve))
     child.kill(signal)
     return gone

@@ -123,6 +123,7 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   lvb: test('unit/metadata/coherent-io', 'a write answered at one node is read at every other'),
   floor: test('unit/recovery/recovery', 'a run fences whoever is active outside the view'),
   onlyDurableNamed: test('unit/metadata/volume', 'names no frame that is still under way'),
+  lunFailureIsJudged: test('sim/lun-failure', 'a LUN that fails everywhere isolates its filesystem'),
   activateBeforeScan: test('unit/recovery/recovery', 'a run fences whoever is active outside the view'),
   checkpointsAreHeld: test('sim/unreadable', 'while the administrator has a checkpoint made'),
   fenceBeforeRecovery: test('unit/recovery/recovery', 'a run fences whoever is active outside the view'),

@@ -16,6 +16,7 @@ import {
   type FilesystemRecord,
   formatLun,
   KillAgent,
+  type Label,
   LeaseAgent,
   LeaseRegistration,
   MembershipStore,
@@ -58,7 +59,11 @@ export type SimMatrixOptions = {
   /** One I/O takes at most this long; leases and time-outs follow from it, ms. */
   readonly ioTimeoutMs?: number
   readonly coverage?: Coverage
+  /** A second filesystem, on a LUN of its own. */
+  readonly other?: boolean
 }
+
+export const OTHER_FSID = 78
 
 /** Of dense runs. */
 const IO_TIMEOUT_MS = 400
@@ -84,7 +89,9 @@ export class SimNode {
 
   /** The filesystem, once this life serves it. */
   get mount(): Mount | undefined {
-    return this.host?.alive && this.core && !this.core.halted ? this.core.mounts[0] : undefined
+    return this.host?.alive && this.core && !this.core.halted
+      ? this.core.mounts.find(({ record }) => record.fsid !== OTHER_FSID)
+      : undefined
   }
 }
 
@@ -94,6 +101,8 @@ export class SimMatrix {
   readonly timings: Timings
   readonly disks: readonly SimDisk[]
   readonly spares: SpareLuns
+  /** Of the second filesystem. */
+  readonly otherDisk: SimDisk | undefined
   readonly lunUse: LunUse
   readonly network: SimNetwork
   readonly nodes: readonly SimNode[]
@@ -111,6 +120,7 @@ export class SimMatrix {
     this.timings = timingsFrom(ioTimeoutMs)
     const disk = (name: string) => new SimDisk(world, LUN_BYTES, { name, ioLifeMs: this.timings.ioLifeMs })
     this.disks = Array.from({ length: this.partitions === 3 ? 3 : 2 }, (_, i) => disk(`lun${i + 1}`))
+    this.otherDisk = options.other ? disk('other') : undefined
     this.writes = new WriteOracle(world, this.timings, this.disks)
     this.locks = new LockOracle(world, coverage, (host) => this.writes.life(host).over())
     this.spares = new SpareLuns(world, this.writes.administrators, { count: SPARES, ioLifeMs: this.timings.ioLifeMs })
@@ -215,6 +225,7 @@ export class SimMatrix {
       }
       this.spares.labelled(disk, await formatLun(new SimLun(disk, host), options))
     }
+    const other = await this.#formatOther(prng, { matrixUuid, matrixName: 'sim' })
     const plan = planFilesystem(
       luns.map((lun) => lun.size),
       { slots: this.options.nodes, journalBytes: this.options.journalBytes, checkpointBytes: MiB, groupBlocks: 512 },
@@ -231,18 +242,44 @@ export class SimMatrix {
     await new MembershipStore(this.#partitions(host), silentLog).create({
       matrixUuid,
       matrixName: 'sim',
-      luns: labels.map((label) => ({ uuid: label.lunUuid, name: label.lunName, size: label.size })),
-      filesystems: [record],
+      luns: [...labels, ...(other ? [other.label] : [])].map((label) => ({
+        uuid: label.lunUuid,
+        name: label.lunName,
+        size: label.size,
+      })),
+      filesystems: [record, ...(other ? [other.record] : [])],
     })
     this.#record = record
   }
 
+  async #formatOther(
+    prng: Prng,
+    matrix: { readonly matrixUuid: string; readonly matrixName: string },
+  ): Promise<{ readonly label: Label; readonly record: FilesystemRecord } | undefined> {
+    if (!this.otherDisk) return undefined
+    const host = new SimHost(this.world, 'operator')
+    const lun = new SimLun(this.otherDisk, host)
+    const label = await formatLun(lun, { ...matrix, lunUuid: prng.uuid(), lunName: 'other', partitions: 0 })
+    const plan = {
+      slots: this.options.nodes,
+      journalBytes: this.options.journalBytes,
+      checkpointBytes: MiB,
+      groupBlocks: 512,
+    }
+    const record: FilesystemRecord = {
+      ...planFilesystem([lun.size], plan),
+      ...{ name: 'other', uuid: prng.uuid(), fsid: OTHER_FSID, luns: [label.lunUuid], seals: [] },
+    }
+    await formatFilesystem([lun], record, { now: host.clock.wall() })
+    return { label, record }
+  }
+
   /** Why the filesystem is out of service, as the membership database has it; undefined when it is not, or nobody can tell. */
-  async readError(): Promise<string | undefined> {
+  async readError(index = 0): Promise<string | undefined> {
     const host = new SimHost(this.world, 'operator')
     const store = new MembershipStore(this.#partitions(host), silentLog)
     const database = await store.read().catch(() => undefined)
-    return database?.filesystems[0]?.error
+    return database?.filesystems[index]?.error
   }
 
   /** Starts the next life of a machine that has none. Resolves once it serves; rejects when the start failed. */
@@ -270,7 +307,9 @@ export class SimMatrix {
       prng,
       log,
       timings,
-      luns: [...this.disks, ...this.spares.configured(node)].map((disk) => new SimLun(disk, host)),
+      luns: [...this.disks, ...(this.otherDisk ? [this.otherDisk] : []), ...this.spares.configured(node)].map(
+        (disk) => new SimLun(disk, host),
+      ),
       lunFinder: this.spares.finder(node, host),
       claimLease: async (_lun, onEnd) => {
         const thread = host.thread()
@@ -322,7 +361,9 @@ export class SimMatrix {
           .map((agent) => this.writes.witness(agent)),
       newImageFile: () => ':memory:',
       dataCacheBytes: 4 * MiB,
-      onMounted: (mount) => this.locks.watch(host, mount),
+      onMounted: (mount) => {
+        if (mount.record.fsid !== OTHER_FSID) this.locks.watch(host, mount)
+      },
       onHalt: (reason, ended) => {
         this.world.trace(`${node.name} halts: ${reason}`)
         this.#ends(node)

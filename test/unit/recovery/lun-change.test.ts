@@ -375,6 +375,12 @@ function member(view: View | undefined, administrator: number | undefined) {
       request: async (...asked: unknown[]) => void state.asked.push(asked),
     } as unknown as Mesh,
     administrator: () => state.administrator,
+    tryLun: async (uuid) => (uuid === 'sick' ? 'it is' : undefined),
+    left: () => [7],
+    isolation: {
+      told: (...told) => void done.push(`told ${told.slice(1).join(' ')}`),
+      restore: async (_view, fsid) => void done.push(`restore ${fsid}`),
+    },
     luns: {
       add: async (record, hint, check) => {
         check()

@@ -84,7 +84,7 @@ test('the administrator of this view is obeyed, step by step', async () => {
   const { asks, done } = member()
   const answers: unknown[] = []
   for (const message of steps(9)) answers.push(await asks(0, message))
-  assert.equal(answers, [true, { ends: [{ fsid: 1, lsn: 512 }], damaged: [] }, true, true, true, true])
+  assert.equal(answers, [true, { ends: [{ fsid: 1, lsn: 512 }], damaged: [], failed: [] }, true, true, true, true])
   assert.equal(done, ['join', 'recover', 'hold', 'publish', 'serving', 'resume', 'refuse r'])
 })
 
@@ -118,15 +118,22 @@ test('a view that ends while an image is loaded ends the step: the mount is not 
   assert.equal(done, [])
 })
 
-test('damage is told of the filesystem that has it; anything else fails the step', async () => {
+test('damage is told of the filesystem that has it, and that its LUNs fail; anything else fails the step', async () => {
   const torn = member(() => Promise.reject(new MatrixError('checkpoint-damaged', 'no whole checkpoint')))
   assert.equal(await torn.asks(0, steps(9)[1] as RecoveryRequest), {
     ends: [],
     damaged: [{ fsid: 1, reason: 'no whole checkpoint' }],
+    failed: [],
   })
   await refused(torn.asks(0, steps(9)[3] as RecoveryRequest), 'not-found', 'publish without an image')
   const cut = member(() => Promise.reject(new MatrixError('lun-io', 'EIO')))
-  await refused(cut.asks(0, steps(9)[1] as RecoveryRequest), 'lun-io', 'recover')
+  assert.equal(await cut.asks(0, steps(9)[1] as RecoveryRequest), {
+    ends: [],
+    damaged: [],
+    failed: [{ fsid: 1, reason: 'EIO', ended: false }],
+  })
+  const full = member(() => Promise.reject(new MatrixError('journal-full', 'full')))
+  await refused(full.asks(0, steps(9)[1] as RecoveryRequest), 'journal-full', 'recover')
 })
 
 test('what is malformed, or a resume of what was not recovered here, is refused', async () => {

@@ -103,7 +103,7 @@ test('a run fences whoever is active outside the view after the members have sai
         const message = decodeRequest(body)
         notes.push(`${message.kind} ${to}`)
         if (message.kind === 'resume') resumed = message.floors.map(({ vector }) => toPairs(vector))
-        return message.kind === 'recover' ? { ends: [{ fsid: 1, lsn: 512 * (to + 1) }], damaged: [] } : true
+        return message.kind === 'recover' ? { ends: [{ fsid: 1, lsn: 512 * (to + 1) }], damaged: [], failed: [] } : true
       },
     } as unknown as Mesh,
     clock: realClock,
@@ -120,6 +120,7 @@ test('a run fences whoever is active outside the view after the members have sai
         fenced.add(slot)
       },
     },
+    isolation: { isPending: false, judge: async (_view, found) => found, suspect: () => {} },
     readDatabase: async () => database,
     writeDatabase: async (next) => {
       notes.push('seal')
@@ -171,10 +172,10 @@ async function runWith(
     if (message.kind !== 'recover') return true
     const [usable] = message.filesystems
     const [reason] = usable ? recover(to, asked++) : []
-    if (!usable) return { ends: [], damaged: [] }
+    if (!usable) return { ends: [], damaged: [], failed: [] }
     return reason === undefined
-      ? { ends: [{ fsid: 1, lsn: 512 }], damaged: [] }
-      : { ends: [], damaged: [{ fsid: 1, reason }] }
+      ? { ends: [{ fsid: 1, lsn: 512 }], damaged: [], failed: [] }
+      : { ends: [], damaged: [{ fsid: 1, reason }], failed: [] }
   }
   await new Recovery({
     mesh: Object.assign(mesh, { request }) as unknown as Mesh,
@@ -184,6 +185,7 @@ async function runWith(
     // slot 2 has left: there is a journal to read
     scanLeases: async () => [sector(0, 1, 'active'), sector(1, 1, 'active'), sector(2, 1, 'clean')],
     fencing: { hasFenced: () => true, fence: async () => {} },
+    isolation: { isPending: false, judge: async (_view, found) => found, suspect: () => {} },
     readDatabase: async () => database,
     writeDatabase: async (next) => {
       assert.is(next.generation, database.generation, 'what was read last is replaced')
