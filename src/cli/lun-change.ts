@@ -1,5 +1,5 @@
 /**
- * `matrix lun add` and `matrix lun remove`: the list of LUNs of a matrix is changed while it runs. The LUN is labelled here; then the matrixd of
+ * `matrix lun add`, `import` and `remove`: the list of LUNs of a matrix is changed while it runs. A LUN that is added is labelled here; then the matrixd of
  * this machine is asked, which asks the administrator (docs/decisions/0008-lun-change-crash-points.md). Asking again for what is so already
  * does no harm, so that is what is done whenever the matrix has other things to do for a moment, and after an interruption.
  */
@@ -41,6 +41,30 @@ export async function addLun(
   const lun: LunRecord = { uuid: lunUuid, name: lunName, size }
   await persist(() => ask({ command: 'add-lun', lun, url }), tell)
   return { ...lun, matrixName: matrix.matrixName }
+}
+
+/** Takes a LUN at `url` that bears a label of the matrix into its list, as it is: nothing is written to it here. Rejects with 'lun-unlabelled', 'lun-foreign', 'exists', 'lun-refused', … */
+export async function importLun(
+  given: string,
+  ask: AskNode,
+  tell: (line: string) => void,
+): Promise<LunRecord & { readonly matrixName: string }> {
+  const url = absolute(given)
+  const { matrixUuid, matrixName } = await lunsOf(ask)
+  const lun = await openLun(url, realHost)
+  try {
+    const { label } = await readLabel(lun)
+    if (label.matrixUuid !== matrixUuid)
+      throw new MatrixError(
+        'lun-foreign',
+        `${url} is LUN ${label.lunName} of matrix ${label.matrixName}, not of ${matrixName}: matrix lun add --force takes it, and what is on it is lost`,
+      )
+    const record: LunRecord = { uuid: label.lunUuid, name: label.lunName, size: label.size }
+    await persist(() => ask({ command: 'add-lun', lun: record, url }), tell)
+    return { ...record, matrixName }
+  } finally {
+    await lun.close()
+  }
 }
 
 /** Rejects with 'not-found', 'in-use', … */

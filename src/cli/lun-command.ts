@@ -7,7 +7,7 @@ import { realClock } from '../platform/real/clock.ts'
 import { realHost } from '../platform/real/host.ts'
 import { type Label, type LabelRead, MembershipStore, openLun, Partitions, readLabel } from '../san/index.ts'
 import { ask, type NodeOptions, withConfig } from './ask-node.ts'
-import { type AskNode, addLun, lunsOf, removeLun } from './lun-change.ts'
+import { type AskNode, addLun, importLun, lunsOf, removeLun } from './lun-change.ts'
 import { drainLun, growLun, stopDraining } from './lun-drain.ts'
 import { lunUrls } from './lun-options.ts'
 import { describeFound, placesOf, scanLuns } from './lun-scan.ts'
@@ -29,7 +29,7 @@ type FormatOptions = {
 
 export function lunCommand(): Command {
   const command = new Command('lun').description(
-    'prepare LUNs, add, grow, drain and remove them, and read what is on them',
+    'prepare LUNs, add, import, grow, drain and remove them, and read what is on them',
   )
   command
     .command('format')
@@ -88,6 +88,21 @@ Example:
   matrix lun add file:/srv/lun3.img --name lun3 --config var/demo/n1.toml`,
     )
     .action(add)
+  withConfig(command.command('import'))
+    .description(
+      'take a LUN that bears a label of the running matrix back into it, such as one that was removed; nothing is written to it',
+    )
+    .argument('<url>', 'the LUN, such as file:/srv/lun3.img (matrix lun scan finds it)')
+    .addHelpText(
+      'after',
+      `
+A LUN without a label, or with that of another matrix, is taken by matrix lun add. Filesystems do not come with it: a LUN can be removed only
+once none is on it.
+
+Example:
+  matrix lun import file:/srv/lun3.img --config var/demo/n1.toml`,
+    )
+    .action(importOne)
   withConfig(command.command('scan'))
     .description('what lies where LUNs may be, and whether the running matrix has it; reads only')
     .argument('[place...]', 'folders or URLs (default: the folders of the configured LUNs)')
@@ -167,6 +182,11 @@ async function add(
 ): Promise<void> {
   const lun = await addLun({ url, name, force }, (request) => ask(config, request), explain)
   say(`${url} is LUN ${lun.name} of matrix ${lun.matrixName}, ${formatSize(lun.size)}: every node has opened it`)
+}
+
+async function importOne(url: string, { config }: NodeOptions): Promise<void> {
+  const lun = await importLun(url, (request) => ask(config, request), explain)
+  say(`${url} is LUN ${lun.name} of matrix ${lun.matrixName} again, ${formatSize(lun.size)}: every node has opened it`)
 }
 
 async function remove(name: string, { config }: NodeOptions): Promise<void> {

@@ -74,7 +74,7 @@ async function look(url: string, { matrixUuid, luns }: MatrixLuns): Promise<Foun
 
 const offers: Record<FoundLun['kind'], (what: string) => string> = {
   listed: (what) => `LUN ${what}`,
-  labelled: (what) => `labelled as LUN ${what}, not in the list: matrix lun add takes it`,
+  labelled: (what) => `labelled as LUN ${what}, not in the list: matrix lun import takes it`,
   foreign: (what) => `${what}: matrix lun add --force takes it, and what is on it is lost`,
   unlabelled: (what) => `no LUN yet: matrix lun add (${what.includes('blank') ? 'it is blank' : 'something is there'})`,
   unreadable: (what) => what,

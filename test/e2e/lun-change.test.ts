@@ -132,6 +132,10 @@ test('a LUN that no filesystem uses is removed while files are written; nobody h
   assert.equal(lunsOf('n1'), ['lun1', 'lun2', 'lun3'])
   assert.match(demo.check(), /filesystem home is sound/)
   if (!sanKind()) assert.ok(existsSync(join(dir, 'spare.img')))
+  const back = matrix('lun', 'import', spare, ...at('n2'))
+  assert.is(back.status, 0, back.stderr)
+  assert.match(back.stdout, /is LUN spare of matrix demo again, 256 MiB: every node has opened it/)
+  for (const node of ['n1', 'n2']) assert.equal(lunsOf(node), ['lun1', 'lun2', 'lun3', 'spare'])
 })
 
 test.after(async () => {

@@ -1,5 +1,5 @@
-/** `matrix lun add` and `remove`: what is labelled and what never is, and what is asked of the node, until it answers. */
-import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
+/** `matrix lun add`, `import` and `remove`: what is labelled and what never is, and what is asked of the node, until it answers. */
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert'
 import type { ControlRequest } from '../../../config/index.ts'
 import { isMatrixError, MatrixError, type MatrixErrorCode } from '../../../src/base/errors.ts'
 import { MiB } from '../../../src/base/units.ts'
-import { type AskNode, addLun, type MatrixLuns, removeLun } from '../../../src/cli/lun-change.ts'
+import { type AskNode, addLun, importLun, type MatrixLuns, removeLun } from '../../../src/cli/lun-change.ts'
 import { describeFound, placesOf, scanLuns } from '../../../src/cli/lun-scan.ts'
 import { OfflineMatrix } from '../../../src/cli/offline-matrix.ts'
 import { addLuns, createFilesystem, formatMatrix } from '../../../src/cli/provision.ts'
@@ -138,6 +138,26 @@ test('a LUN is removed by its name', async (c) => {
   assert.equal(c.asked, [{ command: 'remove-lun', uuid: lun1.uuid }])
   c.answers.push(new MatrixError('in-use', 'filesystem home is on LUN lun1'))
   await fails(removeLun('lun1', c.ask, tell), 'in-use', /home/)
+})
+
+test('a LUN that was removed is imported as it is; what bears no label of the matrix is not, and nothing is written', async (c) => {
+  const tell = (line: string) => c.told.push(line)
+  const url = blank(c, 'lun5.img')
+  const added = await add(c, url, { name: 'lun5' })
+  const before = readFileSync(join(c.dir, 'lun5.img'))
+  c.asked = []
+  assert.equal(await importLun(url, c.ask, tell), added)
+  assert.equal(c.asked, [{ command: 'add-lun', lun: { uuid: added.uuid, name: 'lun5', size: 64 * MiB }, url }])
+  assert.ok(readFileSync(join(c.dir, 'lun5.img')).equals(before))
+  const other = blank(c, 'other.img')
+  await formatMatrix({ matrixName: 'office', luns: [{ name: 'x', url: other }] })
+  await fails(
+    importLun(other, c.ask, tell),
+    'lun-foreign',
+    /is LUN x of matrix office, not of m: matrix lun add --force/,
+  )
+  await fails(importLun(blank(c, 'blank.img'), c.ask, tell), 'lun-unlabelled', /bears no matrixfs label/)
+  assert.is(c.asked.length, 1)
 })
 
 test('while a change is pending that nodes have begun, nothing is changed without them', async (c) => {
