@@ -93,7 +93,7 @@ const luns = v.pipe(
     v.strictObject({
       url: text(
         'Where this node finds the LUN. The order does not matter and may differ between nodes: LUNs are known by their labels.',
-        '"file:" and a path (a relative one is relative to this file), "block:" and the absolute path of a device, such as "block:/dev/disk/by-id/wwn-0x5000c500a1b2c3d4" ([how](operating.md#luns-that-are-block-devices)), or iscsi://HOST[:3260]/TARGET/LUN with options ([how](operating.md#luns-of-an-iscsi-target))',
+        '"file:" and a path (a relative one is relative to this file), "block:" and the absolute path of a device, such as "block:/dev/disk/by-id/wwn-0x5000c500a1b2c3d4", or of several that lead to it, with commas between ([how](operating.md#luns-that-are-block-devices)), or iscsi://HOST[:3260]/TARGET/LUN with options ([how](operating.md#luns-of-an-iscsi-target))',
         isLunUrl,
       ),
     }),

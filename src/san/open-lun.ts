@@ -29,7 +29,9 @@ export async function openLun(
   if (scheme === undefined) return FileLun.open(url, host.files)
   if (scheme === 'file') return FileLun.open(filePath(url), host.files)
   if (scheme === 'block')
-    return BlockLun.open(url.slice('block:'.length), host.files, { timings, programs: host.programs })
+    return BlockLun.open(url.slice('block:'.length), host.files, {
+      ...{ timings, log, clock: host.clock, programs: host.programs },
+    })
   if (scheme === 'iscsi') return IscsiLun.open(url, host, { timings, log })
   throw new MatrixError(
     'config',

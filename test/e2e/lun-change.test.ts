@@ -106,10 +106,11 @@ test('a node that starts finds it where it has found it before; when it comes ba
 })
 
 test('a filesystem on it is made while no node runs, and holds the LUN', async () => {
-  await demo.stop()
-  const made = matrix('fs', 'create', 'more', '--on', 'lun3', '--dir', dir)
-  assert.is(made.status, 0, made.stderr)
-  await demo.start()
+  // not the demo, which may be the target, too
+  for (const node of ['n1', 'n2']) await demo.drill('stop-node', node)
+  const made = await matrixBeside('fs', 'create', 'more', '--on', 'lun3', '--dir', dir)
+  assert.is(made.status, 0, made.text)
+  await Promise.all(['n1', 'n2'].map((node) => demo.startNode(node)))
   assert.match(matrix('lun', 'remove', 'lun3', ...at('n1')).stderr, /filesystem more is on LUN lun3/)
 })
 

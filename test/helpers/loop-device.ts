@@ -9,6 +9,8 @@ export type LoopDevice = {
   /** Makes it as large as this, bytes. */
   resize(size: number): void
   remove(): void
+  /** Another device of the same file. */
+  again(): Pick<LoopDevice, 'path' | 'remove'>
 }
 
 /** Undefined, with a word on standard error, where none can be made. */
@@ -25,6 +27,10 @@ export function makeLoopDevice(size: number, sectorSize: 512 | 4096): LoopDevice
       resize(bytes) {
         truncateSync(file, bytes)
         execFileSync('losetup', ['--set-capacity', path])
+      },
+      again() {
+        const twin = execFileSync('losetup', options, { encoding: 'utf8' }).trim()
+        return { path: twin, remove: () => void execFileSync('losetup', ['--detach', twin]) }
       },
       remove() {
         execFileSync('losetup', ['--detach', path])

@@ -9,14 +9,19 @@ import { assert } from '../../base/assert.ts'
 import { MatrixError } from '../../base/errors.ts'
 import type { Timings } from '../../base/timings.ts'
 import type { BlockDevice, BlockDevices } from '../../platform/block-devices.ts'
+import type { Clock } from '../../platform/clock.ts'
+import type { Log } from '../../platform/log.ts'
 import type { Programs } from '../../platform/programs.ts'
-import type { Lun, WriteOptions } from '../lun.ts'
+import type { Lun, LunPath, WriteOptions } from '../lun.ts'
 import type { Reservations } from '../reservations.ts'
+import { DevicePaths } from './device-paths.ts'
 import { SgPersist } from './sg-persist.ts'
 import { SharedFlush } from './shared-flush.ts'
 
 export type BlockLunOptions = {
-  readonly timings: Pick<Timings, 'ioTimeoutMs'>
+  readonly timings: Pick<Timings, 'ioTimeoutMs' | 'ioLifeMs'>
+  readonly clock: Clock
+  readonly log: Log
   /** To ask for reservations; without them it has none. */
   readonly programs?: Programs | undefined
 }
@@ -24,27 +29,40 @@ export type BlockLunOptions = {
 export class BlockLun implements Lun {
   readonly identity: string
   readonly reservations?: Reservations
+  readonly paths?: readonly LunPath[]
   readonly #device: BlockDevice
   readonly #issuedWithinMs: number
   readonly #flushes: SharedFlush
 
-  /** `path`: of the device, absolute. Rejects as `BlockDevices.openDevice` does. */
-  static async open(path: string, devices: BlockDevices, options: BlockLunOptions): Promise<BlockLun> {
-    if (!path.startsWith('/'))
+  /**
+   * `place`: the path of the device, absolute; or those of several that lead to one LUN, with commas between. Rejects as `BlockDevices.openDevice`
+   * does, or as `DevicePaths.open`.
+   */
+  static async open(place: string, devices: BlockDevices, options: BlockLunOptions): Promise<BlockLun> {
+    const names = place.split(/,(?=\/)/)
+    if (!place.startsWith('/'))
       throw new MatrixError(
         'config',
-        `block:${path}: the path of a device is absolute, such as block:/dev/disk/by-id/…`,
+        `block:${place}: the path of a device is absolute, such as block:/dev/disk/by-id/…`,
       )
-    return new BlockLun(path, await devices.openDevice(path), options)
+    if (names.length === 1) return new BlockLun(place, await devices.openDevice(place), options)
+    const device = await DevicePaths.open(names, devices, options)
+    return new BlockLun(place, device, options, device.paths)
   }
 
-  private constructor(path: string, device: BlockDevice, { timings, programs }: BlockLunOptions) {
+  private constructor(
+    path: string,
+    device: BlockDevice,
+    { timings, programs }: BlockLunOptions,
+    paths?: readonly LunPath[],
+  ) {
     this.identity = device.identity === '' ? path : `${path} (${device.identity})`
     this.#device = device
     this.#issuedWithinMs = timings.ioTimeoutMs
     this.#flushes = new SharedFlush(() => device.flush())
-    // a multipath device has many ways to the LUN, each with a registration: sg_persist would make one of them, and not say of which
-    if (programs && !device.identity.startsWith('mpath-'))
+    if (paths) this.paths = paths
+    // where there are many ways to the LUN, each has a registration: sg_persist would make one of them, and for a multipath device not say of which
+    if (programs && !paths && !device.identity.startsWith('mpath-'))
       this.reservations = new SgPersist({ path, programs, timeoutMs: timings.ioTimeoutMs })
   }
 

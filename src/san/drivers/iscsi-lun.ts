@@ -16,15 +16,15 @@ import { isMatrixError, MatrixError } from '../../base/errors.ts'
 import type { Timings } from '../../base/timings.ts'
 import type { Host } from '../../platform/host.ts'
 import type { Log } from '../../platform/log.ts'
-import type { PeerAddress } from '../../platform/transport.ts'
+import { formatAddress, type PeerAddress } from '../../platform/transport.ts'
 import type { Portal } from '../iscsi/dial.ts'
 import { discoverTargets } from '../iscsi/discovery.ts'
 import type { LoginOptions } from '../iscsi/login.ts'
-import { Paths } from '../iscsi/paths.ts'
 import { type Execute, IscsiSession } from '../iscsi/session.ts'
 import { slice } from '../iscsi/task.ts'
 import { parseIscsiUrl } from '../iscsi/url.ts'
 import type { Lun, LunPath, WriteOptions } from '../lun.ts'
+import { Paths } from '../paths.ts'
 import type { Reservations } from '../reservations.ts'
 import { encodeLun, parseCapacity } from '../scsi/answers.ts'
 import {
@@ -82,7 +82,7 @@ export class IscsiLun implements Lun {
       const { ioTimeoutMs, ioLifeMs, guardMs } = timings
       // where there is another path a dead one has to be found out while there is time to send again what is under way
       const limitMs = addresses.length > 1 ? ioTimeoutMs / 4 : ioTimeoutMs
-      const paths = new Paths(addresses, host.clock)
+      const paths = new Paths(addresses, formatAddress, host.clock)
       const opened = new IscsiLun(place, host, guardMs, addresses.length > 1 ? paths.all : undefined)
       try {
         opened.#session = await IscsiSession.open({

@@ -24,18 +24,19 @@ import { isMatrixError, MatrixError } from '../../base/errors.ts'
 import { type Clock, sleep, type Timer } from '../../platform/clock.ts'
 import type { Host } from '../../platform/host.ts'
 import type { Log } from '../../platform/log.ts'
+import type { PeerAddress } from '../../platform/transport.ts'
 import type { PathState } from '../lun.ts'
+import type { Path, Paths } from '../paths.ts'
 import type { ScsiAnswer, ScsiCommand } from '../scsi/command.ts'
 import { CommandAborted, Connection, ConnectionLost, type ConnectionTimings } from './connection.ts'
 import { dialTarget } from './dial.ts'
 import type { LoginOptions } from './login.ts'
-import type { Path, Paths } from './paths.ts'
 
 export type Execute = (command: ScsiCommand) => Promise<ScsiAnswer>
 
 export type SessionOptions = {
   readonly host: Pick<Host, 'dialer' | 'clock'>
-  readonly paths: Paths
+  readonly paths: Paths<PeerAddress>
   /** For connecting, and again for logging in, ms. */
   readonly limitMs: number
   /** Paths that are not in use are looked at so often, ms. */
@@ -154,7 +155,7 @@ export class IscsiSession {
   }
 
   /** By the first path that leads there. Rejects with what is wrong with the first, and names the others. */
-  async #connectAny(lost?: Path): Promise<void> {
+  async #connectAny(lost?: Path<PeerAddress>): Promise<void> {
     const errors: MatrixError[] = []
     for (const path of this.#options.paths.toTry(lost)) {
       try {
@@ -173,10 +174,10 @@ export class IscsiSession {
     throw new MatrixError(first.code, `no path leads to it: ${all.join('; ')}`, { cause: first })
   }
 
-  async #connect(path: Path): Promise<void> {
+  async #connect(path: Path<PeerAddress>): Promise<void> {
     const { host, limitMs, lifeMs, login, lun, timings, verify, log, identity } = this.#options
     const clock = this.#clock
-    const portal = { address: path.address, limitMs }
+    const portal = { address: path.to, limitMs }
     const connection = await dialTarget(host, portal, login, (pdus, parameters) => {
       return new Connection(pdus, parameters, lun, { clock, timings })
     })
@@ -214,7 +215,7 @@ export class IscsiSession {
     this.#wake()
   }
 
-  async #reconnect(lost: Path): Promise<void> {
+  async #reconnect(lost: Path<PeerAddress>): Promise<void> {
     const { log, identity } = this.#options
     const lostAt = this.#clock.now()
     log.warn({ lun: identity, path: lost.name, reason: this.#lostBecause }, 'the connection to a LUN was lost')
@@ -249,7 +250,7 @@ export class IscsiSession {
     try {
       for (const path of paths.all) {
         if (path.state === 'active') continue
-        const met = await host.dialer.dial(path.address, limitMs).then(
+        const met = await host.dialer.dial(path.to, limitMs).then(
           (stream) => stream.reset(),
           (error: unknown) => error as MatrixError,
         )
@@ -268,7 +269,7 @@ export class IscsiSession {
   }
 
   /** Leaves the connection with nothing under way, and takes the path. */
-  async #moveTo(path: Path): Promise<void> {
+  async #moveTo(path: Path<PeerAddress>): Promise<void> {
     const { paths, log, identity } = this.#options
     const [old, from] = [this.#connection, paths.active]
     if (!old || !from) return

@@ -1,7 +1,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MatrixError } from '../../../src/base/errors.ts'
-import type { BlockDevice, DeviceWrite } from '../../../src/platform/index.ts'
+import { type BlockDevice, type DeviceWrite, silentLog } from '../../../src/platform/index.ts'
+import { realClock } from '../../../src/platform/real/clock.ts'
 import { BlockLun } from '../../../src/san/index.ts'
 
 const test = suite('san: block LUN')
@@ -30,7 +31,11 @@ async function setUp() {
   const device = new FakeDevice()
   return {
     device,
-    lun: await BlockLun.open('/dev/sdb', { openDevice: async () => device }, { timings: { ioTimeoutMs: 300 } }),
+    lun: await BlockLun.open(
+      '/dev/sdb',
+      { openDevice: async () => device },
+      { timings: { ioTimeoutMs: 300, ioLifeMs: 600 }, clock: realClock, log: silentLog },
+    ),
   }
 }
 

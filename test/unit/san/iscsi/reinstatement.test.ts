@@ -10,8 +10,9 @@ import * as assert from 'uvu/assert'
 import { silentLog } from '../../../../src/platform/index.ts'
 import { realHost } from '../../../../src/platform/real/host.ts'
 import { realProcesses } from '../../../../src/platform/real/processes.ts'
-import { Paths } from '../../../../src/san/iscsi/paths.ts'
+import { formatAddress } from '../../../../src/platform/transport.ts'
 import { IscsiSession } from '../../../../src/san/iscsi/session.ts'
+import { Paths } from '../../../../src/san/paths.ts'
 import { encodeLun } from '../../../../src/san/scsi/answers.ts'
 import { writeBlocks } from '../../../../src/san/scsi/command.ts'
 import { runCommand } from '../../../../src/san/scsi/run-command.ts'
@@ -30,7 +31,7 @@ let target: Tgt
 function open(): Promise<IscsiSession> {
   return IscsiSession.open({
     host: realHost,
-    paths: new Paths([{ host: '127.0.0.1', port: target.port }], realHost.clock),
+    paths: new Paths([{ host: '127.0.0.1', port: target.port }], formatAddress, realHost.clock),
     ...{ limitMs: 10_000, lookMs: 60_000, lifeMs: 20_000 },
     login: {
       initiatorName: 'iqn.2026-11.net.matrixfs.test:i1',
