@@ -10,7 +10,7 @@ import { describeFilesystems, explain } from './lun-command.ts'
 import { addLunOptions, type LunOptions, lunUrls } from './lun-options.ts'
 import { OfflineMatrix } from './offline-matrix.ts'
 import { names, sizeFrom, wholeNumber } from './option-values.ts'
-import { createFilesystem } from './provision.ts'
+import { createFilesystem, isolateFilesystem } from './provision.ts'
 import { say, sayJson } from './table.ts'
 
 type CreateOptions = LunOptions & {
@@ -73,6 +73,18 @@ Example:
   matrix fs grow home lun3 --config var/demo/n1.toml`,
     )
     .action(grow)
+  addLunOptions(command.command('isolate'))
+    .description('mark a filesystem in error, so that nodes start without its LUNs; no node of the matrix may run')
+    .argument('<name>', 'name of the filesystem')
+    .addHelpText(
+      'after',
+      `
+For LUNs that have failed while all nodes were down: nodes that run do it by themselves. matrix fs restore takes it back.
+
+Example:
+  matrix fs isolate home --config /etc/matrixfs/matrixd.toml`,
+    )
+    .action(isolate)
   withConfig(command.command('restore'))
     .description('put a filesystem that was marked in error into service again, once its LUNs are mended')
     .argument('<name>', 'name of the filesystem (matrix fs list shows why it is in error)')
@@ -132,13 +144,18 @@ async function grow(name: string, lunNames: readonly string[], { config }: NodeO
     )
 }
 
+async function isolate(name: string, options: LunOptions): Promise<void> {
+  await isolateFilesystem(name, lunUrls(options))
+  say(`filesystem ${name} is marked in error: nodes start without it`)
+}
+
 async function restore(name: string, { config }: NodeOptions): Promise<void> {
   await persist(() => ask(config, { command: 'restore-filesystem', filesystem: name }), explain)
   say(`filesystem ${name} is in service`)
 }
 
 async function list(options: JsonOptions): Promise<void> {
-  const matrix = await OfflineMatrix.open(lunUrls(options), { toLook: true })
+  const matrix = await OfflineMatrix.open(lunUrls(options), { mayMiss: true })
   try {
     const database = await matrix.readDatabase()
     if (options.json) sayJson(database.filesystems)
@@ -151,7 +168,7 @@ async function list(options: JsonOptions): Promise<void> {
 async function check(name: string, options: JsonOptions): Promise<void> {
   // Loaded here: only this command needs the floors of a whole node.
   const { checkFilesystem } = await import('./check-filesystem.ts')
-  const matrix = await OfflineMatrix.open(lunUrls(options), { toLook: true })
+  const matrix = await OfflineMatrix.open(lunUrls(options), { mayMiss: true })
   try {
     const { findings, inodes, vector } = await checkFilesystem(matrix, name)
     if (options.json) sayJson({ filesystem: name, vector, inodes, findings })

@@ -48,10 +48,10 @@ export class OfflineMatrix {
 
   /**
    * Opens LUNs of one matrix; a majority of its membership partitions has to be on them. Rejects with what `readLabel` rejects with, 'config'
-   * when they are of several matrices or the membership partition is missing. `toLook`: nothing is written, and LUNs that fail are told and left out, as long
+   * when they are of several matrices or the membership partition is missing. `mayMiss`: LUNs that fail are told and left out, as long
    * as there is a database.
    */
-  static async open(urls: readonly string[], { toLook = false } = {}): Promise<OfflineMatrix> {
+  static async open(urls: readonly string[], { mayMiss = false } = {}): Promise<OfflineMatrix> {
     const luns: OpenLun[] = []
     let failure: unknown
     try {
@@ -59,7 +59,7 @@ export class OfflineMatrix {
         try {
           luns.push(await openLabelled(url, luns[0]?.label.matrixUuid))
         } catch (error) {
-          if (!toLook || !isMatrixError(error, 'lun-io', 'not-found')) throw error
+          if (!mayMiss || !isMatrixError(error, 'lun-io', 'not-found')) throw error
           failure ??= error
           process.stderr.write(`matrix: ${error.message}\n`)
         }

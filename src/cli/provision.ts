@@ -206,6 +206,31 @@ async function discardSpace(luns: readonly { lun: Lun; label: Label; size: numbe
   for (const { lun, size } of luns) await lun.discard?.(FS_AREA_OFFSET, fsAreaEnd(size) - FS_AREA_OFFSET)
 }
 
+/**
+ * Marks a filesystem in error, as nodes do when its LUNs fail (recovery/isolation.ts): they can then be started without them. Rejects with 'not-found', 'in-use'
+ * while a node runs.
+ */
+export async function isolateFilesystem(name: string, urls: readonly string[]): Promise<void> {
+  const matrix = await OfflineMatrix.open(urls, { mayMiss: true })
+  try {
+    const database = await matrix.readDatabase()
+    refuseWhilePending(database)
+    const record = database.filesystems.find((each) => each.name === name)
+    if (!record) {
+      const known = database.filesystems.map((each) => each.name).join(', ') || 'none'
+      throw new MatrixError('not-found', `matrix ${database.matrixName} has no filesystem ${name}; it has ${known}`)
+    }
+    if (record.error !== undefined) return
+    await matrix.refuseWhenInUse()
+    const filesystems = database.filesystems.map((each) =>
+      each === record ? { ...record, error: 'isolated by matrix fs isolate' } : each,
+    )
+    await matrix.writeDatabase({ ...database, filesystems })
+  } finally {
+    await matrix.close()
+  }
+}
+
 /** A change that nodes have begun is theirs to finish: some may have closed the LUN, or opened it. */
 function refuseWhilePending({ pending }: MembershipDatabase): void {
   if (!pending) return

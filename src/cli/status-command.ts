@@ -28,7 +28,7 @@ Examples:
 }
 
 async function status(options: LunOptions & { readonly json?: boolean }): Promise<void> {
-  const matrix = await OfflineMatrix.open(lunUrls(options), { toLook: true })
+  const matrix = await OfflineMatrix.open(lunUrls(options), { mayMiss: true })
   try {
     const database = await matrix.readDatabase()
     const nodes = await matrix.nodes()

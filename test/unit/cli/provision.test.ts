@@ -4,9 +4,16 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isMatrixError, type MatrixErrorCode } from '../../../src/base/errors.ts'
+import { timingsFrom } from '../../../src/base/timings.ts'
 import { MiB } from '../../../src/base/units.ts'
 import { OfflineMatrix } from '../../../src/cli/offline-matrix.ts'
-import { addLuns, createFilesystem, formatMatrix, type NamedLun } from '../../../src/cli/provision.ts'
+import {
+  addLuns,
+  createFilesystem,
+  formatMatrix,
+  isolateFilesystem,
+  type NamedLun,
+} from '../../../src/cli/provision.ts'
 import { realHost } from '../../../src/platform/real/host.ts'
 import { realProcesses } from '../../../src/platform/real/processes.ts'
 import { encodeLease, type LeaseSector, leaseOffset, openLun } from '../../../src/san/index.ts'
@@ -185,9 +192,9 @@ test('the space of thin LUNs is given back before a filesystem is made; labels a
   await target.start()
   try {
     const thin = { name: 'lun1', url: target.url(1) }
-    const before = await openLun(thin.url, realHost)
-    await before.write(8 * MiB, [Buffer.alloc(40 * MiB, 1)], { purpose: 'data' })
-    await before.close()
+    // generous: the machine may be busy with other tests
+    const before = await openLun(thin.url, realHost, { timings: timingsFrom(8000) })
+    await before.write(40 * MiB, [Buffer.alloc(8 * MiB, 1)], { purpose: 'data' }).finally(() => before.close())
     await formatMatrix({ matrixName: 'two', luns: [thin] })
     await createFilesystem({ name: 'home', urls: [thin.url], discard: true })
     const matrix = await OfflineMatrix.open([thin.url])
@@ -202,6 +209,31 @@ test('the space of thin LUNs is given back before a filesystem is made; labels a
   } finally {
     await target.dispose()
   }
+})
+
+test('a filesystem whose LUN is gone is marked in error while no node runs, and only then', async ({ dir }) => {
+  const luns = [lun(dir, 'lun1'), lun(dir, 'lun2')]
+  const urls = luns.map(({ url }) => url)
+  await formatMatrix({ matrixName: 'one', luns })
+  await createFilesystem({ name: 'home', urls, lunNames: ['lun1'] })
+  await createFilesystem({ name: 'other', urls, lunNames: ['lun2'] })
+  rmSync(join(dir, 'lun2.img'))
+  await fails(isolateFilesystem('more', urls), 'not-found', /has no filesystem more; it has home, other/)
+  await writeLease(luns[0]!, {})
+  await fails(isolateFilesystem('other', urls), 'in-use', /n1 .* is running/)
+  await writeLease(luns[0]!, { state: 'clean' })
+  await isolateFilesystem('other', urls)
+  const matrix = await OfflineMatrix.open(urls, { mayMiss: true })
+  const { filesystems } = await matrix.readDatabase()
+  assert.equal(
+    filesystems.map(({ name, error }) => [name, error]),
+    [
+      ['home', undefined],
+      ['other', 'isolated by matrix fs isolate'],
+    ],
+  )
+  await matrix.close()
+  await fails(OfflineMatrix.open(urls), 'not-found', /lun2\.img/)
 })
 
 test.run()
