@@ -2,7 +2,7 @@
  * A LUN is added to a matrix that runs and is removed from it, while files are written at every node: no call fails, every node opens and closes
  * it, also one that starts later; and a filesystem on it is served by nodes whose configuration does not name it.
  */
-// time limit: 180 s
+// time limit: 300 s
 import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
