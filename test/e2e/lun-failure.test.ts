@@ -1,4 +1,4 @@
-// time limit: 240 s
+// time limit: 360 s
 /**
  * Two filesystems of two real nodes, each on a LUN of its own at our target, and one LUN fails: by errors, then by silence. Its filesystem goes out of service at both nodes, the
  * operator is told, and the other is served as ever; mended, it comes back by `matrix fs restore` (R31, R61–R63).
