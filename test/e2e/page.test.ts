@@ -1,5 +1,5 @@
 /** The file page in a real browser (Debian's Chromium) over a real matrix of two nodes. `npm run e2e:page` does more of it. */
-// time limit: 240 s
+// time limit: 400 s
 import type { Browser } from 'playwright-core'
 import { suite } from 'uvu'
 import { type HttpMatrix, makeHttpMatrix } from '../helpers/http-matrix.ts'

@@ -76,18 +76,16 @@ async function mayChange({ fs, caller, readOnly }: ExportCall, ino: number): Pro
   return granted === (W_OK | X_OK)
 }
 
-function actions({ writable, entries }: Content): Html {
+function actions({ writable }: Content): Html {
   const change = writable
     ? html`<button type="button" class="button primary" data-do="upload" hidden>${icon('upload')}<span>Upload</span></button>
 <button type="button" class="button" data-do="upload-folder" hidden>${icon('upload-folder')}<span>Upload folder</span></button>
 <button type="button" class="button" data-do="new-folder" hidden>${icon('new-folder')}<span>New folder</span></button>
 `
     : html`<span class="badge">Read-only</span>`
-  const download =
-    entries.length > 0
-      ? html`<a class="button" href="?zip=1" download title="Download this folder as a ZIP file">${icon('download')}<span>Download</span></a>`
-      : ''
-  return html`<div class="actions">${change}${download || ''}</div>`
+  // Also for an empty folder: it may be filled without the page being loaded anew.
+  const download = html`<a class="button" href="?zip=1" download title="Download this folder as a ZIP file">${icon('download')}<span>Download</span></a>`
+  return html`<div class="actions">${change}${download}</div>`
 }
 
 function view(content: Content): Html {

@@ -42,7 +42,7 @@ export async function visit(
 ): Promise<Visit> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-GB', ...options })
   const page = await context.newPage()
-  page.setDefaultTimeout(20_000)
+  page.setDefaultTimeout(60_000)
   const complaints: Complaints = []
   page.on('console', (message) => {
     if (message.type() !== 'error' && message.type() !== 'warning') return

@@ -68,7 +68,7 @@ async function at(
 
 /** Waits until something holds that no locator can say. */
 async function until(holds: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + 20_000
+  const end = performance.now() + 60_000
   while (!(await holds())) {
     assert.ok(performance.now() < end, `never: ${holds}`)
     await new Promise((resolve) => setTimeout(resolve, 20))

@@ -81,10 +81,8 @@ test('a search without stars looks anywhere, with stars at the whole name, whate
     }),
     { numRuns: 2000 },
   )
-  const slow = 'a*'.repeat(120)
-  const start = performance.now()
-  assert.is(searchPattern(`${slow}b`)?.('a'.repeat(255)), false)
-  assert.ok(performance.now() - start < 1000)
+  // What a regular expression would try for ever.
+  assert.is(searchPattern(`${'a*'.repeat(120)}b`)?.('a'.repeat(255)), false)
 })
 
 test('pictures and previews go by the name', () => {
