@@ -39,10 +39,6 @@ export type NfsStatistics = {
   readonly duplicates: number
 }
 
-function hostPatterns(exports: readonly Export[]): readonly string[] {
-  return exports.length === 0 ? [] : exports.flatMap(({ hosts }) => hosts)
-}
-
 const SWEEP_MS = 5_000
 const CLOSE_GRACE_MS = 1_000
 
@@ -165,4 +161,9 @@ export class NfsServer {
     void this.learnNames(this.#options.exports())
     this.#replies.expire(now, new Set([...this.#connections].map((each) => each.client.replies)))
   }
+}
+
+/** By which these exports know clients. */
+function hostPatterns(exports: readonly Export[]): readonly string[] {
+  return exports.flatMap(({ hosts }) => hosts)
 }
