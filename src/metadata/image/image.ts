@@ -16,7 +16,7 @@ import type { BlockAddress, Ino, Lsn, Slot } from '../../base/ids.ts'
 import { emptyVector, type MutableVector, type Vector } from '../../base/vector.ts'
 import { type DonePageRow, DoneRequests } from './done-requests.ts'
 import type { FileName, FileType, InodeRecord } from './mutation.ts'
-import { SCHEMA_VERSION, schemaSql, tableNames, tables, upgradeSql } from './schema.ts'
+import { SCHEMA_VERSION, schemaSql, tableNames, tables } from './schema.ts'
 import {
   type DirentRow,
   type ExtentRow,
@@ -97,8 +97,7 @@ export class Image {
           `the image has schema ${version}, this matrixfs knows ${SCHEMA_VERSION}`,
         )
       if (version < 1) throw new MatrixError('checkpoint-damaged', 'the image has no schema')
-      for (let older = version; older < SCHEMA_VERSION; older++) db.exec(upgradeSql[older] as string)
-      db.pragma(`user_version = ${SCHEMA_VERSION}`)
+      if (version < SCHEMA_VERSION) db.exec(schemaSql)
       if (path !== ':memory:') db = await moveTo(db, path)
       return new Image(db)
     } catch (error) {

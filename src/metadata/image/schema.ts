@@ -68,16 +68,9 @@ export const tables = {
 export type TableName = keyof typeof tables
 export const tableNames = Object.keys(tables) as TableName[]
 
-function tableSql(name: TableName): string {
-  return `CREATE TABLE ${name} (${tables[name].columns}) ${tables[name].options}`
-}
-
-/** Creates an empty image. */
+/** Creates an empty image, or the tables that an image of an earlier version lacks. */
 export const schemaSql = [
-  ...tableNames.map(tableSql),
-  'CREATE UNIQUE INDEX dirent_cookie ON dirent (dir, cookie)',
+  ...tableNames.map((name) => `CREATE TABLE IF NOT EXISTS ${name} (${tables[name].columns}) ${tables[name].options}`),
+  'CREATE UNIQUE INDEX IF NOT EXISTS dirent_cookie ON dirent (dir, cookie)',
   `PRAGMA user_version = ${SCHEMA_VERSION}`,
 ].join(';\n')
-
-/** Makes an image of an earlier version one of this: at index v, what version v lacks. */
-export const upgradeSql: readonly string[] = ['', tableSql('done')]
