@@ -44,10 +44,6 @@ export type NfsStatistics = ProgramStatistics & {
   readonly datagrams: { readonly calls: number; readonly lost: number; readonly refused: number }
 }
 
-function hostPatterns(exports: readonly Export[]): readonly string[] {
-  return exports.length === 0 ? [] : exports.flatMap(({ hosts }) => hosts)
-}
-
 const SWEEP_MS = 5_000
 const CLOSE_GRACE_MS = 1_000
 const FREE_PORT_TRIES = 8
@@ -204,4 +200,9 @@ async function listenOnBoth(streams: StreamPort, datagrams: DatagramPort, host: 
       if (port !== 0 || tries === FREE_PORT_TRIES) throw error
     }
   }
+}
+
+/** By which these exports know clients. */
+function hostPatterns(exports: readonly Export[]): readonly string[] {
+  return exports.flatMap(({ hosts }) => hosts)
 }

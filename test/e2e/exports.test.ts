@@ -1,10 +1,12 @@
 /** Exports of a running node change with its configuration file, by `matrix export reload` and by SIGHUP; a wrong file changes nothing. */
-// time limit: 120 s
+// time limit: 240 s
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { TestCa } from '../helpers/certificates.ts'
+import { NfsClient } from '../helpers/nfs-client.ts'
 import { Demo } from './demo.ts'
 import { freeBasePort } from './free-ports.ts'
 import { NfsTree } from './nfs-tree.ts'
@@ -46,6 +48,47 @@ test('exports change without a restart', async () => {
   assert.is(await tree.client.status('GETATTR', { object: tree.root }), 0)
   tree.close()
 })
+
+test('a node offers TLS, and its certificates are renewed without a restart', async () => {
+  const [first, second] = [new TestCa('first'), new TestCa('second')]
+  const file = join(demo.dir, 'n1.toml')
+  const original = readFileSync(file, 'utf8')
+  const write = (ca: TestCa) => {
+    const { certificate, key } = ca.sign('node.example.org')
+    writeFileSync(join(demo.dir, 'tls.pem'), certificate)
+    writeFileSync(join(demo.dir, 'tls.key'), key, { mode: 0o600 })
+  }
+  write(first)
+  const offers = original.replace(/^\[nfs\]$/m, '[nfs]\ntls_certificate = "tls.pem"\ntls_key = "tls.key"')
+  writeFileSync(file, offers)
+  assert.throws(() => demo.matrixCommand('export', 'reload', '--config', file), /only after a restart/)
+  demo.kill('n1')
+  await demo.startNode('n1')
+
+  const { nfs } = demo.node('n1')
+  const secure = (ca: TestCa) => NfsClient.connectTls(nfs.port, { ca: ca.certificate, servername: 'node.example.org' })
+  writeFileSync(file, offers.replace('path = "/home"', 'path = "/home"\ntls = "required"'))
+  assert.match(demo.matrixCommand('export', 'reload', '--config', file), /TLS required/)
+  const client = await secure(first)
+  const root = await client.mount(nfs.export)
+  assert.is(await client.status('GETATTR', { object: root }), 0)
+  const clear = await NfsClient.connect(nfs.port)
+  await assertDenied(clear, root)
+
+  write(second)
+  demo.matrixCommand('export', 'reload', '--config', file)
+  const renewed = await secure(second)
+  assert.is(await renewed.status('GETATTR', { object: root }), 0)
+  assert.is(await client.status('GETATTR', { object: root }), 0, 'sessions go on')
+  for (const each of [client, clear, renewed]) await each.close()
+  first.dispose()
+  second.dispose()
+})
+
+async function assertDenied(client: NfsClient, object: Buffer): Promise<void> {
+  const failure = await client.status('GETATTR', { object }).catch(String)
+  assert.match(String(failure), /denied.*\[1,5\]/)
+}
 
 test.after(() => demo.dispose())
 test.run()

@@ -92,7 +92,8 @@ export class WriteOracle {
       const goodUntil = life.goodNow
       life.goodUntil = Math.max(life.goodUntil, goodUntil)
       if (io.op !== 'write' || io.purpose === 'lease') return
-      const leftMs = goodUntil - this.#world.now
+      // by the clock of the machine, which may run too fast: it is what the guard is measured by
+      const leftMs = (goodUntil - this.#world.now) * by.machine.rate
       if (!(leftMs > this.#timings.guardMs))
         this.#fail(disk, `${by.name} issues a write (${io.purpose} at ${io.offset}) ${leftMs} ms before its lease ends`)
     }

@@ -46,8 +46,8 @@ export class Connection implements Session {
   readonly replies: ReplyWriter
   #socket: Socket
   readonly #tls: TlsOffer | undefined
-  /** The client has asked for TLS: no more is read in the clear. */
-  #securing = false
+  /** 'asked': the client wants TLS, and no more is read in the clear. */
+  #securing: 'no' | 'asked' | 'under way' = 'no'
   readonly #programs: Programs
   readonly #pool: BufferPool
   readonly #clock: Clock
@@ -177,7 +177,8 @@ export class Connection implements Session {
 
   /** The client learns at once that this connection is over, whatever of it is still under way. */
   reset(): void {
-    this.#socket.resetAndDestroy()
+    if (this.client.security === 'none') this.#socket.resetAndDestroy()
+    else this.#socket.destroy() // one of TLS cannot be reset
   }
 
   // --- receiving ---
@@ -216,7 +217,7 @@ export class Connection implements Session {
 
   /** Goes on with what was left when a limit was reached. */
   #proceed(): void {
-    if (this.#securing && !this.#resting) this.#handshakeWhenIdle()
+    if (this.#securing !== 'no' && !this.#resting) this.#handshakeWhenIdle()
     else if (!this.#paused || this.#resting) this.#endWhenIdle()
     else if (!this.#inPass && !this.#full && !this.#socket.destroyed) this.#resume()
   }
@@ -231,21 +232,22 @@ export class Connection implements Session {
 
   #startTls(xid: number): void {
     putStartTls(this.replies, xid)
-    this.#securing = true
+    this.#securing = 'asked'
   }
 
   #handshakeWhenIdle(): void {
-    if (this.#inFlight > 0 || this.#queuedBytes > 0 || this.#socket.destroyed) return
+    if (this.#securing !== 'asked' || this.#inFlight > 0 || this.#queuedBytes > 0 || this.#socket.destroyed) return
     if (this.#records.waiting > 0) {
       this.drop('clear text after the question for TLS')
       return
     }
     const tls = this.#tls as TlsOffer
+    this.#securing = 'under way'
     tls.secure(this.#socket).then(
       ({ socket, security }) => {
         this.client.security = security
         this.#socket = socket
-        this.#securing = false
+        this.#securing = 'no'
         this.#watch(socket)
         socket.on('data', (chunk) => this.#received(chunk))
         if (this.#ended) this.#endWhenIdle()
