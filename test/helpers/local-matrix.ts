@@ -104,6 +104,7 @@ export async function makeLocalMatrix(options: LocalMatrixOptions = {}): Promise
   }
   const peersOf = (self: Slot): RangePeers => ({
     slots: () => nodes.map(({ slot }) => slot).filter((slot) => slot !== self && !gone.has(slot)),
+    isWhole: () => true,
     wake: (slot, ino) => {
       if (options.wakes === false) return
       if (world) world.at(0.2, () => hosts[slot]?.enter(() => nodes[slot]?.fs.ranges.wake(ino)))

@@ -57,6 +57,8 @@ import { confirmDeadlock, seemsDeadlocked, type TableCache } from './waits-for.t
 export type RangePeers = {
   /** The other members of the view. */
   slots(): readonly Slot[]
+  /** What those did who are no members is in the members' images: nobody's recovery is under way. */
+  isWhole(): boolean
   /** Somebody who waits there for bytes of the inode may get them now. A hint. */
   wake(slot: Slot, ino: Ino): void
   /** The inodes of which the client holds or waits for bytes, as that node's image has it. */
@@ -239,6 +241,7 @@ export class RangeService implements RangeLocks {
   async releaseClient(client: string): Promise<void> {
     const { peers } = this.#options
     this.#check({ client, owner: '' }, { start: 0, end: 0 })
+    if (!peers.isWhole()) throw new FsError('EAGAIN', 'what a lost node has granted is not known yet')
     try {
       // what a peer has granted and nobody else knows yet is in its own image
       const inos = await Promise.all(peers.slots().map((slot) => peers.inosRangedBy(slot, client)))
