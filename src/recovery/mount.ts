@@ -337,6 +337,7 @@ export class Mount {
         const view = known()
         return view !== undefined && !view.members.some((member) => sameLife(member, life))
       },
+      isMember: (life) => this.#host.mesh.view?.members.some((member) => sameLife(member, life)) === true,
     }
   }
 

@@ -101,6 +101,7 @@ export async function makeLocalMatrix(options: LocalMatrixOptions = {}): Promise
       return gone.size
     },
     isGone: (life: Life) => gone.has(life.slot),
+    isMember: (life: Life) => !gone.has(life.slot),
   }
   const peersOf = (self: Slot): RangePeers => ({
     slots: () => nodes.map(({ slot }) => slot).filter((slot) => slot !== self && !gone.has(slot)),

@@ -107,7 +107,8 @@ export class RangeService implements RangeLocks {
   #timer: Timer | undefined
   #circlesSuspected = 0
   #deadlocks = 0
-  #stopped = false
+  /** Why nothing is done any more. */
+  #stopped: FsError | undefined
 
   constructor(options: RangeServiceOptions) {
     this.#options = options
@@ -136,33 +137,35 @@ export class RangeService implements RangeLocks {
 
   /** Nobody waits here any more, and what ends with this life is released. */
   async stop(): Promise<void> {
-    this.#end()
     const { self, volume, log } = this.#options
+    const stopping = new FsError('EAGAIN', 'this node stops serving')
+    this.#stopped = stopping
     const own = localClientOf(self, '')
     try {
       for (const client of volume.image.rangeClients(own, `${own}\u{10ffff}`)) await this.#releaseHere(client)
-      for (const { ino, life } of volume.image.rangeWaitLives()) {
-        if (sameLife(life, self))
-          await this.#change(ino, (draft) => dropWaits(draft, (waiter) => sameLife(waiter, self)))
-      }
+      // whoever waits here hears of it once nobody takes him for one who waits
+      for (const ino of [...this.#waits.keys()])
+        await this.#change(ino, (draft) => {
+          dropWaits(draft, (waiter) => sameLife(waiter, self))
+          for (const wait of this.#waits.get(ino)?.values() ?? []) draft.afterwards(() => this.#dropped(wait, stopping))
+        })
     } catch (error) {
       // they are void once this life is gone
       log.warn({ error: String(error) }, 'range locks of this node are left to the others')
     }
+    this.#end(stopping)
   }
 
   /** Nothing is written or answered any more. */
   withdraw(): void {
-    this.#end()
+    this.#end(new FsError('EIO', 'this node has withdrawn from the filesystem'))
     this.#tables.clear()
   }
 
-  #end(): void {
-    this.#stopped = true
+  #end(error: FsError): void {
+    this.#stopped = error
     this.#timer?.cancel()
-    for (const waits of this.#waits.values()) {
-      for (const wait of waits.values()) wait.fail(new FsError('EAGAIN', 'this node stops serving'))
-    }
+    for (const waits of this.#waits.values()) for (const wait of waits.values()) wait.fail(error)
     this.#waits.clear()
   }
 
@@ -341,9 +344,9 @@ export class RangeService implements RangeLocks {
     return wait.state !== 'won'
   }
 
-  #dropped(wait: LocalWait): void {
+  #dropped(wait: LocalWait, why = new FsError('EINTR')): void {
     this.#forgetWait(wait)
-    wait.cancelled()
+    wait.fail(why)
   }
 
   #forgetWait({ request, order }: LocalWait): void {
@@ -542,7 +545,7 @@ export class RangeService implements RangeLocks {
   }
 
   #check(owner: RangeOwner, range: ByteRange): void {
-    if (this.#stopped) throw new FsError('EAGAIN', 'this node stops serving')
+    if (this.#stopped) throw this.#stopped
     checkRange(range)
     checkOwner(owner, this.#options.self)
   }
