@@ -63,6 +63,9 @@ export interface RangeLocks {
   wait(request: RangeRequest): RangeWait
   /** Frees what the owner holds in the range; succeeds when that is nothing. */
   release(ino: Ino, owner: RangeOwner, range: ByteRange): Promise<void>
-  /** Frees everything that the client holds and waits for, at whatever node: it has restarted, or is gone for good. */
-  releaseClient(client: string): Promise<void>
+  /**
+   * Frees everything that the client holds and waits for, at whatever node: it has restarted, or is gone for good. `unless` is asked file by file,
+   * once everything that led to the locks of that file is known here, whether they are to stay after all.
+   */
+  releaseClient(client: string, unless?: () => boolean): Promise<void>
 }

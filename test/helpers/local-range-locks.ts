@@ -87,7 +87,8 @@ export class LocalRangeLocks implements RangeLocks {
     this.#serve(ino, table)
   }
 
-  async releaseClient(client: string): Promise<void> {
+  async releaseClient(client: string, unless: () => boolean = () => false): Promise<void> {
+    if (unless()) return
     for (const [ino, table] of this.#tables) {
       for (const waiter of table.waiters) {
         if (waiter.client !== client) continue

@@ -86,7 +86,8 @@ export class RangeService implements RangeLocks {
     this.#stopped = stopping
     const own = localClientOf(self, '')
     try {
-      for (const client of volume.image.rangeClients(own, `${own}\u{10ffff}`)) await this.#releaseHere(client)
+      for (const client of volume.image.rangeClients(own, `${own}\u{10ffff}`))
+        await this.#releaseHere(client, () => false, [])
       await this.#waits.stop(stopping)
     } catch (error) {
       // they are void once this life is gone
@@ -180,23 +181,24 @@ export class RangeService implements RangeLocks {
     await this.#told(owner.client)
   }
 
-  async releaseClient(client: string): Promise<void> {
+  async releaseClient(client: string, unless: () => boolean = () => false): Promise<void> {
     const { peers } = this.#parts
     this.#check({ client, owner: '' }, { start: 0, end: 0 })
     if (!peers.isWhole()) throw new FsError('EAGAIN', 'what a lost node has granted is not known yet')
     try {
       // what a peer has granted and nobody else knows yet is in its own image
       const inos = await Promise.all(peers.slots().map((slot) => peers.inosRangedBy(slot, client)))
-      await this.#releaseHere(client, inos.flat())
+      await this.#releaseHere(client, unless, inos.flat())
     } catch (error) {
       throw asRangeError(error)
     }
     await this.#told(client)
   }
 
-  async #releaseHere(client: string, more: readonly Ino[] = []): Promise<void> {
+  async #releaseHere(client: string, unless: () => boolean, more: readonly Ino[]): Promise<void> {
     for (const ino of new Set([...this.inosRangedBy(client), ...more])) {
       await this.#tables.change(ino, (draft) => {
+        if (unless()) return
         dropWaits(draft, (waiter) => waiter.client === client)
         for (const lock of [...draft.table.locks()]) if (lock.client === client) draft.release(lock, lock)
       })
