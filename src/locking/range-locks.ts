@@ -46,7 +46,8 @@ export interface RangeWait {
 }
 
 /**
- * All promises reject with FsError EAGAIN while the matrix cannot say (a recovery under way for too long): ask again. With EINVAL when
+ * All promises reject with FsError EAGAIN while the matrix cannot say (a recovery under way for too long, a node that stops): ask again, there or elsewhere. With EIO
+ * when this node has lost the filesystem, as every verb does then; with EINVAL when
  * the request makes no sense, ENOLCK when the client, or all together, have too many locks.
  *
  * Durable when answered: what a client holds survives the death of every node. Only what a local client holds goes with its node.

@@ -342,6 +342,7 @@ export class Mount {
         const view = known()
         return view !== undefined && !view.members.some((member) => sameLife(member, life))
       },
+      isMember: (life) => this.#host.mesh.view?.members.some((member) => sameLife(member, life)) === true,
     }
   }
 
@@ -349,6 +350,7 @@ export class Mount {
     const { mesh, slot } = this.#host
     return {
       slots: () => (mesh.view?.members ?? []).map((member) => member.slot).filter((other) => other !== slot),
+      isWhole: () => this.#state === 'serving' && this.#fenced?.id === mesh.view?.id && this.locks.phase === 'granting',
       wake: (to, ino) => mesh.send(to, 'volume', Buffer.from(JSON.stringify({ fsid: this.record.fsid, wake: ino }))),
       inosRangedBy: async (to, client) => {
         const question: VolumeQuestion = { fsid: this.record.fsid, rangedBy: client }

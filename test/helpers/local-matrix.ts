@@ -101,9 +101,11 @@ export async function makeLocalMatrix(options: LocalMatrixOptions = {}): Promise
       return gone.size
     },
     isGone: (life: Life) => gone.has(life.slot),
+    isMember: (life: Life) => !gone.has(life.slot),
   }
   const peersOf = (self: Slot): RangePeers => ({
     slots: () => nodes.map(({ slot }) => slot).filter((slot) => slot !== self && !gone.has(slot)),
+    isWhole: () => true,
     wake: (slot, ino) => {
       if (options.wakes === false) return
       if (world) world.at(0.2, () => hosts[slot]?.enter(() => nodes[slot]?.fs.ranges.wake(ino)))

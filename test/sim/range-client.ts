@@ -33,6 +33,7 @@ export class RangeClient {
   readonly #clock: Clock
   readonly #coverage: Coverage
   readonly #thinkMs: number
+  readonly #graceMs: number
   readonly #trace: (line: string) => void
   /** Files of which it may have more than it knows. */
   readonly #unsure = new Set<Ino>()
@@ -43,7 +44,14 @@ export class RangeClient {
   constructor(
     id: number,
     oracle: RangeOracle,
-    parts: { prng: Prng; clock: Clock; coverage: Coverage; thinkMs: number; trace(line: string): void },
+    parts: {
+      prng: Prng
+      clock: Clock
+      coverage: Coverage
+      thinkMs: number
+      graceMs: number
+      trace(line: string): void
+    },
   ) {
     this.#self = { client: `r${id}`, owner: 'p', at: undefined }
     this.#oracle = oracle
@@ -51,6 +59,7 @@ export class RangeClient {
     this.#clock = parts.clock
     this.#coverage = parts.coverage
     this.#thinkMs = parts.thinkMs
+    this.#graceMs = parts.graceMs
     this.#trace = parts.trace
   }
 
@@ -139,7 +148,12 @@ export class RangeClient {
       this.#coverage.count(`range wait ${outcome.is ?? 'at a node that is gone'}`)
       if (outcome.is === 'EDEADLK') await this.#release(server, who, ino, WHOLE, unsure)
     } finally {
-      this.#oracle.waiting--
+      // of the death of its node the others hear a moment later
+      const ends = () => {
+        this.#oracle.waiting--
+      }
+      if (server.host.alive) ends()
+      else this.#clock.after(this.#graceMs, ends)
     }
   }
 
@@ -262,7 +276,7 @@ export class RangeClient {
       await sleep(this.#clock, POLL_MS)
     }
     if ('value' in outcome) return outcome.value
-    if (isFsError(outcome.error, 'EAGAIN', 'ENOLCK') || isMatrixError(outcome.error)) return 'open'
+    if (isFsError(outcome.error, 'EAGAIN', 'ENOLCK', 'EIO') || isMatrixError(outcome.error)) return 'open'
     throw outcome.error
   }
 

@@ -144,7 +144,8 @@ class Run {
     this.#rangeClients = Array.from({ length: RANGE_CLIENTS }, (_, id) => {
       const { clock } = this.#outside
       const parts = { prng: this.#rangesPrng.fork(), clock, coverage: this.#coverage, thinkMs: this.#mix.thinkMs }
-      return new RangeClient(id, this.#ranges, { ...parts, trace: (line) => world.trace(line) })
+      const graceMs = AFTERMATH * this.#mix.ioTimeoutMs
+      return new RangeClient(id, this.#ranges, { ...parts, graceMs, trace: (line) => world.trace(line) })
     })
   }
 

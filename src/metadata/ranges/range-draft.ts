@@ -109,6 +109,15 @@ export class RangeDraft {
   }
 }
 
+/** Takes those out of the line. */
+export function dropWaits(draft: RangeDraft, which: (waiter: MatrixWaiter) => boolean): void {
+  for (const waiter of [...draft.table.waiters]) {
+    if (!which(waiter)) continue
+    draft.drop(waiter.order)
+    draft.commitIfLarge()
+  }
+}
+
 function rowBytes({ client, owner }: RangeOwner): number {
   return ROW_BYTES + Buffer.byteLength(client) + Buffer.byteLength(owner)
 }

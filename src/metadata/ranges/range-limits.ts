@@ -25,9 +25,10 @@ export function checkRoom({ image, maxFiles }: VolumeApi, { ino, client }: Range
     throw new FsError('ENOLCK', `${RANGE_WAITERS_MAX} wait for bytes of inode ${ino}`)
 }
 
-/** Whatever keeps the matrix from saying passes, or the client finds another node: it asks again. */
+/** A view that changes, a lock that a fence holds up, a full journal: that passes, and who asks again gets an answer. This node's trouble does not. */
 export function asRangeError(error: unknown): unknown {
-  if (isMatrixError(error)) return new FsError('EAGAIN', error.message)
+  if (isMatrixError(error, 'view-changed', 'timeout', 'peer-gone')) return new FsError('EAGAIN', error.message)
+  if (isMatrixError(error)) return new FsError('EIO', error.message)
   if (isFsError(error, 'ENOSPC')) return new FsError('EAGAIN', 'the journal is full')
   return error
 }

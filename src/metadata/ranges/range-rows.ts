@@ -7,8 +7,14 @@ import type { Image } from '../image/image.ts'
 import type { RangeLockRow } from '../image/statements.ts'
 import type { MatrixTable, MatrixWaiter } from './range-draft.ts'
 
-/** The lives that can no longer do anything: what is theirs alone counts no more. `version` grows with what `isGone` knows. */
-export type Lives = { readonly version: number; isGone(life: Life): boolean }
+export type Lives = {
+  /** Grows with what `isGone` knows. */
+  readonly version: number
+  /** It can no longer do anything, for sure: what is its alone counts no more. */
+  isGone(life: Life): boolean
+  /** It is in the present view. What is not, and not gone, may be alive or not. */
+  isMember(life: Life): boolean
+}
 
 /** The locks and the line of an inode as the image has them: true while lock L is held. Without what `lives` says is gone. */
 export function readTable(image: Image, ino: Ino, lives?: Lives): MatrixTable {

@@ -8,9 +8,7 @@
  *     wait             the same, or stand in the line: a row that names this life of this node
  *     granted          only by the node at which the waiter waits: it holds L, finds that it is the waiter's turn, and makes its row a lock
  *
- * A waiter is looked after when its turn may have come: some node says so (a hint, which may be lost), a view has resumed, or its row and those in its
- * way, as this image has them, say so. The last is done twice a second, and finds what all else has missed: what a node does is in
- * its peers' images soon (recovery/mount.ts, announcements).
+ * Tables and rows: range-tables.ts; who waits: local-waits.ts; deadlocks: waits-for.ts.
  *
  * Invariants
  * 1. The rows are as locking/range-table.ts has it; they change only under L held exclusively, and a table in memory is used only while L is held.
@@ -24,61 +22,27 @@
 import { brokenRules } from '../../base/broken-rules.ts'
 import { FsError } from '../../base/errors.ts'
 import type { Ino, Slot } from '../../base/ids.ts'
-import { type Life, sameLife } from '../../base/life.ts'
 import {
   type ByteRange,
   checkOwner,
   checkRange,
-  EX,
-  FLOCK_BYTE,
-  type Hold,
-  type LockCache,
   localClientOf,
-  NL,
-  PR,
-  RANGE_LOCK,
   type RangeLock,
   type RangeLocks,
   type RangeOwner,
   type RangeRequest,
   type RangeWait,
-  resourceId,
-  resourceNumber,
 } from '../../locking/index.ts'
-import type { Clock, Log, Timer } from '../../platform/index.ts'
-import { journalCallouts } from '../journal-callouts.ts'
-import type { VolumeApi } from '../volume-api.ts'
-import { LocalWait } from './local-wait.ts'
-import { type MatrixTable, RangeDraft } from './range-draft.ts'
+import type { Timer } from '../../platform/index.ts'
+import { LocalWaits } from './local-waits.ts'
+import { dropWaits } from './range-draft.ts'
 import { asRangeError, checkRoom } from './range-limits.ts'
-import { isVoid, type Lives, readTable } from './range-rows.ts'
-import { confirmDeadlock, seemsDeadlocked, type TableCache } from './waits-for.ts'
+import type { RangeParts } from './range-parts.ts'
+import { isVoid, readTable } from './range-rows.ts'
+import type { RangeTables } from './range-tables.ts'
 
-export type RangePeers = {
-  /** The other members of the view. */
-  slots(): readonly Slot[]
-  /** Somebody who waits there for bytes of the inode may get them now. A hint. */
-  wake(slot: Slot, ino: Ino): void
-  /** The inodes of which the client holds or waits for bytes, as that node's image has it. */
-  inosRangedBy(slot: Slot, client: string): Promise<readonly Ino[]>
-}
-
-export type RangeServiceOptions = {
-  readonly volume: VolumeApi
-  readonly locks: LockCache
-  readonly clock: Clock
-  readonly log: Log
-  readonly self: Life
-  readonly lives: Lives
-  readonly peers: RangePeers
-}
-
-/** Lock L is waited for so long before the caller is told to try again, ms. */
-const PATIENCE_MS = 10_000
 /** How often waiters are looked after without a hint, ms. */
 const LOOK_PERIOD_MS = 500
-/** Inodes with waiters, and waiters, that one such look takes on. */
-const LOOKS_PER_PERIOD = 200
 /** Holders, and waiters, of an inode that a status names. */
 const STATUS_ENTRIES = 20
 
@@ -91,88 +55,71 @@ export type RangeStatus = {
   readonly waiters: readonly (RangeLock & { readonly slot: Slot })[]
 }
 
-/** Nothing of it was void when `lives` had that version. */
-type Kept = { readonly table: MatrixTable; livesVersion: number }
-
 export class RangeService implements RangeLocks {
-  readonly #options: RangeServiceOptions
-  /** Of inodes whose L is held; not those that are empty. */
-  readonly #tables = new Map<Ino, Kept>()
-  /** Who waits here, by inode and place in its line. */
-  readonly #waits = new Map<Ino, Map<number, LocalWait>>()
-  /** Inodes that are being looked at; true: and then once more. */
-  readonly #looking = new Map<Ino, boolean>()
+  readonly #parts: RangeParts
+  readonly #waits: LocalWaits
+  readonly #tables: RangeTables
   #timer: Timer | undefined
-  #circlesSuspected = 0
-  #deadlocks = 0
-  #stopped = false
+  /** Why nothing is done any more. */
+  #stopped: FsError | undefined
 
-  constructor(options: RangeServiceOptions) {
-    this.#options = options
-    const plain = journalCallouts(options.volume)
-    options.locks.registerCallouts(RANGE_LOCK, {
-      acquired: (rid, mode, vector) => {
-        if (!brokenRules.tableGoesWithLock) this.#tables.delete(resourceNumber(rid))
-        return plain.acquired(rid, mode, vector)
-      },
-      surrender: (rid, from, to) => {
-        if (to === NL && !brokenRules.tableGoesWithLock) this.#tables.delete(resourceNumber(rid))
-        return plain.surrender(rid, from, to)
-      },
-    })
+  constructor(parts: RangeParts) {
+    this.#parts = parts
+    this.#waits = new LocalWaits(parts, (client) => this.#told(client))
+    this.#tables = this.#waits.tables
   }
 
   // ── life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Locks are granted: goes on. Removes what earlier lives of this slot have left. */
   start(): void {
-    this.#timer = this.#options.clock.every(LOOK_PERIOD_MS, () => this.#lookAfterWaits())
+    this.#timer = this.#parts.clock.every(LOOK_PERIOD_MS, () => this.#waits.lookAtAll())
     void this.dropVoid().catch((error) =>
-      this.#options.log.warn({ error: String(error) }, 'range locks of lives that are gone stay for now'),
+      this.#parts.log.warn({ error: String(error) }, 'range locks of lives that are gone stay for now'),
     )
   }
 
   /** Nobody waits here any more, and what ends with this life is released. */
   async stop(): Promise<void> {
-    this.#end()
-    const { self, volume, log } = this.#options
+    const { self, volume, log } = this.#parts
+    const stopping = new FsError('EAGAIN', 'this node stops serving')
+    this.#stopped = stopping
     const own = localClientOf(self, '')
     try {
       for (const client of volume.image.rangeClients(own, `${own}\u{10ffff}`))
         await this.#releaseHere(client, () => false, [])
-      for (const { ino, life } of volume.image.rangeWaitLives()) {
-        if (sameLife(life, self))
-          await this.#change(ino, (draft) => dropWaits(draft, (waiter) => sameLife(waiter, self)))
-      }
+      await this.#waits.stop(stopping)
     } catch (error) {
       // they are void once this life is gone
       log.warn({ error: String(error) }, 'range locks of this node are left to the others')
     }
+    this.#end(stopping)
   }
 
   /** Nothing is written or answered any more. */
   withdraw(): void {
-    this.#end()
-    this.#tables.clear()
+    this.#end(new FsError('EIO', 'this node has withdrawn from the filesystem'))
   }
 
-  #end(): void {
-    this.#stopped = true
+  #end(why: FsError): void {
+    this.#stopped = why
     this.#timer?.cancel()
-    for (const waits of this.#waits.values()) {
-      for (const wait of waits.values()) wait.fail(new FsError('EAGAIN', 'this node stops serving'))
-    }
-    this.#waits.clear()
+    this.#waits.end(why)
   }
 
   /** A view has resumed: what lives that are gone had is free now. */
   resumed(): void {
-    for (const ino of this.#waits.keys()) this.wake(ino)
+    this.#waits.wakeAll()
+  }
+
+  /** A peer's hint: the turn of somebody who waits here may have come. */
+  wake(ino: Ino): void {
+    this.#waits.wake(ino)
   }
 
   /** Removes the rows of lives that are gone, from all inodes. */
   async dropVoid(): Promise<void> {
-    const { volume, lives } = this.#options
+    const { volume, lives } = this.#parts
     const inos = new Set<Ino>()
     for (const client of volume.image.rangeClients('@', 'A')) {
       if (isVoid({ client, owner: '', start: 0, end: 0, mode: 'shared' }, lives))
@@ -181,43 +128,34 @@ export class RangeService implements RangeLocks {
     for (const { ino, life } of volume.image.rangeWaitLives()) if (lives.isGone(life)) inos.add(ino)
     for (const ino of inos) {
       if (this.#stopped) return
-      await this.#change(ino, () => {})
+      await this.#tables.change(ino, () => {})
     }
   }
 
   // ── RangeLocks ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   localClient(name: string): string {
-    return localClientOf(this.#options.self, name)
+    return localClientOf(this.#parts.self, name)
   }
 
   async test(request: RangeRequest): Promise<RangeLock | undefined> {
     this.#check(request, request)
-    const { ino } = request
-    try {
-      const hold = await this.#pin(ino, PR)
-      try {
-        const { volume, lives } = this.#options
-        const table = this.#hasVoid(ino) ? readTable(volume.image, ino, lives) : this.#table(ino)
-        const other = table.inTheWay(request)
-        return other && plainLock(other)
-      } finally {
-        hold.release()
-        this.#forgetEmpty(ino)
-      }
-    } catch (error) {
-      throw asRangeError(error)
-    }
+    return this.#tables.read(request.ino, (table) => {
+      const other = table.inTheWay(request)
+      return other && plainLock(other)
+    })
   }
 
   async take(request: RangeRequest): Promise<RangeLock | undefined> {
     this.#check(request, request)
-    const other = await this.#change(
+    const other = await this.#tables.change(
       request.ino,
       (draft) => {
         const first = draft.table.inTheWay(request)
-        if (!first) this.#hold(draft, request)
-        return first && plainLock(first)
+        if (first) return plainLock(first)
+        checkRoom(this.#parts.volume, request)
+        draft.hold(request, request, request.mode)
+        return undefined
       },
       'grows',
     )
@@ -226,20 +164,27 @@ export class RangeService implements RangeLocks {
   }
 
   wait(request: RangeRequest): RangeWait {
-    const wait = new LocalWait(request)
-    void this.#begin(wait)
-    return { granted: wait.granted, cancel: () => this.#cancel(wait) }
+    try {
+      this.#check(request, request)
+    } catch (error) {
+      const granted = Promise.reject(error)
+      granted.catch(() => {}) // who cancels may not listen
+      return { granted, cancel: async () => true }
+    }
+    const wait = this.#waits.begin(request)
+    return { granted: wait.granted, cancel: () => this.#waits.cancel(wait) }
   }
 
   async release(ino: Ino, owner: RangeOwner, range: ByteRange): Promise<void> {
     this.#check(owner, range)
-    await this.#change(ino, (draft) => draft.release(owner, range))
+    await this.#tables.change(ino, (draft) => draft.release(owner, range))
     await this.#told(owner.client)
   }
 
   async releaseClient(client: string, unless: () => boolean = () => false): Promise<void> {
-    const { peers } = this.#options
+    const { peers } = this.#parts
     this.#check({ client, owner: '' }, { start: 0, end: 0 })
+    if (!peers.isWhole()) throw new FsError('EAGAIN', 'what a lost node has granted is not known yet')
     try {
       // what a peer has granted and nobody else knows yet is in its own image
       const inos = await Promise.all(peers.slots().map((slot) => peers.inosRangedBy(slot, client)))
@@ -252,7 +197,7 @@ export class RangeService implements RangeLocks {
 
   async #releaseHere(client: string, unless: () => boolean, more: readonly Ino[]): Promise<void> {
     for (const ino of new Set([...this.inosRangedBy(client), ...more])) {
-      await this.#change(ino, (draft) => {
+      await this.#tables.change(ino, (draft) => {
         if (unless()) return
         dropWaits(draft, (waiter) => waiter.client === client)
         for (const lock of [...draft.table.locks()]) if (lock.client === client) draft.release(lock, lock)
@@ -262,20 +207,19 @@ export class RangeService implements RangeLocks {
 
   /** For a peer's `releaseClient`. */
   inosRangedBy(client: string): readonly Ino[] {
-    return this.#options.volume.image.inosRangedBy(client)
+    return this.#parts.volume.image.inosRangedBy(client)
   }
 
   /** Since the start; `waiting`: now, at this node. */
   stats() {
-    let waiting = 0
-    for (const waits of this.#waits.values()) waiting += waits.size
-    const { rangeWeight: weight } = this.#options.volume.image.totals()
-    return { weight, waiting, circlesSuspected: this.#circlesSuspected, deadlocks: this.#deadlocks }
+    const { rangeWeight: weight } = this.#parts.volume.image.totals()
+    const { size: waiting, circlesSuspected, deadlocks } = this.#waits
+    return { weight, waiting, circlesSuspected, deadlocks }
   }
 
   /** Inodes above `after` of which bytes are locked or waited for, as this image has it: a little late for what other nodes do. None: that was all. */
   status(after: Ino, limit: number): RangeStatus[] {
-    const { volume, lives } = this.#options
+    const { volume, lives } = this.#parts
     return volume.image.rangedInos(after, limit).map((ino) => {
       const table = readTable(volume.image, ino, lives)
       const holders = [...table.locks()].slice(0, STATUS_ENTRIES)
@@ -286,272 +230,20 @@ export class RangeService implements RangeLocks {
     })
   }
 
-  // ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  async #begin(wait: LocalWait): Promise<void> {
-    const { request } = wait
-    try {
-      this.#check(request, request)
-      await this.#change(
-        request.ino,
-        (draft) => {
-          if (wait.state !== 'new') return
-          if (!draft.table.inTheWay(request)) {
-            this.#hold(draft, request)
-            draft.afterwards(() => this.#granted(wait))
-            return
-          }
-          checkRoom(this.#options.volume, request)
-          const { order } = draft.queue(request, this.#options.self)
-          draft.afterwards(() => {
-            wait.queued(order)
-            const waits = this.#waits.get(request.ino)
-            if (waits) waits.set(order, wait)
-            else this.#waits.set(request.ino, new Map([[order, wait]]))
-          })
-        },
-        'grows',
-      )
-      this.#checkDeadlock(wait)
-    } catch (error) {
-      wait.fail(asRangeError(error) as Error)
-    }
-  }
-
-  /** Its row is a lock now. */
-  #granted(wait: LocalWait): void {
-    this.#forgetWait(wait)
-    wait.won()
-    this.#told(wait.request.client).then(
-      () => wait.tell(),
-      (error) => wait.fail(error),
-    )
-  }
-
-  async #cancel(wait: LocalWait): Promise<boolean> {
-    if (wait.state === 'new') wait.cancelled() // and is never queued
-    if (wait.state === 'queued') {
-      await this.#change(wait.request.ino, (draft) => {
-        if (wait.state !== 'queued') return
-        draft.drop(wait.order)
-        draft.afterwards(() => this.#dropped(wait))
-      })
-    }
-    return wait.state !== 'won'
-  }
-
-  #dropped(wait: LocalWait): void {
-    this.#forgetWait(wait)
-    wait.cancelled()
-  }
-
-  #forgetWait({ request, order }: LocalWait): void {
-    const waits = this.#waits.get(request.ino)
-    waits?.delete(order)
-    if (waits?.size === 0) this.#waits.delete(request.ino)
-  }
-
-  #checkDeadlock(wait: LocalWait, tables: TableCache = new Map()): void {
-    if (wait.state !== 'queued' || wait.request.start === FLOCK_BYTE.start || wait.isBeingConfirmed) return
-    const circle = seemsDeadlocked(this.#options, wait.request, tables)
-    if (!circle) return
-    wait.isBeingConfirmed = true
-    this.#circlesSuspected++
-    const tableOf = (ino: Ino) => {
-      if (this.#hasVoid(ino)) this.#within(ino, () => {})
-      return this.#table(ino)
-    }
-    confirmDeadlock(this.#options, wait.request, circle, tableOf, () => {
-      if (wait.state !== 'queued') return
-      this.#within(wait.request.ino, (draft) => {
-        draft.drop(wait.order)
-        draft.afterwards(() => {
-          this.#forgetWait(wait)
-          wait.fail(new FsError('EDEADLK'))
-          this.#deadlocks++
-        })
-      })
-    })
-      .catch((error) => this.#options.log.debug({ error: String(error) }, 'a deadlock could not be confirmed'))
-      .finally(() => {
-        wait.isBeingConfirmed = false
-      })
-  }
-
-  /** Looks whether somebody who waits here for bytes of the inode may have them now. */
-  wake(ino: Ino): void {
-    if (!this.#waits.has(ino) || this.#stopped) return
-    if (this.#looking.has(ino)) {
-      this.#looking.set(ino, true)
-      return
-    }
-    this.#looking.set(ino, false)
-    this.#change(ino, () => {})
-      .catch(() => {}) // the next look is half a second away
-      .finally(() => {
-        const again = this.#looking.get(ino)
-        this.#looking.delete(ino)
-        if (again) this.wake(ino)
-      })
-  }
-
-  /** What no hint has told: this image knows it sooner or later. */
-  #lookAfterWaits(): void {
-    const { volume, lives, self } = this.#options
-    const tables: TableCache = new Map()
-    let looks = 0
-    for (const [ino, waits] of [...this.#waits]) {
-      if (looks >= LOOKS_PER_PERIOD) break
-      // the others first next time
-      this.#waits.delete(ino)
-      this.#waits.set(ino, waits)
-      const table = readTable(volume.image, ino, lives)
-      tables.set(ino, table)
-      looks++
-      const lost = new Set(waits.keys())
-      for (const waiter of table.waiters) if (sameLife(waiter, self)) lost.delete(waiter.order)
-      if (lost.size > 0 || table.promised().some((waiter) => sameLife(waiter, self))) this.wake(ino)
-      else {
-        for (const [order, wait] of [...waits]) {
-          if (looks++ >= LOOKS_PER_PERIOD) break
-          waits.delete(order)
-          waits.set(order, wait)
-          this.#checkDeadlock(wait, tables)
-        }
-      }
-    }
-  }
-
-  // ── the table under its lock ─────────────────────────────────────────────────────────────────────────────────────
-
-  /** Runs `work` with lock L held exclusively, and commits; rejects with what gateways may see. */
-  async #change<T>(ino: Ino, work: (draft: RangeDraft) => T, growth?: 'grows'): Promise<T> {
-    const { volume } = this.#options
-    try {
-      if (growth && !volume.hasRoom) await volume.room()
-      const hold = await this.#pin(ino, EX)
-      try {
-        return this.#within(ino, work)
-      } finally {
-        hold.release()
-      }
-    } catch (error) {
-      throw asRangeError(error)
-    }
-  }
-
-  /** The same, by whoever holds L already; within the turn. */
-  #within<T>(ino: Ino, work: (draft: RangeDraft) => T): T {
-    const { volume, peers, self } = this.#options
-    const draft = new RangeDraft(ino, this.#table(ino), (mutations) => volume.commit(mutations))
-    try {
-      if (this.#hasVoid(ino)) this.#dropVoidOf(draft)
-      this.#noteLost(ino, draft.table)
-      const result = work(draft)
-      this.#grantOwn(draft)
-      draft.commit()
-      if (draft.hasChanged) {
-        const slots = new Set([...draft.dropped, ...draft.table.promised().map(({ slot }) => slot)])
-        for (const slot of slots) if (slot !== self.slot) peers.wake(slot, ino)
-      }
-      this.#forgetEmpty(ino)
-      return result
-    } catch (error) {
-      this.#tables.delete(ino)
-      throw error
-    }
-  }
-
-  /** Those who wait here and whose turn it is hold what they waited for. */
-  #grantOwn(draft: RangeDraft): void {
-    const waits = this.#waits.get(draft.ino)
-    for (let granted = waits !== undefined; granted; ) {
-      granted = false
-      for (const waiter of draft.table.promised()) {
-        const wait = sameLife(waiter, this.#options.self) ? waits?.get(waiter.order) : undefined
-        if (!wait) continue
-        granted = true
-        draft.drop(waiter.order)
-        draft.hold(waiter, waiter, waiter.mode)
-        draft.afterwards(() => this.#granted(wait))
-        draft.commitIfLarge()
-      }
-    }
-  }
-
-  /** Some peer has released the client that waited here. */
-  #noteLost(ino: Ino, table: MatrixTable): void {
-    const waits = this.#waits.get(ino)
-    if (!waits) return
-    const there = new Set(table.waiters.map(({ order }) => order))
-    for (const [order, wait] of waits) if (!there.has(order)) this.#dropped(wait)
-  }
-
-  #hold(draft: RangeDraft, request: RangeRequest): void {
-    checkRoom(this.#options.volume, request)
-    draft.hold(request, request, request.mode)
-  }
-
-  #hasVoid(ino: Ino): boolean {
-    const { lives } = this.#options
-    const kept = this.#kept(ino)
-    if (kept.livesVersion === lives.version) return false
-    if (kept.table.waiters.some((waiter) => isVoid(waiter, lives))) return true
-    for (const lock of kept.table.locks()) if (isVoid(lock, lives)) return true
-    kept.livesVersion = lives.version
-    return false
-  }
-
-  #dropVoidOf(draft: RangeDraft): void {
-    const { lives } = this.#options
-    dropWaits(draft, (waiter) => isVoid(waiter, lives))
-    for (const lock of [...draft.table.locks()]) if (isVoid(lock, lives)) draft.release(lock, lock)
-  }
-
-  #table(ino: Ino): MatrixTable {
-    return this.#kept(ino).table
-  }
-
-  #kept(ino: Ino): Kept {
-    let kept = this.#tables.get(ino)
-    if (!kept) {
-      kept = { table: readTable(this.#options.volume.image, ino), livesVersion: -1 }
-      this.#tables.set(ino, kept)
-    }
-    return kept
-  }
-
-  #forgetEmpty(ino: Ino): void {
-    if (this.#tables.get(ino)?.table.isEmpty) this.#tables.delete(ino)
-  }
-
-  async #pin(ino: Ino, mode: typeof EX | typeof PR): Promise<Hold> {
-    const hold = await this.#options.locks.acquire(resourceId(RANGE_LOCK, ino), mode, { timeoutMs: PATIENCE_MS })
-    return hold as Hold
-  }
-
   /** Invariant 2. */
   async #told(client: string): Promise<void> {
     if (client.startsWith('@') || brokenRules.rangeAnswerIsDurable) return
     try {
-      await this.#options.volume.flush()
+      await this.#parts.volume.flush()
     } catch (error) {
       throw asRangeError(error)
     }
   }
 
   #check(owner: RangeOwner, range: ByteRange): void {
-    if (this.#stopped) throw new FsError('EAGAIN', 'this node stops serving')
+    if (this.#stopped) throw this.#stopped
     checkRange(range)
-    checkOwner(owner, this.#options.self)
-  }
-}
-
-function dropWaits(draft: RangeDraft, which: (waiter: MatrixTable['waiters'][number]) => boolean): void {
-  for (const waiter of [...draft.table.waiters]) {
-    if (!which(waiter)) continue
-    draft.drop(waiter.order)
-    draft.commitIfLarge()
+    checkOwner(owner, this.#parts.self)
   }
 }
 

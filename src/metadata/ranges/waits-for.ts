@@ -35,7 +35,7 @@ export function seemsDeadlocked(
   wait: WaitingFor,
   tables: TableCache,
 ): readonly Ino[] | undefined {
-  return circleIn(volume, wait, (ino) => {
+  return circleIn({ volume, lives }, wait, (ino) => {
     let table = tables.get(ino)
     if (!table) tables.set(ino, (table = readTable(volume.image, ino, lives)))
     return table
@@ -61,7 +61,7 @@ export async function confirmDeadlock(
   while (inos.size <= CIRCLE_INOS_MAX) {
     const holds = await locks.acquireAll(new Map([...inos].map((ino) => [resourceId(RANGE_LOCK, ino), EX])))
     try {
-      const circle = circleIn(volume, wait, (ino) =>
+      const circle = circleIn(parts, wait, (ino) =>
         inos.has(ino) ? tableOf(ino) : readTable(volume.image, ino, lives),
       )
       if (!circle) return
@@ -76,12 +76,18 @@ export async function confirmDeadlock(
   }
 }
 
-function circleIn(volume: VolumeApi, wait: WaitingFor, tableOf: (ino: Ino) => MatrixTable): readonly Ino[] | undefined {
+function circleIn(
+  { volume, lives }: Pick<Parts, 'volume' | 'lives'>,
+  wait: WaitingFor,
+  tableOf: (ino: Ino) => MatrixTable,
+): readonly Ino[] | undefined {
   const graph: WaitGraph = {
     *waitsOf(owner: RangeOwner) {
       for (const ino of new Set(volume.image.inosWaitedFor(owner.client, owner.owner))) {
         for (const waiter of tableOf(ino).waiters) {
-          if (waiter.client === owner.client && waiter.owner === owner.owner) yield { ...waiter, ino }
+          if (waiter.client !== owner.client || waiter.owner !== owner.owner) continue
+          // who waits at a node that has left the view may long have given up
+          if (lives.isMember(waiter)) yield { ...waiter, ino }
         }
       }
     },
