@@ -7,6 +7,12 @@ export const TRANSFER_MAX = MiB
 export const DIRECTORY_PREFERRED = 64 * KiB
 /** Longest RPC record, bytes: a WRITE of TRANSFER_MAX with the longest header. A longer one closes the connection. */
 export const RECORD_MAX = TRANSFER_MAX + 16 * KiB
+/** Longest datagram, bytes: what UDP over IPv4 carries. */
+export const DATAGRAM_MAX = 65_507
+/** Largest READ and WRITE in a datagram, bytes. */
+export const DATAGRAM_TRANSFER_MAX = 32 * KiB
+/** Calls by datagram under way at a time, all clients together; what comes above it is lost, as datagrams are. */
+export const DATAGRAMS_IN_FLIGHT = 1024
 /** Fragments of one record: bounds the work that empty fragments can cause. */
 export const FRAGMENTS_MAX = 4096
 /** Longest name or path on the wire, bytes; longer than any the filesystem takes, so that it says NAMETOOLONG. */
@@ -25,6 +31,8 @@ export const READDIRPLUS_ENTRIES_MAX = 1024
 export const MOUNTS_MAX = 256
 /** Remembered replies of one client; more than it may have in flight. */
 export const REPLIES_PER_CLIENT = 512
+/** Client ports whose replies are remembered; of more, those heard of longest ago are forgotten. */
+export const REPLY_TABLES_MAX = 16_384
 /** Replies are remembered this long after they left, ms: longer than clients wait before they send again. */
 export const REPLY_LIFE_MS = 120_000
 

@@ -1,18 +1,21 @@
 /**
- * The NFS gateway of a node: MOUNT version 3 and NFS version 3 on one TCP port. Its life: `listen`, then connections come and
- * go, then `close`: no new ones, what was taken is answered, the rest is cut after a grace time.
+ * The NFS gateway of a node: NFS version 3 and its helpers (MOUNT) on one port, by TCP and by UDP. Its life: `listen`, then
+ * connections and datagrams come and go, then `close`: nothing more is taken, what was taken is answered, the rest is cut after a grace time.
  */
-import { createServer, type Server, type Socket } from 'node:net'
-import { MatrixError } from '../base/errors.ts'
 import type { Export } from '../export/index.ts'
-import { type Clock, type Timer, within } from '../platform/clock.ts'
+import type { Clock, Timer } from '../platform/clock.ts'
+import { within } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { defaultLimits, type NfsLimits } from './limits.ts'
 import { MountProgram } from './mount/program.ts'
 import { BufferPool } from './rpc/buffer-pool.ts'
 import { Client } from './rpc/client.ts'
-import { Connection } from './rpc/connection.ts'
+import { DatagramPort } from './rpc/datagrams.ts'
+import { Programs } from './rpc/programs.ts'
 import { ReplyCache } from './rpc/replies.ts'
+import type { Program } from './rpc/session.ts'
+import { StreamPort } from './rpc/streams.ts'
+import type { Transport } from './rpc/transport.ts'
 import { Nfs3Program } from './v3/program.ts'
 
 export type NfsServerOptions = {
@@ -21,6 +24,8 @@ export type NfsServerOptions = {
   readonly clock: Clock
   readonly log: Log
   readonly limits?: Partial<NfsLimits>
+  /** NFS itself by UDP, too; its helpers always are. Default false. */
+  readonly udp?: boolean
 }
 
 export type NfsStatistics = {
@@ -30,100 +35,94 @@ export type NfsStatistics = {
   readonly calls: Readonly<Record<string, number>>
   /** Repeated requests answered from the cache of replies. */
   readonly duplicates: number
+  /** Datagrams: taken, lost because too many were under way, refused because no export admits their sender. */
+  readonly datagrams: { readonly calls: number; readonly lost: number; readonly refused: number }
 }
 
 const SWEEP_MS = 5_000
 const CLOSE_GRACE_MS = 1_000
+const FREE_PORT_TRIES = 8
 
 export class NfsServer {
   readonly #options: NfsServerOptions
-  readonly #limits: NfsLimits
   readonly #log: Log
-  readonly #pool = new BufferPool()
   readonly #replies = new ReplyCache()
   readonly #nfs: Nfs3Program
-  readonly #mount = new MountProgram()
-  readonly #connections = new Set<Connection>()
-  #server: Server | undefined
+  readonly #streams: StreamPort
+  readonly #datagrams: DatagramPort
   #sweep: Timer | undefined
 
   constructor(options: NfsServerOptions) {
+    const { clock, exports } = options
     this.#options = options
-    this.#limits = { ...defaultLimits, ...options.limits }
-    this.#log = options.log.child({ gateway: 'nfs' })
-    this.#nfs = new Nfs3Program({ clock: options.clock })
+    const log = options.log.child({ gateway: 'nfs' })
+    this.#log = log
+    this.#nfs = new Nfs3Program({ clock })
+    const helpers: readonly Program[] = [new MountProgram()]
+    const pool = new BufferPool()
+    const clientOf = (transport: Transport, address: string, port: number, localAddress: string | undefined) =>
+      new Client({
+        ...{ transport, address, port, localAddress, exports },
+        replies: this.#replies.of(transport, address, port),
+      })
+    this.#streams = new StreamPort({
+      ...{ pool, clock, log, limits: { ...defaultLimits, ...options.limits } },
+      programs: new Programs([this.#nfs, ...helpers]),
+      client: (address, port, local) => clientOf('tcp', address, port, local),
+    })
+    this.#datagrams = new DatagramPort({
+      ...{ pool, log },
+      programs: new Programs(options.udp ? [this.#nfs, ...helpers] : helpers),
+      client: ({ address, port }, local) => clientOf('udp', address, port, local),
+    })
   }
 
-  /** Rejects with MatrixError 'in-use' when the port is taken. Port 0: any free one. */
+  /** Rejects with MatrixError 'in-use' when the port is taken. Port 0: any free one, the same for TCP and UDP. */
   async listen(host: string, port: number): Promise<{ readonly port: number }> {
-    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket))
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) => {
-        const code = error.code === 'EADDRINUSE' ? 'in-use' : 'config'
-        reject(new MatrixError(code, `NFS cannot listen on ${host} port ${port}: ${error.message}`, { cause: error }))
-      })
-      server.listen({ host, port }, resolve)
-    })
-    server.on('error', (error) => this.#log.error({ error: error.message }, 'nfs listener failed'))
-    this.#server = server
+    const bound = await listenOnBoth(this.#streams, this.#datagrams, host, port)
     this.#sweep = this.#options.clock.every(SWEEP_MS, () => this.#sweepOnce())
-    const address = server.address()
-    const bound = typeof address === 'object' && address ? address.port : port
     this.#log.info({ host, port: bound }, 'nfs serves')
     return { port: bound }
   }
 
   async close(): Promise<void> {
-    const server = this.#server
-    if (!server) return
-    this.#server = undefined
     this.#sweep?.cancel()
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-    for (const connection of this.#connections) connection.end()
-    if (this.#connections.size > 0) await within(this.#options.clock, closed, CLOSE_GRACE_MS)
-    for (const connection of this.#connections) connection.destroy()
-    await closed
+    await Promise.all([this.#streams.close(), within(this.#options.clock, this.#datagrams.end(), CLOSE_GRACE_MS)])
+    this.#datagrams.destroy()
   }
 
   /** Nothing is answered from now on: connections end without a word, and clients look for another node. */
   abandon(): void {
     this.#sweep?.cancel()
-    this.#server?.close()
-    this.#server = undefined
-    for (const connection of this.#connections) connection.destroy()
+    this.#streams.abandon()
+    this.#datagrams.destroy()
   }
 
   stats(): NfsStatistics {
-    let inFlight = 0
-    for (const connection of this.#connections) inFlight += connection.inFlight
-    return { connections: this.#connections.size, inFlight, ...this.#nfs.stats() }
-  }
-
-  #accept(socket: Socket): void {
-    const { remoteAddress: address, remotePort: port } = socket
-    if (address === undefined || port === undefined) return void socket.destroy() // gone already
-    const log = this.#log.child({ client: `${address}:${port}` })
-    if (this.#connections.size >= this.#limits.connections) {
-      log.warn({ limit: this.#limits.connections }, 'nfs connection refused: there are too many')
-      return void socket.destroy()
+    return {
+      connections: this.#streams.connections,
+      inFlight: this.#streams.inFlight + this.#datagrams.inFlight,
+      ...this.#nfs.stats(),
+      datagrams: { ...this.#datagrams.counters },
     }
-    const replies = this.#replies.of(address, port)
-    const connection = new Connection({
-      socket,
-      client: new Client({ address, port, exports: this.#options.exports, replies }),
-      programs: [this.#nfs, this.#mount],
-      pool: this.#pool,
-      clock: this.#options.clock,
-      log,
-      limits: this.#limits,
-      onClose: () => this.#connections.delete(connection),
-    })
-    this.#connections.add(connection)
   }
 
   #sweepOnce(): void {
     const now = this.#options.clock.now()
-    for (const connection of this.#connections) connection.checkSilence(now)
-    this.#replies.expire(now, new Set([...this.#connections].map((each) => each.client.replies)))
+    this.#streams.checkSilence(now)
+    this.#replies.expire(now, new Set(this.#streams.replies))
+  }
+}
+
+/** By TCP and UDP on one port; a free one (0) may be taken for UDP, and then it is another. */
+async function listenOnBoth(streams: StreamPort, datagrams: DatagramPort, host: string, port: number): Promise<number> {
+  for (let tries = 1; ; tries++) {
+    const bound = await streams.listen(host, port)
+    try {
+      return await datagrams.listen(host, bound)
+    } catch (error) {
+      await streams.close()
+      if (port !== 0 || tries === FREE_PORT_TRIES) throw error
+    }
   }
 }

@@ -231,7 +231,7 @@ export class NfsClient {
   }
 }
 
-function parseReply(record: Buffer): RpcReply {
+export function parseReply(record: Buffer): RpcReply {
   const from = new XdrReader().reset(record, 4, record.length)
   if (from.uint32() !== 1) throw new Error('not a reply')
   if (from.uint32() === 1) {
@@ -244,7 +244,8 @@ function parseReply(record: Buffer): RpcReply {
   return { kind: 'success', from }
 }
 
-function decodeWhole<T>(name: string, reply: RpcReply, type: Xdr<T>): T {
+/** The value of a successful reply; throws unless it is all of it. */
+export function decodeWhole<T>(name: string, reply: RpcReply, type: Xdr<T>): T {
   if (reply.kind !== 'success') throw new Error(`${name} was refused: ${JSON.stringify(reply)}`)
   const result = type.decode(reply.from)
   if (reply.from.remaining !== 0) throw new Error(`${name}: ${reply.from.remaining} bytes after the result`)

@@ -34,15 +34,16 @@ export type Served = {
 /** Serves `fs` as /home to this machine, read-write and without squashing, unless told otherwise. */
 export async function serve(
   fs: MatrixFs,
-  options: Partial<ExportOptions> & { limits?: NfsServerOptions['limits']; clock?: NfsServerOptions['clock'] } = {},
+  options: Partial<ExportOptions> & Partial<Pick<NfsServerOptions, 'limits' | 'clock' | 'udp'>> = {},
 ): Promise<Served> {
-  const { limits, clock = realClock, ...exportOptions } = options
+  const { limits, clock = realClock, udp = false, ...exportOptions } = options
   const lines: LogLine[] = []
   const home = makeExport({ path: '/home', fs, clients: ['127.0.0.0/8'], squash: 'no_root_squash', ...exportOptions })
   const clients: NfsClient[] = []
   const server = new NfsServer({
     exports: () => served.exports,
     clock,
+    udp,
     log: memoryLog(lines),
     ...(limits && { limits }),
   })

@@ -2,15 +2,32 @@
 
 import { admits, type Credentials, callerOf, type Export, type Handle, parseAddress } from '../../export/index.ts'
 import type { Caller } from '../../metadata/index.ts'
+import { DATAGRAM_TRANSFER_MAX, TRANSFER_MAX } from '../limits.ts'
 import type { ClientReplies } from './replies.ts'
+import type { Transport } from './transport.ts'
 
 /** Why a handle is of no use to a client: nothing like it is exported, or not to this client. */
 export type Refusal = 'stale' | 'refused'
+
+export type ClientOptions = {
+  /** As the socket says. */
+  readonly address: string
+  readonly port: number
+  readonly transport: Transport
+  /** Which of our addresses it speaks to; undefined when that cannot be known. */
+  readonly localAddress: string | undefined
+  readonly exports: () => readonly Export[]
+  readonly replies: ClientReplies
+}
 
 export class Client {
   /** As the socket says, for messages. */
   readonly address: string
   readonly port: number
+  readonly transport: Transport
+  readonly localAddress: string | undefined
+  /** Most bytes of data in one of its calls or replies. */
+  readonly transferMax: number
   readonly bytes: Uint8Array
   readonly replies: ClientReplies
   readonly #exports: () => readonly Export[]
@@ -21,9 +38,12 @@ export class Client {
   #callerCredentials: Credentials | undefined
   #caller: Caller | undefined
 
-  constructor(options: { address: string; port: number; exports: () => readonly Export[]; replies: ClientReplies }) {
+  constructor(options: ClientOptions) {
     this.address = options.address
     this.port = options.port
+    this.transport = options.transport
+    this.localAddress = options.localAddress
+    this.transferMax = options.transport === 'tcp' ? TRANSFER_MAX : DATAGRAM_TRANSFER_MAX
     this.bytes = parseAddress(options.address) ?? new Uint8Array(16)
     this.replies = options.replies
     this.#exports = options.exports
@@ -31,6 +51,11 @@ export class Client {
 
   get exports(): readonly Export[] {
     return this.#exports()
+  }
+
+  /** Whether any export admits it. */
+  get isAdmitted(): boolean {
+    return this.#exports().some((each) => admits(each, this.bytes))
   }
 
   /** The export that a handle belongs to. */

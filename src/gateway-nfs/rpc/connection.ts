@@ -15,20 +15,21 @@ import type { MatrixFs } from '../../metadata/index.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Log } from '../../platform/log.ts'
 import type { NfsLimits } from '../limits.ts'
-import { XdrError, XdrReader } from '../xdr/reader.ts'
+import { XdrReader } from '../xdr/reader.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import type { Client } from './client.ts'
-import { type AcceptFailure, CallHeader, putAcceptFailure, putDenial } from './message.ts'
+import { CallHeader } from './message.ts'
+import type { Programs } from './programs.ts'
 import { receiveInPlace } from './receiving.ts'
 import { RecordError, RecordReader } from './record-marking.ts'
 import { type Batch, ReplyWriter } from './reply-writer.ts'
-import type { Program, Session } from './session.ts'
+import type { Session } from './session.ts'
 
 export type ConnectionOptions = {
   /** Accepted and paused: nothing has been read from it. */
   readonly socket: Socket
   readonly client: Client
-  readonly programs: readonly Program[]
+  readonly programs: Programs
   readonly pool: BufferPool
   readonly clock: Clock
   readonly log: Log
@@ -40,7 +41,7 @@ export class Connection implements Session {
   readonly client: Client
   readonly replies: ReplyWriter
   readonly #socket: Socket
-  readonly #programs: readonly Program[]
+  readonly #programs: Programs
   readonly #pool: BufferPool
   readonly #clock: Clock
   readonly #log: Log
@@ -186,35 +187,9 @@ export class Connection implements Session {
 
   /** Serves one record; false when a limit is reached. */
   #record(bytes: Buffer, start: number, end: number): boolean {
-    const from = this.#from.reset(bytes, start, end)
-    const header = this.#header
-    const verdict = header.parse(from)
-    if (verdict === 'ok') this.#call(header, from)
-    else if (verdict === 'garbage') this.drop('a record that is not an RPC call')
-    else putDenial(this.replies, header.xid, verdict)
+    const isCall = this.#programs.serve(this, this.#header, this.#from.reset(bytes, start, end))
+    if (!isCall) this.drop('a record that is not an RPC call')
     return !this.#full && !this.#socket.destroyed
-  }
-
-  #call(header: CallHeader, from: XdrReader): void {
-    try {
-      const failure = this.#serve(header, from)
-      if (failure) putAcceptFailure(this.replies, header.xid, failure)
-    } catch (error) {
-      if (!(error instanceof XdrError)) throw error
-      putAcceptFailure(this.replies, header.xid, { kind: 'garbage-arguments' })
-    }
-  }
-
-  /** Has the program serve the call, or says why there is none to. Throws XdrError. */
-  #serve(header: CallHeader, from: XdrReader): AcceptFailure | undefined {
-    let program: Program | undefined
-    for (const each of this.#programs) if (each.number === header.program) program = each
-    if (!program) return { kind: 'program-unavailable' }
-    const { version } = program
-    if (header.version !== version) return { kind: 'program-mismatch', low: version, high: version }
-    if (header.procedure >= program.procedures) return { kind: 'procedure-unavailable' }
-    program.serve(this, header, from)
-    return undefined
   }
 
   // --- sending ---

@@ -4,11 +4,12 @@
  * "Improving the Performance and Correctness of an NFS Server", 1989).
  *
  * One table per client address and port (clients reconnect from the same port for this very reason), keyed by xid, checked
- * by procedure and a checksum of the arguments. Bounded per client and in time. It is this node's memory only.
+ * by procedure and a checksum of the arguments. Bounded per client, in clients and in time. It is this node's memory only.
  *
  * A request is under way (`reply` undefined) until `answered` or `forgotten`; a duplicate that arrives meanwhile waits for the reply.
  */
-import { REPLIES_PER_CLIENT, REPLY_LIFE_MS } from '../limits.ts'
+import { REPLIES_PER_CLIENT, REPLY_LIFE_MS, REPLY_TABLES_MAX } from '../limits.ts'
+import type { Transport } from './transport.ts'
 
 export type RememberedReply = {
   readonly procedure: number
@@ -79,10 +80,12 @@ function settle(entry: RememberedReply, reply: Buffer | undefined): void {
 export class ReplyCache {
   readonly #clients = new Map<string, ClientReplies>()
 
-  of(address: string, port: number): ClientReplies {
-    const key = `${address}/${port}`
-    let replies = this.#clients.get(key)
-    if (!replies) this.#clients.set(key, (replies = new ClientReplies()))
+  of(transport: Transport, address: string, port: number): ClientReplies {
+    const key = `${transport}/${address}/${port}`
+    const replies = this.#clients.get(key) ?? new ClientReplies()
+    this.#clients.delete(key) // heard of last comes last
+    this.#clients.set(key, replies)
+    if (this.#clients.size > REPLY_TABLES_MAX) this.#dropOldest()
     return replies
   }
 
@@ -91,6 +94,13 @@ export class ReplyCache {
     for (const [key, replies] of this.#clients) {
       replies.expire(now - REPLY_LIFE_MS)
       if (replies.size === 0 && !connected.has(replies)) this.#clients.delete(key)
+    }
+  }
+
+  #dropOldest(): void {
+    for (const key of this.#clients.keys()) {
+      this.#clients.delete(key)
+      return
     }
   }
 }

@@ -1,4 +1,4 @@
-/** What a program may do with the connection that a call came through. `connection.ts` implements it. */
+/** What a program may do with that through which a call came: a connection (connection.ts) or a datagram (datagrams.ts). */
 import type { MatrixFs } from '../../metadata/index.ts'
 import type { XdrReader } from '../xdr/reader.ts'
 import type { Client } from './client.ts'
@@ -14,7 +14,7 @@ export interface Session {
   /** A request was taken whose reply will be put later; `finished` once it has been. */
   begun(): void
   finished(): void
-  /** Closes the connection without answering what is under way: the client will ask again, here or elsewhere. */
+  /** Answers nothing of what is under way, and closes the connection: the client will ask again, here or elsewhere. */
   drop(reason: string, error?: unknown): void
   /** Logs a failure that is not the client's doing. */
   report(procedure: string, error: unknown): void

@@ -15,7 +15,7 @@ export const read: Operation<Args, ReadResult> = {
   decode: (from) => ({ object: readHandle(from), offset: from.uint64(), count: from.uint32() }),
   run(call, { offset, count }) {
     if (!Number.isSafeInteger(offset + TRANSFER_MAX)) throw new Nfs3Failure(NFS3ERR_INVAL)
-    return call.fs.read(call.caller, call.ino, offset, Math.min(count, TRANSFER_MAX))
+    return call.fs.read(call.caller, call.ino, offset, Math.min(count, call.transferMax))
   },
   resultBytes: ({ length }) => 4 + AFTER_BYTES + 16 + length,
   encode(out, call, { inode, pieces, length, eof }, args) {

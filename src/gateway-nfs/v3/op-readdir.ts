@@ -38,7 +38,7 @@ export const readdir: Operation<Args, DirListing> = {
   encode(out, call, { dir, entries, eof }, { object, cookie, verifier, count }) {
     checkGeneration(dir, object)
     checkCookie(dir, cookie, verifier)
-    let room = count - EMPTY_BYTES
+    let room = Math.min(count, call.transferMax) - EMPTY_BYTES
     const first = entries[0]
     if (room < 0 || (first && entryBytes(first) > room)) throw new Nfs3Failure(NFS3ERR_TOOSMALL)
     putAfter(out, call.fs, dir)

@@ -50,7 +50,7 @@ export const readdirplus: Operation<Args, DirListingPlus> = {
   encode(out, call, { dir, entries, eof }, { object, cookie, verifier, nameBytes: names, replyBytes }) {
     checkGeneration(dir, object)
     checkCookie(dir, cookie, verifier)
-    let room = replyBytes - EMPTY_BYTES
+    let room = Math.min(replyBytes, call.transferMax) - EMPTY_BYTES
     let nameRoom = names
     const first = entries[0]
     if (room < 0 || (first && entryBytes(first) + PLUS_BYTES > room)) throw new Nfs3Failure(NFS3ERR_TOOSMALL)

@@ -31,6 +31,8 @@ export type Call = {
   /** Inodes of the two targets; `other` is 0 when there is none. */
   readonly ino: number
   readonly other: number
+  /** Most bytes of data in one reply: datagrams are short. */
+  readonly transferMax: number
 }
 
 export interface Operation<A extends Targets, R> {

@@ -201,7 +201,8 @@ function admit(session: Session, header: CallHeader, operation: AnyOperation, { 
     if (other.fsid !== object.fsid || other.exportId !== object.exportId) throw new Nfs3Failure(c.NFS3ERR_XDEV)
   }
   const caller = session.client.callerOf(exported, header.credentials)
-  return { exported, fs: exported.fs, caller, ino: object.ino, other: other?.ino ?? 0 }
+  const { transferMax } = session.client
+  return { exported, fs: exported.fs, caller, ino: object.ino, other: other?.ino ?? 0, transferMax }
 }
 
 /** The inode of a target of a failed request, if it can be had. */

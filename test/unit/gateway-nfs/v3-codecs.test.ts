@@ -219,7 +219,7 @@ const inode: fc.Arbitrary<Inode> = fc
 
 const fs = { fsid: 0xfeedbeef, writeVerifier: Buffer.from('verifier') } as MatrixFs
 const exported = makeExport({ path: '/home', fs, clients: ['*'] })
-const call: Call = { exported, fs, caller: { uid: 0, gid: 0, gids: [] }, ino: 0, other: 0 }
+const call: Call = { exported, fs, caller: { uid: 0, gid: 0, gids: [] }, ino: 0, other: 0, transferMax: 1024 * 1024 }
 
 const seconds = (each: Inode, which: 'atime' | 'mtime' | 'ctime') => ({ s: each[`${which}S`], ns: each[`${which}Ns`] })
 const attributesOf = (each: Inode) => ({
