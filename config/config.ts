@@ -1,7 +1,7 @@
 /** What a checked configuration file means to the program: bytes, milliseconds, absolute paths, addresses. */
 import type { Timings } from '../src/base/timings.ts'
 import type { PeerAddress } from '../src/platform/transport.ts'
-import type { FenceAgentName, LogLevel } from './schema.ts'
+import type { FenceAgentName, LogLevel, PortmapMode } from './schema.ts'
 
 export type ConfiguredNode = {
   readonly name: string
@@ -47,7 +47,12 @@ export type MatrixdConfig = {
   }
   readonly timings: Timings
   /** Absent: this node serves no NFS. */
-  readonly nfs?: { readonly listen: PeerAddress }
+  readonly nfs?: {
+    readonly listen: PeerAddress
+    /** NFS itself, beside its helpers. */
+    readonly udp: boolean
+    readonly portmap: { readonly mode: PortmapMode; readonly port: number }
+  }
   /** Absent: this node serves no HTTP. The caller's ids hold for every request. */
   readonly http?: { readonly listen: PeerAddress; readonly uid: number; readonly gid: number }
   readonly exports: readonly ConfiguredExport[]

@@ -110,6 +110,7 @@ function conflicts(output: unknown): string[] {
   const listeners: readonly (readonly [string, unknown])[] = [
     ...(Array.isArray(own) ? own : []).map((at) => ['the mesh of this node', at] as const),
     ['nfs.listen', file.nfs?.listen],
+    ['nfs.portmap_port', portmapAddress(file.nfs)],
     ['http.listen', file.http?.listen],
   ]
   listeners.forEach(([key, at], index) => {
@@ -168,6 +169,13 @@ function lunUrl(folder: string, url: string): string {
 
 function tables(list: unknown): readonly Record<string, unknown>[] {
   return Array.isArray(list) ? list.filter((item) => typeof item === 'object' && item !== null) : []
+}
+
+/** Where our own port mapper would listen. */
+function portmapAddress(nfs: ConfigFile['nfs'] | undefined): unknown {
+  const { listen, portmap, portmap_port: port } = nfs ?? {}
+  if (!isAddress(listen) || portmap === 'off' || portmap === 'rpcbind') return undefined
+  return { host: listen.host, port }
 }
 
 function isAddress(value: unknown): value is { host: string; port: number } {
@@ -238,8 +246,10 @@ function configOf(file: string, written: ConfigFile, secret: string): MatrixdCon
       }),
     },
     timings: timingsFrom(timings.io_timeout),
-    nfs,
-    http,
+    ...(nfs && {
+      nfs: { listen: nfs.listen, udp: nfs.udp, portmap: { mode: nfs.portmap, port: nfs.portmap_port } },
+    }),
+    ...(http && { http }),
     exports: written.exports.map(({ anon_uid: anonUid, anon_gid: anonGid, ...rest }) => ({
       ...rest,
       anonUid,

@@ -18,11 +18,15 @@ export const MAX_MOUNTS = 256
 /** LUNs of one matrix. */
 export const MAX_LUNS = 256
 
+/** Where clients look for a port mapper. */
+const PORTMAP_PORT = 111
 const MAX_ID = 2 ** 32 - 2
 const NOBODY = 65534
 
 export const fenceAgents = ['kill', 'scsi-pr', 'script', 'lease'] as const
 export type FenceAgentName = (typeof fenceAgents)[number]
+export const portmapModes = ['auto', 'own', 'rpcbind', 'off'] as const
+export type PortmapMode = (typeof portmapModes)[number]
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const
 export type LogLevel = (typeof logLevels)[number]
 
@@ -138,7 +142,26 @@ const timings = v.strictObject({
 })
 
 const nfs = v.strictObject({
-  listen: address('Where NFS version 3 and its MOUNT protocol are served (one TCP port).'),
+  listen: address(
+    'Where NFS version 3 and its helpers (MOUNT, NLM, NSM) are served: one port, TCP and UDP. With port 2049 and a port mapper, clients need name no port.',
+  ),
+  udp: v.optional(
+    key('Whether NFS itself is served by UDP, too. Its helpers always are.', 'true or false', (written) =>
+      typeof written === 'boolean' ? written : undefined,
+    ),
+    false,
+  ),
+  portmap: v.optional(
+    oneOf(
+      'How clients find the port. `own`: a port mapper of our own at `portmap_port` of the same address. `rpcbind`: the one of this machine is told. `auto`: the first of these that can be; when none can, a line in the log says so. `off`: not at all ([more](nfs.md#port-mapper)).',
+      portmapModes,
+    ),
+    'auto',
+  ),
+  portmap_port: v.optional(
+    whole('Port of our own port mapper, TCP and UDP. Clients ask at 111.', { min: 1, max: 65_535 }),
+    PORTMAP_PORT,
+  ),
 })
 
 const http = v.strictObject({

@@ -3,4 +3,6 @@
  * codecs), MOUNT (`mount/`) and NFS version 3 (`v3/`: one file per operation, one table of them). docs/nfs.md says what is served.
  */
 export { defaultLimits, type NfsLimits } from './limits.ts'
+export { type PortmapMode, type PortmapOptions, portmapModes } from './portmap/portmapper.ts'
+export { PORTMAP_PORT } from './portmap/tables.ts'
 export { NfsServer, type NfsServerOptions, type NfsStatistics } from './server.ts'

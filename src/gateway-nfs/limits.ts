@@ -36,6 +36,12 @@ export const REPLY_TABLES_MAX = 16_384
 /** Replies are remembered this long after they left, ms: longer than clients wait before they send again. */
 export const REPLY_LIFE_MS = 120_000
 
+/** Connections that this node keeps to clients it has called; one that nothing was sent over for this long is closed, ms. */
+export const CALL_CONNECTIONS_MAX = 256
+export const CALL_IDLE_MS = 60_000
+/** A call by UDP is sent again after this, ms. */
+export const CALL_RESEND_MS = 500
+
 /** What an operator may want to set otherwise. */
 export type NfsLimits = {
   /** Connections at a time; one more is refused. */

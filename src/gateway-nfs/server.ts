@@ -2,19 +2,24 @@
  * The NFS gateway of a node: NFS version 3 and its helpers (MOUNT) on one port, by TCP and by UDP. Its life: `listen`, then
  * connections and datagrams come and go, then `close`: nothing more is taken, what was taken is answered, the rest is cut after a grace time.
  */
+import { randomInt } from 'node:crypto'
 import type { Export } from '../export/index.ts'
 import type { Clock, Timer } from '../platform/clock.ts'
 import { within } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { defaultLimits, type NfsLimits } from './limits.ts'
-import { MountProgram } from './mount/program.ts'
+import { mountProgram } from './mount/program.ts'
+import { type PortmapOptions, Portmapper } from './portmap/portmapper.ts'
+import type { Service } from './portmap/services.ts'
+import { PORTMAP_PORT } from './portmap/tables.ts'
 import { BufferPool } from './rpc/buffer-pool.ts'
+import { RpcCaller } from './rpc/caller.ts'
 import { Client } from './rpc/client.ts'
-import { DatagramPort } from './rpc/datagrams.ts'
+import { type DatagramOptions, DatagramPort } from './rpc/datagrams.ts'
 import { Programs } from './rpc/programs.ts'
 import { ReplyCache } from './rpc/replies.ts'
 import type { Program } from './rpc/session.ts'
-import { StreamPort } from './rpc/streams.ts'
+import { type StreamOptions, StreamPort } from './rpc/streams.ts'
 import type { Transport } from './rpc/transport.ts'
 import { Nfs3Program } from './v3/program.ts'
 
@@ -26,6 +31,10 @@ export type NfsServerOptions = {
   readonly limits?: Partial<NfsLimits>
   /** NFS itself by UDP, too; its helpers always are. Default false. */
   readonly udp?: boolean
+  /** How clients find the port; default: they are told otherwise. */
+  readonly portmap?: PortmapOptions
+  /** The name of this machine, as its clients know it. */
+  readonly hostName: string
 }
 
 export type NfsStatistics = {
@@ -35,6 +44,9 @@ export type NfsStatistics = {
   readonly calls: Readonly<Record<string, number>>
   /** Repeated requests answered from the cache of replies. */
   readonly duplicates: number
+  /** Calls of the helpers, by procedure. */
+  readonly mount: Readonly<Record<string, number>>
+  readonly portmap: Readonly<Record<string, Readonly<Record<string, number>>>>
   /** Datagrams: taken, lost because too many were under way, refused because no export admits their sender. */
   readonly datagrams: { readonly calls: number; readonly lost: number; readonly refused: number }
 }
@@ -50,6 +62,10 @@ export class NfsServer {
   readonly #nfs: Nfs3Program
   readonly #streams: StreamPort
   readonly #datagrams: DatagramPort
+  readonly #mount: ReturnType<typeof mountProgram>
+  readonly #caller: RpcCaller
+  readonly #portmapper: Portmapper
+  readonly #services: readonly Omit<Service, 'port'>[]
   #sweep: Timer | undefined
 
   constructor(options: NfsServerOptions) {
@@ -58,44 +74,73 @@ export class NfsServer {
     const log = options.log.child({ gateway: 'nfs' })
     this.#log = log
     this.#nfs = new Nfs3Program({ clock })
-    const helpers: readonly Program[] = [new MountProgram()]
+    this.#mount = mountProgram(clock)
+    const helpers: readonly Program[] = [this.#mount]
     const pool = new BufferPool()
     const clientOf = (transport: Transport, address: string, port: number, localAddress: string | undefined) =>
       new Client({
         ...{ transport, address, port, localAddress, exports },
         replies: this.#replies.of(transport, address, port),
       })
-    this.#streams = new StreamPort({
+    const streams: Omit<StreamOptions, 'programs'> = {
       ...{ pool, clock, log, limits: { ...defaultLimits, ...options.limits } },
-      programs: new Programs([this.#nfs, ...helpers]),
       client: (address, port, local) => clientOf('tcp', address, port, local),
-    })
-    this.#datagrams = new DatagramPort({
+    }
+    const datagrams: Omit<DatagramOptions, 'programs'> = {
       ...{ pool, log },
-      programs: new Programs(options.udp ? [this.#nfs, ...helpers] : helpers),
       client: ({ address, port }, local) => clientOf('udp', address, port, local),
+    }
+    const byUdp = options.udp ? [this.#nfs, ...helpers] : helpers
+    this.#services = [
+      ...[this.#nfs, ...helpers].map(({ number, version }) => ({
+        program: number,
+        version,
+        transport: 'tcp' as const,
+      })),
+      ...byUdp.map(({ number, version }) => ({ program: number, version, transport: 'udp' as const })),
+    ]
+    this.#streams = new StreamPort({ ...streams, programs: new Programs([this.#nfs, ...helpers]) })
+    this.#datagrams = new DatagramPort({ ...datagrams, programs: new Programs(byUdp) })
+    this.#caller = new RpcCaller({ clock, credential: { machine: options.hostName }, firstXid: randomInt(2 ** 32) })
+    this.#portmapper = new Portmapper({
+      ...(options.portmap ?? { mode: 'off', port: PORTMAP_PORT }),
+      ...{ streams, datagrams, clock, log, caller: this.#caller },
     })
   }
 
   /** Rejects with MatrixError 'in-use' when the port is taken. Port 0: any free one, the same for TCP and UDP. */
-  async listen(host: string, port: number): Promise<{ readonly port: number }> {
+  async listen(
+    host: string,
+    port: number,
+  ): Promise<{ readonly port: number; readonly portmapPort: number | undefined }> {
     const bound = await listenOnBoth(this.#streams, this.#datagrams, host, port)
     this.#sweep = this.#options.clock.every(SWEEP_MS, () => this.#sweepOnce())
     this.#log.info({ host, port: bound }, 'nfs serves')
-    return { port: bound }
+    const services = this.#services.map((each) => ({ ...each, port: bound }))
+    try {
+      await this.#portmapper.start(this.#streams.address, services)
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+    return { port: bound, portmapPort: this.#portmapper.port }
   }
 
   async close(): Promise<void> {
     this.#sweep?.cancel()
+    await this.#portmapper.close()
     await Promise.all([this.#streams.close(), within(this.#options.clock, this.#datagrams.end(), CLOSE_GRACE_MS)])
     this.#datagrams.destroy()
+    this.#caller.close()
   }
 
   /** Nothing is answered from now on: connections end without a word, and clients look for another node. */
   abandon(): void {
     this.#sweep?.cancel()
+    this.#portmapper.abandon()
     this.#streams.abandon()
     this.#datagrams.destroy()
+    this.#caller.close()
   }
 
   stats(): NfsStatistics {
@@ -103,6 +148,8 @@ export class NfsServer {
       connections: this.#streams.connections,
       inFlight: this.#streams.inFlight + this.#datagrams.inFlight,
       ...this.#nfs.stats(),
+      mount: this.#mount.calls,
+      portmap: this.#portmapper.calls,
       datagrams: { ...this.#datagrams.counters },
     }
   }
@@ -110,6 +157,7 @@ export class NfsServer {
   #sweepOnce(): void {
     const now = this.#options.clock.now()
     this.#streams.checkSilence(now)
+    this.#portmapper.checkSilence(now)
     this.#replies.expire(now, new Set(this.#streams.replies))
   }
 }

@@ -218,7 +218,11 @@ class Gateways {
       const list = served.map(({ exported, fs }) =>
         makeExport({ ...exported, fs, squash: squashNames[exported.squash] }),
       )
-      this.#nfs = new NfsServer({ exports: () => list, log: this.#log, clock: realClock })
+      const { udp, portmap } = nfs
+      this.#nfs = new NfsServer({
+        ...{ exports: () => list, log: this.#log, clock: realClock },
+        ...{ udp, portmap, hostName: hostname() },
+      })
       await this.#nfs.listen(nfs.listen.host, nfs.listen.port)
     }
     if (http) {

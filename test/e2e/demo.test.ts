@@ -62,6 +62,7 @@ test('R45 R46 R107 three nodes come up within 15 s, matrix.json says how to reac
         host: '127.0.0.1',
         port: basePort + 100 * number + 49,
         mountPort: basePort + 100 * number + 49,
+        portmapPort: basePort + 100 * number + 11,
         export: '/home',
       },
       http: { url: `http://127.0.0.1:${basePort + 100 * number + 80}/home/` },

@@ -16,7 +16,13 @@ import { noTgt, Tgt } from '../helpers/tgt.ts'
 export type DemoNode = {
   readonly name: string
   readonly pid: number
-  readonly nfs: { readonly host: string; readonly port: number; readonly mountPort: number; readonly export: string }
+  readonly nfs: {
+    readonly host: string
+    readonly port: number
+    readonly mountPort: number
+    readonly portmapPort: number
+    readonly export: string
+  }
   readonly http: { readonly url: string }
   /** With `mount`: where the filesystem is mounted. */
   readonly mount?: string

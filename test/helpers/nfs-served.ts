@@ -24,6 +24,7 @@ function memoryLog(lines: LogLine[], base: LogFields = {}): Log {
 export type Served = {
   readonly server: NfsServer
   readonly port: number
+  readonly portmapPort: number | undefined
   readonly lines: LogLine[]
   /** May be replaced while it serves. */
   exports: readonly Export[]
@@ -34,9 +35,9 @@ export type Served = {
 /** Serves `fs` as /home to this machine, read-write and without squashing, unless told otherwise. */
 export async function serve(
   fs: MatrixFs,
-  options: Partial<ExportOptions> & Partial<Pick<NfsServerOptions, 'limits' | 'clock' | 'udp'>> = {},
+  options: Partial<ExportOptions> & Partial<Pick<NfsServerOptions, 'limits' | 'clock' | 'udp' | 'portmap'>> = {},
 ): Promise<Served> {
-  const { limits, clock = realClock, udp = false, ...exportOptions } = options
+  const { limits, clock = realClock, udp = false, portmap, ...exportOptions } = options
   const lines: LogLine[] = []
   const home = makeExport({ path: '/home', fs, clients: ['127.0.0.0/8'], squash: 'no_root_squash', ...exportOptions })
   const clients: NfsClient[] = []
@@ -44,13 +45,16 @@ export async function serve(
     exports: () => served.exports,
     clock,
     udp,
+    hostName: 'matrix',
+    ...(portmap && { portmap }),
     log: memoryLog(lines),
     ...(limits && { limits }),
   })
-  const { port } = await server.listen('127.0.0.1', 0)
+  const { port, portmapPort } = await server.listen('127.0.0.1', 0)
   const served: Served = {
     server,
     port,
+    portmapPort,
     lines,
     exports: [home],
     async connect(user = { uid: 0, gid: 0 }, localPort) {

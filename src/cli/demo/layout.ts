@@ -44,7 +44,12 @@ const settingsSchema = v.object({
 
 export type DemoSettings = v.InferOutput<typeof settingsSchema>
 
-export type DemoPorts = { readonly mesh: number; readonly nfs: number; readonly http: number }
+export type DemoPorts = {
+  readonly mesh: number
+  readonly portmap: number
+  readonly nfs: number
+  readonly http: number
+}
 
 export type DemoLun = {
   readonly name: string
@@ -56,7 +61,7 @@ export type DemoLun = {
 /** Ports of node `number` (from 1). */
 export function portsOf(basePort: number, number: number): DemoPorts {
   const first = basePort + 100 * number
-  return { mesh: first + 1, nfs: first + 49, http: first + 80 }
+  return { mesh: first + 1, portmap: first + 11, nfs: first + 49, http: first + 80 }
 }
 
 /** The target's two portals. */
@@ -208,6 +213,8 @@ ${nodes.join('\n')}
 ${luns.join('\n')}
 [nfs]
 listen = "${HOST}:${own.nfs}"
+portmap = "own"
+portmap_port = ${own.portmap}
 
 [http]
 listen = "${HOST}:${own.http}"

@@ -14,7 +14,14 @@ export type MatrixFile = {
   readonly nodes: readonly {
     readonly name: string
     readonly pid: number
-    readonly nfs: { readonly host: string; readonly port: number; readonly mountPort: number; readonly export: string }
+    readonly nfs: {
+      readonly host: string
+      /** Of NFS and its helpers. */
+      readonly port: number
+      readonly mountPort: number
+      readonly portmapPort: number
+      readonly export: string
+    }
     readonly http: { readonly url: string }
     /** Where the node has mounted the filesystem; absent without --mount. */
     readonly mount?: string
@@ -30,11 +37,11 @@ export function describeMatrix(layout: DemoLayout, settings: DemoSettings): Matr
   return {
     matrix: MATRIX_NAME,
     nodes: nodeNames(settings.nodes).map((name, index) => {
-      const { nfs, http } = portsOf(settings.basePort, index + 1)
+      const { nfs, http, portmap } = portsOf(settings.basePort, index + 1)
       return {
         name,
         pid: readRunFile(layout.runFile(name))?.process.pid ?? 0,
-        nfs: { host: HOST, port: nfs, mountPort: nfs, export: `/${FILESYSTEM}` },
+        nfs: { host: HOST, port: nfs, mountPort: nfs, portmapPort: portmap, export: `/${FILESYSTEM}` },
         http: { url: `http://${HOST}:${http}/${FILESYSTEM}/` },
         ...(settings.mount && { mount: layout.mountFolder(name) }),
       }

@@ -5,21 +5,22 @@
  */
 import { FsError, type FsErrorCode, isFsError } from '../../base/errors.ts'
 import { ROOT_INO } from '../../base/ids.ts'
+import type { MaybePromise } from '../../base/maybe-promise.ts'
 import { KiB } from '../../base/units.ts'
 import { type Export, encodeHandle, HANDLE_BYTES, match } from '../../export/index.ts'
 import { type Caller, DIR, type Inode } from '../../metadata/index.ts'
-import type { CallHeader } from '../rpc/message.ts'
-import { SMALL_REPLY_BYTES } from '../rpc/reply-writer.ts'
-import type { Program, Session } from '../rpc/session.ts'
-import type { XdrReader } from '../xdr/reader.ts'
-import { nothing, type Xdr } from '../xdr/types.ts'
+import type { Clock } from '../../platform/clock.ts'
+import type { Session } from '../rpc/session.ts'
+import { TableProgram } from '../rpc/table-program.ts'
 import { MountList } from './mount-list.ts'
 import * as m from './tables.ts'
 
 const AUTH_NONE = 0
 const AUTH_SYS = 1
-/** Room for a list: MOUNTS_MAX of the longest, and more exports than anyone configures. */
+/** Room for a list: MOUNTS_MAX of the longest, and thousands of clients of exports. */
 const LIST_BYTES = 512 * KiB
+/** "One more follows", the length, padding, and the end of a list within. */
+const LIST_ITEM_BYTES = 16
 const ROOT: Caller = { uid: 0, gid: 0, gids: [] }
 
 const mountStatus: Partial<Record<FsErrorCode, number>> = {
@@ -31,63 +32,39 @@ const mountStatus: Partial<Record<FsErrorCode, number>> = {
   EIO: m.MNT3ERR_IO,
 }
 
-export class MountProgram implements Program {
-  readonly name = 'mount'
-  readonly number = m.MOUNT_PROGRAM
-  readonly version = m.MOUNT_V3
-  readonly procedures = Object.keys(m.mountProcedures).length
-  readonly #mounts = new MountList()
+export function mountProgram(clock: Clock): TableProgram<typeof m.mountProcedures> {
+  const mounts = new MountList()
+  return new TableProgram({
+    ...{ name: 'mount', number: m.MOUNT_PROGRAM, version: m.MOUNT_V3, clock },
+    table: m.mountProcedures,
+    handlers: {
+      NULL: () => {},
+      MNT: (path, { session }) => mount(mounts, session, path),
+      DUMP: () => mounts.list(),
+      UMNT: (path, { session }) => mounts.remove({ host: session.client.address, path }),
+      UMNTALL: (_, { session }) => mounts.removeAll(session.client.address),
+      EXPORT: (_, { session }) => exportList(session.client.exports),
+    },
+    resultBytes: { DUMP: LIST_BYTES, EXPORT: LIST_BYTES },
+  })
+}
 
-  serve(session: Session, { xid, procedure }: CallHeader, from: XdrReader): void {
-    const { MNT, DUMP, UMNT, UMNTALL, EXPORT } = m.mountProcedures
-    const host = session.client.address
-    switch (procedure) {
-      case MNT.number:
-        this.#mount(session, xid, MNT.args.decode(from))
-        break
-      case DUMP.number:
-        put(session, xid, DUMP.result, this.#mounts.list(), LIST_BYTES)
-        break
-      case UMNT.number:
-        this.#mounts.remove({ host, path: UMNT.args.decode(from) })
-        put(session, xid, nothing, undefined)
-        break
-      case UMNTALL.number:
-        this.#mounts.removeAll(host)
-        put(session, xid, nothing, undefined)
-        break
-      case EXPORT.number:
-        put(session, xid, EXPORT.result, exportList(session.client.exports), LIST_BYTES)
-        break
-      default:
-        put(session, xid, nothing, undefined)
-    }
-  }
-
-  #mount(session: Session, xid: number, path: string): void {
-    const { MNT } = m.mountProcedures
-    const found = match(session.client.exports, path, session.client.bytes)
-    if (found.kind !== 'granted') {
-      const status = found.kind === 'refused' ? m.MNT3ERR_ACCES : m.MNT3ERR_NOENT
-      put(session, xid, MNT.result, { status, failed: {} })
-      return
-    }
-    session.begun()
-    directoryOf(found.exported, found.below)
-      .then(
-        (inode) => {
-          const flavors = [AUTH_SYS, AUTH_NONE]
-          put(session, xid, MNT.result, { status: 0, ok: { object: handleOf(found.exported, inode), flavors } })
-          this.#mounts.add({ host: session.client.address, path })
-        },
-        (error) => {
-          const status = (isFsError(error) && mountStatus[error.code]) || m.MNT3ERR_SERVERFAULT
-          if (status === m.MNT3ERR_SERVERFAULT) session.report('MNT', error)
-          put(session, xid, MNT.result, { status, failed: {} })
-        },
-      )
-      .then(() => session.finished())
-  }
+function mount(mounts: MountList, session: Session, path: string): MaybePromise<m.MountResult> {
+  const { address, bytes, exports } = session.client
+  const found = match(exports, path, bytes)
+  if (found.kind !== 'granted')
+    return { status: found.kind === 'refused' ? m.MNT3ERR_ACCES : m.MNT3ERR_NOENT, failed: {} }
+  return directoryOf(found.exported, found.below).then(
+    (inode) => {
+      mounts.add({ host: address, path })
+      return { status: 0, ok: { object: handleOf(found.exported, inode), flavors: [AUTH_SYS, AUTH_NONE] } }
+    },
+    (error) => {
+      const status = (isFsError(error) && mountStatus[error.code]) || m.MNT3ERR_SERVERFAULT
+      if (status === m.MNT3ERR_SERVERFAULT) session.report('MNT', error)
+      return { status, failed: {} }
+    },
+  )
 }
 
 /** Walks from the export's root. Rejects with FsError, ENOTDIR for what is no directory. */
@@ -107,16 +84,17 @@ function handleOf({ id, fs }: Export, inode: Inode): Buffer {
   return bytes
 }
 
+/** All exports, or as many as there is room for. */
 function exportList(exports: readonly Export[]) {
-  return exports.map(({ path, clients }) => ({
-    path: Buffer.from(path, 'utf8').toString('latin1'),
-    groups: clients.includes('*') ? [] : clients, // no groups: everybody
+  let room = LIST_BYTES - LIST_ITEM_BYTES
+  const item = (text: string): string => {
+    room -= LIST_ITEM_BYTES + text.length
+    return text
+  }
+  const list = exports.map(({ path, clients }) => ({
+    path: item(Buffer.from(path, 'utf8').toString('latin1')),
+    groups: clients.includes('*') ? [] : clients.map(item).filter(() => room > 0), // no groups: everybody
+    fits: room > 0,
   }))
-}
-
-function put<T>(session: Session, xid: number, type: Xdr<T>, value: T, resultBytes = SMALL_REPLY_BYTES): void {
-  const out = session.replies
-  const start = out.begin(xid, resultBytes)
-  type.encode(out, value)
-  out.end(start)
+  return list.filter(({ fits }) => fits)
 }

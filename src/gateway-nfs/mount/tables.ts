@@ -1,6 +1,7 @@
 /** The MOUNT protocol, version 3 (RFC 1813 appendix I), as tables. */
 import { MOUNTS_MAX, WIRE_HANDLE_MAX } from '../limits.ts'
-import { array, list, nothing, opaque, outcome, string, struct, uint32, type Xdr } from '../xdr/types.ts'
+import { procedure } from '../xdr/procedure.ts'
+import { array, list, nothing, opaque, outcome, string, struct, uint32, type ValueOf } from '../xdr/types.ts'
 
 export const MOUNT_PROGRAM = 100005
 export const MOUNT_V3 = 3
@@ -21,12 +22,12 @@ export const HOST_BYTES_MAX = 255
 const path = string(PATH_BYTES_MAX)
 const host = string(HOST_BYTES_MAX)
 
-type Procedure<A, R> = { readonly number: number; readonly args: Xdr<A>; readonly result: Xdr<R> }
-const procedure = <A, R>(number: number, args: Xdr<A>, result: Xdr<R>): Procedure<A, R> => ({ number, args, result })
+const mounted = outcome(struct({ object: opaque(WIRE_HANDLE_MAX), flavors: array(uint32, 16) }), struct({}))
+export type MountResult = ValueOf<typeof mounted>
 
 export const mountProcedures = {
   NULL: procedure(0, nothing, nothing),
-  MNT: procedure(1, path, outcome(struct({ object: opaque(WIRE_HANDLE_MAX), flavors: array(uint32, 16) }), struct({}))),
+  MNT: procedure(1, path, mounted),
   DUMP: procedure(2, nothing, list(struct({ host, path }), MOUNTS_MAX)),
   UMNT: procedure(3, path, nothing),
   UMNTALL: procedure(4, nothing, nothing),

@@ -46,6 +46,12 @@ export class StreamPort {
     return [...this.#connections].map((each) => each.client.replies)
   }
 
+  /** The address that it is bound to; that of a host name is known only then. */
+  get address(): string {
+    const bound = this.#server?.address()
+    return typeof bound === 'object' && bound ? bound.address : ''
+  }
+
   /** Rejects with MatrixError 'in-use' when the port is taken. Port 0: any free one. */
   async listen(host: string, port: number): Promise<number> {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket))

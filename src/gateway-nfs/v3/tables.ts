@@ -4,6 +4,7 @@
  * our test client speaks by nothing else. Names follow our vocabulary.
  */
 import { READDIR_ENTRIES_MAX, TRANSFER_MAX, WIRE_HANDLE_MAX, WIRE_STRING_MAX } from '../limits.ts'
+import { procedure } from '../xdr/procedure.ts'
 import {
   bool,
   fixed,
@@ -18,7 +19,6 @@ import {
   uint64,
   union,
   type ValueOf,
-  type Xdr,
 } from '../xdr/types.ts'
 import * as c from './constants.ts'
 
@@ -70,9 +70,6 @@ const dirChange = struct({ dir: change })
 
 const device = struct({ attributes: attributesToSet, major: uint32, minor: uint32 })
 const plainNode = struct({ attributes: attributesToSet })
-
-type Procedure<A, R> = { readonly number: number; readonly args: Xdr<A>; readonly result: Xdr<R> }
-const procedure = <A, R>(number: number, args: Xdr<A>, result: Xdr<R>): Procedure<A, R> => ({ number, args, result })
 
 export const procedures = {
   NULL: procedure(0, nothing, nothing),

@@ -46,7 +46,7 @@ export const SPARE = 'spare'
 /** Sparse; of a size for which journals are long enough for the time that a fence takes. */
 const LUN_BYTES = 8 * GiB
 const SLOTS = 8
-const PORTS = { mesh: 36001, nfs: 36049, http: 36080 } as const
+const PORTS = { mesh: 36001, portmap: 36011, nfs: 36049, http: 36080 } as const
 const cli = new URL('../../../src/cli/main.ts', import.meta.url).pathname
 
 export class RealMatrix {
@@ -134,7 +134,7 @@ export class RealMatrix {
     return {
       name,
       pid: this.node(name).life?.pid ?? 0,
-      nfs: { host, port: PORTS.nfs, mountPort: PORTS.nfs, export: `/${FILESYSTEM}` },
+      nfs: { host, port: PORTS.nfs, mountPort: PORTS.nfs, portmapPort: PORTS.portmap, export: `/${FILESYSTEM}` },
       http: { url: `http://${host}:${PORTS.http}/${FILESYSTEM}/` },
     }
   }
@@ -232,6 +232,8 @@ ${this.#fencingKeys}
 
 [nfs]
 listen = "${this.network.address(number)}:${PORTS.nfs}"
+portmap = "own"
+portmap_port = ${PORTS.portmap}
 
 [http]
 listen = "${this.network.address(number)}:${PORTS.http}"

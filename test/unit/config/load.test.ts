@@ -243,6 +243,16 @@ for (const [what, edits, problem] of [
     'http.listen: 127.0.0.1:20149 is also that of nfs.listen; allowed is a port of its own',
   ],
   [
+    'our own port mapper where NFS is',
+    [['listen = "127.0.0.1:20149"', 'listen = "127.0.0.1:111"']],
+    'nfs.portmap_port: 127.0.0.1:111 is also that of nfs.listen; allowed is a port of its own',
+  ],
+  [
+    'a port mapper in no known way',
+    [['listen = "127.0.0.1:20149"', 'portmap = "on"\nlisten = "127.0.0.1:20149"']],
+    'nfs.portmap: found "on"; allowed is one of "auto", "own", "rpcbind", "off"',
+  ],
+  [
     'a node that is not among the nodes',
     [['name = "n1"                   # which', 'name = "n9" # which']],
     'node.name: "n9" is not among [[nodes]]; allowed is one of n1, n2, or node.slot and node.mesh beside it',

@@ -319,7 +319,7 @@ test('a request repeated while the first is under way gets the same answer, when
 
 test('a port in use is refused with its name', async () => {
   const served = await serve(new MemoryFs().fs)
-  const second = new NfsServer({ exports: () => [], clock: realClock, log: silentLog })
+  const second = new NfsServer({ exports: () => [], clock: realClock, log: silentLog, hostName: 'matrix' })
   try {
     await second.listen('127.0.0.1', served.port)
     assert.unreachable()

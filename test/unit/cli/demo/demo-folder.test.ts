@@ -26,8 +26,8 @@ test.before.each((context) => {
 test.after.each(({ layout }) => rmSync(layout.dir, { recursive: true, force: true }))
 
 test('ports are those of the contract', () => {
-  assert.equal(portsOf(20_000, 1), { mesh: 20_101, nfs: 20_149, http: 20_180 })
-  assert.equal(portsOf(30_000, 8), { mesh: 30_801, nfs: 30_849, http: 30_880 })
+  assert.equal(portsOf(20_000, 1), { mesh: 20_101, portmap: 20_111, nfs: 20_149, http: 20_180 })
+  assert.equal(portsOf(30_000, 8), { mesh: 30_801, portmap: 30_811, nfs: 30_849, http: 30_880 })
 })
 
 test("every node's configuration file is right, and they agree", ({ layout }) => {
@@ -46,6 +46,7 @@ test("every node's configuration file is right, and they agree", ({ layout }) =>
       ['lun1', 'lun2'].map((name) => `file:${layout.lunFile(name)}`),
     )
     assert.is(config.nfs?.listen.port, 23_000 + 100 * (index + 1) + 49)
+    assert.equal(config.nfs?.portmap, { mode: 'own', port: 23_000 + 100 * (index + 1) + 11 })
     assert.equal(config.mounts, [])
   })
 })
@@ -68,7 +69,7 @@ test('matrix.json has the keys that other tools rely on', ({ layout }) => {
   assert.equal(written.nodes[1], {
     name: 'n2',
     pid: 4711,
-    nfs: { host: '127.0.0.1', port: 23_249, mountPort: 23_249, export: '/home' },
+    nfs: { host: '127.0.0.1', port: 23_249, mountPort: 23_249, portmapPort: 23_211, export: '/home' },
     http: { url: 'http://127.0.0.1:23280/home/' },
   })
   assert.equal(written.luns[0], { name: 'lun1', path: layout.lunFile('lun1') })
