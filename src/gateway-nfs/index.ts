@@ -1,8 +1,10 @@
 /**
- * Floor 9: the NFS gateway. Its own ONC RPC (`rpc/`: record marking, messages, connections), XDR (`xdr/`: tables and
- * codecs), MOUNT (`mount/`) and NFS version 3 (`v3/`: one file per operation, one table of them). docs/nfs.md says what is served.
+ * Floor 9: the NFS gateway. Its own ONC RPC (`rpc/`: record marking, messages, connections and
+ * datagrams, calls of its own), XDR (`xdr/`: tables and codecs), NFS version 3 (`v3/`: one file per operation, one table of them), and its helpers:
+ * MOUNT (`mount/`), locks (`nlm/`), restarts of clients and of this node (`nsm/`), how ports are found (`portmap/`). docs/nfs.md says what is served.
  */
 export { defaultLimits, type NfsLimits } from './limits.ts'
+export type { MonitoredHost, StatusRecord, StatusStore } from './nsm/monitor.ts'
 export { type PortmapMode, type PortmapOptions, portmapModes } from './portmap/portmapper.ts'
 export { PORTMAP_PORT } from './portmap/tables.ts'
 export { NfsServer, type NfsServerOptions, type NfsStatistics } from './server.ts'

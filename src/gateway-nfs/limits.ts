@@ -36,6 +36,32 @@ export const REPLY_TABLES_MAX = 16_384
 /** Replies are remembered this long after they left, ms: longer than clients wait before they send again. */
 export const REPLY_LIFE_MS = 120_000
 
+/** Locks that one client waits for, and all together, at this node; a further one is DENIED_NOLOCKS. */
+export const WAITS_PER_CLIENT = 1024
+export const WAITS_MAX = 65_536
+/** Messages (_MSG) whose result (_RES) is under way; a further one is lost, as messages are. */
+export const MESSAGES_MAX = 1024
+/** Share reservations at this node. */
+export const SHARES_MAX = 65_536
+/** A lock that is free so soon, ms, is granted in the reply, and a deadlock found so soon is told there. */
+export const EARLY_GRANT_MS = 20
+/** A client that a lock is granted to answers within this, ms; then it is told again, after pauses that grow from the first to the longest. */
+export const GRANT_LIMIT_MS = 5_000
+export const GRANT_PAUSE_FIRST_MS = 500
+export const GRANT_PAUSE_LONGEST_MS = 30_000
+/** Longest grace period, and how long a client that has reclaimed a lock is silent before it counts as ready, ms. */
+export const GRACE_MS = 45_000
+export const GRACE_QUIET_MS = 2_000
+/** Clients whose restart matters to this node, and that it tells of its own. */
+export const MONITORED_MAX = 4096
+/** Hosts that programs of this machine have monitored. */
+export const LOCAL_MONITORS_MAX = 256
+/** A client is told of our restart for this long, after pauses that grow from the first to the longest, ms. */
+export const NOTIFY_FOR_MS = 15 * 60_000
+export const NOTIFY_LIMIT_MS = 3_000
+export const NOTIFY_PAUSE_FIRST_MS = 1_000
+export const NOTIFY_PAUSE_LONGEST_MS = 60_000
+
 /** Connections that this node keeps to clients it has called; one that nothing was sent over for this long is closed, ms. */
 export const CALL_CONNECTIONS_MAX = 256
 export const CALL_IDLE_MS = 60_000

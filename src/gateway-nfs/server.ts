@@ -9,6 +9,14 @@ import { within } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { defaultLimits, type NfsLimits } from './limits.ts'
 import { mountProgram } from './mount/program.ts'
+import { Callbacks } from './nlm/callbacks.ts'
+import { Grace } from './nlm/grace.ts'
+import { clientName } from './nlm/identity.ts'
+import { LockManager } from './nlm/lock-manager.ts'
+import { nlmProgram } from './nlm/program.ts'
+import { Monitor, type StatusStore } from './nsm/monitor.ts'
+import { nsmProgram } from './nsm/program.ts'
+import { Hosts } from './portmap/hosts.ts'
 import { type PortmapOptions, Portmapper } from './portmap/portmapper.ts'
 import type { Service } from './portmap/services.ts'
 import { PORTMAP_PORT } from './portmap/tables.ts'
@@ -35,6 +43,12 @@ export type NfsServerOptions = {
   readonly portmap?: PortmapOptions
   /** The name of this machine, as its clients know it. */
   readonly hostName: string
+  /** Where it is kept which clients have to be told of a restart. */
+  readonly status: StatusStore
+  /** Whether locks outlive this process; default false: then clients have to reclaim them after a restart. */
+  readonly locksSurvive?: boolean
+  /** Where clients have their port mappers; default 111. */
+  readonly clientPortmapPort?: number
 }
 
 export type NfsStatistics = {
@@ -46,9 +60,26 @@ export type NfsStatistics = {
   readonly duplicates: number
   /** Calls of the helpers, by procedure. */
   readonly mount: Readonly<Record<string, number>>
+  readonly nlm: Readonly<Record<string, number>>
+  readonly nsm: Readonly<Record<string, number>>
+  readonly locks: LockStatistics
   readonly portmap: Readonly<Record<string, Readonly<Record<string, number>>>>
   /** Datagrams: taken, lost because too many were under way, refused because no export admits their sender. */
   readonly datagrams: { readonly calls: number; readonly lost: number; readonly refused: number }
+}
+
+/** What the lock manager has to do with, now and since the start. */
+export type LockStatistics = {
+  readonly waiting: number
+  readonly shares: number
+  /** Clients that have to be told of a restart; those that were; and restarts that clients told of. */
+  readonly monitored: number
+  readonly told: number
+  readonly heard: number
+  /** Calls to clients whose lock was granted, and those of them without an answer. */
+  readonly grants: number
+  readonly grantsUnanswered: number
+  readonly inGrace: boolean
 }
 
 const SWEEP_MS = 5_000
@@ -64,6 +95,12 @@ export class NfsServer {
   readonly #datagrams: DatagramPort
   readonly #mount: ReturnType<typeof mountProgram>
   readonly #caller: RpcCaller
+  readonly #monitor: Monitor
+  readonly #grace: Grace
+  readonly #callbacks: Callbacks
+  readonly #locks: LockManager
+  readonly #nlm: ReturnType<typeof nlmProgram>
+  readonly #nsm: ReturnType<typeof nsmProgram>
   readonly #portmapper: Portmapper
   readonly #services: readonly Omit<Service, 'port'>[]
   #sweep: Timer | undefined
@@ -75,7 +112,26 @@ export class NfsServer {
     this.#log = log
     this.#nfs = new Nfs3Program({ clock })
     this.#mount = mountProgram(clock)
-    const helpers: readonly Program[] = [this.#mount]
+    const caller = new RpcCaller({ clock, credential: { machine: options.hostName }, firstXid: randomInt(2 ** 32) })
+    const hosts = new Hosts({
+      ...{ caller, clock },
+      ...(options.clientPortmapPort !== undefined && { portmapPort: options.clientPortmapPort }),
+    })
+    const { status: store, hostName, locksSurvive = false } = options
+    const monitor = new Monitor({ store, hosts, hostName, clock, log })
+    const callbacks = new Callbacks({ hosts, clock })
+    const grace = new Grace(clock)
+    const filesystems = () => [...new Set(exports().map(({ fs }) => fs))]
+    const manager = new LockManager({ callbacks, monitor, grace, locksSurvive, filesystems, clock, log })
+    this.#nlm = nlmProgram({ manager, callbacks, clock, log })
+    const simulateCrash = async () => void (await monitor.restart())
+    this.#nsm = nsmProgram({ monitor, manager, hosts, simulateCrash, clock, log })
+    this.#caller = caller
+    this.#monitor = monitor
+    this.#grace = grace
+    this.#callbacks = callbacks
+    this.#locks = manager
+    const helpers: readonly Program[] = [this.#mount, this.#nlm, this.#nsm]
     const pool = new BufferPool()
     const clientOf = (transport: Transport, address: string, port: number, localAddress: string | undefined) =>
       new Client({
@@ -101,10 +157,9 @@ export class NfsServer {
     ]
     this.#streams = new StreamPort({ ...streams, programs: new Programs([this.#nfs, ...helpers]) })
     this.#datagrams = new DatagramPort({ ...datagrams, programs: new Programs(byUdp) })
-    this.#caller = new RpcCaller({ clock, credential: { machine: options.hostName }, firstXid: randomInt(2 ** 32) })
     this.#portmapper = new Portmapper({
       ...(options.portmap ?? { mode: 'off', port: PORTMAP_PORT }),
-      ...{ streams, datagrams, clock, log, caller: this.#caller },
+      ...{ streams, datagrams, clock, log, caller },
     })
   }
 
@@ -113,6 +168,8 @@ export class NfsServer {
     host: string,
     port: number,
   ): Promise<{ readonly port: number; readonly portmapPort: number | undefined }> {
+    const toReclaim = await this.#monitor.start()
+    if (!this.#options.locksSurvive) this.#grace.begin(toReclaim.map(({ address, name }) => clientName(address, name)))
     const bound = await listenOnBoth(this.#streams, this.#datagrams, host, port)
     this.#sweep = this.#options.clock.every(SWEEP_MS, () => this.#sweepOnce())
     this.#log.info({ host, port: bound }, 'nfs serves')
@@ -131,12 +188,18 @@ export class NfsServer {
     await this.#portmapper.close()
     await Promise.all([this.#streams.close(), within(this.#options.clock, this.#datagrams.end(), CLOSE_GRACE_MS)])
     this.#datagrams.destroy()
+    this.#locks.close()
     this.#caller.close()
+    await this.#monitor
+      .close()
+      .catch((error) => this.#log.warn({ error: String(error) }, 'the record of nfs clients was not written'))
   }
 
   /** Nothing is answered from now on: connections end without a word, and clients look for another node. */
   abandon(): void {
     this.#sweep?.cancel()
+    this.#monitor.abandon()
+    this.#locks.close()
     this.#portmapper.abandon()
     this.#streams.abandon()
     this.#datagrams.destroy()
@@ -149,6 +212,16 @@ export class NfsServer {
       inFlight: this.#streams.inFlight + this.#datagrams.inFlight,
       ...this.#nfs.stats(),
       mount: this.#mount.calls,
+      nlm: this.#nlm.calls,
+      nsm: this.#nsm.calls,
+      locks: {
+        ...this.#locks.counters,
+        monitored: this.#monitor.count,
+        ...this.#monitor.counters,
+        grants: this.#callbacks.counters.sent,
+        grantsUnanswered: this.#callbacks.counters.failed,
+        inGrace: !this.#grace.isOver,
+      },
       portmap: this.#portmapper.calls,
       datagrams: { ...this.#datagrams.counters },
     }

@@ -39,6 +39,7 @@ import { DrillNetwork } from './drill-network.ts'
 import { ImageWatch, newImageFile } from './image-watch.ts'
 import { LocalMounts } from './local-mounts.ts'
 import { NodeLuns } from './node-luns.ts'
+import { StatusFile } from './status-file.ts'
 import { TimelineFile } from './timeline-file.ts'
 
 export type NodeHooks = {
@@ -221,7 +222,7 @@ class Gateways {
       const { udp, portmap } = nfs
       this.#nfs = new NfsServer({
         ...{ exports: () => list, log: this.#log, clock: realClock },
-        ...{ udp, portmap, hostName: hostname() },
+        ...{ udp, portmap, hostName: hostname(), status: new StatusFile(this.#config.stateDir, this.#log) },
       })
       await this.#nfs.listen(nfs.listen.host, nfs.listen.port)
     }

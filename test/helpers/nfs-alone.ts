@@ -7,6 +7,7 @@ import { NfsServer, PORTMAP_PORT, type PortmapMode } from '../../src/gateway-nfs
 import type { Log } from '../../src/platform/log.ts'
 import { realClock } from '../../src/platform/real/clock.ts'
 import { MemoryFs } from './memory-fs.ts'
+import { MemoryStatus } from './nfs-served.ts'
 
 const [host = '127.0.0.1', port = '2049', mode = 'auto'] = process.argv.slice(2)
 const say = (fields: object, message: string) => console.log(`${message} ${JSON.stringify(fields)}`)
@@ -14,7 +15,7 @@ const log: Log = { debug() {}, info: say, warn: say, error: say, child: () => lo
 const { fs } = new MemoryFs()
 const exports = [makeExport({ path: '/home', fs, clients: ['127.0.0.0/8', '10.0.0.0/8'], squash: 'no_root_squash' })]
 const server = new NfsServer({
-  ...{ exports: () => exports, clock: realClock, log, hostName: 'matrix', udp: true },
+  ...{ exports: () => exports, clock: realClock, log, hostName: 'matrix', udp: true, status: new MemoryStatus() },
   portmap: { mode: mode as PortmapMode, port: PORTMAP_PORT },
 })
 await server.listen(host, Number(port))

@@ -113,9 +113,13 @@ export class NfsClient {
     )
   }
 
-  static connect(port: number, options: { host?: string; localPort?: number } = {}): Promise<NfsClient> {
+  static connect(
+    port: number,
+    options: { host?: string; localPort?: number; localAddress?: string } = {},
+  ): Promise<NfsClient> {
     return new Promise((resolve, reject) => {
-      const socket = connect({ port, host: options.host ?? '127.0.0.1', localPort: options.localPort, noDelay: true })
+      const { host = '127.0.0.1', localPort, localAddress } = options
+      const socket = connect({ port, host, localPort, localAddress, noDelay: true })
       socket.once('error', reject)
       socket.once('connect', () => {
         socket.off('error', reject)

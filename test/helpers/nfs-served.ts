@@ -1,6 +1,6 @@
 /** An NFS server over any filesystem on a free port, with the log it wrote, for tests. */
 import { type Export, type ExportOptions, makeExport } from '../../src/export/index.ts'
-import { NfsServer, type NfsServerOptions } from '../../src/gateway-nfs/index.ts'
+import { NfsServer, type NfsServerOptions, type StatusRecord, type StatusStore } from '../../src/gateway-nfs/index.ts'
 import type { MatrixFs } from '../../src/metadata/index.ts'
 import type { Log, LogFields } from '../../src/platform/log.ts'
 import { realClock } from '../../src/platform/real/clock.ts'
@@ -21,6 +21,19 @@ function memoryLog(lines: LogLine[], base: LogFields = {}): Log {
   }
 }
 
+/** A record of monitored clients in memory. */
+export class MemoryStatus implements StatusStore {
+  record: StatusRecord | undefined
+  saves = 0
+  async load(): Promise<StatusRecord | undefined> {
+    return this.record
+  }
+  async save(record: StatusRecord): Promise<void> {
+    this.saves++
+    this.record = record
+  }
+}
+
 export type Served = {
   readonly server: NfsServer
   readonly port: number
@@ -35,9 +48,21 @@ export type Served = {
 /** Serves `fs` as /home to this machine, read-write and without squashing, unless told otherwise. */
 export async function serve(
   fs: MatrixFs,
-  options: Partial<ExportOptions> & Partial<Pick<NfsServerOptions, 'limits' | 'clock' | 'udp' | 'portmap'>> = {},
+  options: Partial<ExportOptions> &
+    Partial<
+      Pick<NfsServerOptions, 'limits' | 'clock' | 'udp' | 'portmap' | 'status' | 'locksSurvive' | 'clientPortmapPort'>
+    > = {},
 ): Promise<Served> {
-  const { limits, clock = realClock, udp = false, portmap, ...exportOptions } = options
+  const {
+    limits,
+    clock = realClock,
+    udp = false,
+    portmap,
+    status = new MemoryStatus(),
+    locksSurvive = false,
+    clientPortmapPort,
+    ...exportOptions
+  } = options
   const lines: LogLine[] = []
   const home = makeExport({ path: '/home', fs, clients: ['127.0.0.0/8'], squash: 'no_root_squash', ...exportOptions })
   const clients: NfsClient[] = []
@@ -46,6 +71,9 @@ export async function serve(
     clock,
     udp,
     hostName: 'matrix',
+    status,
+    locksSurvive,
+    ...(clientPortmapPort !== undefined && { clientPortmapPort }),
     ...(portmap && { portmap }),
     log: memoryLog(lines),
     ...(limits && { limits }),

@@ -29,8 +29,8 @@ export type CallCredential = { readonly machine: string } | undefined
 
 export type OutgoingProgram = { readonly program: number; readonly version: number }
 
-/** 'unreachable': nobody listens there. 'late': no answer in time. 'refused': an answer other than success. */
-export type CallFailure = 'unreachable' | 'late' | 'refused'
+/** 'unreachable': it did not get there. 'late', 'broken': it may have, and no answer came. 'refused': an answer other than success. */
+export type CallFailure = 'unreachable' | 'late' | 'broken' | 'refused'
 
 /** Why a call has no result. */
 export class CallError extends Error {
@@ -47,6 +47,14 @@ type Waiting = { readonly resolve: (record: Buffer) => void; readonly reject: (e
 const AUTH_BYTES = 256
 const RPC_VERSION = 2
 const AUTH_SYS = 1
+
+export type CallOptions = {
+  readonly limitMs: number
+  /** Room for arguments; default that of a few numbers and a short text. */
+  readonly argumentBytes?: number
+  /** By UDP, until it is answered. False: the answer to a second one might be another. */
+  readonly resend?: boolean
+}
 
 export class RpcCaller {
   readonly #clock: Clock
@@ -68,7 +76,7 @@ export class RpcCaller {
     { program, version }: OutgoingProgram,
     procedure: Procedure<A, R>,
     args: A,
-    { limitMs, argumentBytes = AUTH_BYTES }: { readonly limitMs: number; readonly argumentBytes?: number },
+    { limitMs, argumentBytes = AUTH_BYTES, resend = true }: CallOptions,
   ): Promise<R> {
     const xid = (this.#xid = (this.#xid + 1) >>> 0)
     const out = new XdrWriter(Buffer.alloc(4 + AUTH_BYTES * 2 + argumentBytes))
@@ -78,7 +86,7 @@ export class RpcCaller {
     procedure.args.encode(out, args)
     out.view.setUint32(0, 0x80000000 + out.at - 4)
     const marked = out.bytes.subarray(0, out.at)
-    const record = await this.#exchange(to, xid, marked, limitMs)
+    const record = await this.#exchange(to, xid, marked, limitMs, resend)
     return resultOf(record, procedure)
   }
 
@@ -93,7 +101,7 @@ export class RpcCaller {
     this.#streams.clear()
   }
 
-  #exchange(to: Endpoint, xid: number, marked: Buffer, limitMs: number): Promise<Buffer> {
+  #exchange(to: Endpoint, xid: number, marked: Buffer, limitMs: number, resend: boolean): Promise<Buffer> {
     if (this.#closed) throw new CallError('unreachable', 'the server is closed')
     return new Promise((resolve, reject) => {
       let stop: () => void = () => {}
@@ -112,7 +120,7 @@ export class RpcCaller {
         },
       }
       if ('transport' in to && to.transport === 'udp')
-        stop = exchangeDatagrams(this.#clock, to, xid, marked.subarray(4), waiting)
+        stop = exchangeDatagrams(this.#clock, to, xid, marked.subarray(4), resend, waiting)
       else stop = this.#stream(to).exchange(xid, marked, waiting)
     })
   }
@@ -147,6 +155,7 @@ class OutgoingStream {
   readonly #records = new RecordReader((bytes, start, end) => this.#take(Buffer.from(bytes.subarray(start, end))))
   #idle: Timer
   #why = 'the connection was closed'
+  #connected = false
 
   constructor(to: Endpoint, clock: Clock, onEnd: () => void) {
     this.#to = to
@@ -162,6 +171,7 @@ class OutgoingStream {
           })
     this.#socket = socket
     this.#idle = clock.after(CALL_IDLE_MS, () => socket.destroy())
+    socket.on('connect', () => (this.#connected = true))
     socket.on('data', (chunk) => this.#received(chunk))
     socket.on('error', (error) => (this.#why = error.message))
     socket.on('end', () => socket.destroy())
@@ -169,7 +179,7 @@ class OutgoingStream {
       this.#idle.cancel()
       onEnd()
       for (const { reject } of this.#waiting.values())
-        reject(new CallError('unreachable', `${nameOf(to)}: ${this.#why}`))
+        reject(new CallError(this.#connected ? 'broken' : 'unreachable', `${nameOf(to)}: ${this.#why}`))
       this.#waiting.clear()
     })
   }
@@ -221,6 +231,7 @@ function exchangeDatagrams(
   to: Extract<Endpoint, { readonly transport: Transport }>,
   xid: number,
   record: Buffer,
+  resend: boolean,
   { resolve, reject }: Waiting,
 ): () => void {
   const socket = createSocket(isIPv6(to.address) ? 'udp6' : 'udp4')
@@ -228,7 +239,7 @@ function exchangeDatagrams(
   const send = () => {
     if (!over) socket.send(record, to.port, to.address)
   }
-  const timer = clock.every(CALL_RESEND_MS, send)
+  const timer = clock.every(CALL_RESEND_MS, () => resend && send())
   const end = () => {
     if (over) return
     over = true

@@ -10,6 +10,7 @@
 import { InvariantError } from '../../base/assert.ts'
 import { crc32c } from '../../base/crc32c.ts'
 import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
+import type { Credentials } from '../../export/index.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { ArgsOfProcedure, Procedure, ResultOfProcedure } from '../xdr/procedure.ts'
 import type { XdrReader } from '../xdr/reader.ts'
@@ -23,8 +24,8 @@ export class NoAnswer extends Error {
   override readonly name = 'NoAnswer'
 }
 
-/** How a call is asked for, beside its arguments. */
-export type CallContext = { readonly session: Session; readonly header: Readonly<CallHeader> }
+/** Through what a call came, and in whose name. */
+export type CallContext = { readonly session: Session; readonly credentials: Credentials }
 
 export type Handlers<T> = {
   readonly [Name in keyof T]: (
@@ -116,7 +117,7 @@ export class TableProgram<T extends { readonly [name: string]: unknown }> implem
       }
       remembered = replies.begin(xid, what, checksum)
     }
-    const context = { session, header }
+    const context = { session, credentials: header.credentials }
     const request: Request = { ...context, entry, xid, remembered }
     let result: MaybePromise<unknown>
     try {

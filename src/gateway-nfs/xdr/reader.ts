@@ -64,9 +64,14 @@ export class XdrReader {
   }
 
   bool(): boolean {
+    return this.upTo(1) === 1
+  }
+
+  /** An enumeration whose values are 0 … `most`. */
+  upTo(most: number): number {
     const value = this.uint32()
-    if (value > 1) throw new XdrError('a boolean is neither 0 nor 1')
-    return value === 1
+    if (value > most) throw new XdrError(`a value of ${value} is above ${most}, the last that there is`)
+    return value
   }
 
   /** `length` bytes and their padding: a view. */

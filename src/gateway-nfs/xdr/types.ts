@@ -31,6 +31,15 @@ export const uint64: Xdr<number> = {
   decode: (from) => from.uint64(),
 }
 
+/** For what has to go back exactly as it came, whatever it is. */
+export const uint64Exact: Xdr<bigint> = {
+  encode(out, value) {
+    out.uint32(Number(value >> 32n))
+    out.uint32(Number(value & 0xffffffffn))
+  },
+  decode: (from) => (BigInt(from.uint32()) << 32n) | BigInt(from.uint32()),
+}
+
 export const bool: Xdr<boolean> = {
   encode: (out, value) => out.bool(value),
   decode: (from) => from.bool(),

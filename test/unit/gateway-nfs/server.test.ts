@@ -15,7 +15,7 @@ import { silentLog } from '../../../src/platform/log.ts'
 import { realClock } from '../../../src/platform/real/clock.ts'
 import { MemoryFs } from '../../helpers/memory-fs.ts'
 import { encodeCall, encodeWith, marked, type NfsClient, unset } from '../../helpers/nfs-client.ts'
-import { type Served, serve } from '../../helpers/nfs-served.ts'
+import { MemoryStatus, type Served, serve } from '../../helpers/nfs-served.ts'
 
 const NFS = c.NFS_PROGRAM
 const turn = () => new Promise((resolve) => setTimeout(resolve, 20))
@@ -319,7 +319,13 @@ test('a request repeated while the first is under way gets the same answer, when
 
 test('a port in use is refused with its name', async () => {
   const served = await serve(new MemoryFs().fs)
-  const second = new NfsServer({ exports: () => [], clock: realClock, log: silentLog, hostName: 'matrix' })
+  const second = new NfsServer({
+    exports: () => [],
+    clock: realClock,
+    log: silentLog,
+    hostName: 'matrix',
+    status: new MemoryStatus(),
+  })
   try {
     await second.listen('127.0.0.1', served.port)
     assert.unreachable()

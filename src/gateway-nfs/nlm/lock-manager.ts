@@ -1,0 +1,221 @@
+/**
+ * The lock manager: what each request of NLM does to the matrix-wide table of byte-range locks (`MatrixFs.ranges`), whichever form it
+ * came in (program.ts). Every verb resolves with what is answered; it rejects with NoAnswer when only silence is honest.
+ *
+ * A client's first lock is answered only once it is written down that this client has to be told of our restart (nsm/monitor.ts).
+ */
+import { isFsError } from '../../base/errors.ts'
+import type { RangeRequest } from '../../locking/index.ts'
+import type { MatrixFs } from '../../metadata/index.ts'
+import { type Clock, within } from '../../platform/clock.ts'
+import type { Log } from '../../platform/log.ts'
+import { EARLY_GRANT_MS } from '../limits.ts'
+import type { Monitor } from '../nsm/monitor.ts'
+import type { Host } from '../portmap/hosts.ts'
+import type { CallContext } from '../rpc/table-program.ts'
+import { plainAddress } from '../rpc/transport.ts'
+import type { Callbacks } from './callbacks.ts'
+import { fileToFree, fileToLock, type LockedFile } from './files.ts'
+import type { Grace } from './grace.ts'
+import { clientName, ownerOf, sameHostName } from './identity.ts'
+import { OwnerTurns } from './owner-turns.ts'
+import { holderOf, rangeOf } from './range.ts'
+import { Shares } from './shares.ts'
+import { nlmStatusOf } from './status.ts'
+import * as n from './tables.ts'
+import { WaitingLocks } from './waiting.ts'
+
+export type LockManagerOptions = {
+  readonly callbacks: Callbacks
+  readonly monitor: Monitor
+  readonly grace: Grace
+  /** Whether the table of locks has kept what was held before this node restarted. */
+  readonly locksSurvive: boolean
+  /** All that is exported now. */
+  readonly filesystems: () => readonly MatrixFs[]
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** How a lock is asked for. */
+export type LockHow = { readonly monitored: boolean; readonly byMessage: boolean }
+
+export class LockManager {
+  readonly #options: LockManagerOptions
+  readonly #turns = new OwnerTurns()
+  readonly #waiting: WaitingLocks
+  readonly #shares = new Shares()
+
+  constructor(options: LockManagerOptions) {
+    this.#options = options
+    const { callbacks, clock, log } = options
+    this.#waiting = new WaitingLocks({ callbacks, clock, log, turns: this.#turns })
+  }
+
+  get counters(): { readonly waiting: number; readonly shares: number } {
+    return { waiting: this.#waiting.count, shares: this.#shares.count }
+  }
+
+  test(context: CallContext, { exclusive, lock }: Pick<n.NlmTestArgs, 'exclusive' | 'lock'>): Promise<n.NlmTestReply> {
+    const work = async () => {
+      if (!this.#options.grace.isOver) return n.NLM4_DENIED_GRACE_PERIOD
+      const file = await fileToLock(context, lock.file, 'look')
+      const found = await file.fs.ranges.test(requestOf(context, file, exclusive, lock))
+      return found ?? n.NLM4_GRANTED
+    }
+    return this.#answered(context, 'TEST', work).then((found) =>
+      typeof found === 'number' ? { kind: found, value: undefined } : { kind: n.NLM4_DENIED, value: holderOf(found) },
+    )
+  }
+
+  lock(context: CallContext, args: n.NlmLockArgs, how: LockHow): Promise<number> {
+    const { exclusive, lock } = args
+    return this.#inTurn(context, 'LOCK', lock, async () => {
+      const file = await fileToLock(context, lock.file, exclusive ? 'exclusive' : 'shared')
+      const request = requestOf(context, file, exclusive, lock)
+      const status = this.#admit(request.client, args.reclaim)
+      if (status !== n.NLM4_GRANTED) return status
+      const host = hostOf(context)
+      if (how.monitored) await this.#options.monitor.watch(host, lock.callerName, args.state)
+      return this.#take(file, request, args, host, how)
+    })
+  }
+
+  cancel(context: CallContext, { exclusive, lock }: n.NlmCancelArgs): Promise<number> {
+    return this.#inTurn(context, 'CANCEL', lock, async () => {
+      const file = fileToFree(context, lock.file)
+      const request = requestOf(context, file, exclusive, lock)
+      const found = await this.#waiting.withdraw(file, request)
+      if (!found) return n.NLM4_DENIED
+      if (found.granted && !found.acted) await release(file, request)
+      return n.NLM4_GRANTED
+    })
+  }
+
+  unlock(context: CallContext, { lock }: n.NlmUnlockArgs): Promise<number> {
+    return this.#inTurn(context, 'UNLOCK', lock, async () => {
+      const file = fileToFree(context, lock.file)
+      const request = requestOf(context, file, true, lock)
+      this.#waiting.ownerActed(file, request, true)
+      await release(file, request)
+      return n.NLM4_GRANTED
+    })
+  }
+
+  share(context: CallContext, { share, reclaim }: n.NlmShareArgs): Promise<number> {
+    const { access, deny } = share
+    return this.#answered(context, 'SHARE', async () => {
+      const file = await fileToLock(context, share.file, access & n.SHARE_WRITE ? 'exclusive' : 'shared')
+      const owner = ownerOf(addressOf(context), share.callerName, 0, share.ownerHandle)
+      const status = this.#admit(owner.client, reclaim)
+      if (status !== n.NLM4_GRANTED) return status
+      await this.#options.monitor.watch(hostOf(context), share.callerName, 0)
+      return this.#shares.share(file, { ...owner, access, deny }) ? n.NLM4_GRANTED : n.NLM4_DENIED
+    })
+  }
+
+  unshare(context: CallContext, { share }: n.NlmShareArgs): Promise<number> {
+    return this.#answered(context, 'UNSHARE', async () => {
+      const owner = ownerOf(addressOf(context), share.callerName, 0, share.ownerHandle)
+      this.#shares.unshare(fileToFree(context, share.file), owner)
+      return n.NLM4_GRANTED
+    })
+  }
+
+  /** The host has restarted, or says that it holds nothing any more. Rejects while the matrix cannot say: it has to be told again. */
+  async freeHost(address: string, name: string): Promise<void> {
+    const { monitor, filesystems } = this.#options
+    const names = new Set([name, ...monitor.namesAt(address).filter((each) => sameHostName(each, name))])
+    for (const each of names) {
+      const client = clientName(address, each)
+      await this.#turns.over(client)
+      this.#waiting.dropClient(client)
+      this.#shares.dropClient(client)
+      for (const fs of filesystems()) await fs.ranges.releaseClient(client)
+      await monitor.forget(address, each)
+      this.#options.grace.done(client)
+    }
+  }
+
+  close(): void {
+    this.#waiting.close()
+    this.#options.grace.stop()
+  }
+
+  /** Whether the client may take something now: NLM4_GRANTED, or why not. */
+  #admit(client: string, reclaim: boolean): number {
+    const { grace, locksSurvive } = this.#options
+    if (reclaim) return locksSurvive || grace.reclaims(client) ? n.NLM4_GRANTED : n.NLM4_DENIED
+    if (grace.isOver) return n.NLM4_GRANTED
+    grace.done(client)
+    return grace.isOver ? n.NLM4_GRANTED : n.NLM4_DENIED_GRACE_PERIOD
+  }
+
+  /** Takes a lock or begins to wait for it, in the owner's turn. */
+  async #take(
+    file: LockedFile,
+    request: RangeRequest,
+    { block, exclusive, lock }: n.NlmLockArgs,
+    host: Host,
+    { byMessage }: LockHow,
+  ): Promise<number> {
+    if (block && this.#waiting.waits(file, request)) return n.NLM4_BLOCKED
+    await this.#waiting.withdraw(file, request)
+    const { ranges } = file.fs
+    if (!(await ranges.take(request))) {
+      this.#waiting.ownerActed(file, request, false)
+      return n.NLM4_GRANTED
+    }
+    if (!block) return n.NLM4_DENIED
+    if (!this.#waiting.hasRoomFor(request.client)) return n.NLM4_DENIED_NOLOCKS
+    const wait = ranges.wait(request)
+    const granted = wait.granted.then(() => n.NLM4_GRANTED)
+    const early = await within(this.#options.clock, granted, EARLY_GRANT_MS)
+    if (early !== 'late') return early
+    granted.catch(() => {}) // seen by whoever waits now
+    this.#waiting.add({ file, request, grant: { host, exclusive, lock, byMessage } }, wait)
+    return n.NLM4_BLOCKED
+  }
+
+  /** As `#answered`, after everything that the lock's owner has asked for before. */
+  #inTurn(context: CallContext, procedure: string, lock: n.NlmLock, work: () => Promise<number>): Promise<number> {
+    return this.#answered(context, procedure, () => {
+      const { callerName, svid, ownerHandle } = lock
+      return this.#turns.take(ownerOf(addressOf(context), callerName, svid, ownerHandle), work)
+    })
+  }
+
+  /** What `work` comes to, or the status of its failure. */
+  async #answered<T>({ session }: CallContext, procedure: string, work: () => Promise<T>): Promise<T | number> {
+    try {
+      return await work()
+    } catch (error) {
+      return nlmStatusOf(error, (unknown) => session.report(procedure, unknown))
+    }
+  }
+}
+
+function addressOf({ session }: CallContext): string {
+  return plainAddress(session.client.address)
+}
+
+function hostOf(context: CallContext): Host {
+  const { transport, localAddress } = context.session.client
+  return {
+    address: addressOf(context),
+    transport,
+    localAddress: localAddress === undefined ? undefined : plainAddress(localAddress),
+  }
+}
+
+function requestOf(context: CallContext, { ino }: LockedFile, exclusive: boolean, lock: n.NlmLock): RangeRequest {
+  const owner = ownerOf(addressOf(context), lock.callerName, lock.svid, lock.ownerHandle)
+  return { ino, ...owner, ...rangeOf(lock), mode: exclusive ? 'exclusive' : 'shared' }
+}
+
+/** Frees what the owner has in the range; a file that is gone has nothing. */
+async function release({ fs, ino }: LockedFile, { client, owner, start, end }: RangeRequest): Promise<void> {
+  await fs.ranges.release(ino, { client, owner }, { start, end }).catch((error) => {
+    if (!isFsError(error, 'ESTALE')) throw error
+  })
+}
