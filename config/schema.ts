@@ -71,7 +71,7 @@ const node = v.strictObject({
     ),
   ),
   state_dir: path(
-    'Folder for the local image of the metadata, which is a cache, and for `nfs-clients.json`: which NFS clients have to be told when this node restarts. Only the latter is missed when it is deleted while the node is down. Made when it is not there.',
+    'Folder for the local image of the metadata. It is a cache: it may be deleted while the node is down. Made when it is not there.',
   ),
 })
 

@@ -4,7 +4,6 @@
  * MOUNT (`mount/`), locks (`nlm/`), restarts of clients and of this node (`nsm/`), how ports are found (`portmap/`). docs/nfs.md says what is served.
  */
 export { defaultLimits, type NfsLimits } from './limits.ts'
-export type { MonitoredHost, StatusRecord, StatusStore } from './nsm/monitor.ts'
 export { type PortmapMode, type PortmapOptions, portmapModes } from './portmap/portmapper.ts'
 export { PORTMAP_PORT } from './portmap/tables.ts'
 export { NfsServer, type NfsServerOptions, type NfsStatistics } from './server.ts'

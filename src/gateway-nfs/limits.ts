@@ -49,14 +49,12 @@ export const EARLY_GRANT_MS = 20
 export const GRANT_LIMIT_MS = 5_000
 export const GRANT_PAUSE_FIRST_MS = 500
 export const GRANT_PAUSE_LONGEST_MS = 30_000
-/** Longest grace period, and how long a client that has reclaimed a lock is silent before it counts as ready, ms. */
-export const GRACE_MS = 45_000
-export const GRACE_QUIET_MS = 2_000
-/** Clients whose restart matters to this node, and that it tells of its own. */
-export const MONITORED_MAX = 4096
+/** Restarts of clients that are remembered, so that one which is told again frees nothing. */
+export const HEARD_MAX = 4096
 /** Hosts that programs of this machine have monitored. */
 export const LOCAL_MONITORS_MAX = 256
-/** A client is told of our restart for this long, after pauses that grow from the first to the longest, ms. */
+/** Clients are told of our restart, so many at a time, for this long, after pauses that grow from the first to the longest, ms. */
+export const NOTIFY_AT_ONCE = 16
 export const NOTIFY_FOR_MS = 15 * 60_000
 export const NOTIFY_LIMIT_MS = 3_000
 export const NOTIFY_PAUSE_FIRST_MS = 1_000

@@ -3,18 +3,18 @@
  * connections and datagrams come and go, then `close`: nothing more is taken, what was taken is answered, the rest is cut after a grace time.
  */
 import { randomInt } from 'node:crypto'
+import type { Life } from '../base/life.ts'
 import type { Export } from '../export/index.ts'
+import type { MatrixFs } from '../metadata/index.ts'
 import type { Clock, Timer } from '../platform/clock.ts'
 import { within } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import { defaultLimits, type NfsLimits } from './limits.ts'
 import { mountProgram } from './mount/program.ts'
 import { Callbacks } from './nlm/callbacks.ts'
-import { Grace } from './nlm/grace.ts'
-import { clientName } from './nlm/identity.ts'
 import { LockManager } from './nlm/lock-manager.ts'
 import { nlmProgram } from './nlm/program.ts'
-import { Monitor, type StatusStore } from './nsm/monitor.ts'
+import { Monitor } from './nsm/monitor.ts'
 import { nsmProgram } from './nsm/program.ts'
 import { Hosts } from './portmap/hosts.ts'
 import { type PortmapOptions, Portmapper } from './portmap/portmapper.ts'
@@ -43,10 +43,8 @@ export type NfsServerOptions = {
   readonly portmap?: PortmapOptions
   /** The name of this machine, as its clients know it. */
   readonly hostName: string
-  /** Where it is kept which clients have to be told of a restart. */
-  readonly status: StatusStore
-  /** Whether locks outlive this process; default false: then clients have to reclaim them after a restart. */
-  readonly locksSurvive?: boolean
+  /** Of this node: its state number is made of it. */
+  readonly life: Life
   /** Where clients have their port mappers; default 111. */
   readonly clientPortmapPort?: number
 }
@@ -79,7 +77,6 @@ export type LockStatistics = {
   /** Calls to clients whose lock was granted, and those of them without an answer. */
   readonly grants: number
   readonly grantsUnanswered: number
-  readonly inGrace: boolean
 }
 
 const SWEEP_MS = 5_000
@@ -95,8 +92,8 @@ export class NfsServer {
   readonly #datagrams: DatagramPort
   readonly #mount: ReturnType<typeof mountProgram>
   readonly #caller: RpcCaller
+  readonly #filesystems: () => readonly MatrixFs[]
   readonly #monitor: Monitor
-  readonly #grace: Grace
   readonly #callbacks: Callbacks
   readonly #locks: LockManager
   readonly #nlm: ReturnType<typeof nlmProgram>
@@ -117,18 +114,17 @@ export class NfsServer {
       ...{ caller, clock },
       ...(options.clientPortmapPort !== undefined && { portmapPort: options.clientPortmapPort }),
     })
-    const { status: store, hostName, locksSurvive = false } = options
-    const monitor = new Monitor({ store, hosts, hostName, clock, log })
+    const { hostName, life } = options
+    const monitor = new Monitor({ hosts, hostName, life, clock, log })
     const callbacks = new Callbacks({ hosts, clock })
-    const grace = new Grace(clock)
     const filesystems = () => [...new Set(exports().map(({ fs }) => fs))]
-    const manager = new LockManager({ callbacks, monitor, grace, locksSurvive, filesystems, clock, log })
+    this.#filesystems = filesystems
+    const manager = new LockManager({ callbacks, monitor, filesystems, clock, log })
     this.#nlm = nlmProgram({ manager, callbacks, clock, log })
-    const simulateCrash = async () => void (await monitor.restart())
+    const simulateCrash = () => monitor.restart(filesystems())
     this.#nsm = nsmProgram({ monitor, manager, hosts, simulateCrash, clock, log })
     this.#caller = caller
     this.#monitor = monitor
-    this.#grace = grace
     this.#callbacks = callbacks
     this.#locks = manager
     const helpers: readonly Program[] = [this.#mount, this.#nlm, this.#nsm]
@@ -168,8 +164,6 @@ export class NfsServer {
     host: string,
     port: number,
   ): Promise<{ readonly port: number; readonly portmapPort: number | undefined }> {
-    const toReclaim = await this.#monitor.start()
-    if (!this.#options.locksSurvive) this.#grace.begin(toReclaim.map(({ address, name }) => clientName(address, name)))
     const bound = await listenOnBoth(this.#streams, this.#datagrams, host, port)
     this.#sweep = this.#options.clock.every(SWEEP_MS, () => this.#sweepOnce())
     this.#log.info({ host, port: bound }, 'nfs serves')
@@ -180,6 +174,7 @@ export class NfsServer {
       await this.close()
       throw error
     }
+    this.#monitor.start(this.#filesystems())
     return { port: bound, portmapPort: this.#portmapper.port }
   }
 
@@ -189,16 +184,14 @@ export class NfsServer {
     await Promise.all([this.#streams.close(), within(this.#options.clock, this.#datagrams.end(), CLOSE_GRACE_MS)])
     this.#datagrams.destroy()
     this.#locks.close()
+    this.#monitor.close()
     this.#caller.close()
-    await this.#monitor
-      .close()
-      .catch((error) => this.#log.warn({ error: String(error) }, 'the record of nfs clients was not written'))
   }
 
   /** Nothing is answered from now on: connections end without a word, and clients look for another node. */
   abandon(): void {
     this.#sweep?.cancel()
-    this.#monitor.abandon()
+    this.#monitor.close()
     this.#locks.close()
     this.#portmapper.abandon()
     this.#streams.abandon()
@@ -216,11 +209,9 @@ export class NfsServer {
       nsm: this.#nsm.calls,
       locks: {
         ...this.#locks.counters,
-        monitored: this.#monitor.count,
         ...this.#monitor.counters,
         grants: this.#callbacks.counters.sent,
         grantsUnanswered: this.#callbacks.counters.failed,
-        inGrace: !this.#grace.isOver,
       },
       portmap: this.#portmapper.calls,
       datagrams: { ...this.#datagrams.counters },

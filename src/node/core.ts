@@ -11,6 +11,7 @@
 import { brokenRules } from '../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Slot } from '../base/ids.ts'
+import type { Life } from '../base/life.ts'
 import type { Prng } from '../base/prng.ts'
 import type { Timings } from '../base/timings.ts'
 import { type Administrator, ClusterNode, Election, type KnownPeer } from '../cluster/index.ts'
@@ -245,6 +246,11 @@ export class NodeCore {
   readonly #database: MembershipStore
   readonly #election: Election
   #active: Promise<void> | undefined
+
+  /** Of this process: which slot, in which incarnation. */
+  get life(): Life {
+    return this.#lease.life
+  }
 
   get mounts(): readonly Mount[] {
     return this.#members.mounts

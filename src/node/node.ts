@@ -39,7 +39,6 @@ import { DrillNetwork } from './drill-network.ts'
 import { ImageWatch, newImageFile } from './image-watch.ts'
 import { LocalMounts } from './local-mounts.ts'
 import { NodeLuns } from './node-luns.ts'
-import { StatusFile } from './status-file.ts'
 import { TimelineFile } from './timeline-file.ts'
 
 export type NodeHooks = {
@@ -222,7 +221,7 @@ class Gateways {
       const { udp, portmap } = nfs
       this.#nfs = new NfsServer({
         ...{ exports: () => list, log: this.#log, clock: realClock },
-        ...{ udp, portmap, hostName: hostname(), status: new StatusFile(this.#config.stateDir, this.#log) },
+        ...{ udp, portmap, hostName: hostname(), life: this.#core.life },
       })
       await this.#nfs.listen(nfs.listen.host, nfs.listen.port)
     }

@@ -9,6 +9,10 @@ export class MemoryClients implements WatchedClients {
     return [...this.#clients.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
   }
 
+  everywhere(): readonly WatchedClient[] {
+    return this.list()
+  }
+
   async put(client: WatchedClient): Promise<void> {
     this.#clients.set(client.name, client)
   }

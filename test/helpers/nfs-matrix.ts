@@ -1,4 +1,5 @@
 /** A local matrix with an NFS server on every node, and a client of each. */
+import type { Incarnation } from '../../src/base/ids.ts'
 import { Prng } from '../../src/base/prng.ts'
 import type { ExportOptions } from '../../src/export/index.ts'
 import { type LocalMatrix, type LocalMatrixOptions, makeLocalMatrix } from './local-matrix.ts'
@@ -20,11 +21,23 @@ export type NfsMatrix = {
 }
 
 export async function makeNfsMatrix(
-  options: Omit<LocalMatrixOptions, 'clock'> & { readonly nodes: number; readonly exported?: Partial<ExportOptions> },
+  options: Omit<LocalMatrixOptions, 'clock'> & {
+    readonly nodes: number
+    readonly exported?: Partial<ExportOptions>
+    readonly clientPortmapPort?: number
+  },
 ): Promise<NfsMatrix> {
-  const { exported, ...rest } = options
+  const { exported, clientPortmapPort, ...rest } = options
   const matrix = await makeLocalMatrix({ clock: 'real', ...rest })
-  const served = await Promise.all(matrix.nodes.map(({ fs }) => serve(fs, exported)))
+  const served = await Promise.all(
+    matrix.nodes.map(({ fs, slot }) =>
+      serve(fs, {
+        ...exported,
+        life: { slot, incarnation: 1 as Incarnation },
+        ...(clientPortmapPort !== undefined && { clientPortmapPort }),
+      }),
+    ),
+  )
   const clients = await Promise.all(served.map((each) => each.connect()))
   const root = await clients[0]!.mount('/home')
   const prng = new Prng(42)

@@ -1,6 +1,7 @@
 /** An NFS server over any filesystem on a free port, with the log it wrote, for tests. */
+import type { Incarnation, Slot } from '../../src/base/ids.ts'
 import { type Export, type ExportOptions, makeExport } from '../../src/export/index.ts'
-import { NfsServer, type NfsServerOptions, type StatusRecord, type StatusStore } from '../../src/gateway-nfs/index.ts'
+import { NfsServer, type NfsServerOptions } from '../../src/gateway-nfs/index.ts'
 import type { MatrixFs } from '../../src/metadata/index.ts'
 import type { Log, LogFields } from '../../src/platform/log.ts'
 import { realClock } from '../../src/platform/real/clock.ts'
@@ -21,19 +22,6 @@ function memoryLog(lines: LogLine[], base: LogFields = {}): Log {
   }
 }
 
-/** A record of monitored clients in memory. */
-export class MemoryStatus implements StatusStore {
-  record: StatusRecord | undefined
-  saves = 0
-  async load(): Promise<StatusRecord | undefined> {
-    return this.record
-  }
-  async save(record: StatusRecord): Promise<void> {
-    this.saves++
-    this.record = record
-  }
-}
-
 export type Served = {
   readonly server: NfsServer
   readonly port: number
@@ -49,30 +37,27 @@ export type Served = {
 export async function serve(
   fs: MatrixFs,
   options: Partial<ExportOptions> &
-    Partial<
-      Pick<NfsServerOptions, 'limits' | 'clock' | 'udp' | 'portmap' | 'status' | 'locksSurvive' | 'clientPortmapPort'>
-    > = {},
+    Partial<Pick<NfsServerOptions, 'limits' | 'clock' | 'udp' | 'portmap' | 'life' | 'clientPortmapPort'>> = {},
 ): Promise<Served> {
   const {
     limits,
     clock = realClock,
     udp = false,
     portmap,
-    status = new MemoryStatus(),
-    locksSurvive = false,
+    life = { slot: 0 as Slot, incarnation: 1 as Incarnation },
     clientPortmapPort,
     ...exportOptions
   } = options
   const lines: LogLine[] = []
   const home = makeExport({ path: '/home', fs, clients: ['127.0.0.0/8'], squash: 'no_root_squash', ...exportOptions })
   const clients: NfsClient[] = []
+  let exported: readonly Export[] = [home]
   const server = new NfsServer({
-    exports: () => served.exports,
+    exports: () => exported,
     clock,
     udp,
     hostName: 'matrix',
-    status,
-    locksSurvive,
+    life,
     ...(clientPortmapPort !== undefined && { clientPortmapPort }),
     ...(portmap && { portmap }),
     log: memoryLog(lines),
@@ -84,7 +69,12 @@ export async function serve(
     port,
     portmapPort,
     lines,
-    exports: [home],
+    get exports() {
+      return exported
+    },
+    set exports(list) {
+      exported = list
+    },
     async connect(user = { uid: 0, gid: 0 }, localPort) {
       const client = await NfsClient.connect(port, localPort === undefined ? {} : { localPort })
       client.user = user

@@ -75,7 +75,10 @@ export class NlmHost {
     const datagrams = transport === 'udp' ? await RpcDatagrams.open(port, { localAddress: address }) : undefined
     for (const each of [stream, datagrams]) if (each) each.user = user
     const host = new NlmHost(options, stream, datagrams)
-    await host.#serve()
+    await host.#serve().catch(async (error) => {
+      await host.close()
+      throw error
+    })
     return host
   }
 

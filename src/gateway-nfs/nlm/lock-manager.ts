@@ -2,7 +2,8 @@
  * The lock manager: what each request of NLM does to the matrix-wide table of byte-range locks (`MatrixFs.ranges`), whichever form it
  * came in (program.ts). Every verb resolves with what is answered; it rejects with NoAnswer when only silence is honest.
  *
- * A client's first lock is answered only once it is written down that this client has to be told of our restart (nsm/monitor.ts).
+ * Locks outlive this node, and all nodes: a lock that is reclaimed is taken like any other, and is its owner's already. A client's first lock is
+ * answered only once it is written down that the client has locks (nsm/monitor.ts).
  */
 import { isFsError } from '../../base/errors.ts'
 import type { RangeRequest } from '../../locking/index.ts'
@@ -10,13 +11,12 @@ import type { MatrixFs } from '../../metadata/index.ts'
 import { type Clock, within } from '../../platform/clock.ts'
 import type { Log } from '../../platform/log.ts'
 import { EARLY_GRANT_MS } from '../limits.ts'
-import type { Monitor } from '../nsm/monitor.ts'
+import { isOldNews, type Monitor } from '../nsm/monitor.ts'
 import type { Host } from '../portmap/hosts.ts'
 import type { CallContext } from '../rpc/table-program.ts'
 import { plainAddress } from '../rpc/transport.ts'
 import type { Callbacks } from './callbacks.ts'
 import { fileToFree, fileToLock, type LockedFile } from './files.ts'
-import type { Grace } from './grace.ts'
 import { clientName, ownerOf, sameHostName } from './identity.ts'
 import { OwnerTurns } from './owner-turns.ts'
 import { holderOf, rangeOf } from './range.ts'
@@ -28,9 +28,6 @@ import { WaitingLocks } from './waiting.ts'
 export type LockManagerOptions = {
   readonly callbacks: Callbacks
   readonly monitor: Monitor
-  readonly grace: Grace
-  /** Whether the table of locks has kept what was held before this node restarted. */
-  readonly locksSurvive: boolean
   /** All that is exported now. */
   readonly filesystems: () => readonly MatrixFs[]
   readonly clock: Clock
@@ -58,7 +55,6 @@ export class LockManager {
 
   test(context: CallContext, { exclusive, lock }: Pick<n.NlmTestArgs, 'exclusive' | 'lock'>): Promise<n.NlmTestReply> {
     const work = async () => {
-      if (!this.#options.grace.isOver) return n.NLM4_DENIED_GRACE_PERIOD
       const file = await fileToLock(context, lock.file, 'look')
       const found = await file.fs.ranges.test(requestOf(context, file, exclusive, lock))
       return found ?? n.NLM4_GRANTED
@@ -73,10 +69,9 @@ export class LockManager {
     return this.#inTurn(context, 'LOCK', lock, async () => {
       const file = await fileToLock(context, lock.file, exclusive ? 'exclusive' : 'shared')
       const request = requestOf(context, file, exclusive, lock)
-      const status = this.#admit(request.client, args.reclaim)
-      if (status !== n.NLM4_GRANTED) return status
       const host = hostOf(context)
-      if (how.monitored) await this.#options.monitor.watch(host, lock.callerName, args.state)
+      if (how.monitored)
+        await this.#options.monitor.watch(file.fs, { ...host, name: lock.callerName, state: args.state })
       return this.#take(file, request, args, host, how)
     })
   }
@@ -102,14 +97,11 @@ export class LockManager {
     })
   }
 
-  share(context: CallContext, { share, reclaim }: n.NlmShareArgs): Promise<number> {
+  share(context: CallContext, { share }: n.NlmShareArgs): Promise<number> {
     const { access, deny } = share
     return this.#answered(context, 'SHARE', async () => {
       const file = await fileToLock(context, share.file, access & n.SHARE_WRITE ? 'exclusive' : 'shared')
       const owner = ownerOf(addressOf(context), share.callerName, 0, share.ownerHandle)
-      const status = this.#admit(owner.client, reclaim)
-      if (status !== n.NLM4_GRANTED) return status
-      await this.#options.monitor.watch(hostOf(context), share.callerName, 0)
       return this.#shares.share(file, { ...owner, access, deny }) ? n.NLM4_GRANTED : n.NLM4_DENIED
     })
   }
@@ -122,33 +114,30 @@ export class LockManager {
     })
   }
 
-  /** The host has restarted, or says that it holds nothing any more. Rejects while the matrix cannot say: it has to be told again. */
-  async freeHost(address: string, name: string): Promise<void> {
-    const { monitor, filesystems } = this.#options
-    const names = new Set([name, ...monitor.namesAt(address).filter((each) => sameHostName(each, name))])
-    for (const each of names) {
+  /**
+   * The host has restarted, or says that it holds nothing any more. With its `state` after the restart: unless it is known to have locks in that
+   * state already. Rejects while the matrix cannot say: it has to be told again.
+   */
+  async freeHost(address: string, name: string, state?: number): Promise<void> {
+    const { monitor } = this.#options
+    const filesystems = this.#options.filesystems()
+    const known = monitor.namesAt(address, filesystems).filter((each) => sameHostName(each, name))
+    for (const each of new Set([name, ...known])) {
       const client = clientName(address, each)
       await this.#turns.over(client)
-      this.#waiting.dropClient(client)
-      this.#shares.dropClient(client)
-      for (const fs of filesystems()) await fs.ranges.releaseClient(client)
-      await monitor.forget(address, each)
-      this.#options.grace.done(client)
+      for (const fs of filesystems) {
+        const unless = () => state !== undefined && isOldNews(fs, client, state)
+        if (unless()) continue
+        this.#waiting.dropClient(fs, client)
+        this.#shares.dropClient(fs, client)
+        await fs.ranges.releaseClient(client, unless)
+        if (!unless()) await monitor.forget(fs, client)
+      }
     }
   }
 
   close(): void {
     this.#waiting.close()
-    this.#options.grace.stop()
-  }
-
-  /** Whether the client may take something now: NLM4_GRANTED, or why not. */
-  #admit(client: string, reclaim: boolean): number {
-    const { grace, locksSurvive } = this.#options
-    if (reclaim) return locksSurvive || grace.reclaims(client) ? n.NLM4_GRANTED : n.NLM4_DENIED
-    if (grace.isOver) return n.NLM4_GRANTED
-    grace.done(client)
-    return grace.isOver ? n.NLM4_GRANTED : n.NLM4_DENIED_GRACE_PERIOD
   }
 
   /** Takes a lock or begins to wait for it, in the owner's turn. */

@@ -14,7 +14,7 @@ export function rangeOf({ offset, length }: { readonly offset: bigint; readonly 
 
 export function holderOf(lock: RangeLock): NlmHolder {
   // what locks a whole open file (flock) has no bytes
-  const { start, end } = lock.start < 0 ? { start: 0, end: RANGE_END } : lock
+  const { start, end } = lock.start > RANGE_END ? { start: 0, end: RANGE_END } : lock
   return {
     exclusive: lock.mode === 'exclusive',
     ...holderIdentity(lock),

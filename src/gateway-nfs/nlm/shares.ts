@@ -3,6 +3,7 @@
  * meanwhile. Known to this node only, and gone when it restarts: clients that need them have to come through one node.
  */
 import type { RangeOwner } from '../../locking/index.ts'
+import type { MatrixFs } from '../../metadata/index.ts'
 import { SHARES_MAX } from '../limits.ts'
 import type { LockedFile } from './files.ts'
 import { Nlm4Failure } from './status.ts'
@@ -37,8 +38,9 @@ export class Shares {
     )
   }
 
-  dropClient(client: string): void {
+  dropClient(fs: MatrixFs, client: string): void {
     for (const [key, shares] of this.#files) {
+      if (!key.startsWith(`${fs.fsid}/`)) continue
       this.#put(
         key,
         shares.filter((each) => each.client !== client),

@@ -14,10 +14,12 @@
  * 2. A client that asks again gets its answer from the table, and is called back no more.
  */
 import type { RangeOwner, RangeRequest, RangeWait } from '../../locking/index.ts'
-import { type Clock, sleep } from '../../platform/clock.ts'
+import type { MatrixFs } from '../../metadata/index.ts'
+import type { Clock } from '../../platform/clock.ts'
 import type { Log } from '../../platform/log.ts'
 import { GRANT_PAUSE_FIRST_MS, GRANT_PAUSE_LONGEST_MS, WAITS_MAX, WAITS_PER_CLIENT } from '../limits.ts'
 import { CallError } from '../rpc/caller.ts'
+import { Pauses } from '../rpc/pauses.ts'
 import type { Callbacks, Grant } from './callbacks.ts'
 import type { LockedFile } from './files.ts'
 import type { OwnerTurns } from './owner-turns.ts'
@@ -36,12 +38,11 @@ type Waiting = Wanted & {
 
 export class WaitingLocks {
   readonly #callbacks: Callbacks
-  readonly #clock: Clock
+  readonly #pauses: Pauses
   readonly #log: Log
   readonly #turns: OwnerTurns
   readonly #all = new Map<string, Waiting>()
   readonly #perClient = new Map<string, number>()
-  #closed = false
 
   constructor(options: {
     readonly callbacks: Callbacks
@@ -51,7 +52,7 @@ export class WaitingLocks {
   }) {
     this.#turns = options.turns
     this.#callbacks = options.callbacks
-    this.#clock = options.clock
+    this.#pauses = new Pauses(options.clock)
     this.#log = options.log
   }
 
@@ -112,12 +113,14 @@ export class WaitingLocks {
   }
 
   /** The client has restarted, and the table drops what it waited for. */
-  dropClient(client: string): void {
-    for (const waiting of this.#all.values()) if (waiting.request.client === client) this.#over(waiting)
+  dropClient(fs: MatrixFs, client: string): void {
+    for (const waiting of this.#all.values()) {
+      if (waiting.file.fs === fs && waiting.request.client === client) this.#over(waiting)
+    }
   }
 
   close(): void {
-    this.#closed = true
+    this.#pauses.close()
     for (const waiting of this.#all.values()) this.#over(waiting)
   }
 
@@ -145,7 +148,7 @@ export class WaitingLocks {
       }
       if (answer !== 'none' && answer !== NLM4_DENIED_GRACE_PERIOD) return this.#refused(waiting, answer)
       this.#log.debug({ client, answer, pauseMs }, 'a client that is granted a lock does not answer')
-      await sleep(this.#clock, pauseMs)
+      await this.#pauses.pause(pauseMs)
       if (this.#isOver(waiting)) return
     }
   }
@@ -175,7 +178,7 @@ export class WaitingLocks {
   }
 
   #isOver(waiting: Waiting): boolean {
-    return this.#closed || waiting.state === 'over'
+    return this.#pauses.isClosed || waiting.state === 'over'
   }
 }
 

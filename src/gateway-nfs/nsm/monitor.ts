@@ -1,245 +1,202 @@
 /**
- * Which clients have to be told when this node restarts, and what this node's state number is (X/Open XNFS 11).
+ * Which clients have to be told when this node restarts, and which have restarted (X/Open XNFS 11).
  *
- * The record (`StatusStore`) is written before a client's first lock is answered, and outlives the process. The state number is odd while the node
- * is up and grows with every start; at a clean end it becomes even. After a start every client of the record is told (SM_NOTIFY), so that it
- * reclaims its locks, or asks again for those it waits for; it leaves the record once it has answered, and returns with its next lock.
+ * A client is put into the record of its filesystem (`MatrixFs.clients`) before its first lock is answered, with the state number that it has then.
+ * The record is durable, and what a node leaves behind another adopts.
+ *
+ * Locks outlive nodes, so nobody has to reclaim anything, and there is no grace period. Clients are told all the same: what they wait for at a
+ * node that is gone they ask for again at once, not at their next poll; and a lock that they reclaim they have already. This node's state number
+ * is made of its life: odd, greater in every life, and no other node's.
+ *
+ * A client that has restarted tells every node where it had locks, each of them for as long as it is not answered. One that hears it late must not
+ * free locks of the new life, taken at another node meanwhile. Hence `isOldNews`: its record says, at whatever node, that it was in that state.
  */
+import type { Life } from '../../base/life.ts'
+import type { MatrixFs, WatchedClient } from '../../metadata/index.ts'
 import type { Clock } from '../../platform/clock.ts'
-import { sleep } from '../../platform/clock.ts'
 import type { Log } from '../../platform/log.ts'
 import {
-  MONITORED_MAX,
+  HEARD_MAX,
+  NOTIFY_AT_ONCE,
   NOTIFY_FOR_MS,
   NOTIFY_LIMIT_MS,
   NOTIFY_PAUSE_FIRST_MS,
   NOTIFY_PAUSE_LONGEST_MS,
 } from '../limits.ts'
+import { clientName } from '../nlm/identity.ts'
 import type { Host, Hosts } from '../portmap/hosts.ts'
 import { CallError } from '../rpc/caller.ts'
+import { Pauses } from '../rpc/pauses.ts'
+import { type MonitoredHost, recordOf, watchedHost } from './record.ts'
 import { NSM_NAME_MAX, NSM_PROGRAM, NSM_V1, nsmProcedures } from './tables.ts'
 
 const NSM = { program: NSM_PROGRAM, version: NSM_V1 }
-/** State numbers are signed, and grow. */
-const STATE_MAX = 2 ** 31 - 1
-
-/** A client that holds locks, or did. */
-export type MonitoredHost = Host & { readonly name: string }
-
-export type StatusRecord = { readonly state: number; readonly hosts: readonly MonitoredHost[] }
-
-/** Where the record is kept. */
-export interface StatusStore {
-  /** Undefined: there never was one. Rejects when there is one that cannot be read. */
-  load(): Promise<StatusRecord | undefined>
-  /** Resolves once it would survive the death of this machine. */
-  save(record: StatusRecord): Promise<void>
-}
+/** Slots have this many numbers. */
+const SLOTS = 64
+const STATE_BITS = 2 ** 31
 
 export type MonitorOptions = {
-  readonly store: StatusStore
   readonly hosts: Hosts
   /** By which clients know this machine. */
   readonly hostName: string
+  readonly life: Life
   readonly clock: Clock
   readonly log: Log
 }
 
-type Entry = MonitoredHost & {
-  /** Its own state number, as it last said with a lock or a notification; 0: not known. */
-  theirState: number
-  /** That it is in the record. */
-  kept: Promise<void>
-}
+type Entry = { readonly host: MonitoredHost; readonly kept: Promise<void> }
 
 export class Monitor {
   readonly #options: MonitorOptions
-  /** By address and name, in the order of their first locks. */
-  readonly #watched = new Map<string, Entry>()
-  /** Those of before the restart that have not been told yet. */
-  readonly #untold = new Map<string, MonitoredHost>()
-  /** Restarts of clients that were told here, and when. */
-  readonly #heard = new Map<string, { readonly theirState: number; readonly at: number }>()
-  #state = 1
-  #saving: Promise<void> | undefined
-  #again: Promise<void> | undefined
-  #closed = false
-  readonly counters = { told: 0, heard: 0 }
+  /** What this life has put into the records, by filesystem and client. */
+  readonly #watched = new Map<MatrixFs, Map<string, Entry>>()
+  /** Restarts that were told here, and when. */
+  readonly #heard = new Map<string, { readonly state: number; readonly at: number }>()
+  readonly #counters = { told: 0, heard: 0 }
+  #state: number
+  readonly #pauses: Pauses
 
   constructor(options: MonitorOptions) {
     this.#options = options
+    this.#pauses = new Pauses(options.clock)
+    const { slot, incarnation } = options.life
+    this.#state = (2 * (incarnation * SLOTS + slot) + 1) % STATE_BITS
   }
 
   get state(): number {
     return this.#state
   }
 
-  get count(): number {
-    return this.#watched.size
+  get counters(): { readonly monitored: number; readonly told: number; readonly heard: number } {
+    let monitored = 0
+    for (const clients of this.#watched.values()) monitored += clients.size
+    return { monitored, ...this.#counters }
   }
 
-  /** Begins a new state, and tells those who have to know of it. Resolves with them once the state is kept. */
-  async start(): Promise<readonly MonitoredHost[]> {
-    const before = await this.#options.store.load()
-    this.#state = nextOdd(before?.state ?? 0)
-    for (const host of before?.hosts ?? []) this.#untold.set(keyOf(host.address, host.name), host)
-    await this.#save()
-    const hosts = [...this.#untold.values()]
-    for (const host of hosts) void this.#tell(host)
-    return hosts
+  /** Tells the clients of former lives, and those that a node which is gone leaves to this one. */
+  start(filesystems: readonly MatrixFs[]): void {
+    void this.#tell(filesystems.flatMap(({ clients }) => clients.list()))
+    for (const { clients } of filesystems) clients.clientsAdopted((adopted) => void this.#tell(adopted))
   }
 
-  /** As if this node had restarted: SM_SIMU_CRASH. */
-  async restart(): Promise<readonly MonitoredHost[]> {
-    this.#state = nextOdd(this.#state)
-    const hosts = [...this.#watched.values()]
-    for (const host of hosts) this.#untold.set(keyOf(host.address, host.name), host)
-    this.#watched.clear()
-    await this.#save()
-    for (const host of hosts) void this.#tell(host)
-    return hosts
+  /** SM_SIMU_CRASH: tells all clients as if this node had restarted. */
+  restart(filesystems: readonly MatrixFs[]): void {
+    this.#state = (this.#state + 2 * SLOTS) % STATE_BITS
+    void this.#tell(filesystems.flatMap(({ clients }) => clients.list()))
   }
 
-  /** Names under which hosts at this address hold locks. */
-  namesAt(address: string): readonly string[] {
-    return [...this.#watched.values()].filter((each) => each.address === address).map(({ name }) => name)
-  }
-
-  /** Resolves once the host is sure to be told of a restart. */
-  watch(host: Host, name: string, theirState: number): Promise<void> {
-    const key = keyOf(host.address, name)
-    const known = this.#watched.get(key)
-    if (known) {
-      if (theirState !== 0) known.theirState = theirState
-      if (isSameWay(known, host)) return known.kept
-    } else if (this.#watched.size >= MONITORED_MAX) this.#dropOldest()
-    // in the table before it is written, so that it is
-    const entry = { ...host, name, theirState: theirState || (known?.theirState ?? 0), kept: Promise.resolve() }
-    this.#watched.set(key, entry)
-    const kept = this.#save().catch((error) => {
-      if (this.#watched.get(key) === entry) this.#watched.delete(key)
-      throw error
+  /** Resolves once the record says that the host has locks, and in which state. Rejects with what the record rejects with. */
+  watch(fs: MatrixFs, host: MonitoredHost): Promise<void> {
+    let clients = this.#watched.get(fs)
+    if (!clients) this.#watched.set(fs, (clients = new Map()))
+    const client = clientName(host.address, host.name)
+    const known = clients.get(client)
+    if (known && isSame(known.host, host)) return known.kept
+    const state = host.state || (known?.host.state ?? 0)
+    const entry: Entry = { host: { ...host, state }, kept: fs.clients.put(recordOf({ ...host, state })) }
+    clients.set(client, entry)
+    entry.kept.catch(() => {
+      if (clients.get(client) === entry) clients.delete(client)
     })
-    entry.kept = kept
-    return kept
+    return entry.kept
+  }
+
+  /** Names under which hosts at this address have locks. */
+  namesAt(address: string, filesystems: readonly MatrixFs[]): readonly string[] {
+    const known = filesystems.flatMap(({ clients }) => clients.everywhere())
+    return known.flatMap((each) => {
+      const host = each.address === address ? watchedHost(each) : undefined
+      return host ? [host.name] : []
+    })
   }
 
   /** The host holds nothing any more. */
-  async forget(address: string, name: string): Promise<void> {
-    const key = keyOf(address, name)
+  async forget(fs: MatrixFs, client: string): Promise<void> {
+    this.#watched.get(fs)?.delete(client)
+    await fs.clients.remove(client)
+  }
+
+  /** A host has restarted: true when that was told here before. It is told more than once. */
+  wasHeard(address: string, name: string, state: number): boolean {
+    this.#counters.heard++
+    const last = this.#heard.get(clientName(address, name))
+    return last !== undefined && last.state === state && this.#options.clock.now() - last.at < NOTIFY_FOR_MS
+  }
+
+  /** What followed from it is done. */
+  settled(address: string, name: string, state: number): void {
     this.#options.hosts.forget(address)
-    const wasKnown = this.#watched.delete(key)
-    const wasUntold = this.#untold.delete(key)
-    if (wasKnown || wasUntold) await this.#save()
-  }
-
-  /**
-   * A host says that it has restarted, and has this state number now. False when that is old news: its locks are those of its new life, and
-   * notifications are sent more than once.
-   */
-  heard(address: string, name: string, theirState: number): boolean {
-    this.counters.heard++
-    const key = keyOf(address, name)
-    const last = this.#heard.get(key)
-    if (last && last.theirState === theirState && this.#options.clock.now() - last.at < NOTIFY_FOR_MS) return false
-    return this.#watched.get(key)?.theirState !== theirState
-  }
-
-  /** What followed from that is done. */
-  settled(address: string, name: string, theirState: number): void {
-    const key = keyOf(address, name)
-    this.#heard.delete(key)
-    this.#heard.set(key, { theirState, at: this.#options.clock.now() })
-    if (this.#heard.size <= MONITORED_MAX) return
+    const client = clientName(address, name)
+    this.#heard.delete(client)
+    this.#heard.set(client, { state, at: this.#options.clock.now() })
+    if (this.#heard.size <= HEARD_MAX) return
     const [oldest] = this.#heard.keys()
     if (oldest !== undefined) this.#heard.delete(oldest)
   }
 
-  /** A clean end: the state number is even from here on. */
-  async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    this.#state = this.#state + 1
-    await this.#save()
+  /** Nobody is told any more. */
+  close(): void {
+    this.#pauses.close()
   }
 
-  /** Nobody is told any more, and nothing is written. */
-  abandon(): void {
-    this.#closed = true
-  }
-
-  #dropOldest(): void {
-    for (const [key, { address, name }] of this.#watched) {
-      this.#options.log.warn(
-        { address, name, limit: MONITORED_MAX },
-        'too many nfs clients with locks: one will not be told of a restart',
-      )
-      this.#watched.delete(key)
-      return
-    }
-  }
-
-  /** Writes what is true now, or has it written by the one who writes next. */
-  #save(): Promise<void> {
-    if (!this.#saving) {
-      this.#saving = this.#write().finally(() => (this.#saving = undefined))
-      return this.#saving
-    }
-    this.#again ??= this.#saving
-      .catch(() => {})
-      .then(() => {
-        this.#again = undefined
-        return this.#save()
-      })
-    return this.#again
-  }
-
-  #write(): Promise<void> {
-    const hosts = [...this.#watched.values(), ...this.#untold.values()]
-    return this.#options.store.save({
-      state: this.#state,
-      hosts: hosts.map(({ address, transport, localAddress, name }) => ({ address, transport, localAddress, name })),
-    })
-  }
-
-  async #tell(host: MonitoredHost): Promise<void> {
-    const { clock, hosts, log, hostName } = this.#options
-    const { address, name } = host
-    const key = keyOf(address, name)
+  /** A few at a time, round by round, until all have answered or the time is over. */
+  async #tell(clients: readonly WatchedClient[]): Promise<void> {
+    const { clock, log } = this.#options
     const until = clock.now() + NOTIFY_FOR_MS
-    for (let pauseMs = NOTIFY_PAUSE_FIRST_MS; ; pauseMs = Math.min(2 * pauseMs, NOTIFY_PAUSE_LONGEST_MS)) {
-      if (this.#closed || this.#untold.get(key) !== host) return
-      const news = { name: hostName.slice(0, NSM_NAME_MAX), state: this.#state }
-      const options = { limitMs: NOTIFY_LIMIT_MS, argumentBytes: 2 * NSM_NAME_MAX }
-      try {
-        await hosts.call(host, NSM, nsmProcedures.NOTIFY, news, options)
-        this.counters.told++
-        break
-      } catch (error) {
-        if (!(error instanceof CallError)) throw error
-        log.debug({ address, name, error: error.message }, 'an nfs client was not reached to be told of the restart')
+    const hosts = clients.flatMap((each) => watchedHost(each) ?? [])
+    let untold = [...new Map(hosts.map((host) => [clientName(host.address, host.name), host])).values()]
+    for (
+      let pauseMs = NOTIFY_PAUSE_FIRST_MS;
+      untold.length > 0;
+      pauseMs = Math.min(2 * pauseMs, NOTIFY_PAUSE_LONGEST_MS)
+    ) {
+      const left: MonitoredHost[] = []
+      const queue = [...untold]
+      const worker = async () => {
+        for (let host = queue.pop(); host && !this.#pauses.isClosed; host = queue.pop()) {
+          if (!(await this.#tellOne(host))) left.push(host)
+        }
       }
-      if (clock.now() > until) {
-        log.warn({ address, name }, 'an nfs client was never reached to be told of the restart: its locks may be lost')
-        break
-      }
-      await sleep(clock, pauseMs)
+      await Promise.all(Array.from({ length: NOTIFY_AT_ONCE }, worker))
+      if (this.#pauses.isClosed) return
+      untold = left
+      if (clock.now() > until) break
+      if (untold.length > 0) await this.#pauses.pause(pauseMs)
     }
-    if (this.#closed || this.#untold.get(key) !== host) return
-    this.#untold.delete(key)
-    await this.#save().catch((error) => log.warn({ error: String(error) }, 'the record of nfs clients was not written'))
+    for (const { address, name } of untold)
+      log.info({ address, name }, 'an nfs client was not reached to be told of a restart')
+  }
+
+  async #tellOne(host: MonitoredHost): Promise<boolean> {
+    const { hosts, hostName, log } = this.#options
+    const news = { name: hostName.slice(0, NSM_NAME_MAX), state: this.#state }
+    try {
+      await hosts.call(host, NSM, nsmProcedures.NOTIFY, news, {
+        limitMs: NOTIFY_LIMIT_MS,
+        argumentBytes: 2 * NSM_NAME_MAX,
+      })
+      this.#counters.told++
+      return true
+    } catch (error) {
+      if (!(error instanceof CallError)) throw error
+      log.debug(
+        { address: host.address, name: host.name, error: error.message },
+        'an nfs client did not hear of a restart',
+      )
+      return false
+    }
   }
 }
 
-function keyOf(address: string, name: string): string {
-  return `${address}/${name}`
+/** True when a record says that the client has locks in this state: news of it are old. */
+export function isOldNews(fs: MatrixFs, client: string, state: number): boolean {
+  return fs.clients.everywhere().some((each) => each.name === client && each.state === state)
+}
+
+function isSame(one: MonitoredHost, other: MonitoredHost): boolean {
+  return isSameWay(one, other) && (other.state === 0 || one.state === other.state)
 }
 
 function isSameWay(one: Host, other: Host): boolean {
   return one.transport === other.transport && one.localAddress === other.localAddress
-}
-
-function nextOdd(state: number): number {
-  const next = state + (state % 2 === 0 ? 1 : 2)
-  return next > STATE_MAX ? 1 : next
 }

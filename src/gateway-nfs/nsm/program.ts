@@ -21,7 +21,7 @@ export type NsmProgramOptions = {
   readonly manager: LockManager
   readonly hosts: Hosts
   /** SM_SIMU_CRASH: as if this node had restarted. */
-  readonly simulateCrash: () => Promise<void>
+  readonly simulateCrash: () => void
   readonly clock: Clock
   readonly log: Log
 }
@@ -53,13 +53,15 @@ export function nsmProgram(options: NsmProgramOptions): TableProgram<typeof t.ns
         if (isLocal(session)) monitors = monitors.filter((each) => !isSame(each, { name: each.name, caller }))
         return state()
       },
-      SIMU_CRASH: (_, { session }) => (isLocal(session) ? simulateCrash() : undefined),
+      SIMU_CRASH: (_, { session }) => {
+        if (isLocal(session)) simulateCrash()
+      },
       NOTIFY: async ({ name, state: theirs }, { session }) => {
         const address = plainAddress(session.client.address)
         for (const each of monitors) if (each.name === name) void callBack(each, theirs)
-        if (!monitor.heard(address, name, theirs)) return
+        if (monitor.wasHeard(address, name, theirs)) return
         log.info({ address, name, state: theirs }, 'an nfs client has restarted: its locks are freed')
-        await manager.freeHost(address, name).catch((error) => {
+        await manager.freeHost(address, name, theirs).catch((error) => {
           throw new NoAnswer(`the locks of ${name} could not be freed: ${String(error)}`)
         })
         monitor.settled(address, name, theirs)

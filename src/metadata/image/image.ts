@@ -234,9 +234,12 @@ export class Image {
   }
 
   nfsClients(slot: Slot): NfsClientRecord[] {
-    return (this.#statements.nfsClients.all(slot) as NfsClientRow[]).map(([name, address, state, facts]) => {
-      return { name, address, state, facts }
-    })
+    return (this.#statements.nfsClients.all(slot) as NfsClientRow[]).map(nfsClientOf)
+  }
+
+  /** Those of all slots; one may be there several times. */
+  allNfsClients(): NfsClientRecord[] {
+    return (this.#statements.allNfsClients.all() as NfsClientRow[]).map(nfsClientOf)
   }
 
   nfsClient(slot: Slot, name: string): NfsClientRecord | undefined {
@@ -503,4 +506,8 @@ function extentOfRow([block, count, address]: ExtentRow): ExtentRecord {
 
 function spaceOfRow([address, count]: SpaceRow): SpaceRecord {
   return { address, count }
+}
+
+function nfsClientOf([name, address, state, facts]: NfsClientRow): NfsClientRecord {
+  return { name, address, state, facts }
 }

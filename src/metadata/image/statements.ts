@@ -151,6 +151,7 @@ function prepare(db: Database.Database) {
     deleteRangeWait: db.prepare('DELETE FROM range_wait WHERE ino = ? AND place = ?'),
 
     nfsClients: rows('SELECT name, address, state, facts FROM nfs_client WHERE slot = ? ORDER BY name'),
+    allNfsClients: rows('SELECT name, address, state, facts FROM nfs_client ORDER BY name, slot'),
     putNfsClient: db.prepare('INSERT OR REPLACE INTO nfs_client VALUES (?, ?, ?, ?, ?)'),
     deleteNfsClient: db.prepare('DELETE FROM nfs_client WHERE slot = ? AND name = ?'),
 

@@ -15,6 +15,8 @@ export type WatchedClient = NfsClientRecord
 export interface WatchedClients {
   /** Those of this node, also from before it was restarted, by name. */
   list(): readonly WatchedClient[]
+  /** Those of all nodes, as far as this node has read the journals of the others; a client of several nodes is there several times. */
+  everywhere(): readonly WatchedClient[]
   /** Watches over it, or knows something new of it. Durable when answered. Rejects with FsError ENOLCK when there are too many, EAGAIN when the node cannot say. */
   put(client: WatchedClient): Promise<void>
   /** No longer. Its locks are another matter. */
@@ -36,6 +38,10 @@ export class ClientRegistry implements WatchedClients {
 
   list(): readonly WatchedClient[] {
     return this.#volume.image.nfsClients(this.#volume.slot)
+  }
+
+  everywhere(): readonly WatchedClient[] {
+    return this.#volume.image.allNfsClients()
   }
 
   async put({ name, address, state, facts }: WatchedClient): Promise<void> {

@@ -1,18 +1,19 @@
 /** NLM: byte-range locks of NFS clients (X/Open XNFS 10, 14; RFC 1813 appendix II), by TCP and by UDP. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { FsError } from '../../../src/base/errors.ts'
+import type { Incarnation, Slot } from '../../../src/base/ids.ts'
 import { makeExport } from '../../../src/export/index.ts'
 import * as n from '../../../src/gateway-nfs/nlm/tables.ts'
 import { RANGE_END } from '../../../src/locking/index.ts'
 import { freePort } from '../../helpers/free-port.ts'
 import { MemoryFs } from '../../helpers/memory-fs.ts'
-import { MemoryStatus, type Served, serve } from '../../helpers/nfs-served.ts'
+import { type Served, serve } from '../../helpers/nfs-served.ts'
 import { NlmHost, type NlmHostOptions } from '../../helpers/nlm-host.ts'
 
 type World = {
   readonly served: Served
   readonly memory: MemoryFs
-  readonly status: MemoryStatus
   readonly file: Buffer
   /** A host of the number, at 127.9.0.NUMBER; it is closed at the end. */
   host(number: number, options?: Partial<NlmHostOptions>): Promise<NlmHost>
@@ -27,15 +28,14 @@ function nlm(
   for (const transport of options.by ?? (['tcp', 'udp'] as const)) {
     test(`${name} (${transport})`, async () => {
       const memory = new MemoryFs()
-      const status = new MemoryStatus()
       const clientPortmapPort = await freePort()
-      const served = await serve(memory.fs, { clientPortmapPort, status, ...options.serve })
+      const served = await serve(memory.fs, { clientPortmapPort, ...options.serve })
       const hosts: NlmHost[] = []
       try {
         const client = await served.connect()
         const file = await client.create(await client.mount('/home'), 'file')
         await run({
-          ...{ served, memory, status, file },
+          ...{ served, memory, file },
           async host(number, more = {}) {
             const host = await NlmHost.start({
               ...{ address: `127.9.0.${number}`, name: `host${number}`, transport },
@@ -277,10 +277,10 @@ nlm('NLM14 FREE_ALL frees what the host holds and waits for', async ({ file, hos
   assert.is(two.heard.length, 0)
 })
 
-nlm('NLM15 NM_LOCK is a lock that nobody watches over', async ({ file, host, status }) => {
+nlm('NLM15 NM_LOCK is a lock that nobody watches over', async ({ file, host, memory }) => {
   const one = await host(1)
   assert.is((await one.call('NM_LOCK', one.lockArgs({ file }))).status, n.NLM4_GRANTED)
-  assert.equal(status.record?.hosts, [])
+  assert.equal(memory.fs.clients.list(), [])
   const two = await host(2)
   assert.is((await two.call('NM_LOCK', two.lockArgs({ file, block: true }))).status, n.NLM4_DENIED)
 })
@@ -362,83 +362,90 @@ nlm(
 
 // --- NSM ---
 
-nlm(
-  'NSM1 a client that restarts frees its locks, once',
-  async ({ file, host, memory, status }) => {
-    const one = await host(1, { name: 'host1.example.org' })
-    await one.lock({ file, state: 5 })
-    assert.equal(
-      status.record?.hosts.map(({ name, address }) => `${name} ${address}`),
-      ['host1.example.org 127.9.0.1'],
-      'written down before the lock was answered',
-    )
-    await one.nsm('NOTIFY', { name: 'host1', state: 5 })
-    assert.equal(held(memory), [], 'the short name is its, too')
-    await one.lock({ file, state: 7 })
-    await one.nsm('NOTIFY', { name: 'host1', state: 5 })
-    assert.is(held(memory).length, 1, 'the same news again')
-    await one.nsm('NOTIFY', { name: 'host1.example.org', state: 7 })
-    assert.is(held(memory).length, 1, 'that it is in state 7 its lock has said')
-    await one.nsm('NOTIFY', { name: 'host1.example.org', state: 9 })
-    assert.equal(held(memory), [])
-    assert.equal(status.record?.hosts, [])
-  },
-  { by: ['tcp'] },
-)
+nlm('NSM1 a client that restarts frees its locks, once', async ({ file, host, memory }) => {
+  const one = await host(1, { name: 'host1.example.org' })
+  const { clients } = memory.fs
+  await one.lock({ file, state: 5 })
+  const [record] = clients.list()
+  assert.equal([record?.name, record?.address, record?.state], ['nfs:127.9.0.1/host1.example.org', '127.9.0.1', 5])
+  await one.nsm('NOTIFY', { name: 'host1', state: 7 })
+  assert.equal(held(memory), [], 'the short name is its, too')
+  assert.equal(clients.list(), [])
+  await one.lock({ file, state: 7 })
+  await one.nsm('NOTIFY', { name: 'host1', state: 7 })
+  await one.nsm('NOTIFY', { name: 'host1.example.org', state: 7 })
+  assert.is(held(memory).length, 1, 'that it is in state 7 its lock has said')
+  await one.nsm('NOTIFY', { name: 'host1.example.org', state: 9 })
+  assert.equal(held(memory), [])
+})
 
-nlm(
-  'NSM2 STAT tells the state; monitors of strangers are refused',
-  async ({ host }) => {
-    const one = await host(1)
-    assert.equal(await one.nsm('STAT', { name: 'any' }), { status: 0, state: 1 })
-  },
-  { by: ['tcp'] },
-)
+nlm('NSM2 the record is there before the first lock is answered', async ({ file, host, memory }) => {
+  const { clients } = memory.fs
+  const put = clients.put.bind(clients)
+  let kept: () => void = () => {}
+  clients.put = async (client) => {
+    await new Promise<void>((resolve) => (kept = resolve))
+    await put(client)
+  }
+  const one = await host(1)
+  let answered = 0
+  const locks = [1, 2].map((svid) => one.lock({ file, svid, exclusive: false }).then(() => answered++))
+  await turn()
+  assert.is(answered, 0)
+  kept()
+  await Promise.all(locks)
+  clients.put = () => Promise.reject(new FsError('ENOLCK'))
+  const two = await host(2)
+  assert.is(await two.lock({ file, exclusive: false }), n.NLM4_DENIED_NOLOCKS)
+  clients.put = put
+  assert.is(await two.lock({ file, exclusive: false }), n.NLM4_GRANTED)
+})
 
-test('NSM3 after a restart clients are told, reclaim, and the grace period ends when all have', async () => {
+nlm('NSM3 STAT, and monitors of programs of this machine', async ({ host, served }) => {
+  const one = await host(1)
+  const state = 2 * 64 + 1
+  assert.equal(await one.nsm('STAT', { name: 'any' }), { status: 0, state })
+  const caller = { name: 'me', program: 100_021, version: 4, procedure: 16 }
+  const monitored = { name: 'peer', caller }
+  assert.equal(await one.nsm('MON', { monitored, private: Buffer.alloc(16, 1) }), { status: 0, state })
+  assert.equal(await one.nsm('UNMON', monitored), { state })
+  assert.equal(await one.nsm('UNMON_ALL', caller), { state })
+  await one.nsm('NULL', undefined)
+  await one.nsm('SIMU_CRASH', undefined)
+  assert.is((await one.nsm('STAT', { name: 'any' })).state, state + 128, 'still odd, and greater')
+  assert.is(served.server.stats().nsm['SIMU_CRASH'], 1)
+})
+
+test('NSM4 after a restart clients are told, and have what they reclaim', async () => {
   const memory = new MemoryFs()
-  const status = new MemoryStatus()
   const clientPortmapPort = await freePort()
-  const first = await serve(memory.fs, { clientPortmapPort, status })
+  const first = await serve(memory.fs, { clientPortmapPort })
   const client = await first.connect()
   const file = await client.create(await client.mount('/home'), 'file')
   const at = (number: number, port: number, transport: 'tcp' | 'udp') =>
     NlmHost.start({
-      address: `127.9.0.${number}`,
-      name: `host${number}`,
-      portmapPort: clientPortmapPort,
-      port,
-      transport,
+      ...{ address: `127.9.0.${number}`, name: `host${number}`, portmapPort: clientPortmapPort, port, transport },
     })
-  const one = await at(1, first.port, 'tcp')
-  const two = await at(2, first.port, 'udp')
+  const [one, two] = [await at(1, first.port, 'tcp'), await at(2, first.port, 'udp')]
   assert.is(await one.lock({ file, length: 1 }), n.NLM4_GRANTED)
   assert.is(await two.lock({ file, offset: 1 }), n.NLM4_GRANTED)
-  assert.is(status.record?.state, 1)
   first.server.abandon() // as if it had been killed
   await first.close()
-  const second = await serve(memory.fs, { clientPortmapPort, status })
+  const second = await serve(memory.fs, {
+    ...{ clientPortmapPort, life: { slot: 0 as Slot, incarnation: 2 as Incarnation } },
+  })
   for (const each of [one, two]) {
     const { args } = await each.next('NOTIFY')
-    assert.equal(args, { name: 'matrix', state: 3 })
+    assert.equal(args, { name: 'matrix', state: 4 * 64 + 1 })
+    await each.close()
   }
-  await one.close()
-  await two.close()
-  const again = await at(1, second.port, 'tcp')
   const other = await at(3, second.port, 'tcp')
-  const late = await at(2, second.port, 'udp')
-  assert.is(await other.lock({ file }), n.NLM4_DENIED_GRACE_PERIOD)
-  assert.is((await other.test({ file })).kind, n.NLM4_DENIED_GRACE_PERIOD)
+  assert.is(await other.lock({ file }), n.NLM4_DENIED, 'no lock was lost')
+  assert.is(await other.lock({ file, reclaim: true }), n.NLM4_DENIED, 'and nobody reclaims what is not its own')
+  const again = await at(1, second.port, 'tcp')
   assert.is(await again.lock({ file, length: 1, reclaim: true }), n.NLM4_GRANTED)
-  assert.is(await late.lock({ file, offset: 1, reclaim: true }), n.NLM4_GRANTED)
-  assert.ok(second.server.stats().locks.inGrace)
-  assert.is(await again.lock({ file, length: 1 }), n.NLM4_DENIED_GRACE_PERIOD, 'one has reclaimed, not the other')
-  assert.is(await late.lock({ file, offset: 1 }), n.NLM4_GRANTED, 'both have')
-  assert.not(second.server.stats().locks.inGrace)
-  assert.is(await other.lock({ file, reclaim: true }), n.NLM4_DENIED, 'there is nothing to reclaim')
-  for (const each of [again, other, late]) await each.close()
+  for (const each of [again, other]) await each.close()
   await second.close()
-  assert.is(status.record?.state, 4, 'a clean end')
 })
 
 test.run()

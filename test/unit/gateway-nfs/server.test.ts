@@ -5,6 +5,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FsError, isMatrixError, MatrixError } from '../../../src/base/errors.ts'
+import type { Incarnation, Slot } from '../../../src/base/ids.ts'
 import { NfsServer } from '../../../src/gateway-nfs/index.ts'
 import { RECORD_MAX } from '../../../src/gateway-nfs/limits.ts'
 import { MOUNT_PROGRAM } from '../../../src/gateway-nfs/mount/tables.ts'
@@ -15,7 +16,7 @@ import { silentLog } from '../../../src/platform/log.ts'
 import { realClock } from '../../../src/platform/real/clock.ts'
 import { MemoryFs } from '../../helpers/memory-fs.ts'
 import { encodeCall, encodeWith, marked, type NfsClient, unset } from '../../helpers/nfs-client.ts'
-import { MemoryStatus, type Served, serve } from '../../helpers/nfs-served.ts'
+import { type Served, serve } from '../../helpers/nfs-served.ts'
 
 const NFS = c.NFS_PROGRAM
 const turn = () => new Promise((resolve) => setTimeout(resolve, 20))
@@ -324,7 +325,7 @@ test('a port in use is refused with its name', async () => {
     clock: realClock,
     log: silentLog,
     hostName: 'matrix',
-    status: new MemoryStatus(),
+    life: { slot: 0 as Slot, incarnation: 1 as Incarnation },
   })
   try {
     await second.listen('127.0.0.1', served.port)
