@@ -11,6 +11,7 @@ export async function freeBasePort(nodes: number): Promise<number> {
     const base = FIRST + ((process.pid * 911 + tried * 1009) % (LAST - FIRST - 100 * (nodes + 1)))
     const ports = Array.from({ length: nodes }, (_, index) => base + 100 * (index + 1)).flatMap((first) => [
       first + 1,
+      first + 11,
       first + 49,
       first + 80,
     ])

@@ -52,6 +52,9 @@ export class Monitor {
   readonly #watched = new Map<MatrixFs, Map<string, Entry>>()
   /** Restarts that were told here, and when. */
   readonly #heard = new Map<string, { readonly state: number; readonly at: number }>()
+  /** Who has to be told of this node's state, and until when that is tried. */
+  readonly #untold = new Map<string, { readonly host: MonitoredHost; readonly until: number }>()
+  #telling = false
   readonly #counters = { told: 0, heard: 0 }
   #state: number
   readonly #pauses: Pauses
@@ -143,28 +146,32 @@ export class Monitor {
   async #tell(clients: readonly WatchedClient[]): Promise<void> {
     const { clock, log } = this.#options
     const until = clock.now() + NOTIFY_FOR_MS
-    const hosts = clients.flatMap((each) => watchedHost(each) ?? [])
-    let untold = [...new Map(hosts.map((host) => [clientName(host.address, host.name), host])).values()]
-    for (
-      let pauseMs = NOTIFY_PAUSE_FIRST_MS;
-      untold.length > 0;
-      pauseMs = Math.min(2 * pauseMs, NOTIFY_PAUSE_LONGEST_MS)
-    ) {
-      const left: MonitoredHost[] = []
-      const queue = [...untold]
+    for (const each of clients) {
+      const host = watchedHost(each)
+      if (host) this.#untold.set(each.name, { host, until })
+    }
+    if (this.#telling) return
+    this.#telling = true
+    for (let pauseMs = NOTIFY_PAUSE_FIRST_MS; ; pauseMs = Math.min(2 * pauseMs, NOTIFY_PAUSE_LONGEST_MS)) {
+      const queue = [...this.#untold]
       const worker = async () => {
-        for (let host = queue.pop(); host && !this.#pauses.isClosed; host = queue.pop()) {
-          if (!(await this.#tellOne(host))) left.push(host)
+        for (let next = queue.pop(); next && !this.#pauses.isClosed; next = queue.pop()) {
+          const [client, untold] = next
+          const { address, name } = untold.host
+          const isTold = await this.#tellOne(untold.host)
+          if (this.#untold.get(client) !== untold) continue // it has to be told of something newer
+          if (isTold) this.#untold.delete(client)
+          else if (clock.now() > untold.until) {
+            this.#untold.delete(client)
+            log.info({ address, name }, 'an nfs client was not reached to be told of a restart')
+          }
         }
       }
       await Promise.all(Array.from({ length: NOTIFY_AT_ONCE }, worker))
-      if (this.#pauses.isClosed) return
-      untold = left
-      if (clock.now() > until) break
-      if (untold.length > 0) await this.#pauses.pause(pauseMs)
+      if (this.#untold.size === 0 || this.#pauses.isClosed) break
+      await this.#pauses.pause(pauseMs)
     }
-    for (const { address, name } of untold)
-      log.info({ address, name }, 'an nfs client was not reached to be told of a restart')
+    this.#telling = false
   }
 
   async #tellOne(host: MonitoredHost): Promise<boolean> {

@@ -64,7 +64,9 @@ export class XdrReader {
   }
 
   bool(): boolean {
-    return this.upTo(1) === 1
+    const value = this.uint32()
+    if (value > 1) throw new XdrError('a boolean is neither 0 nor 1')
+    return value === 1
   }
 
   /** An enumeration whose values are 0 … `most`. */
