@@ -53,6 +53,8 @@ export const GRANT_PAUSE_LONGEST_MS = 30_000
 export const HEARD_MAX = 4096
 /** Hosts that programs of this machine have monitored. */
 export const LOCAL_MONITORS_MAX = 256
+/** Such programs are called at a time; what comes above it is lost. */
+export const LOCAL_CALLS_MAX = 64
 /** Clients are told of our restart, so many at a time, for this long, after pauses that grow from the first to the longest, ms. */
 export const NOTIFY_AT_ONCE = 16
 export const NOTIFY_FOR_MS = 15 * 60_000

@@ -29,7 +29,8 @@ const { values } = parseArgs({
   },
 })
 
-type Answer = { readonly at: number; readonly took: number; readonly error?: string } & Record<string, unknown>
+/** `at`: when it came, ms. The clocks of the kernels are not ours. */
+type Answer = { readonly at: number; readonly error?: string } & Record<string, unknown>
 
 /** A kernel that has mounted a node, and does what it is told. */
 class Kernel {
@@ -132,7 +133,7 @@ class Kernel {
   #heard(line: string): void {
     const match = /^RESULT (\d+) (.*)$/.exec(line)
     if (!match) this.#output += `${line}\n`
-    else this.#answers.get(Number(match[1]))?.(JSON.parse(match[2] as string) as Answer)
+    else this.#answers.get(Number(match[1]))?.({ ...JSON.parse(match[2] as string), at: performance.now() })
   }
 }
 
@@ -195,7 +196,7 @@ async function handOver(one: Kernel, two: Kernel, rounds: number): Promise<void>
     await new Promise((resolve) => setTimeout(resolve, 300))
     must(granted === undefined, `${other.name} was granted what ${holder.name} holds`)
     const { at } = await holder.ask('unlock')
-    delays.push(((await waiting).at - at) * 1000)
+    delays.push((await waiting).at - at)
     ;[holder, other] = [other, holder]
   }
   await holder.ask('unlock')
@@ -246,12 +247,10 @@ async function nodeDies(one: Kernel, two: Kernel, demo: Demo): Promise<void> {
   await demo.startNode('n2')
   await new Promise((resolve) => setTimeout(resolve, 3000))
   must(!granted, 'who waited at a node that died was granted what another holds')
-  const released = await one.ask('unlock')
+  await one.ask('unlock')
   await second
   await two.ask('unlock')
-  console.log(
-    `a node was killed at which somebody waited: granted after it was back; released at ${released.at.toFixed(3)}`,
-  )
+  console.log('a node was killed at which somebody waited: the lock came once it was free')
 }
 
 if (values.help) {

@@ -27,7 +27,7 @@ import { clientName } from '../nlm/identity.ts'
 import type { Host, Hosts } from '../portmap/hosts.ts'
 import { CallError } from '../rpc/caller.ts'
 import { Pauses } from '../rpc/pauses.ts'
-import { type MonitoredHost, recordOf, watchedHost } from './record.ts'
+import { type MonitoredHost, recordedState, recordOf, watchedHost } from './record.ts'
 import { NSM_NAME_MAX, NSM_PROGRAM, NSM_V1, nsmProcedures } from './tables.ts'
 
 const NSM = { program: NSM_PROGRAM, version: NSM_V1 }
@@ -197,7 +197,7 @@ export class Monitor {
 
 /** True when a record says that the client has locks in this state: news of it are old. */
 export function isOldNews(fs: MatrixFs, client: string, state: number): boolean {
-  return fs.clients.everywhere().some((each) => each.name === client && each.state === state)
+  return fs.clients.everywhere().some((each) => each.name === client && each.state === recordedState(state))
 }
 
 function isSame(one: MonitoredHost, other: MonitoredHost): boolean {

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../platform/clock.ts'
 import type { Log } from '../../platform/log.ts'
-import { LOCAL_MONITORS_MAX, NOTIFY_LIMIT_MS } from '../limits.ts'
+import { LOCAL_CALLS_MAX, LOCAL_MONITORS_MAX, NOTIFY_LIMIT_MS } from '../limits.ts'
 import type { LockManager } from '../nlm/lock-manager.ts'
 import type { Hosts } from '../portmap/hosts.ts'
 import { CallError } from '../rpc/caller.ts'
@@ -32,6 +32,7 @@ type LocalMonitor = { readonly name: string; readonly caller: t.NsmCaller; reado
 export function nsmProgram(options: NsmProgramOptions): TableProgram<typeof t.nsmProcedures> {
   const { monitor, manager, hosts, simulateCrash, clock, log } = options
   let monitors: LocalMonitor[] = []
+  let callsBack = 0
   const state = () => ({ state: monitor.state })
   return new TableProgram({
     ...{ name: 'nsm', number: t.NSM_PROGRAM, version: t.NSM_V1, clock },
@@ -58,7 +59,7 @@ export function nsmProgram(options: NsmProgramOptions): TableProgram<typeof t.ns
       },
       NOTIFY: async ({ name, state: theirs }, { session }) => {
         const address = plainAddress(session.client.address)
-        for (const each of monitors) if (each.name === name) void callBack(each, theirs)
+        for (const each of monitors) if (each.name === name) callBack(each, theirs)
         if (monitor.wasHeard(address, name, theirs)) return
         log.info({ address, name, state: theirs }, 'an nfs client has restarted: its locks are freed')
         await manager.freeHost(address, name, theirs).catch((error) => {
@@ -70,18 +71,20 @@ export function nsmProgram(options: NsmProgramOptions): TableProgram<typeof t.ns
     once: ['NOTIFY', 'SIMU_CRASH'],
   })
 
-  async function callBack({ name, caller, private: back }: LocalMonitor, theirs: number): Promise<void> {
+  function callBack({ name, caller, private: back }: LocalMonitor, theirs: number): void {
+    if (callsBack >= LOCAL_CALLS_MAX) return // anybody can send notifications
+    callsBack++
     const host = { address: '127.0.0.1', transport: 'udp', localAddress: undefined } as const
     const called = procedure(caller.procedure, t.statusCall, nothing)
     const args = { name, state: theirs, private: back }
     const bytes = { limitMs: NOTIFY_LIMIT_MS, argumentBytes: 2 * t.NSM_NAME_MAX }
-    await hosts.call(host, caller, called, args, bytes).catch((error) => {
-      if (!(error instanceof CallError)) throw error
-      log.warn(
-        { name, program: caller.program, error: error.message },
-        'a local program could not be told of a restart',
-      )
-    })
+    hosts
+      .call(host, caller, called, args, bytes)
+      .catch((error) => {
+        if (!(error instanceof CallError)) throw error
+        log.warn({ name, program: caller.program, error: error.message }, 'a local program was not told of a restart')
+      })
+      .finally(() => callsBack--)
   }
 }
 

@@ -18,8 +18,14 @@ const facts = v.object({
   localAddress: v.optional(v.string()),
 })
 
-export function recordOf({ name, address, state, transport, localAddress }: MonitoredHost): WatchedClient {
+export function recordOf({ name, address, state: signed, transport, localAddress }: MonitoredHost): WatchedClient {
+  const state = recordedState(signed)
   return { name: clientName(address, name), address, state, facts: JSON.stringify({ name, transport, localAddress }) }
+}
+
+/** NSM's state numbers are signed, and a client may send any; those of records are not. */
+export function recordedState(state: number): number {
+  return state >>> 0
 }
 
 /** Undefined when it is none of ours. */

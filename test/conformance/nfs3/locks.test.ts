@@ -377,6 +377,12 @@ nlm('NSM1 a client that restarts frees its locks, once', async ({ file, host, me
   assert.is(held(memory).length, 1, 'that it is in state 7 its lock has said')
   await one.nsm('NOTIFY', { name: 'host1.example.org', state: 9 })
   assert.equal(held(memory), [])
+  await one.lock({ file, state: -(2 ** 31) })
+  assert.is(clients.list()[0]?.state, 2 ** 31, 'any number is taken')
+  await one.nsm('NOTIFY', { name: 'host1.example.org', state: -(2 ** 31) })
+  assert.is(held(memory).length, 1)
+  await one.nsm('NOTIFY', { name: 'host1.example.org', state: -1 })
+  assert.equal(held(memory), [])
 })
 
 nlm('NSM2 the record is there before the first lock is answered', async ({ file, host, memory }) => {
