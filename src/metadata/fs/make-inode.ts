@@ -6,7 +6,7 @@ import { DIR, type FileName, type FileType, REG } from '../image/mutation.ts'
 import { type Caller, type CreateAttributes, type Created, type TimeChange, W_OK, X_OK } from './matrix-fs.ts'
 import type { Op } from './op.ts'
 import { inGroup, MODE_BITS, need, SETGID } from './permission.ts'
-import { now, touchContent } from './times.ts'
+import { needTimes, now, touchContent } from './times.ts'
 
 export type NewObject = {
   readonly type: FileType
@@ -57,6 +57,7 @@ function newRecord(op: Op, caller: Caller, dir: CachedInode, object: NewObject):
   const size = type === REG ? (attributes.size ?? 0) : 0
   if (size < 0 || !Number.isSafeInteger(size)) throw new FsError('EINVAL')
   if (size > FILE_MAX) throw new FsError('EFBIG')
+  needTimes(attributes)
   const atime = timeOf(attributes.atime, s, ns)
   const mtime = timeOf(attributes.mtime, s, ns)
   return {

@@ -10,7 +10,7 @@ import type { CachedInode, MutableRecord } from '../cache/inode.ts'
 import { type AttributeChanges, type Before, type Caller, type Inode, type TimeChange, W_OK } from './matrix-fs.ts'
 import type { Op } from './op.ts'
 import { chmodMode, inGroup, isOwner, need, withoutSetId } from './permission.ts'
-import { now, touchAttributes } from './times.ts'
+import { needTimes, now, touchAttributes } from './times.ts'
 import { applyTruncate, needTruncatable } from './truncate.ts'
 
 /** `late`: durable only after the inode is cleaned. */
@@ -27,6 +27,7 @@ export function setattr(
   if (guard && (guard.s !== inode.ctimeS || guard.ns !== inode.ctimeNs))
     throw new FsError('EAGAIN', 'ctime has changed')
   needAllowed(caller, inode, changes)
+  needTimes(changes)
   const before = inode.before()
   if (changes.size !== undefined) {
     needTruncatable(inode, changes.size)

@@ -1,17 +1,29 @@
 /** File times: the wall clock in seconds and nanoseconds, never going back within one inode. */
+import { FsError } from '../../base/errors.ts'
 import type { Clock } from '../../platform/index.ts'
 import type { MutableRecord } from '../cache/inode.ts'
+import type { AttributeChanges } from './matrix-fs.ts'
 
 export type Time = { s: number; ns: number }
 
+const NS_MAX = 999_999_999
 const scratch: Time = { s: 0, ns: 0 }
 
 /** Now. The object is used again by the next call. */
 export function now(clock: Clock): Readonly<Time> {
   const ms = clock.wall()
   scratch.s = Math.floor(ms / 1000)
-  scratch.ns = Math.min(999_999_999, Math.floor((ms - scratch.s * 1000) * 1e6))
+  scratch.ns = Math.min(NS_MAX, Math.floor((ms - scratch.s * 1000) * 1e6))
   return scratch
+}
+
+/** Times that a client sets are times: its nanoseconds may be any number on the wire. Throws FsError EINVAL. */
+export function needTimes({ atime, mtime }: AttributeChanges): void {
+  for (const time of [atime, mtime]) {
+    if (time === undefined || time === 'now') continue
+    if (!Number.isSafeInteger(time.s) || !Number.isInteger(time.ns) || time.ns < 0 || time.ns > NS_MAX)
+      throw new FsError('EINVAL', `a time has ${time.ns} nanoseconds`)
+  }
 }
 
 type Times = Pick<MutableRecord, 'ctimeS' | 'ctimeNs' | 'mtimeS' | 'mtimeNs' | 'change'>

@@ -83,6 +83,27 @@ test('ATT5 sizes: truncating and extending; beyond all limits is FBIG', async ()
   assert.is((await attributesOf(file)).size, 2 ** 40)
 })
 
+test('ATT6 a time with more nanoseconds than a second has is INVAL, wherever times are set', async () => {
+  const file = await any().create(root, 'ATT6')
+  for (const ns of [1_000_000_000, 0xffffffff]) {
+    const time = { kind: 2, value: { s: 1, ns } } as const
+    for (const attributes of [
+      { ...unset, atime: time },
+      { ...unset, mtime: time },
+      { ...unset, size: 0, mtime: time },
+    ]) {
+      assert.is(await any().status('SETATTR', { object: file, attributes, guardCtime: undefined }), c.NFS3ERR_INVAL)
+      const made = { dir: root, name: 'ATT6-new', attributes }
+      assert.is(await any().status('MKDIR', made), c.NFS3ERR_INVAL)
+      assert.is(await any().status('SYMLINK', { ...made, target: 'x' }), c.NFS3ERR_INVAL)
+      const how = { kind: 1, value: attributes } as const
+      assert.is(await any().status('CREATE', { dir: root, name: 'ATT6-new', how }), c.NFS3ERR_INVAL)
+    }
+  }
+  const last = { kind: 2, value: { s: 1, ns: 999_999_999 } } as const
+  await any().ok('SETATTR', { object: file, attributes: { ...unset, mtime: last }, guardCtime: undefined })
+})
+
 test('ACC1 access bits of files and directories, by owner, group and others', async () => {
   const dir = await own('ACC1')
   const owner = await world.as({ uid: 41, gid: 42 })
