@@ -72,10 +72,14 @@ export const CALL_RESEND_MS = 500
 export type NfsLimits = {
   /** Connections at a time; one more is refused. */
   readonly connections: number
+  /** Of these, connections of one address: others find room, whatever one does. */
+  readonly connectionsPerAddress: number
   /** Requests of one connection whose replies are not made yet; above it, nothing is read from it. */
   readonly inFlight: number
   /** Bytes of replies of one connection that wait for durability or for the client to read; above it, nothing is read from it. */
   readonly queuedBytes: number
+  /** Bytes that the requests of one connection which wait for their data may be answered with; above it, nothing is read from it. */
+  readonly expectedBytes: number
   /** A connection that has begun a record must send some of it within this time, ms. */
   readonly halfRecordMs: number
   /** A connection without any request is closed after this, ms; clients connect again when they need to. */
@@ -84,8 +88,10 @@ export type NfsLimits = {
 
 export const defaultLimits: NfsLimits = {
   connections: 4096,
+  connectionsPerAddress: 1024,
   inFlight: 256,
   queuedBytes: 8 * MiB,
+  expectedBytes: 32 * MiB,
   halfRecordMs: 60_000,
   idleMs: 15 * 60_000,
 }

@@ -6,7 +6,7 @@
  *
  * Invariants:
  *  1. Every request taken is answered once, or the connection is dropped.
- *  2. Above a limit (requests in flight, bytes of replies not yet written) nothing more is taken: what was received already
+ *  2. Above a limit (requests in flight, bytes that they will be answered with, bytes of replies not yet written) nothing more is taken: what was received already
  *     waits in the record reader, the rest in the client's TCP window.
  *  3. A buffer goes back to the pool only when the socket is done with it.
  */
@@ -53,6 +53,8 @@ export class Connection implements Session {
   readonly #held = new Map<MatrixFs, ReplyWriter>()
   #inFlight = 0
   #queuedBytes = 0
+  /** Of replies to requests in flight. */
+  #expectedBytes = 0
   #inPass = false
   #flushing = false
   #paused = false
@@ -91,12 +93,14 @@ export class Connection implements Session {
     return writer
   }
 
-  begun(): void {
+  begun(replyBytes = 0): void {
     this.#inFlight++
+    this.#expectedBytes += replyBytes
   }
 
-  finished(): void {
+  finished(replyBytes = 0): void {
     this.#inFlight--
+    this.#expectedBytes -= replyBytes
     if (this.#inPass || this.#flushing) return
     // verbs that waited for one lock or one flush settle together: their replies leave together
     this.#flushing = true
@@ -169,6 +173,7 @@ export class Connection implements Session {
   get #full(): boolean {
     return (
       this.#inFlight >= this.#limits.inFlight ||
+      this.#expectedBytes >= this.#limits.expectedBytes ||
       this.#queuedBytes + this.replies.pendingBytes >= this.#limits.queuedBytes
     )
   }

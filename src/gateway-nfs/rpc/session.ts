@@ -11,9 +11,9 @@ export interface Session {
   readonly replies: ReplyWriter
   /** Replies put here leave once every change that `fs` has answered so far is durable. */
   repliesAfter(fs: MatrixFs): ReplyWriter
-  /** A request was taken whose reply will be put later; `finished` once it has been. */
-  begun(): void
-  finished(): void
+  /** A request was taken whose reply, of about `replyBytes` when that is much, will be put later; `finished` once it has been. */
+  begun(replyBytes?: number): void
+  finished(replyBytes?: number): void
   /** Answers nothing of what is under way, and closes the connection: the client will ask again, here or elsewhere. */
   drop(reason: string, error?: unknown): void
   /** Logs a failure that is not the client's doing. */

@@ -25,6 +25,7 @@ const CLOSE_GRACE_MS = 1_000
 export class StreamPort {
   readonly #options: StreamOptions
   readonly #connections = new Set<Connection>()
+  readonly #perAddress = new Map<string, number>()
   #server: Server | undefined
 
   constructor(options: StreamOptions) {
@@ -100,11 +101,25 @@ export class StreamPort {
       log.warn({ limit: limits.connections }, 'nfs connection refused: there are too many')
       return void socket.destroy()
     }
+    const ofAddress = (this.#perAddress.get(address) ?? 0) + 1
+    if (ofAddress > limits.connectionsPerAddress) {
+      log.warn({ limit: limits.connectionsPerAddress }, 'nfs connection refused: there are too many of this address')
+      return void socket.destroy()
+    }
+    this.#perAddress.set(address, ofAddress)
     const connection = new Connection({
       ...{ socket, programs, pool, clock, log, limits },
       client: this.#options.client(address, port, localAddress),
-      onClose: () => this.#connections.delete(connection),
+      onClose: () => this.#closed(connection),
     })
     this.#connections.add(connection)
+  }
+
+  #closed(connection: Connection): void {
+    this.#connections.delete(connection)
+    const { address } = connection.client
+    const left = (this.#perAddress.get(address) ?? 1) - 1
+    if (left > 0) this.#perAddress.set(address, left)
+    else this.#perAddress.delete(address)
   }
 }

@@ -17,6 +17,7 @@ export const read: Operation<Args, ReadResult> = {
     if (!Number.isSafeInteger(offset + TRANSFER_MAX)) throw new Nfs3Failure(NFS3ERR_INVAL)
     return call.fs.read(call.caller, call.ino, offset, Math.min(count, call.transferMax))
   },
+  expectedBytes: ({ count }) => Math.min(count, TRANSFER_MAX),
   resultBytes: ({ length }) => 4 + AFTER_BYTES + 16 + length,
   encode(out, call, { inode, pieces, length, eof }, args) {
     checkGeneration(inode, args.object)

@@ -34,6 +34,7 @@ export const readdir: Operation<Args, DirListing> = {
     const limit = Math.min(Math.ceil(count / LIKELY_ENTRY_BYTES) + 1, READDIR_ENTRIES_MAX)
     return call.fs.readdir(call.caller, call.ino, cookie, limit)
   },
+  expectedBytes: ({ count }) => count,
   resultBytes: (_, { count }) => 4 + Math.max(count, EMPTY_BYTES),
   encode(out, call, { dir, entries, eof }, { object, cookie, verifier, count }) {
     checkGeneration(dir, object)

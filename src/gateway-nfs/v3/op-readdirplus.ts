@@ -46,6 +46,7 @@ export const readdirplus: Operation<Args, DirListingPlus> = {
     const limit = Math.min(Math.max(1, Math.min(byNames, byReply)) + 1, READDIRPLUS_ENTRIES_MAX)
     return call.fs.readdirplus(call.caller, call.ino, cookie, limit)
   },
+  expectedBytes: ({ replyBytes }) => replyBytes,
   resultBytes: (_, { replyBytes }) => 4 + Math.max(replyBytes, EMPTY_BYTES),
   encode(out, call, { dir, entries, eof }, { object, cookie, verifier, nameBytes: names, replyBytes }) {
     checkGeneration(dir, object)

@@ -48,6 +48,8 @@ export interface Operation<A extends Targets, R> {
   run(call: Call, args: A): MaybePromise<R>
   /** Bytes the result may take at most, when that can be more than a small reply. */
   resultBytes?(result: R, args: A): number
+  /** The same before there is a result, about. */
+  expectedBytes?(args: A): number
   /** The result after its status word, which is OK. */
   encode(out: XdrWriter, call: Call, result: R, args: A): void
 }

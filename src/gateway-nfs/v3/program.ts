@@ -94,16 +94,17 @@ export class Nfs3Program implements Program {
       this.#answer(request, result)
       return
     }
-    session.begun()
+    const expected = operation.expectedBytes?.(args) ?? 0
+    session.begun(expected)
     // a broken invariant thrown in here has no handler on purpose: it stops the node
     result.then(
       (value) => {
         this.#answer(request, value)
-        session.finished()
+        session.finished(expected)
       },
       (error) => {
         this.#fail(request, error)
-        session.finished()
+        session.finished(expected)
       },
     )
   }
