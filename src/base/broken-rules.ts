@@ -242,6 +242,17 @@ export const brokenRules = {
   drainedBeforeRemoved: false,
   /** An add that was refused is taken back without saying so on the disk first. */
   undoIsDurable: false,
+
+  // ── gateway-nfs: locks of NFS clients ──
+
+  /** A lock that its client refuses is freed, although an earlier call back may have arrived: its owner may believe to have it. */
+  doubtKeepsLock: false,
+  /** A client's restart that is told late frees the locks that its new life has taken at another node. */
+  oldNewsFreesNothing: false,
+  /** A client's first lock is answered before it is in the record of those that have locks. */
+  holderIsKnown: false,
+  /** A call that comes again is done again: a late copy of an UNLOCK frees what was locked since. */
+  doneOnce: false,
 }
 
 export type BrokenRule = keyof typeof brokenRules

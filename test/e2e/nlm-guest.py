@@ -3,7 +3,7 @@
 $OUT/ID.N (N = 1, 2 ...) is a JSON list: what to do, and with what. Printed is "RESULT N JSON".
 The folder is shared by all clients by another way than NFS: whoever holds the lock makes a file there that nobody else may have made.
 """
-import errno, fcntl, json, os, random, socket, struct, sys, time
+import errno, fcntl, json, os, random, socket, sqlite3, struct, sys, time
 
 client, path = sys.argv[1], os.environ['MNT'] + '/' + sys.argv[2]
 out = os.environ['OUT']
@@ -70,7 +70,26 @@ def notify(port, name):
         return {'reply': len(stream.recv(1000)), 'state': state}
 
 
-verbs = {'lock': lock, 'unlock': unlock, 'contend': contend, 'counted': counted, 'notify': notify}
+def sqlite(rounds):
+    """Adds rows to a database that others add to as well; in a journal, as on any filesystem with locks."""
+    base = sqlite3.connect(path + '.db', timeout=120, isolation_level=None)
+    base.execute('CREATE TABLE IF NOT EXISTS t (client TEXT, n INTEGER)')
+    for round in range(rounds):
+        base.execute('BEGIN IMMEDIATE')
+        (last,) = base.execute('SELECT coalesce(max(n), 0) FROM t').fetchone()
+        base.execute('INSERT INTO t VALUES (?, ?)', (client, last + 1))
+        base.execute('COMMIT')
+    return {'rows': rounds}
+
+
+def checked():
+    base = sqlite3.connect(path + '.db', timeout=120)
+    rows, last = base.execute('SELECT count(*), max(n) FROM t').fetchone()
+    (sound,) = base.execute('PRAGMA integrity_check').fetchone()
+    return {'rows': rows, 'last': last, 'sound': sound}
+
+
+verbs = {'lock': lock, 'unlock': unlock, 'contend': contend, 'counted': counted, 'sqlite': sqlite, 'checked': checked, 'notify': notify}
 number = int(sys.argv[3])
 print('RESULT %d %s' % (number, json.dumps({'ready': True})), flush=True)
 while True:

@@ -3,8 +3,9 @@
  *
  *  1. a lock that one holds is denied to the other; who waits for it has it soon after it is free
  *  2. processes of both count under one lock: nothing is counted twice or lost, and a witness beside NFS never sees two of them inside
- *  3. a client that dies keeps its locks until it has restarted and said so
- *  4. a node that is killed loses no lock of its clients, and who waited there goes on waiting
+ *  3. both write to one SQLite database, which stays sound
+ *  4. a client that dies keeps its locks until it has restarted and said so
+ *  5. a node that is killed loses no lock of its clients, and who waited there goes on waiting
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -172,6 +173,7 @@ async function main(): Promise<void> {
     console.log('two kernels have mounted two nodes, with locks')
     await handOver(one, two, rounds)
     await count(one, two, rounds)
+    await shareDatabase(one, two, rounds)
     await clientDies(one, two, demo)
     await nodeDies(one, two, demo)
     for (const kernel of kernels) await kernel.end()
@@ -214,6 +216,19 @@ async function count(one: Kernel, two: Kernel, rounds: number): Promise<void> {
   const { count: found } = await two.ask('counted')
   must(found === wanted, `${String(found)} counted under the lock, and ${wanted} have to be`)
   console.log(`six processes counted to ${wanted} under one lock; it was never held twice`)
+}
+
+async function shareDatabase(one: Kernel, two: Kernel, rounds: number): Promise<void> {
+  await one.ask('sqlite', 1)
+  await Promise.all([one.ask('sqlite', rounds), two.ask('sqlite', rounds)])
+  for (const kernel of [one, two]) {
+    const { rows, last, sound } = await kernel.ask('checked')
+    must(
+      rows === 2 * rounds + 1 && last === rows && sound === 'ok',
+      `SQLite at ${kernel.name}: ${rows} rows, last ${last}, ${sound}`,
+    )
+  }
+  console.log(`both wrote to one SQLite database: ${2 * rounds + 1} rows, each the next of the one before`)
 }
 
 async function clientDies(one: Kernel, two: Kernel, demo: Demo): Promise<void> {

@@ -5,6 +5,7 @@
  * Locks outlive this node, and all nodes: a lock that is reclaimed is taken like any other, and is its owner's already. A client's first lock is
  * answered only once it is written down that the client has locks (nsm/monitor.ts).
  */
+import { brokenRules } from '../../base/broken-rules.ts'
 import { isFsError } from '../../base/errors.ts'
 import type { RangeRequest } from '../../locking/index.ts'
 import type { MatrixFs } from '../../metadata/index.ts'
@@ -70,7 +71,7 @@ export class LockManager {
       const file = await fileToLock(context, lock.file, exclusive ? 'exclusive' : 'shared')
       const request = requestOf(context, file, exclusive, lock)
       const host = hostOf(context)
-      if (how.monitored)
+      if (how.monitored && !brokenRules.holderIsKnown)
         await this.#options.monitor.watch(file.fs, { ...host, name: lock.callerName, state: args.state })
       return this.#take(file, request, args, host, how)
     })
@@ -126,7 +127,7 @@ export class LockManager {
       const client = clientName(address, each)
       await this.#turns.over(client)
       for (const fs of filesystems) {
-        const unless = () => state !== undefined && isOldNews(fs, client, state)
+        const unless = () => state !== undefined && !brokenRules.oldNewsFreesNothing && isOldNews(fs, client, state)
         if (unless()) continue
         this.#waiting.dropClient(fs, client)
         this.#shares.dropClient(fs, client)

@@ -13,6 +13,7 @@
  *    better than that two hold it. The owner's UNLOCK, its host's restart or the end of its mount frees it.
  * 2. A client that asks again gets its answer from the table, and is called back no more.
  */
+import { brokenRules } from '../../base/broken-rules.ts'
 import type { RangeOwner, RangeRequest, RangeWait } from '../../locking/index.ts'
 import type { MatrixFs } from '../../metadata/index.ts'
 import type { Clock } from '../../platform/clock.ts'
@@ -158,7 +159,7 @@ export class WaitingLocks {
       return await this.#callbacks.grant(waiting.grant)
     } catch (error) {
       if (!(error instanceof CallError)) throw error
-      if (error.failure !== 'unreachable') waiting.inDoubt = true
+      if (error.failure !== 'unreachable' && !brokenRules.doubtKeepsLock) waiting.inDoubt = true
       return 'none'
     }
   }
