@@ -36,8 +36,8 @@ export const REPLY_TABLES_MAX = 16_384
 /** Replies are remembered this long after they left, ms: longer than clients wait before they send again. */
 export const REPLY_LIFE_MS = 120_000
 
-/** Locks that one client waits for, and all together, at this node; a further one is DENIED_NOLOCKS. */
-export const WAITS_PER_CLIENT = 256
+/** Locks that clients of one address wait for, and all together, at this node; a further one is DENIED_NOLOCKS. */
+export const WAITS_PER_ADDRESS = 256
 export const WAITS_MAX = 16_384
 /** Messages (_MSG) whose result (_RES) is under way; a further one is lost, as messages are. */
 export const MESSAGES_MAX = 1024

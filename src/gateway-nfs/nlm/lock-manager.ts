@@ -157,7 +157,7 @@ export class LockManager {
       return n.NLM4_GRANTED
     }
     if (!block) return n.NLM4_DENIED
-    if (!this.#waiting.hasRoomFor(request.client)) return n.NLM4_DENIED_NOLOCKS
+    if (!this.#waiting.hasRoomFor(host)) return n.NLM4_DENIED_NOLOCKS
     const wait = ranges.wait(request)
     const granted = wait.granted.then(() => n.NLM4_GRANTED)
     const early = await within(this.#options.clock, granted, EARLY_GRANT_MS)

@@ -18,7 +18,8 @@ import type { RangeOwner, RangeRequest, RangeWait } from '../../locking/index.ts
 import type { MatrixFs } from '../../metadata/index.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Log } from '../../platform/log.ts'
-import { GRANT_PAUSE_FIRST_MS, GRANT_PAUSE_LONGEST_MS, WAITS_MAX, WAITS_PER_CLIENT } from '../limits.ts'
+import { GRANT_PAUSE_FIRST_MS, GRANT_PAUSE_LONGEST_MS, WAITS_MAX, WAITS_PER_ADDRESS } from '../limits.ts'
+import type { Host } from '../portmap/hosts.ts'
 import { CallError } from '../rpc/caller.ts'
 import { Pauses } from '../rpc/pauses.ts'
 import type { Callbacks, Grant } from './callbacks.ts'
@@ -43,7 +44,8 @@ export class WaitingLocks {
   readonly #log: Log
   readonly #turns: OwnerTurns
   readonly #all = new Map<string, Waiting>()
-  readonly #perClient = new Map<string, number>()
+  /** A host can call itself what it likes. */
+  readonly #perAddress = new Map<string, number>()
 
   constructor(options: {
     readonly callbacks: Callbacks
@@ -61,8 +63,8 @@ export class WaitingLocks {
     return this.#all.size
   }
 
-  hasRoomFor(client: string): boolean {
-    return this.#all.size < WAITS_MAX && (this.#perClient.get(client) ?? 0) < WAITS_PER_CLIENT
+  hasRoomFor({ address }: Host): boolean {
+    return this.#all.size < WAITS_MAX && (this.#perAddress.get(address) ?? 0) < WAITS_PER_ADDRESS
   }
 
   /** True while exactly this request waits for the table. */
@@ -74,9 +76,9 @@ export class WaitingLocks {
   add(wanted: Wanted, wait: RangeWait): void {
     const waiting: Waiting = { ...wanted, wait, state: 'waits', inDoubt: false, acted: false }
     const key = keyOf(wanted.file, wanted.request)
-    const { client } = wanted.request
+    const { address } = wanted.grant.host
     this.#all.set(key, waiting)
-    this.#perClient.set(client, (this.#perClient.get(client) ?? 0) + 1)
+    this.#perAddress.set(address, (this.#perAddress.get(address) ?? 0) + 1)
     this.#callbacks.prepare(wanted.grant.host)
     wait.granted.then(
       () => void this.#tell(waiting),
@@ -130,10 +132,10 @@ export class WaitingLocks {
     waiting.state = 'over'
     const key = keyOf(waiting.file, waiting.request)
     if (this.#all.get(key) === waiting) this.#all.delete(key)
-    const { client } = waiting.request
-    const left = (this.#perClient.get(client) ?? 1) - 1
-    if (left > 0) this.#perClient.set(client, left)
-    else this.#perClient.delete(client)
+    const { address } = waiting.grant.host
+    const left = (this.#perAddress.get(address) ?? 1) - 1
+    if (left > 0) this.#perAddress.set(address, left)
+    else this.#perAddress.delete(address)
   }
 
   async #tell(waiting: Waiting): Promise<void> {
