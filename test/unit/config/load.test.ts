@@ -249,7 +249,7 @@ for (const [what, edits, problem] of [
   ],
   [
     'a port mapper in no known way',
-    [['listen = "127.0.0.1:20149"', 'portmap = "on"\nlisten = "127.0.0.1:20149"']],
+    [['portmap = "auto"', 'portmap = "on"']],
     'nfs.portmap: found "on"; allowed is one of "auto", "own", "rpcbind", "off"',
   ],
   [
