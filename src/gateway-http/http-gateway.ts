@@ -17,6 +17,7 @@ import type { Clock } from '../platform/clock.ts'
 import { type Log, silentLog } from '../platform/log.ts'
 import type { Authenticator } from './auth/authenticator.ts'
 import { type Call, header, type Workshop } from './call.ts'
+import { answerCors, type CorsOrigins } from './cors.ts'
 import { HttpFailure, toHttpFailure } from './failure.ts'
 import type { HttpExport } from './http-export.ts'
 import { checkIf, ifLists, submittedTokens } from './if-header.ts'
@@ -42,6 +43,8 @@ export type HttpGatewayOptions = {
   readonly exports: () => readonly HttpExport[]
   /** Who may: without it everybody is anonymous. */
   readonly authenticator?: Authenticator
+  /** Whose pages may use it (default: none but its own). */
+  readonly corsOrigins?: CorsOrigins
   /** HTTPS instead of HTTP. */
   readonly tls?: TlsFiles
   readonly clock: Clock
@@ -54,6 +57,7 @@ export class HttpGateway {
   readonly #workshop: Workshop
   readonly #server: Server | TlsServer
   readonly #authenticator: Authenticator | undefined
+  readonly #corsOrigins: CorsOrigins
   readonly #scheme: 'http' | 'https'
   #requests = 0
   #failures = 0
@@ -61,8 +65,9 @@ export class HttpGateway {
   #closing = false
 
   /** Throws MatrixError 'config' when certificate and key cannot be used. */
-  constructor({ exports, authenticator, tls, clock, log = silentLog }: HttpGatewayOptions) {
+  constructor({ exports, authenticator, corsOrigins = [], tls, clock, log = silentLog }: HttpGatewayOptions) {
     this.#authenticator = authenticator
+    this.#corsOrigins = corsOrigins
     this.#scheme = tls ? 'https' : 'http'
     this.#workshop = { exports, clock, log, pieces: new PiecePool() }
     const app = new Koa()
@@ -153,6 +158,7 @@ export class HttpGateway {
   }
 
   async #dispatch(ctx: Context): Promise<void> {
+    if (answerCors(ctx, this.#corsOrigins, ALLOWED)) return
     const method = Object.hasOwn(methods, ctx.method) ? methods[ctx.method] : undefined
     if (!method) throw new HttpFailure(405, undefined, { headers: { Allow: ALLOWED } })
     // `OPTIONS *` asks about the server as a whole (RFC 9110 9.3.7).

@@ -235,6 +235,7 @@ class Gateways {
       }))
       this.#http = new HttpGateway({
         ...{ exports: () => list, log: this.#log, clock: realClock },
+        corsOrigins: http.corsOrigins,
         ...(http.tls && { tls: http.tls }),
         ...(http.users !== undefined && { authenticator: authenticatorOf(http, http.users, this.#config, this.#log) }),
       })

@@ -134,7 +134,7 @@ export interface MatrixFs {
   rmdir(caller: Caller, dir: Ino, name: FileName): MaybePromise<DirChanged>
   /**
    * `noReplace`: EEXIST when the new name is there already. `fresh`, for callers whom WebDAV locks bind: what gets the name was hidden until now, and
-   * is new content of the resource there, or a copy.
+   * is new content of the resource there, with the properties of that, or a copy.
    */
   rename(
     caller: Caller,
