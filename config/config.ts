@@ -42,6 +42,7 @@ export type ConfiguredHttp = {
   readonly tls?: { readonly cert: string; readonly key: string }
   readonly users?: string
   readonly insecureLogins: boolean
+  readonly corsOrigins: readonly string[]
   readonly bearer?: {
     readonly issuer: string
     readonly audience: string

@@ -327,10 +327,11 @@ function nfsOf(folder: string, nfs: NonNullable<ConfigFile['nfs']>): NonNullable
 
 function httpOf(folder: string, written: WrittenHttp): ConfiguredHttp {
   const { listen, uid, gid, tls_cert: cert, tls_key: key, users, insecure_logins: insecureLogins } = written
+  const { cors_origins: corsOrigins } = written
   const { bearer_issuer: issuer, bearer_audience: audience, bearer_keys: keys, bearer_claim: claim } = written
   const at = (path: string) => resolve(folder, path)
   return {
-    ...{ listen, uid, gid, insecureLogins },
+    ...{ listen, uid, gid, insecureLogins, corsOrigins },
     ...(cert !== undefined && key !== undefined && { tls: { cert: at(cert), key: at(key) } }),
     ...(users !== undefined && { users: at(users) }),
     ...(issuer !== undefined &&

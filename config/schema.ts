@@ -236,6 +236,16 @@ const http = v.strictObject({
     ),
     false,
   ),
+  cors_origins: v.optional(
+    v.array(
+      text(
+        'Origins whose pages may use this gateway from a browser (CORS), or "*" for all of them, without credentials then.',
+        '"*", or a scheme and host such as "https://app.example"',
+        (written) => /^(\*|https?:\/\/[^\s/]{1,253})$/.test(written),
+      ),
+    ),
+    [],
+  ),
   bearer_issuer: v.optional(
     text(
       'Identity provider whose tokens are taken (OpenID Connect): their `iss`. Together with `bearer_audience` and `bearer_keys`.',

@@ -21,19 +21,25 @@ export type Workshop = {
   readonly walks: Gate
 }
 
+/** Who asks, as far as the page shows it. */
+export type Visitor = {
+  readonly name: string | undefined
+  /** There are users, and this request is of none. */
+  readonly maySignIn: boolean
+}
+
 export type Call = {
   readonly ctx: Context
   readonly req: IncomingMessage
   readonly res: ServerResponse
   readonly target: Target
   readonly workshop: Workshop
+  readonly visitor: Visitor
 }
 
 /** A call whose path lies in an export. */
 export type ExportCall = Call & {
   readonly share: HttpExport
-  /** For this user. */
-  readonly readOnly: boolean
   readonly fs: MatrixFs
   /** WebDAV locks bind it, except those whose tokens the request submits. */
   readonly caller: Caller
@@ -41,6 +47,8 @@ export type ExportCall = Call & {
   readonly unbound: Caller
   /** Segments below the export's root. */
   readonly path: readonly string[]
+  /** Methods that change something are answered, not refused for the export's or the visitor's sake. */
+  readonly mayChange: boolean
 }
 
 /** Answers without a body; 201 gets one word, which old WebDAV clients wait for. */

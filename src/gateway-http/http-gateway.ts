@@ -17,6 +17,7 @@ import type { Clock } from '../platform/clock.ts'
 import { type Log, silentLog } from '../platform/log.ts'
 import type { Authenticator } from './auth/authenticator.ts'
 import { type Call, header, type Workshop } from './call.ts'
+import { answerCors, type CorsOrigins } from './cors.ts'
 import { HttpFailure, toHttpFailure } from './failure.ts'
 import { Gate } from './gate.ts'
 import type { HttpExport } from './http-export.ts'
@@ -35,6 +36,7 @@ import { ALLOWED, methods } from './methods/table.ts'
 import { Disconnected } from './outlet.ts'
 import { ASSETS_SEGMENT, Assets } from './page/assets.ts'
 import { replyFailure, wantsPage } from './page/failure-page.ts'
+import { SIGN_IN, signedIn } from './page/sign-in.ts'
 import { parseTarget } from './paths.ts'
 import { PiecePool } from './piece-pool.ts'
 import { neverInvited, noteExpectation } from './request-body.ts'
@@ -46,6 +48,8 @@ export type HttpGatewayOptions = {
   readonly exports: () => readonly HttpExport[]
   /** Who may: without it everybody is anonymous. */
   readonly authenticator?: Authenticator
+  /** Whose pages may use it (default: none but its own). */
+  readonly corsOrigins?: CorsOrigins
   /** HTTPS instead of HTTP. */
   readonly tls?: TlsFiles
   readonly clock: Clock
@@ -58,6 +62,7 @@ export class HttpGateway {
   readonly #workshop: Workshop
   readonly #server: Server | TlsServer
   readonly #authenticator: Authenticator | undefined
+  readonly #corsOrigins: CorsOrigins
   readonly #scheme: 'http' | 'https'
   #requests = 0
   #failures = 0
@@ -75,8 +80,9 @@ export class HttpGateway {
   #idle: (() => void)[] = []
 
   /** Throws MatrixError 'config' when certificate and key cannot be used. */
-  constructor({ exports, authenticator, tls, clock, log = silentLog }: HttpGatewayOptions) {
+  constructor({ exports, authenticator, corsOrigins = [], tls, clock, log = silentLog }: HttpGatewayOptions) {
     this.#authenticator = authenticator
+    this.#corsOrigins = corsOrigins
     this.#scheme = tls ? 'https' : 'http'
     this.#workshop = {
       exports,
@@ -223,6 +229,7 @@ export class HttpGateway {
     res.once('close', () => this.#count(address, -1))
     if (this.#closing || this.#addresses.stateOf(address) === 'draining') ctx.set('Connection', 'close')
     try {
+      if (answerCors(ctx, this.#corsOrigins, ALLOWED)) return
       await this.#dispatch(ctx)
     } catch (error) {
       this.#fail(ctx, error)
@@ -239,27 +246,34 @@ export class HttpGateway {
     const target = parseTarget(ctx.method === 'OPTIONS' && ctx.req.url === '*' ? '/' : (ctx.req.url ?? '/'))
     const user = await this.#authenticator?.userOf(ctx.req)
     const workshop = { ...this.#workshop, exports: () => this.#shown(user) }
-    const call: Call = { ctx, req: ctx.req, res: ctx.res, target, workshop }
+    const visitor = { name: user?.name, maySignIn: this.#authenticator !== undefined && !user }
+    const call: Call = { ctx, req: ctx.req, res: ctx.res, target, workshop, visitor }
     const [name, ...path] = target.segments
     if (name === undefined) {
       if (this.#authenticator && !user && workshop.exports().length === 0) throw this.#authenticator.unauthorized()
       if (!method.serveRoot) throw new HttpFailure(403, 'above the exports nothing can be changed')
       return method.serveRoot(call)
     }
-    if (name === ASSETS_SEGMENT) return this.#workshop.assets.serve(ctx, path)
+    if (name === ASSETS_SEGMENT) {
+      if (path[0] === SIGN_IN && this.#authenticator) {
+        if (!user) throw this.#authenticator.unauthorized()
+        return signedIn(call)
+      }
+      return this.#workshop.assets.serve(ctx, path)
+    }
     const share = this.#workshop.exports().find((candidate) => candidate.name === name)
     if (!share) throw new HttpFailure(404)
     const { anonymous = 'rw' } = share
-    if (this.#authenticator && !user && (anonymous === 'off' || (anonymous === 'ro' && method.changes)))
+    const maySee = !visitor.maySignIn || anonymous !== 'off'
+    const mayChange = !share.readOnly && (!visitor.maySignIn || anonymous === 'rw')
+    if (this.#authenticator && visitor.maySignIn && !(maySee && (anonymous === 'rw' || !method.changes)))
       throw this.#authenticator.unauthorized()
-    const isAnonymous = this.#authenticator !== undefined && !user
-    const readOnly = share.readOnly === true || (isAnonymous && anonymous === 'ro')
-    if (readOnly && method.changes) throw new HttpFailure(403, 'the export is read-only')
+    if (share.readOnly && method.changes) throw new HttpFailure(403, 'the export is read-only')
     const lists = ifLists(header(call, 'if'))
     const guard = { tokens: submittedTokens(lists), principal: user?.name ?? '' }
     const { fs } = share
     const unbound = user?.caller ?? share.caller
-    const exportCall = { ...call, share, readOnly, fs, caller: { ...unbound, guard }, unbound, path }
+    const exportCall = { ...call, share, fs, caller: { ...unbound, guard }, unbound, path, mayChange }
     await checkIf(exportCall, lists)
     try {
       await method.serve(exportCall)

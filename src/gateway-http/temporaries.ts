@@ -16,7 +16,12 @@ const PREFIX = '.~put-'
 const form = /^\.~put-[0-9a-f]{24}$/
 
 export function newTemporaryName(): string {
-  return PREFIX + randomBytes(12).toString('hex')
+  return temporaryName(randomBytes(12).toString('hex'))
+}
+
+/** `id`: 24 hexadecimal digits. */
+export function temporaryName(id: string): string {
+  return PREFIX + id
 }
 
 export function isTemporaryName(name: string): boolean {

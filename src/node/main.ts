@@ -127,7 +127,7 @@ function describe(config: MatrixdConfig): string {
     `  LUNs: ${luns.map(({ url }) => url).join(', ')}`,
     `  lease ${timings.leaseMs} ms; taken over at the latest ${timings.observedDeadMs} ms after the last sign of life`,
     `  NFS: ${nfs ? formatAddress(nfs.listen) : 'not served'}`,
-    `  HTTP: ${http ? formatAddress(http.listen) : 'not served'}`,
+    `  HTTP: ${http ? `${formatAddress(http.listen)}, ${http.tls ? 'TLS' : 'without TLS'}, users ${http.users ? `in ${http.users}` : 'are all anonymous'}` : 'not served'}`,
     `  admin plane: ${admin ? formatAddress(admin.listen) : 'not served'}`,
     ...config.mounts.map((each) => `  mount ${each.directory}: filesystem ${each.filesystem}`),
     ...config.exports.map((each) => `  export ${each.path}: filesystem ${each.filesystem}, ${each.access}`),

@@ -323,6 +323,7 @@ class Gateways {
     if (http) {
       this.#http = new HttpGateway({
         ...{ exports: () => this.#exports.http, log: this.#log, clock: realClock },
+        corsOrigins: http.corsOrigins,
         ...(http.tls && { tls: http.tls }),
         ...(http.users !== undefined && { authenticator: authenticatorOf(http, http.users, this.#config, this.#log) }),
       })

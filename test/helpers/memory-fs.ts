@@ -42,7 +42,7 @@ export class MemoryFs {
   readonly #nodes = new Map<number, Node>()
   readonly #options: MemoryFsOptions
   #nextIno = 2
-  #time = 1_700_000_000_000
+  #time = Date.now()
   readonly fs: MatrixFs
   /** Verbs called, by name. */
   readonly calls = new Map<string, number>()
@@ -224,8 +224,8 @@ export class MemoryFs {
     }
     if (noReplace && to.entries.has(toName)) throw new FsError('EEXIST')
     const old = to.entries.has(toName) ? this.#child(to, toName) : undefined
+    if (fresh === 'content') node.properties = new Map(old?.properties)
     if (old && old !== node) {
-      if (fresh === 'content') node.properties = new Map(old.properties)
       if (old.type === DIR && node.type !== DIR) throw new FsError('EISDIR')
       if (old.type !== DIR && node.type === DIR) throw new FsError('ENOTDIR')
       if (old.type === DIR && old.entries.size > 0) throw new FsError('ENOTEMPTY')

@@ -2,6 +2,8 @@
  * What every export promises over HTTP, whatever filesystem is beneath it: run against the filesystem in memory (unit) and
  * against real matrices, where each request goes to another node (conformance).
  */
+import { createHash } from 'node:crypto'
+import { gunzipSync } from 'node:zlib'
 import type { Test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { MatrixFs } from '../../src/metadata/index.ts'
@@ -151,7 +153,6 @@ export function httpExportSuite(test: Test, fixture: () => HttpFixture): void {
     assert.is((await put('/', 'x')).status, 403)
     assert.is((await put('/elsewhere/a', 'x')).status, 404)
     assert.is((await put('/frozen/a', 'x')).status, 403)
-    assert.is((await put(`${dir}/a`, 'x', { 'Content-Range': 'bytes 0-0/3' })).status, 400)
     assert.is((await put(`${dir}/a`, 'x', { 'Content-Encoding': 'gzip' })).status, 415)
     assert.is((await put(`${dir}/.~put-0123456789abcdef01234567`, 'x')).status, 403)
     assert.is((await put(`${dir}/${'n'.repeat(256)}`, 'x')).status, 414)
@@ -383,6 +384,121 @@ export function httpExportSuite(test: Test, fixture: () => HttpFixture): void {
     await expect(400, 'PROPPATCH', `${dir}/a`, set('<a xmlns="u:">&#xD800;</a>'))
     await expect(400, 'PROPPATCH', `${dir}/a`, set('<a xmlns="u:">&#0;</a>'))
     assert.not.match(await propfind(`${dir}/a`, '0'), 'u:')
+  })
+
+  withDir('RES1 a resumable upload (tus) goes on at any node, and takes its name when it is whole', async (dir) => {
+    const content = bytesOf(2_500_000)
+    const tus = (more: Record<string, string> = {}) => ({ 'Tus-Resumable': '1.0.0', ...more })
+    const filename = (name: string) => `filename ${Buffer.from(name).toString('base64')},type dGV4dA==`
+    const create = (length: number, name: string, more: Record<string, string> = {}) => ({
+      headers: tus({ 'Upload-Length': String(length), 'Upload-Metadata': filename(name), ...more }),
+    })
+    const options = await expect(200, 'OPTIONS', `${dir}/`)
+    assert.is(options.headers['tus-version'], '1.0.0')
+    assert.match(options.headers['tus-extension'] as string, 'creation')
+    const made = await expect(201, 'POST', `${dir}/`, create(content.length, 'gr\u00fcn.bin'))
+    const upload = made.headers.location as string
+    assert.match(upload, /\?upload=[0-9a-f]{24}$/)
+    const patch = (status: number, offset: number, body: Buffer, more: Record<string, string> = {}) =>
+      expect(status, 'PATCH', upload, {
+        headers: tus({ 'Upload-Offset': String(offset), 'Content-Type': 'application/offset+octet-stream', ...more }),
+        body,
+      })
+    const first = await patch(204, 0, content.subarray(0, 1_000_000))
+    assert.is(first.headers['upload-offset'], '1000000')
+    const head = await expect(200, 'HEAD', upload, { headers: tus() })
+    assert.equal([head.headers['upload-offset'], head.headers['upload-length']], ['1000000', '2500000'])
+    assert.is(head.headers['cache-control'], 'no-store')
+    await patch(409, 0, content.subarray(0, 10))
+    await patch(413, 1_000_000, content)
+    await patch(415, 1_000_000, content.subarray(0, 1), { 'Content-Type': 'text/plain' })
+    await patch(412, 1_000_000, content.subarray(0, 1), { 'Tus-Resumable': '0.2.2' })
+    const file = `${dir}/gr%C3%BCn.bin`
+    await expect(404, 'GET', file)
+    assert.equal(hrefs(await propfind(dir, '1')), [`${dir}/`])
+    await patch(204, 1_000_000, content.subarray(1_000_000))
+    assert.ok((await expect(200, 'GET', file)).body.equals(content))
+    await expect(404, 'HEAD', upload, { headers: tus() })
+    assert.not.match(await propfind(file, '0'), 'urn:matrixfs')
+    // over a file that is there, and not over it
+    await expect(412, 'POST', `${dir}/`, create(5, 'gr\u00fcn.bin', { 'If-None-Match': '*' }))
+    const second = (await expect(201, 'POST', `${dir}/`, create(0, 'gr\u00fcn.bin'))).headers.location as string
+    assert.is((await expect(200, 'GET', file)).body.length, 0)
+    await expect(404, 'HEAD', second, { headers: tus() })
+    const third = (await expect(201, 'POST', `${dir}/`, create(5, 'x'))).headers.location as string
+    await expect(204, 'DELETE', third, { headers: tus() })
+    await expect(404, 'DELETE', third, { headers: tus() })
+    for (const name of ['', '.', '..', 'a/b', 'a\0b', '.~put-0123456789abcdef01234567', 'x'.repeat(256)])
+      assert.ok([400, 414].includes((await ask('POST', `${dir}/`, create(5, name))).status), name)
+    await expect(400, 'POST', `${dir}/`, { headers: tus({ 'Upload-Metadata': filename('x') }) })
+    await expect(405, 'POST', `${dir}/`, { headers: { 'Upload-Length': '5' } })
+    await expect(405, 'PATCH', `${dir}/x`, { headers: tus({ 'Content-Type': 'application/offset+octet-stream' }) })
+    await expect(403, 'POST', '/frozen/', create(5, 'x'))
+  })
+
+  withDir('RES2 PUT of parts', async (dir) => {
+    const part = (range: string, body: string) =>
+      ask('PUT', `${dir}/f`, { headers: { 'Content-Range': `bytes ${range}` }, body })
+    assert.is((await part('5-9/10', 'world')).status, 416)
+    assert.is((await part('0-4/10', 'hello')).status, 201)
+    assert.is((await expect(200, 'HEAD', `${dir}/f`)).headers['content-length'], '5')
+    const beyond = await part('6-9/10', 'orld')
+    assert.is(beyond.status, 416)
+    assert.is(beyond.headers['content-range'], 'bytes */5')
+    assert.is((await part('5-9/10', 'world')).status, 204)
+    assert.is((await expect(200, 'GET', `${dir}/f`)).text, 'helloworld')
+    assert.is((await part('0-2/*', 'HEL')).status, 204)
+    assert.is((await expect(200, 'GET', `${dir}/f`)).text, 'HELloworld')
+    assert.is((await part('0-3/4', 'fine')).status, 204, 'the last part makes the file as long as the whole')
+    assert.is((await expect(200, 'GET', `${dir}/f`)).text, 'fine')
+    for (const range of ['3-1/5', '0-9/5', '0-3', '*/5', 'x']) assert.is((await part(range, 'fine')).status, 400, range)
+    assert.is((await part('0-9/10', 'short')).status, 400)
+    await expect(412, 'PUT', `${dir}/f`, { headers: { 'Content-Range': 'bytes 0-0/4', 'If-Match': '"x"' }, body: 'x' })
+  })
+
+  withDir('DIG1 checksums, of what is read and of what arrives', async (dir) => {
+    const sha = (text: string) => `sha-256=:${createHash('sha256').update(text).digest('base64')}:`
+    const stored = (digest: string, name = 'Repr-Digest') => put(`${dir}/f`, 'content', { [name]: digest })
+    assert.is((await stored(sha('other'))).status, 400)
+    assert.is((await stored(sha('other'), 'Content-Digest')).status, 400)
+    assert.is((await stored('sha-256=:eA==:')).status, 400)
+    await expect(404, 'GET', `${dir}/f`)
+    assert.is((await stored(`sha-512=:eA==:, ${sha('content')}`)).status, 201)
+    const want = (value: string, method = 'GET') =>
+      expect(200, method, `${dir}/f`, { headers: { 'Want-Repr-Digest': value } })
+    for (const method of ['GET', 'HEAD', 'HEAD'])
+      assert.is((await want('sha-512=3, sha-256=10', method)).headers['repr-digest'], sha('content'))
+    assert.is((await want('sha-256=0')).headers['repr-digest'], undefined)
+    assert.is((await want('md5=5')).headers['repr-digest'], undefined)
+    await put(`${dir}/f`, 'changed')
+    assert.is((await want('sha-256')).headers['repr-digest'], sha('changed'))
+    const part = await expect(206, 'GET', `${dir}/f`, {
+      headers: { 'Want-Repr-Digest': 'sha-256', Range: 'bytes=0-1' },
+    })
+    assert.is(part.headers['repr-digest'], sha('changed'), 'of the whole')
+  })
+
+  withDir('CMP1 listings are compressed for who wants it, files are not', async (dir) => {
+    for (let i = 0; i < 40; i++) await put(`${dir}/f${i}`, 'x'.repeat(5000))
+    for (const level of ['1', 'infinity']) {
+      const plain = await expect(207, 'PROPFIND', `${dir}/`, depth(level))
+      assert.is(plain.headers['content-encoding'], undefined)
+      assert.match(plain.headers['vary'] as string, /accept-encoding/i)
+      for (const accepted of ['gzip, deflate', 'br;q=1, *;q=0.1']) {
+        const answer = await expect(207, 'PROPFIND', `${dir}/`, {
+          headers: { Depth: level, 'Accept-Encoding': accepted },
+        })
+        assert.is(answer.headers['content-encoding'], 'gzip')
+        assert.ok(answer.body.length < plain.body.length / 5)
+        assert.equal(hrefs(gunzipSync(answer.body).toString()).sort(), hrefs(plain.text).sort())
+      }
+      const no = await expect(207, 'PROPFIND', `${dir}/`, {
+        headers: { Depth: level, 'Accept-Encoding': 'gzip;q=0, br' },
+      })
+      assert.is(no.headers['content-encoding'], undefined)
+    }
+    const file = await expect(200, 'GET', `${dir}/f0`, { headers: { 'Accept-Encoding': 'gzip' } })
+    assert.is(file.body.length, 5000)
   })
 
   withDir('MKC1 MKCOL and what it refuses', async (dir) => {

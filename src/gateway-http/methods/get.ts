@@ -13,6 +13,7 @@ import { DIR, R_OK, REG } from '../../metadata/index.ts'
 import { type ExportCall, header, nowSeconds } from '../call.ts'
 import { evaluate, ifRangeHolds } from '../conditions.ts'
 import { contentTypeOf } from '../content-types.ts'
+import { offerDigest } from '../digest.ts'
 import { HttpFailure } from '../failure.ts'
 import { copyOut, FileChanged, type Piece, readPiece, type Version, versionOf } from '../file-pieces.ts'
 import { formatHttpDate } from '../http-date.ts'
@@ -51,6 +52,7 @@ async function getFile(call: ExportCall, place: Found): Promise<void> {
   let version = versionOf(inode)
   for (let tries = 1; ; tries++) {
     if (evaluate(call.req.headers, version, true) === 'not-modified') return notModified(call, version, type)
+    await offerDigest(call, ino, version.etag)
     const ranges = rangesOf(call, version)
     const spans = ranges === 'whole' ? [{ first: 0, last: version.size - 1 }] : ranges
     const first = spans[0] as ByteRange

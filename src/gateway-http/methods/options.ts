@@ -3,8 +3,9 @@
  * clients look for by its URI.
  */
 import { answer, type Call } from '../call.ts'
+import { tusHeaders } from './tus.ts'
 
 export function options(call: Call, allowed: string): void {
   call.ctx.set('DAV', ['1, 2, 3', '<http://apache.org/dav/propset/fs/1>'])
-  answer(call, 200, { Allow: allowed, 'MS-Author-Via': 'DAV', 'Accept-Ranges': 'bytes' })
+  answer(call, 200, { ...tusHeaders, Allow: allowed, 'MS-Author-Via': 'DAV', 'Accept-Ranges': 'bytes' })
 }

@@ -11,10 +11,10 @@ import { isPromise } from '../../base/maybe-promise.ts'
 import type { Inode } from '../../metadata/index.ts'
 import { asOfNow, DIR, LNK, REG } from '../../metadata/index.ts'
 import type { Call, ExportCall } from '../call.ts'
+import { setText, streamText, type TextStream } from '../compression.ts'
 import { depthOf } from '../depth.ts'
 import { HttpFailure } from '../failure.ts'
 import { LISTING_BATCH, MAX_INFINITE_ENTRIES, MAX_TREE_DEPTH, MAX_XML_BYTES } from '../limits.ts'
-import { send } from '../outlet.ts'
 import { encodeSegment, hrefOf } from '../paths.ts'
 import { compile, type Details, detailsFor, type Renderer, statisticsFor } from '../properties.ts'
 import { readBody } from '../request-body.ts'
@@ -55,7 +55,7 @@ export async function propfindRoot(call: Call): Promise<void> {
     if (text === '') text = response('/', renderer.render({ name: '', inode, statistics }))
     if (depth === '1') text += response(hrefOf([name], true), renderer.render({ name, inode, statistics }))
   }
-  reply(call, multistatusStart + text + multistatusEnd)
+  await reply(call, multistatusStart + text + multistatusEnd)
 }
 
 async function renderOne(call: ExportCall, renderer: Renderer, name: string, dir: Ino, inode: Inode): Promise<string> {
@@ -70,27 +70,23 @@ function resourceOf(call: Call, inode: Inode, { locks, dead }: Details) {
   return { inode, locks: locks?.get(ino), dead: dead?.get(ino), wallMs: call.workshop.clock.wall() }
 }
 
-function reply(call: Call, text: string): void {
+function reply(call: Call, text: string): Promise<void> {
   call.ctx.status = 207
   call.ctx.set('Content-Type', XML_TYPE)
-  call.ctx.body = text
+  return setText(call, text)
 }
 
 async function stream(call: ExportCall, renderer: Renderer, directory: Directory, first: string): Promise<void> {
   let text = multistatusStart + first
-  let begun = false
+  let outlet: TextStream | undefined
   for await (const batch of batches(call, renderer, directory)) {
     // Only once the first batch is there: until then a failure still gets its own status.
-    if (!begun) {
-      call.ctx.respond = false
-      call.res.writeHead(207, { 'Content-Type': XML_TYPE })
-      begun = true
-    }
-    await send(call.res, text + batch.text)
+    outlet ??= streamText(call, 207, { 'Content-Type': XML_TYPE })
+    await outlet.write(text + batch.text)
     text = ''
   }
-  if (begun) call.res.end(text + multistatusEnd)
-  else reply(call, text + multistatusEnd)
+  if (outlet) outlet.end(text + multistatusEnd)
+  else await reply(call, text + multistatusEnd)
 }
 
 async function wholeTree(call: ExportCall, renderer: Renderer, root: Directory, first: string): Promise<void> {
@@ -112,7 +108,7 @@ async function wholeTree(call: ExportCall, renderer: Renderer, root: Directory, 
     }
   }
   parts.push(multistatusEnd)
-  reply(call, parts.join(''))
+  await reply(call, parts.join(''))
 }
 
 function tooDeep(): HttpFailure {

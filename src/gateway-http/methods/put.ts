@@ -19,23 +19,28 @@ import type { Inode } from '../../metadata/index.ts'
 import { DIR, REG, W_OK } from '../../metadata/index.ts'
 import { answer, durable, type ExportCall, header } from '../call.ts'
 import { evaluate, type Validators } from '../conditions.ts'
+import { BodyDigest } from '../digest.ts'
 import { etagOf } from '../etag.ts'
 import { HttpFailure } from '../failure.ts'
 import { formatHttpDate } from '../http-date.ts'
 import { fileMode } from '../http-export.ts'
+import { type Part, partOf, putPart } from '../partial-put.ts'
 import { pipeBody } from '../request-body.ts'
 import { child, type Place, retryStale, walk } from '../resolve.ts'
 import { discard, newTemporaryName } from '../temporaries.ts'
 import { uploadTime } from '../upload-time.ts'
 
 export async function put(call: ExportCall): Promise<void> {
-  refuseWhatIsNotAWholeFile(call)
+  refuseCodings(call)
+  const part = partOf(call)
+  const digest = new BodyDigest(call)
   const time = uploadTime(call)
   const place = await retryStale(async () => {
     const found = await walk(call.fs, call.caller, call.path, { last: 'follow', missingParent: 409 })
     await check(call, found, found.inode)
     return found
   })
+  if (part) return answerPart(call, place, part)
   const replaced = place.inode && { mode: place.inode.mode, uid: place.inode.uid, gid: place.inode.gid }
   const temporary = newTemporaryName()
   const { fs, unbound } = call
@@ -46,9 +51,11 @@ export async function put(call: ExportCall): Promise<void> {
   try {
     // Whoever could create the temporary may write it, whatever its mode.
     await pipeBody(call, (offset, piece) => {
+      digest.update(piece)
       const writing = fs.write(unbound, ino, offset, piece, false, true)
       return isPromise(writing) ? writing : undefined
     })
+    digest.check()
     await adopt(call, inode, replaced, time)
     await fs.commitFile(ino)
     await retryStale(async () =>
@@ -66,8 +73,12 @@ export async function put(call: ExportCall): Promise<void> {
   })
 }
 
-function refuseWhatIsNotAWholeFile(call: ExportCall): void {
-  if (header(call, 'content-range') !== undefined) throw new HttpFailure(400, 'PUT of a part is not supported')
+async function answerPart(call: ExportCall, place: Place, part: Part): Promise<void> {
+  const { ino } = await putPart(call, place, part)
+  answer(call, place.inode ? 204 : 201, await validators(call, ino))
+}
+
+function refuseCodings(call: ExportCall): void {
   const encoding = header(call, 'content-encoding')
   if (encoding !== undefined && encoding !== 'identity') throw new HttpFailure(415, 'content codings are not kept')
   if (Number(header(call, 'content-length') ?? 0) > FILE_MAX) throw new HttpFailure(413)
@@ -91,11 +102,12 @@ function validatorsOf(inode: Inode | undefined): Validators {
 }
 
 /** Gives the new file the replaced one's owner as far as the caller may, and the time the client asked for. */
-async function adopt(
+export async function adopt(
   call: ExportCall,
   fresh: Inode,
   replaced: { uid: number; gid: number } | undefined,
   mtime: { s: number; ns: number } | undefined,
+  mode?: number,
 ): Promise<void> {
   const { fs, unbound: caller } = call
   if (replaced && (replaced.uid !== fresh.uid || replaced.gid !== fresh.gid)) {
@@ -106,6 +118,7 @@ async function adopt(
       if (!isFsError(error, 'EPERM', 'EACCES')) throw error
     }
   }
+  if (mode !== undefined && mode !== fresh.mode) await fs.setattr(caller, fresh.ino, { mode })
   // Last, since writing sets it as well.
   if (mtime) await fs.setattr(caller, fresh.ino, { mtime })
 }

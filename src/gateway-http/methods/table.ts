@@ -10,6 +10,7 @@ import { options } from './options.ts'
 import { propfind, propfindRoot } from './propfind.ts'
 import { proppatch } from './proppatch.ts'
 import { put } from './put.ts'
+import { createUpload, headUpload, patchUpload, removeUpload, uploadId } from './tus.ts'
 import { unlock } from './unlock.ts'
 
 export type Method = {
@@ -26,9 +27,11 @@ const serveOptions = (call: Call) => options(call, ALLOWED)
 export const methods: Readonly<Record<string, Method>> = {
   OPTIONS: { serve: serveOptions, serveRoot: serveOptions, changes: false },
   GET: { serve: get, serveRoot: getRoot, changes: false },
-  HEAD: { serve: get, serveRoot: getRoot, changes: false },
+  HEAD: { serve: (call) => (uploadId(call) ? headUpload(call) : get(call)), serveRoot: getRoot, changes: false },
   PUT: { serve: put, changes: true },
-  DELETE: { serve: remove, changes: true },
+  POST: { serve: createUpload, changes: true },
+  PATCH: { serve: patchUpload, changes: true },
+  DELETE: { serve: (call) => (uploadId(call) ? removeUpload(call) : remove(call)), changes: true },
   MKCOL: { serve: mkcol, changes: true },
   COPY: { serve: copy, changes: true },
   MOVE: { serve: move, changes: true },

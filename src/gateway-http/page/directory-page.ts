@@ -12,6 +12,7 @@ import { type Html, html } from './html.ts'
 import { icon } from './icons.ts'
 import { row, tableEnd, tableStart } from './rows.ts'
 import { shownName } from './shown-name.ts'
+import { whoLooks } from './sign-in.ts'
 
 type Content = {
   readonly name: string
@@ -42,7 +43,13 @@ export async function directoryPage(call: ExportCall, dir: Inode): Promise<void>
   }
   const nonce = newNonce()
   const { assets } = call.workshop
-  const start = documentStart({ title: content.name, assets, nonce, search: searchForm(content.name, '') })
+  const start = documentStart({
+    title: content.name,
+    assets,
+    nonce,
+    search: searchForm(content.name, ''),
+    user: whoLooks(call.visitor, url),
+  })
   await replyPage(
     call.ctx,
     nonce,
@@ -65,13 +72,13 @@ export async function exportsPage(call: Call): Promise<void> {
   await replyPage(
     call.ctx,
     nonce,
-    html`${documentStart({ title: 'matrixfs', assets, nonce })}<div class="head">${breadcrumbs([])}</div>
+    html`${documentStart({ title: 'matrixfs', assets, nonce, user: whoLooks(call.visitor, []) })}<div class="head">${breadcrumbs([])}</div>
 <div id="view" class="exports">${list}</div>${documentEnd}`,
   )
 }
 
-async function mayChange({ fs, caller, readOnly }: ExportCall, ino: number): Promise<boolean> {
-  if (readOnly) return false
+async function mayChange({ fs, caller, mayChange }: ExportCall, ino: number): Promise<boolean> {
+  if (!mayChange) return false
   const { granted } = await fs.access(caller, ino, W_OK | X_OK)
   return granted === (W_OK | X_OK)
 }

@@ -18,13 +18,14 @@ export type Frame = {
   readonly nonce: string
   /** Beside the name of the project. */
   readonly search?: Html
+  readonly user?: Html
 }
 
 export function newNonce(): string {
   return randomBytes(16).toString('base64url')
 }
 
-export function documentStart({ title, assets, nonce, search = nothing }: Frame): Html {
+export function documentStart({ title, assets, nonce, search = nothing, user = nothing }: Frame): Html {
   return html`<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -44,7 +45,7 @@ ${iconSprite()}
 <a class="skip" href="#view">Skip to the files</a>
 <header class="top">
 <a class="brand" href="/"><svg class="logo" viewBox="0 0 24 24" aria-hidden="true"><path d="M4 4h6v6H4z M14 4h6v6h-6z M4 14h6v6H4z M14 14h6v6h-6z M10 7h4 M10 17h4 M7 10v4 M17 10v4"/></svg>matrixfs</a>
-${search}
+${search}${user}
 </header>
 <main>
 `

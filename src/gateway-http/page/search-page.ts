@@ -19,6 +19,7 @@ import { icon } from './icons.ts'
 import { row, tableEnd, tableStart } from './rows.ts'
 import { searchPattern } from './search-pattern.ts'
 import { shownName } from './shown-name.ts'
+import { whoLooks } from './sign-in.ts'
 
 type Tally = { entries: number; results: number; refused: number; ended: 'done' | 'results' | 'time' | 'entries' }
 
@@ -32,7 +33,7 @@ export async function searchPage(call: ExportCall, dir: Ino, text: string): Prom
   call.ctx.respond = false
   call.res.writeHead(200, pageHeaders(nonce))
   if (call.req.method === 'HEAD') return void call.res.end()
-  const writable = !call.readOnly && (await call.fs.access(call.caller, dir, W_OK)).granted === W_OK
+  const writable = call.mayChange && (await call.fs.access(call.caller, dir, W_OK)).granted === W_OK
   await send(call.res, opening(call, nonce, text, writable).text)
   const tally: Tally = { entries: 0, results: 0, refused: 0, ended: 'done' }
   for await (const entry of found(call, dir, fits, tally)) await send(call.res, row(entry, true).text)
@@ -76,7 +77,13 @@ function opening(call: ExportCall, nonce: string, text: string, writable: boolea
   const url = [call.share.name, ...call.path]
   const where = shownName(url.at(-1) as string)
   const title = `Search for “${text}” in ${where}`
-  const start = documentStart({ title, assets: call.workshop.assets, nonce, search: searchForm(where, text) })
+  const start = documentStart({
+    title,
+    assets: call.workshop.assets,
+    nonce,
+    search: searchForm(where, text),
+    user: whoLooks(call.visitor, url),
+  })
   return html`${start}<div class="head">${breadcrumbs(url)}<div class="actions"><a class="button" href="./">${icon('close')}End search</a></div></div>
 <h2 class="found">Names with “<bdi>${text}</bdi>”</h2>
 <form id="view" method="get" class="results"${writable ? html` data-writable` : ''}>

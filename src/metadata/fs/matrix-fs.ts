@@ -47,7 +47,7 @@ export type Created = DirChanged & { readonly inode: Inode; readonly created: bo
 export type RenameHow = {
   /** EEXIST when the new name is there already. */
   readonly noReplace?: boolean
-  /** For callers whom WebDAV locks bind: what gets the name was hidden until now, and is new content of the resource there, or a copy. */
+  /** For callers whom WebDAV locks bind: what gets the name was hidden until now, and is new content of the resource there, with the properties of that, or a copy. */
   readonly fresh?: Fresh | undefined
   readonly request?: RequestId | undefined
 }

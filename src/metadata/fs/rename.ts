@@ -13,7 +13,7 @@ import { EX, inodeLock, RENAME_LOCK, resourceId } from '../../locking/index.ts'
 import type { CachedInode, Entry } from '../cache/inode.ts'
 import { DIR, type FileName } from '../image/mutation.ts'
 import { needContent, needMembership, needTree } from './dav/covering.ts'
-import { inheritFrom, moveLocks } from './dav/handover.ts'
+import { inheritLocks, inheritProperties, moveLocks } from './dav/handover.ts'
 import { dropLink } from './drop-link.ts'
 import { needInsertable } from './make-inode.ts'
 import { type Caller, type Fresh, type Renamed, W_OK, X_OK } from './matrix-fs.ts'
@@ -75,20 +75,14 @@ export function rename(
   }
   if (!over || !fresh) needMembership(op, caller, toDir)
   if (!fresh) moveLocks(op, caller, inode, toDir)
-  if (over) replace(op, caller, inode, toDir, over, fresh)
+  if (fresh === 'content') inheritProperties(op, over?.ino, inode)
+  if (over) replace(op, caller, inode, toDir, over)
   move(op, inode, entry, { dir: fromDir, name: source.name }, { dir: toDir, name: target.name })
   op.commit()
   return result
 }
 
-function replace(
-  op: Op,
-  caller: Caller,
-  inode: CachedInode,
-  toDir: CachedInode,
-  over: Entry,
-  fresh: Fresh | undefined,
-): void {
+function replace(op: Op, caller: Caller, inode: CachedInode, toDir: CachedInode, over: Entry): void {
   const victim = op.inode(over.ino, EX)
   needDeletable(caller, toDir, victim)
   if (inode.type === DIR && victim.type !== DIR) throw new FsError('ENOTDIR')
@@ -98,7 +92,7 @@ function replace(
     op.edit(toDir).nlink--
   }
   needContent(op, caller, victim, toDir.ino)
-  if (caller.guard) inheritFrom(op, victim, inode, toDir, fresh === 'content')
+  if (caller.guard) inheritLocks(op, victim, inode, toDir)
   dropLink(op, victim)
 }
 

@@ -254,4 +254,30 @@ test('HTTPS, with a certificate that is replaced while it serves', async () => {
   )
 })
 
+test('the file page offers what its visitor may do, and a way to sign in', async () => {
+  const page = async (path: string, headers: Record<string, string> = {}) =>
+    (await request(url, 'GET', path, { headers })).text
+  const ann = basic('ann', 'annspassword')
+  assert.match(await page('/ro/'), /Sign in.*Read-only/s)
+  assert.not.match(await page('/ro/'), /data-do|data-writable/)
+  assert.match(await page('/rw/'), /Sign in.*data-do="upload"/s)
+  for (const path of ['/ro/', '/rw/', '/off/']) {
+    assert.match(await page(path, ann), /<bdi>ann<\/bdi>.*data-do="upload"/s)
+    assert.not.match(await page(path, ann), /Sign in/)
+  }
+  assert.match(await page('/rw/?search=x'), /Sign in/)
+  const go = (to: string, headers: Record<string, string> = {}) =>
+    request(url, 'GET', `/.matrixfs/sign-in?to=${encodeURIComponent(to)}`, { headers })
+  const refused = await go('/ro/')
+  assert.is(refused.status, 401)
+  assert.match(refused.headers['www-authenticate'] as string, /^Basic/)
+  assert.is((await go('/ro/a%20b/', ann)).headers.location, '/ro/a%20b/')
+  assert.is((await go('/ro/', ann)).status, 303)
+  // Never to another server.
+  for (const to of ['https://evil.example/ro/', '//evil.example/', '/\\evil.example/']) {
+    assert.match((await go(to, ann)).headers.location as string, /^\/[^/\\]/)
+  }
+  assert.is((await go('javascript:alert(1)', ann)).status, 400)
+})
+
 test.run()

@@ -35,6 +35,45 @@ for (const asynchronous of [false, true]) {
 
 const test = suite('gateway-http faults')
 
+test('CORS: pages of the origins that are configured, and no others', async () => {
+  const memory = new MemoryFs()
+  const make = async (corsOrigins: readonly string[]) => {
+    const gateway = new HttpGateway({
+      ...{ clock: realClock, corsOrigins },
+      exports: () => [{ name: 'home', fs: memory.fs, caller: root }],
+    })
+    return { gateway, url: (await gateway.listen('127.0.0.1', 0)).url }
+  }
+  const app = 'https://app.example'
+  const preflight = {
+    Origin: app,
+    'Access-Control-Request-Method': 'PUT',
+    'Access-Control-Request-Headers': 'if, tus-resumable',
+  }
+  const none = await make([])
+  const refused = await request(none.url, 'OPTIONS', '/home/', { headers: preflight })
+  assert.is(refused.headers['access-control-allow-origin'], undefined)
+  const named = await make([app])
+  const answer = await request(named.url, 'OPTIONS', '/home/', { headers: preflight })
+  assert.is(answer.status, 204)
+  assert.is(answer.headers['access-control-allow-origin'], app)
+  assert.is(answer.headers['access-control-allow-credentials'], 'true')
+  assert.match(answer.headers['access-control-allow-methods'] as string, 'PATCH')
+  assert.is(answer.headers['access-control-allow-headers'], 'if, tus-resumable')
+  const got = await request(named.url, 'GET', '/home/none', { headers: { Origin: app } })
+  assert.is(got.status, 404)
+  assert.is(got.headers['access-control-allow-origin'], app)
+  assert.match(got.headers['access-control-expose-headers'] as string, 'ETag')
+  const other = await request(named.url, 'GET', '/home/none', { headers: { Origin: 'https://evil.example' } })
+  assert.is(other.headers['access-control-allow-origin'], undefined)
+  assert.match(other.headers['vary'] as string, 'Origin')
+  const all = await make(['*'])
+  const open = await request(all.url, 'GET', '/home/none', { headers: { Origin: app } })
+  assert.is(open.headers['access-control-allow-origin'], '*')
+  assert.is(open.headers['access-control-allow-credentials'], undefined)
+  for (const { gateway } of [none, named, all]) await gateway.close()
+})
+
 /** Runs `run` with the nth verb failing, n = 1, 2, …, until it passes untouched. */
 async function sweep(error: () => Error, run: (served: Served) => Promise<number>): Promise<number> {
   for (let n = 1; ; n++) {

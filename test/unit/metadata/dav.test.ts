@@ -312,4 +312,31 @@ test('of two locks above one another that are taken at the same moment at two no
   }
 })
 
+test('a sweep removes locks whose time is over, and no others', async () => {
+  const world = new SimWorld(1)
+  const attempt = async () => {
+    const matrix = await makeLocalMatrix({ nodes: 2, clock: world, seed: 1 })
+    const [a, b] = matrix.nodes.map((node): MatrixFs => node.fs) as [MatrixFs, MatrixFs]
+    await make(a, 'f')
+    await make(b, 'g')
+    for (const [fs, name, timeoutMs] of [
+      [a, 'f', 1000],
+      [b, 'g', 1000],
+      [b, 'stays', 10 * hour],
+    ] as [MatrixFs, string, number][])
+      await fs.dav.lock(client(), at(name), request({ timeoutMs }))
+    await Promise.all([a.sync(), b.sync()])
+    const counts = () => matrix.nodes.map(({ volume }) => volume.image.davLockCount)
+    const rest = (ms: number) => new Promise<void>((resolve) => world.at(ms, resolve))
+    await rest(30_000)
+    const [early] = counts()
+    await rest(300_000)
+    const findings = await matrix.check()
+    const [late] = counts()
+    await matrix.close()
+    return { early, late, findings }
+  }
+  assert.equal(await world.settle(attempt()), { early: 1, late: 1, findings: [] })
+})
+
 test.run()

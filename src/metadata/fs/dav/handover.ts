@@ -1,4 +1,5 @@
 /** What becomes of an inode's properties and locks when its names change: added to the transaction that changes them. */
+import type { Ino } from '../../../base/ids.ts'
 import { EX, inodeLock } from '../../../locking/index.ts'
 import type { CachedInode } from '../../cache/inode.ts'
 import { DIR } from '../../image/mutation.ts'
@@ -29,19 +30,19 @@ export function moveLocks(op: Op, caller: Caller, inode: CachedInode, toDir: Cac
   }
 }
 
-/**
- * `inode` takes the name of `old` in `dir`. Over WebDAV the locks are the name's, and stay with it; so are the properties when only the
- * content is new (PUT).
- */
-export function inheritFrom(op: Op, old: CachedInode, inode: CachedInode, dir: CachedInode, isContent: boolean): void {
-  const { image } = op.mount.volume
-  for (const lock of image.davLocks(old.ino)) {
+/** `inode` takes the name of `old` in `dir`. Over WebDAV the locks are the name's, and stay with it. */
+export function inheritLocks(op: Op, old: CachedInode, inode: CachedInode, dir: CachedInode): void {
+  for (const lock of op.mount.volume.image.davLocks(old.ino)) {
     op.push({ op: 'putDavLock', ...lock, ino: inode.ino, dir: inode.type === DIR ? 0 : dir.ino })
     // with other names left, it stays, and goes unlocked; else its locks go with it
     if (old.type !== DIR && old.nlink > 1) op.push({ op: 'removeDavLock', ino: old.ino, token: lock.token })
   }
-  if (!isContent) return
-  for (const [name, value] of image.deadProperties(old.ino)) {
-    op.push({ op: 'putDeadProperty', ino: inode.ino, name, value })
-  }
+}
+
+/** `inode` is new content of what `old` was, if there was anything: it has the properties of that, and none of its own. */
+export function inheritProperties(op: Op, old: Ino | undefined, { ino }: CachedInode): void {
+  const { image } = op.mount.volume
+  for (const name of image.deadProperties(ino).keys()) op.push({ op: 'removeDeadProperty', ino, name })
+  if (old === undefined) return
+  for (const [name, value] of image.deadProperties(old)) op.push({ op: 'putDeadProperty', ino, name, value })
 }
