@@ -191,7 +191,7 @@ async function finish(call: ExportCall, { dir, temporary, inode, state }: Upload
   await fs.commitFile(inode.ino)
   try {
     // what it is to become goes with its hidden name
-    await fs.rename(caller, dir, temporary, dir, state.name, state.onlyNew, 'content')
+    await fs.rename(caller, dir, temporary, dir, state.name, { noReplace: state.onlyNew, fresh: 'content' })
   } catch (error) {
     throw state.onlyNew && isFsError(error, 'EEXIST') ? new HttpFailure(412) : error
   }
