@@ -81,6 +81,11 @@ export class ServedExports {
     return restart
   }
 
+  /** As the configuration has them now. */
+  get configured(): readonly ConfiguredExport[] {
+    return this.#configured
+  }
+
   list(): ShownExport[] {
     return this.#configured.map(
       ({ path, filesystem, directory = '/', clients, access, squash, privilegedPorts, tls }) => ({

@@ -1,0 +1,115 @@
+/** What `matrix` asks of the running node, by its control socket: each order, and what is told of its outcome. */
+import type { ControlRequest } from '../../config/index.ts'
+import { MatrixError } from '../base/errors.ts'
+import type { ControlHandler } from './control.ts'
+import type { NodeCore } from './core.ts'
+import type { Gateways } from './gateways.ts'
+
+/** Inodes with byte-range locks that one answer tells of. */
+const RANGED_INODES = 50
+/** A LUN is drained so long before whoever asked hears how far it is, ms. */
+const DRAIN_STEP_MS = 1000
+
+export class Orders {
+  readonly #core: NodeCore
+  readonly #gateways: Gateways
+
+  constructor(core: NodeCore, gateways: Gateways) {
+    this.#core = core
+    this.#gateways = gateways
+  }
+
+  /** Rejects with what is told to whoever asked. */
+  async answer(request: ControlRequest): ReturnType<ControlHandler> {
+    const { mounts, exports, admin } = this.#gateways
+    switch (request.command) {
+      case 'mount':
+        return { directory: (await mounts.mount(request.filesystem, request.directory)).directory }
+      case 'umount':
+        await mounts.unmount(request.directory, request.lazy)
+        return {}
+      case 'mounts':
+        return { mounts: mounts.list.map(({ filesystem, directory }) => ({ filesystem, directory })) }
+      case 'exports':
+        return { exports: exports.list() }
+      case 'reload-exports': {
+        const restart = await exports.reload()
+        return { exports: exports.list(), restart: [...restart] }
+      }
+      case 'counters':
+        return { counters: { ...this.#core.counters(), ...this.#gateways.counters() } }
+      case 'range-locks': {
+        const { fs } = this.#mount(request.filesystem)
+        const ranges = fs.ranges.status(request.after, RANGED_INODES)
+        return { ranges: ranges.map((each) => ({ ...each, holders: [...each.holders], waiters: [...each.waiters] })) }
+      }
+      case 'luns': {
+        const { matrixUuid, matrixName, luns, pending } = await this.#core.readDatabase()
+        return { luns: { matrixUuid, matrixName, luns: [...luns], ...(pending && { pending: pending.lun.uuid }) } }
+      }
+      case 'virtual-hosts': {
+        const sights = (await this.#core.virtualHosts?.look()) ?? []
+        return {
+          virtualHosts: sights.map(({ node, nodes, ...sight }) => ({
+            ...{ ...sight, nodes: [...nodes] },
+            ...(node !== undefined && { node }),
+          })),
+        }
+      }
+      case 'move-virtual-host':
+        if (!this.#core.virtualHosts)
+          throw new MatrixError('not-found', 'the configuration of this node has no [[virtual_hosts]]')
+        await this.#core.virtualHosts.move(request.name, request.node)
+        return {}
+      case 'report':
+        return { report: await admin.report(request.place) }
+      case 'sql': {
+        const { command: _, ...question } = request
+        return { sql: await admin.sql(question) }
+      }
+      case 'fence-plan': {
+        const { agents, rehearsals, ...life } = await this.#core.fenceDrill.plan(request.node)
+        return { plan: { ...life, agents: [...agents], rehearsals: [...rehearsals] } }
+      }
+      case 'fence-drill':
+        return { fenced: await this.#core.fenceDrill.run(request.node) }
+      case 'look-at-luns': {
+        const looks = await this.#core.lunVerbs.lookEverywhere()
+        return {
+          looks: looks.map(({ node, sights }) => ({ node, sights: typeof sights === 'string' ? sights : [...sights] })),
+        }
+      }
+      case 'add-lun': {
+        const { lun, url } = request
+        await this.#core.lunVerbs.change({ kind: 'add', lun, hint: url })
+        return {}
+      }
+      case 'remove-lun':
+        await this.#core.lunVerbs.change({ kind: 'remove', uuid: request.uuid })
+        return {}
+      case 'grow-filesystem':
+        return {
+          bytes: await this.#core.lunVerbs.growFilesystem(this.#mount(request.filesystem).record.fsid, request.uuid),
+        }
+      case 'restore-filesystem':
+        await this.#core.lunVerbs.restoreFilesystem(request.filesystem)
+        return {}
+      case 'drain-lun': {
+        const { done, leftBytes } = await this.#core.lunVerbs.drainLun(request.uuid, DRAIN_STEP_MS)
+        return done ? {} : { left: leftBytes }
+      }
+      case 'grow-lun':
+        return { bytes: await this.#core.lunVerbs.growLun(request.uuid) }
+      case 'refill-lun':
+        return { bytes: await this.#core.lunVerbs.refillLun(request.uuid) }
+    }
+  }
+
+  /** A filesystem that is mounted here. */
+  #mount(name: string) {
+    const mount = this.#core.mounts.find(({ record }) => record.name === name)
+    if (mount) return mount
+    const known = this.#core.mounts.map(({ record }) => record.name).join(', ') || 'none'
+    throw new MatrixError('not-found', `no filesystem ${name} is in service at this node; it has ${known}`)
+  }
+}
