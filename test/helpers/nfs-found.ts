@@ -8,10 +8,10 @@ import {
   PORTMAP_V2,
   portmapProcedures,
 } from '../../src/gateway-nfs/portmap/tables.ts'
-import { freePort } from './free-port.ts'
 import { makeLocalMatrix } from './local-matrix.ts'
 import { decodeWhole, encodeWith, NfsClient } from './nfs-client.ts'
 import { type Served, serve } from './nfs-served.ts'
+import { hostPortmapPort } from './nlm-host.ts'
 import { RpcDatagrams } from './rpc-datagrams.ts'
 
 export type FoundNode = {
@@ -30,7 +30,7 @@ export type FoundNode = {
 
 export async function makeFoundNode(options: Partial<ExportOptions> = {}): Promise<FoundNode> {
   const matrix = await makeLocalMatrix({ clock: 'real', nodes: 1 })
-  const clientPortmapPort = await freePort()
+  const clientPortmapPort = hostPortmapPort()
   const { fs } = matrix.nodes[0]!
   const served = await serve(fs, { ...options, clientPortmapPort, portmap: { mode: 'own', port: 0 } })
   const portmapPort = served.portmapPort as number

@@ -53,6 +53,11 @@ export type NlmHostOptions = {
 /** What came from the server. */
 export type Heard = { readonly name: string; readonly args: unknown; readonly at: number }
 
+/** A port for the port mappers of a test's hosts: below those that the system hands out by itself, which may be taken at any address. */
+export function hostPortmapPort(): number {
+  return 12_000 + Math.floor(Math.random() * 20_000)
+}
+
 export class NlmHost {
   readonly options: NlmHostOptions
   /** What GRANTED is answered with; 'silent': nothing. */
@@ -215,8 +220,17 @@ export class NlmHost {
       ...common,
       client: (from, local) => client('udp')(from.address, from.port, local),
     })
-    const bound = await streams.listen(this.options.address, port)
-    await datagrams.listen(this.options.address, bound)
+    const { address } = this.options
+    let bound = 0
+    for (let tries = 1; bound === 0; tries++) {
+      const taken = await streams.listen(address, port)
+      try {
+        bound = await datagrams.listen(address, taken)
+      } catch (error) {
+        await streams.close()
+        if (port !== 0 || tries === 8) throw error // a free one for TCP may be another's for UDP
+      }
+    }
     this.#close.push(async () => {
       streams.abandon()
       datagrams.destroy()

@@ -2,11 +2,10 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import * as n from '../../../src/gateway-nfs/nlm/tables.ts'
-import { freePort } from '../../helpers/free-port.ts'
 import { makeNfsMatrix } from '../../helpers/nfs-matrix.ts'
-import { NlmHost } from '../../helpers/nlm-host.ts'
+import { hostPortmapPort, NlmHost } from '../../helpers/nlm-host.ts'
 
-const clientPortmapPort = await freePort()
+const clientPortmapPort = hostPortmapPort()
 const world = await makeNfsMatrix({ nodes: 3, announces: true, clientPortmapPort })
 const hosts = new Set<NlmHost>()
 

@@ -6,10 +6,9 @@ import type { Incarnation, Slot } from '../../../src/base/ids.ts'
 import { makeExport } from '../../../src/export/index.ts'
 import * as n from '../../../src/gateway-nfs/nlm/tables.ts'
 import { RANGE_END } from '../../../src/locking/index.ts'
-import { freePort } from '../../helpers/free-port.ts'
 import { MemoryFs } from '../../helpers/memory-fs.ts'
 import { type Served, serve } from '../../helpers/nfs-served.ts'
-import { NlmHost, type NlmHostOptions } from '../../helpers/nlm-host.ts'
+import { hostPortmapPort, NlmHost, type NlmHostOptions } from '../../helpers/nlm-host.ts'
 
 type World = {
   readonly served: Served
@@ -28,7 +27,7 @@ function nlm(
   for (const transport of options.by ?? (['tcp', 'udp'] as const)) {
     test(`${name} (${transport})`, async () => {
       const memory = new MemoryFs()
-      const clientPortmapPort = await freePort()
+      const clientPortmapPort = hostPortmapPort()
       const served = await serve(memory.fs, { clientPortmapPort, ...options.serve })
       const hosts: NlmHost[] = []
       try {
@@ -424,7 +423,7 @@ nlm('NSM3 STAT, and monitors of programs of this machine', async ({ host, served
 
 test('NSM4 after a restart clients are told, and have what they reclaim', async () => {
   const memory = new MemoryFs()
-  const clientPortmapPort = await freePort()
+  const clientPortmapPort = hostPortmapPort()
   const first = await serve(memory.fs, { clientPortmapPort })
   const client = await first.connect()
   const file = await client.create(await client.mount('/home'), 'file')
