@@ -1,11 +1,12 @@
 /** `npm run fuzz -- TARGET`: gives a target inputs that nobody would send, until there have been enough. */
 import { parseArgs } from 'node:util'
 import { machine, save } from '../../bench/results.ts'
+import { httpTarget } from './http/target.ts'
 import { nfsTarget } from './nfs/target.ts'
 import { type FuzzReport, fuzz } from './runner.ts'
 import type { FuzzTarget } from './target.ts'
 
-const targets: readonly FuzzTarget[] = [nfsTarget]
+const targets: readonly FuzzTarget[] = [nfsTarget, httpTarget]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
