@@ -97,11 +97,13 @@ test('R40 any node tells of all: nodes, administrator, LUNs with the paths of ev
       )
       assert.ok(paths.every(({ state }) => state !== 'failed'))
     }
-    const { filesystems } = await ask(node, '/filesystems', api.filesystems)
-    const [home] = filesystems
-    assert.is(home?.state, 'serving')
-    assert.ok(home!.freeBytes > 0 && home!.freeBytes < home!.totalBytes)
-    assert.is(home?.files, 2)
+    // what was written at the other node is in this one's image a moment later
+    const home = await until('the file in the filesystem', async () => {
+      const { filesystems } = await ask(node, '/filesystems', api.filesystems)
+      return filesystems.find(({ files, freeBytes, totalBytes }) => files === 2 && freeBytes < totalBytes)
+    })
+    assert.is(home.state, 'serving')
+    assert.ok(home.freeBytes > 0)
   }
 })
 
