@@ -205,6 +205,8 @@ export const brokenRules = {
   goneIsFenced: false,
   /** What ended with a node that is gone stays in everybody's way. */
   goneIsVoid: false,
+  /** A file takes another's place before its own content is on the LUNs. */
+  contentBeforeReplace: false,
   /** Two directories move at the same time, and may end up below each other. */
   oneRenameAtATime: false,
   /** WebDAV locks on the directories above are looked for without holding these: one that another node has just made is missed. */

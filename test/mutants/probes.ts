@@ -124,6 +124,7 @@ export const probes: Readonly<Record<BrokenRule, Probe>> = {
   goneIsFenced: test('sim/ranges', 'in the way until it is fenced'),
   loadedStays: test('unit/metadata/coherent-io', 'what a slow read of the LUN brings'),
   openStays: test('unit/metadata/ordering', 'a file that is open at one node stays'),
+  contentBeforeReplace: test('unit/metadata/ordering', 'a file that takes the place of another'),
   oneRenameAtATime: test('unit/metadata/ordering', 'two directories that move below each other'),
   doubtKeepsLock: test('conformance/nfs3/locks', 'NLM8 '),
   oldNewsFreesNothing: test('conformance/nfs3/locks-across', 'NLMX4 '),

@@ -69,7 +69,7 @@ import { readdir, readdirplus } from './readdir.ts'
 import { readlink } from './readlink.ts'
 import { remember } from './remember.ts'
 import { remove } from './remove.ts'
-import { rename } from './rename.ts'
+import { rename, Written } from './rename.ts'
 import { rmdir } from './rmdir.ts'
 import { asFsError, Runner } from './run.ts'
 import { setattr } from './setattr.ts'
@@ -405,7 +405,8 @@ export class MatrixFilesystem implements MatrixFs {
   ): MaybePromise<Renamed> {
     const source = { dir: fromDir, name: fromName }
     const target = { dir: toDir, name: toName }
-    return this.#runner.run((op) => rename(op, caller, source, target, noReplace, fresh), request)
+    const written = new Written()
+    return this.#runner.run((op) => rename(op, caller, source, target, noReplace, fresh, written), request)
   }
 
   link(

@@ -11,7 +11,7 @@ import { type Ino, ROOT_INO } from '../../base/ids.ts'
 import { LINK_MAX } from '../../base/limits.ts'
 import { EX, inodeLock, RENAME_LOCK, resourceId } from '../../locking/index.ts'
 import type { CachedInode, Entry } from '../cache/inode.ts'
-import { DIR, type FileName } from '../image/mutation.ts'
+import { DIR, type FileName, REG } from '../image/mutation.ts'
 import { needContent, needMembership, needTree } from './dav/covering.ts'
 import { inheritLocks, inheritProperties, moveLocks } from './dav/handover.ts'
 import { dropLink } from './drop-link.ts'
@@ -29,6 +29,22 @@ const MAX_DEPTH = 100_000
 /** A place for a name. */
 export type Place = { readonly dir: Ino; readonly name: FileName }
 
+/**
+ * What takes the place of another file brings its content: what had been written when the rename was asked for is stable on the LUNs before the rename
+ * is journaled. Else a crash could leave neither the old content nor the new, but an empty file, to programs that write a new file and rename it over the old one
+ * without fsync, as most do. For one rename, over all its runs: what is written meanwhile is not waited for.
+ */
+export class Written {
+  #done = false
+
+  needed(op: Op, inode: CachedInode): void {
+    if (this.#done || inode.type !== REG || !inode.dirty || brokenRules.contentBeforeReplace) return
+    this.#done = true
+    const { cleaner } = op.mount
+    op.waitFor(() => cleaner.clean(inode), { pinned: false })
+  }
+}
+
 export function rename(
   op: Op,
   caller: Caller,
@@ -36,6 +52,7 @@ export function rename(
   target: Place,
   noReplace: boolean,
   fresh: Fresh | undefined,
+  written: Written,
 ): Renamed {
   checkName(source.name)
   checkName(target.name)
@@ -69,6 +86,7 @@ export function rename(
     if (toDir.nlink >= LINK_MAX && !over) throw new FsError('EMLINK')
   }
   if (over && over.ino === entry.ino) return result
+  if (over) written.needed(op, inode)
   if (caller.guard && !fresh) {
     needMembership(op, caller, fromDir)
     needTree(op, caller, inode, fromDir.ino)

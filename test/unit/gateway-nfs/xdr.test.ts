@@ -75,7 +75,7 @@ test('golden bytes', () => {
 
 test('every limit is kept', () => {
   bad(x.uint32, '000000', /ends within/)
-  bad(x.bool, '00000002', /above 1/)
+  bad(x.bool, '00000002', /neither/)
   bad(x.opaque(3), '00000004 00000000', /above the limit of 3/)
   bad(x.opaque(2 ** 31), 'ffffffff', /above the limit/)
   bad(x.opaque(100), '00000005 00000000', /ends within/)

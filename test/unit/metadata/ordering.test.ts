@@ -36,6 +36,29 @@ test('an extent is journaled only after its data is on stable storage', async ()
   await matrix.close()
 })
 
+test('a file that takes the place of another brings its content: it is on stable storage before the rename is journaled', async () => {
+  const matrix = await makeLocalMatrix({ nodes: 1 })
+  const { fs, volume } = matrix.nodes[0]!
+  const lun = matrix.luns[0]!
+  await newFile(fs, 'document')
+  const fresh = await newFile(fs, 'new')
+  await fs.sync()
+  for (const over of [true, false]) {
+    const order: string[] = []
+    lun.onIo = ({ op, purpose }) => void order.push(purpose ?? op)
+    await fs.write(superuser, fresh, 0, Buffer.alloc(5000, 'x'), false)
+    if (over) await fs.rename(superuser, 1, 'new', 1, 'document')
+    else await fs.rename(superuser, 1, 'document', 1, 'elsewhere')
+    await volume.flush()
+    lun.onIo = undefined
+    const [data, journal] = [order.indexOf('data'), order.indexOf('journal')]
+    assert.ok(journal >= 0, order.join())
+    if (over) assert.ok(data >= 0 && order.indexOf('flush', data) < journal && data < journal, order.join())
+    else assert.is(data, -1, 'a name that was free is no reason to wait')
+  }
+  await matrix.close()
+})
+
 test('freed blocks are written to only after the transaction that freed them is on the LUN', async () => {
   const plan = { journalBytes: MiB, checkpointBytes: 2 * MiB, groupBlocks: 512 }
   const matrix = await makeLocalMatrix({ nodes: 1, lunBytes: 64 * MiB, plan })
