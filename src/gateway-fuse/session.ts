@@ -15,6 +15,7 @@ import { attempt, isPromise, type MaybePromise } from '../base/maybe-promise.ts'
 import type { MatrixFs } from '../metadata/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
 import { errnoOf } from './errno.ts'
+import { LatelyFound } from './lately-found.ts'
 import { MountLocks } from './mount-locks.ts'
 import { negotiate } from './negotiate.ts'
 import { Opens } from './opens.ts'
@@ -56,6 +57,7 @@ export class Session {
   readonly #options: SessionOptions
   readonly #opens: Opens
   readonly #locks: MountLocks
+  readonly #found = new LatelyFound()
   readonly #reply = new Reply()
   readonly #counts: number[] = []
   #initialized: () => void = () => {}
@@ -151,6 +153,7 @@ export class Session {
         fs,
         opens: this.#opens,
         locks: this.#locks,
+        found: this.#found,
         ino: request.ino,
         uid: request.uid,
         gid: request.gid,

@@ -13,7 +13,7 @@ const f = offsetsOf(statfsOut)
 export const getattr: Operation<undefined, Inode> = {
   name: 'GETATTR',
   decode: () => undefined,
-  run: ({ fs, ino }) => fs.getattr(ino),
+  run: ({ fs, found, ino }) => found.orFound(ino, () => fs.getattr(ino)),
   encode: (out, inode) => putAttributes(out, inode),
 }
 
@@ -21,7 +21,7 @@ export const getattr: Operation<undefined, Inode> = {
 export const statx: Operation<undefined, Inode> = {
   name: 'STATX',
   decode: () => undefined,
-  run: ({ fs, ino }) => fs.getattr(ino),
+  run: ({ fs, found, ino }) => found.orFound(ino, () => fs.getattr(ino)),
   encode: (out, inode) => putStatx(out, inode),
 }
 

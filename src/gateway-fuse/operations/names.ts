@@ -14,7 +14,7 @@ export const lookup: Operation<string, Inode> = {
   name: 'LOOKUP',
   inDirectory: true,
   decode: (request) => request.name(),
-  run: ({ fs, ino }, name) => then(fs.lookup(superuser, ino, name), inodeOf),
+  run: ({ fs, found, ino }, name) => then(fs.lookup(superuser, ino, name), ({ inode }) => found.note(inode)),
   encode: encodeEntry,
 }
 

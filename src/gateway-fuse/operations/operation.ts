@@ -12,6 +12,7 @@
 import type { Ino } from '../../base/ids.ts'
 import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
 import type { Caller, CreateAttributes, MatrixFs } from '../../metadata/index.ts'
+import type { LatelyFound } from '../lately-found.ts'
 import type { MountLocks } from '../mount-locks.ts'
 import type { Opens } from '../opens.ts'
 import type { OpcodeName } from '../wire/constants.ts'
@@ -23,6 +24,7 @@ export type Call = {
   readonly fs: MatrixFs
   readonly opens: Opens
   readonly locks: MountLocks
+  readonly found: LatelyFound
   readonly ino: Ino
   /** Of whoever asks. */
   readonly uid: number

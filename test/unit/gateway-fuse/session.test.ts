@@ -249,6 +249,16 @@ test('names: link, unlink, rename with and without replacing, rmdir', async ({ k
   await release(kernel, ino)
 })
 
+test('what goes between LOOKUP and GETATTR: what it was, without a name', async ({ kernel, other }) => {
+  const { attr } = await entry(create(kernel, 'walked', { mode: 0o100640 }, { uid: 7, gid: 8 }))
+  await release(kernel, attr.ino)
+  const found = await entry(kernel.ask('LOOKUP', ROOT, [name('walked')]))
+  await other.ask('UNLINK', ROOT, [name('walked')])
+  const { ctime: _, ctimensec: __, ...rest } = await attributes(kernel.ask('GETATTR', found.nodeid))
+  const { ctime: ___, ctimensec: ____, ...before } = found.attr
+  assert.equal(rest, { ...before, nlink: 0 })
+})
+
 test('what is gone: ESTALE of an object, ENOENT of names in it', async ({ kernel }) => {
   const gone = 2 ** 40
   assert.is(await errnoOf(kernel.ask('GETATTR', gone)), c.ESTALE)
