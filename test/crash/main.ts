@@ -2,31 +2,27 @@
  * `npm run crash -- [--seed 1] [--points 3000] [--case N [--moment N]]`: crashes in sequences of operations, at every write and
  * flush. Exits with 0 when a peer could always take over what was promised; the last line has the counts.
  */
-import { parseArgs } from 'node:util'
+
+import { scriptOptions } from '../helpers/script-options.ts'
 import { FIXED_CASES } from './cases.ts'
 import { CrashRun, summary } from './run.ts'
 
-const { values } = parseArgs({
-  options: {
+const values = scriptOptions(
+  {
     seed: { type: 'string', default: '1' },
     points: { type: 'string', default: '3000' },
     case: { type: 'string' },
     moment: { type: 'string' },
     verbose: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
   },
-})
-
-if (values.help) {
-  console.log(`Crashes at every write and flush of sequences of operations; a peer takes over, checks everything, goes on.
+  `Crashes at every write and flush of sequences of operations; a peer takes over, checks everything, goes on.
   --seed N      draws samples of two operations, what survives, and where the peer crashes (1)
   --points N    go on with sequences of two operations until there were so many crash points (3000);
                 the ${FIXED_CASES} others, of one operation mostly, are always run
   --case N      only this case
   --moment N    only this crash point of the case
-  --verbose     a line for every case`)
-  process.exit(0)
-}
+  --verbose     a line for every case`,
+)
 
 const began = performance.now()
 let told = began

@@ -31,6 +31,7 @@ import {
   ScsiPrAgent,
 } from '../../src/san/index.ts'
 import { freePort } from '../helpers/free-port.ts'
+import { wrong } from '../helpers/script-options.ts'
 import { TargetProcess } from '../helpers/target-process.ts'
 import { noTgt, Tgt } from '../helpers/tgt.ts'
 import {
@@ -42,7 +43,7 @@ import {
   type VictimOrder,
 } from './fence-victim.ts'
 import { medianAndWorst } from './times.ts'
-import { type TargetName, targetNames, trialOptions, wrong } from './trial-options.ts'
+import { type TargetName, targetNames, trialOptions } from './trial-options.ts'
 
 const LUNS = 2
 const SUCCESSOR: Life = { slot: 0, incarnation: 1 }

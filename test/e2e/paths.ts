@@ -12,13 +12,14 @@ import { Prng } from '../../src/base/prng.ts'
 import { parseSize } from '../../src/base/units.ts'
 import { ask } from '../../src/cli/ask-node.ts'
 import { parseIscsiUrl } from '../../src/san/index.ts'
+import { wrong } from '../helpers/script-options.ts'
 import { noTgt, Tgt } from '../helpers/tgt.ts'
 import { Demo } from './demo.ts'
 import { freeBasePort } from './free-ports.ts'
 import { type Files, PathsClient } from './paths-clients.ts'
 import { noFirewall, PortalFirewall } from './portal-firewall.ts'
 import { medianAndWorst } from './times.ts'
-import { type TargetName, targetNames, trialOptions, wrong } from './trial-options.ts'
+import { type TargetName, targetNames, trialOptions } from './trial-options.ts'
 
 const root = new URL('../..', import.meta.url).pathname
 

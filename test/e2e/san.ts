@@ -7,9 +7,9 @@ import { createWriteStream, existsSync, mkdirSync, readFileSync, writeFileSync }
 import { availableParallelism, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { markdownTable } from '../helpers/markdown-table.ts'
+import { scriptOptions, wrong } from '../helpers/script-options.ts'
 import { noTgt } from '../helpers/tgt.ts'
 import { command } from './cluster/commands.ts'
-import { scriptOptions, wrong } from './trial-options.ts'
 
 const root = new URL('../..', import.meta.url).pathname
 const kinds = ['tgt', 'own', 'files'] as const

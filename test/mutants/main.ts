@@ -2,27 +2,23 @@
  * `npm run mutants [-- --only a,b] [--seconds-per-rule S] [--jobs N]`: breaks every safety rule of src/base/broken-rules.ts in turn, and runs what is
  * to notice it (probes.ts); then the same with no rule broken, which must hold. Exits with 0 when every rule was noticed and nothing else was.
  */
-import { parseArgs } from 'node:util'
 import { type BrokenRule, brokenRules } from '../../src/base/broken-rules.ts'
+import { scriptOptions } from '../helpers/script-options.ts'
 import { judge, type Outcome } from './judge.ts'
 import { probes } from './probes.ts'
 
 const rules = Object.keys(probes) as BrokenRule[]
-const { values } = parseArgs({
-  options: {
+const values = scriptOptions(
+  {
     only: { type: 'string' },
     'seconds-per-rule': { type: 'string', default: '300' },
     jobs: { type: 'string', default: '2' },
-    help: { type: 'boolean', default: false },
   },
-})
-if (values.help) {
-  console.log(`Breaks each safety rule and shows that it is noticed.
+  `Breaks each safety rule and shows that it is noticed.
   --only a,b            these rules: ${rules.join(', ')}
   --seconds-per-rule S  how long a rule's probe may take (300)
-  --jobs N              probes at a time (2)`)
-  process.exit(0)
-}
+  --jobs N              probes at a time (2)`,
+)
 const chosen = values.only?.split(',') ?? rules
 const unknown = chosen.find((name) => !Object.hasOwn(brokenRules, name))
 const seconds = Number(values['seconds-per-rule'])

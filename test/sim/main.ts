@@ -3,16 +3,16 @@
  * --break: when some seed caught the broken rule); what was reached, and what never, is printed at the end.
  */
 import { availableParallelism } from 'node:os'
-import { parseArgs } from 'node:util'
 import { brokenRules } from '../../src/base/broken-rules.ts'
 import { createLog } from '../../src/platform/real/log.ts'
+import { scriptOptions } from '../helpers/script-options.ts'
 import { mixNames } from './mix.ts'
 import { Report } from './report.ts'
 import { mixOf, ruleNames } from './run.ts'
 import { runSeeds } from './seed-pool.ts'
 
-const { values } = parseArgs({
-  options: {
+const values = scriptOptions(
+  {
     seeds: { type: 'string' },
     minutes: { type: 'string' },
     'first-seed': { type: 'string' },
@@ -23,12 +23,8 @@ const { values } = parseArgs({
     break: { type: 'string' },
     verbose: { type: 'boolean', default: false },
     log: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
   },
-})
-
-if (values.help) {
-  console.log(`Simulates whole matrices in virtual time, one per seed.
+  `Simulates whole matrices in virtual time, one per seed.
   --seeds N        how many (100)
   --minutes M      instead: until so many minutes are over
   --first-seed N   the first one (1; with --minutes another one every time)
@@ -38,9 +34,8 @@ if (values.help) {
   --save           write what was reached to bench/results
   --break RULE     break a rule of the design; some seed must catch it: ${ruleNames.join(', ')}
   --verbose        print every event (to repeat a failed seed: --first-seed N --seeds 1 --verbose)
-  --log            print what the nodes log`)
-  process.exit(0)
-}
+  --log            print what the nodes log`,
+)
 
 const minutes = values.minutes === undefined ? undefined : number('minutes', values.minutes)
 const seeds = minutes === undefined ? wholeNumber('seeds', values.seeds ?? '100') : Number.POSITIVE_INFINITY
