@@ -11,6 +11,7 @@
  */
 import { type Clock, type HostNameService, type Log, within } from '../platform/index.ts'
 import { parseAddress } from './addresses.ts'
+import { plainAddress } from './local-addresses.ts'
 
 const FRESH_MS = 60_000
 const STALE_MS = 600_000
@@ -98,8 +99,9 @@ export class HostNames {
   }
 
   async #confirmedNames(address: string, hex: string): Promise<string[]> {
-    const plain = address.replace(/^::ffff:(?=\d+\.)/i, '')
-    const names = (await this.#service.namesOf(plain)).map((name) => name.toLowerCase().replace(/\.$/, ''))
+    const names = (await this.#service.namesOf(plainAddress(address))).map((name) =>
+      name.toLowerCase().replace(/\.$/, ''),
+    )
     const confirmed = await Promise.all(
       names.map(async (name) => ((await this.#addresses(name)).includes(hex) ? [name] : [])),
     )

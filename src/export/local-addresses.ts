@@ -9,6 +9,11 @@ export function plainAddress(text: string): string {
   return four ?? bare
 }
 
+/** Of this machine itself. `address` is plain. */
+export function isLoopback(address: string): boolean {
+  return address === '::1' || address.startsWith('127.')
+}
+
 /** Whether a listener on `host` hears what is sent to `address`, too. */
 export function hears(host: string, address: string): boolean {
   if (host === '::') return true // IPv4 as well: sockets are dual-stack

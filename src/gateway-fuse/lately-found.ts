@@ -7,7 +7,7 @@
 import { isFsError } from '../base/errors.ts'
 import type { Ino } from '../base/ids.ts'
 import { isPromise, type MaybePromise } from '../base/maybe-promise.ts'
-import type { Inode } from '../metadata/index.ts'
+import { asOfNow, type Inode } from '../metadata/index.ts'
 
 /** As many as requests may be under way, and more. */
 const REMEMBERED = 512
@@ -39,12 +39,6 @@ export class LatelyFound {
   #found(ino: Ino, error: unknown): Inode {
     const found = this.#inodes.get(ino)
     if (!found || !isFsError(error, 'ESTALE')) throw error
-    const { generation, type, mode, uid, gid, size, rdevMajor, rdevMinor, allocated, target } = found
-    const { atimeS, atimeNs, mtimeS, mtimeNs, ctimeS, ctimeNs, btimeS, btimeNs, change, parent, nextCookie } = found
-    return {
-      ...{ ino, generation, type, mode, uid, gid, size, rdevMajor, rdevMinor, allocated, target, nlink: 0 },
-      ...{ atimeS, atimeNs, mtimeS, mtimeNs, ctimeS, ctimeNs, btimeS, btimeNs, change, parent, nextCookie },
-      wire: undefined,
-    }
+    return { ...asOfNow(found), nlink: 0, wire: undefined }
   }
 }

@@ -264,10 +264,9 @@ export class HttpGateway {
     const share = this.#workshop.exports().find((candidate) => candidate.name === name)
     if (!share) throw new HttpFailure(404)
     const { anonymous = 'rw' } = share
-    const maySee = !visitor.maySignIn || anonymous !== 'off'
     const mayChange = !share.readOnly && (!visitor.maySignIn || anonymous === 'rw')
-    if (this.#authenticator && visitor.maySignIn && !(maySee && (anonymous === 'rw' || !method.changes)))
-      throw this.#authenticator.unauthorized()
+    const isForUsers = anonymous === 'off' || (anonymous === 'ro' && method.changes)
+    if (this.#authenticator && visitor.maySignIn && isForUsers) throw this.#authenticator.unauthorized()
     if (share.readOnly && method.changes) throw new HttpFailure(403, 'the export is read-only')
     const lists = ifLists(header(call, 'if'))
     const guard = { tokens: submittedTokens(lists), principal: user?.name ?? '' }

@@ -2,11 +2,11 @@
 // time limit: 400 s
 import type { Browser } from 'playwright-core'
 import { suite } from 'uvu'
+import { noChromium, openChromium } from '../helpers/chromium.ts'
 import { type HttpMatrix, makeHttpMatrix } from '../helpers/http-matrix.ts'
-import { lacksBrowser, launchBrowser } from './page/browser.ts'
 import { scenes } from './page/scenes.ts'
 
-const lacking = lacksBrowser()
+const lacking = noChromium
 if (lacking) console.log(`skipped, since ${lacking}`)
 const test = suite('file page')
 const run = lacking ? test.skip : test
@@ -16,7 +16,7 @@ let browser: Browser
 test.before(async () => {
   if (lacking) return
   matrix = await makeHttpMatrix({ nodes: 2 })
-  browser = await launchBrowser()
+  browser = await openChromium()
 })
 test.after(async () => {
   await browser?.close()

@@ -5,7 +5,9 @@ import { type Browser, chromium } from 'playwright-core'
 const PROGRAM = process.env['CHROMIUM'] ?? '/usr/bin/chromium'
 
 /** Why there is none, or undefined. */
-export const noChromium = existsSync(PROGRAM) ? undefined : `${PROGRAM} is missing (apt-get install chromium)`
+export const noChromium = existsSync(PROGRAM)
+  ? undefined
+  : `${PROGRAM} is missing (apt-get install chromium; CHROMIUM names another)`
 
 export function openChromium(): Promise<Browser> {
   return chromium.launch({

@@ -1,6 +1,7 @@
 /** HTTP for tests: one request with its whole answer, and raw sockets for what no client library would send. */
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
+import * as assert from 'uvu/assert'
 
 export type Answer = {
   readonly status: number
@@ -13,6 +14,23 @@ export type RequestOptions = {
   readonly headers?: Record<string, string>
   /** An iterable is sent chunked. */
   readonly body?: string | Buffer | Iterable<Buffer> | AsyncIterable<Buffer>
+}
+
+/** Requests that go to one server after another, and what they have to be answered with. */
+export function asker(urls: () => readonly string[]) {
+  let turn = 0
+  const nextUrl = (): string => {
+    const all = urls()
+    return all[turn++ % all.length] as string
+  }
+  const ask = (method: string, path: string, options?: RequestOptions): Promise<Answer> =>
+    request(nextUrl(), method, path, options)
+  const expect = async (status: number, method: string, path: string, options?: RequestOptions): Promise<Answer> => {
+    const answer = await ask(method, path, options)
+    assert.is(answer.status, status, `${method} ${path}: ${answer.status} ${answer.text.slice(0, 500)}`)
+    return answer
+  }
+  return { nextUrl, ask, expect }
 }
 
 const agent = new Agent({ keepAlive: true, maxSockets: 32 })

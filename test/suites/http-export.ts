@@ -8,7 +8,7 @@ import type { Test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { MatrixFs } from '../../src/metadata/index.ts'
 import { FIFO } from '../../src/metadata/index.ts'
-import { type Answer, abandonedPut, type RequestOptions, raw, request } from '../helpers/http-client.ts'
+import { abandonedPut, asker, type RequestOptions, raw, request } from '../helpers/http-client.ts'
 
 export type HttpFixture = {
   /** One URL per node, each ending in a slash; the export is `home`, and `frozen` is the same, read-only. */
@@ -23,19 +23,7 @@ const bytesOf = (length: number, seed = 1) =>
   Buffer.from(Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8) * seed) & 255))
 
 export function httpExportSuite(test: Test, fixture: () => HttpFixture): void {
-  let turn = 0
-  const nextUrl = () => {
-    const { urls } = fixture()
-    return urls[turn++ % urls.length] as string
-  }
-  /** Every request goes to the next node. */
-  const ask = (method: string, path: string, options?: RequestOptions): Promise<Answer> =>
-    request(nextUrl(), method, path, options)
-  const expect = async (status: number, method: string, path: string, options?: RequestOptions): Promise<Answer> => {
-    const answer = await ask(method, path, options)
-    assert.is(answer.status, status, `${method} ${path}: ${answer.status} ${answer.text.slice(0, 200)}`)
-    return answer
-  }
+  const { nextUrl, ask, expect } = asker(() => fixture().urls)
   const put = (path: string, body: RequestOptions['body'], headers: Record<string, string> = {}) =>
     ask('PUT', path, { body, headers })
   const propfind = async (path: string, level: string, body = ''): Promise<string> =>

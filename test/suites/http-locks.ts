@@ -4,7 +4,7 @@
  */
 import type { Test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Answer, type RequestOptions, request } from '../helpers/http-client.ts'
+import { asker, type RequestOptions } from '../helpers/http-client.ts'
 import type { HttpFixture } from './http-export.ts'
 
 const root = { uid: 0, gid: 0, gids: [] }
@@ -17,18 +17,7 @@ export function lockinfo(
 }
 
 export function httpLocksSuite(test: Test, fixture: () => HttpFixture): void {
-  let turn = 0
-  const nextUrl = () => {
-    const { urls } = fixture()
-    return urls[turn++ % urls.length] as string
-  }
-  const ask = (method: string, path: string, options?: RequestOptions): Promise<Answer> =>
-    request(nextUrl(), method, path, options)
-  const expect = async (status: number, method: string, path: string, options?: RequestOptions): Promise<Answer> => {
-    const answer = await ask(method, path, options)
-    assert.is(answer.status, status, `${method} ${path}: ${answer.status} ${answer.text.slice(0, 500)}`)
-    return answer
-  }
+  const { ask, expect } = asker(() => fixture().urls)
   const lock = async (
     path: string,
     headers: Record<string, string> = {},

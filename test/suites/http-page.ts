@@ -4,7 +4,7 @@ import { gunzipSync } from 'node:zlib'
 import type { Test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FIFO } from '../../src/metadata/index.ts'
-import { type Answer, type RequestOptions, request } from '../helpers/http-client.ts'
+import { type Answer, asker } from '../helpers/http-client.ts'
 import type { HttpFixture } from './http-export.ts'
 
 const root = { uid: 0, gid: 0, gids: [] }
@@ -32,16 +32,7 @@ function unzip(bytes: Buffer): Record<string, [number, string | null]> {
 }
 
 export function httpPageSuite(test: Test, fixture: () => HttpFixture): void {
-  let turn = 0
-  const ask = (method: string, path: string, options?: RequestOptions): Promise<Answer> => {
-    const { urls } = fixture()
-    return request(urls[turn++ % urls.length] as string, method, path, options)
-  }
-  const expect = async (status: number, method: string, path: string, options?: RequestOptions): Promise<Answer> => {
-    const answer = await ask(method, path, options)
-    assert.is(answer.status, status, `${method} ${path}: ${answer.status} ${answer.text.slice(0, 200)}`)
-    return answer
-  }
+  const { ask, expect } = asker(() => fixture().urls)
   const put = async (path: string, body: string | Buffer) => {
     const { status } = await ask('PUT', path, { body })
     assert.ok(status < 300, `PUT ${path}: ${status}`)

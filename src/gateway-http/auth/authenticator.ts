@@ -8,7 +8,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
-import { isOwnToken, PASSWORD_MAX_BYTES, type User, type Users } from '../../export/index.ts'
+import { isLoopback, isOwnToken, PASSWORD_MAX_BYTES, plainAddress, type User, type Users } from '../../export/index.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Log } from '../../platform/log.ts'
 import { HttpFailure } from '../failure.ts'
@@ -78,7 +78,7 @@ export class Authenticator {
 
   #isPrivate({ socket }: IncomingMessage): boolean {
     if (this.#options.insecure || (socket as TLSSocket).encrypted === true) return true
-    return /^(?:::ffff:)?127\.|^::1$/.test(socket.remoteAddress ?? '')
+    return isLoopback(plainAddress(socket.remoteAddress ?? ''))
   }
 
   async #basic(credentials: string, address: string): Promise<User> {

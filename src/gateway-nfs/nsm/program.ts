@@ -3,7 +3,7 @@
  * for programs of this machine, which are called back here; of anybody else they would make us call whom he likes.
  */
 
-import { plainAddress } from '../../export/index.ts'
+import { isLoopback, plainAddress } from '../../export/index.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Log } from '../../platform/log.ts'
 import { LOCAL_CALLS_MAX, LOCAL_MONITORS_MAX, NOTIFY_LIMIT_MS } from '../limits.ts'
@@ -12,7 +12,6 @@ import type { Hosts } from '../portmap/hosts.ts'
 import { CallError } from '../rpc/caller.ts'
 import type { Session } from '../rpc/session.ts'
 import { NoAnswer, TableProgram } from '../rpc/table-program.ts'
-import { isLoopback } from '../rpc/transport.ts'
 import { procedure } from '../xdr/procedure.ts'
 import { nothing } from '../xdr/types.ts'
 import type { Monitor } from './monitor.ts'

@@ -43,6 +43,7 @@ export type DatagramOptions = {
 /** What every call that came by one socket needs. */
 type Port = DatagramOptions & {
   readonly socket: Socket
+  isOpen: boolean
   /** Undefined: it hears all addresses. */
   readonly localAddress: string | undefined
   readonly send: (batch: Batch, to: Client) => void
@@ -90,7 +91,8 @@ export class DatagramPort {
 
   /** Nothing is served at an address any more. */
   closeAt(address: string): void {
-    this.#further.get(address)?.socket.close()
+    const port = this.#further.get(address)
+    if (port) shut(port)
     this.#further.delete(address)
   }
 
@@ -102,7 +104,7 @@ export class DatagramPort {
 
   /** Nothing is answered any more. */
   destroy(): void {
-    for (const { socket } of this.#all()) socket.close()
+    for (const port of this.#all()) shut(port)
     this.#port = undefined
     this.#further.clear()
   }
@@ -136,6 +138,7 @@ export class DatagramPort {
     const own: Port = {
       ...this.#options,
       socket,
+      isOpen: true,
       localAddress: address === '0.0.0.0' || address === '::' ? undefined : address,
       send: (batch, to) => this.#send(own, batch, to),
       over: () => {
@@ -167,14 +170,19 @@ export class DatagramPort {
 
   #send(port: Port, { parts }: Batch, to: Client): void {
     const { pool } = this.#options
-    const isOpen = this.#all().includes(port)
     for (const { buffer, bytes } of parts) {
       const record = buffer.bytes.subarray(MARK_BYTES, bytes)
       // an error is of the one who asked, such as a network that is gone: it will ask again
-      if (isOpen) port.socket.send(record, to.port, to.address, () => pool.release(buffer))
+      if (port.isOpen) port.socket.send(record, to.port, to.address, () => pool.release(buffer))
       else pool.release(buffer)
     }
   }
+}
+
+/** Nothing leaves by it any more. */
+function shut(port: Port): void {
+  port.isOpen = false
+  port.socket.close()
 }
 
 /** One datagram and its reply. */

@@ -1,8 +1,2 @@
-/** By what a call came, and how addresses are written where they are compared. */
-
+/** By what a call came. */
 export type Transport = 'tcp' | 'udp'
-
-/** Of this machine itself. `address` is plain. */
-export function isLoopback(address: string): boolean {
-  return address === '::1' || address.startsWith('127.')
-}

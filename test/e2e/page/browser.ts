@@ -1,32 +1,9 @@
-/** Debian's Chromium, driven through playwright-core; no browser is ever downloaded. */
-import { existsSync } from 'node:fs'
+/** A visit to a page: what it says that it should not, and whether everybody can use it. */
 import { createRequire } from 'node:module'
-import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import * as assert from 'uvu/assert'
 
-const CHROMIUM = process.env['MATRIXFS_CHROMIUM'] ?? '/usr/bin/chromium'
 const axeSource = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
-
-/** Why there can be no browser here; undefined when there can. */
-export function lacksBrowser(): string | undefined {
-  if (existsSync(CHROMIUM)) return undefined
-  return `${CHROMIUM} is missing (apt-get install chromium; MATRIXFS_CHROMIUM names another)`
-}
-
-export function launchBrowser(): Promise<Browser> {
-  return chromium.launch({
-    executablePath: CHROMIUM,
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  })
-}
 
 /** Whatever a page says that it should not: errors and warnings on its console, exceptions, dialogs that a script has opened. */
 export type Complaints = string[]

@@ -3,10 +3,10 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Page } from 'playwright-core'
+import { noChromium, openChromium } from '../../helpers/chromium.ts'
 import { request } from '../../helpers/http-client.ts'
 import { Demo } from '../demo.ts'
 import { uploadBig } from './big.ts'
-import { lacksBrowser, launchBrowser } from './browser.ts'
 import { gallery } from './gallery.ts'
 import { scenes } from './scenes.ts'
 
@@ -33,7 +33,7 @@ if (values.help) {
   process.stdout.write(HELP)
   process.exit(0)
 }
-const lacking = lacksBrowser()
+const lacking = noChromium
 if (lacking) {
   process.stderr.write(`${lacking}\n`)
   process.exit(2)
@@ -44,7 +44,7 @@ const say = (line: string) => void process.stdout.write(`${line}\n`)
 
 const demo = new Demo({ basePort: Number(values['base-port']) })
 await demo.start()
-const browser = await launchBrowser()
+const browser = await openChromium()
 let failed = 0
 try {
   const urls = demo.matrix.nodes.map(({ http }) => new URL('/', http.url).href)
