@@ -27,6 +27,16 @@ export function covers(a: Vector, b: Vector): boolean {
   return true
 }
 
+/** `covers` in every slot but one. */
+export function coversBut(slot: Slot, a: Vector, b: Vector): boolean {
+  for (const [other, lsn] of b) if (other !== slot && (a.get(other) ?? 0) < lsn) return false
+  return true
+}
+
+export function equals(a: Vector, b: Vector): boolean {
+  return covers(a, b) && covers(b, a)
+}
+
 /** Pairs sorted by slot: the wire and log form; zeroes left out. */
 export function toPairs(vector: Vector): [Slot, Lsn][] {
   return [...vector].filter(([, lsn]) => lsn > 0).sort((a, b) => a[0] - b[0])

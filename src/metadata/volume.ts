@@ -20,24 +20,26 @@ import { isFsError, isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Incarnation, Lsn, Slot } from '../base/ids.ts'
 import type { MaybePromise } from '../base/maybe-promise.ts'
 import { Turns } from '../base/turns.ts'
-import { covers, formatVector, type MutableVector, maximum, type Vector } from '../base/vector.ts'
+import { covers, coversBut, formatVector, type MutableVector, maximum, type Vector } from '../base/vector.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
 import type { Threads } from '../platform/threads.ts'
 import type { FilesystemRecord, Lun, Seal } from '../san/index.ts'
 import { CatchUp, type Progress } from './catch-up.ts'
+import { loadNewestImage } from './checkpoint/newest-image.ts'
 import { type PackedImage, packAside } from './checkpoint/pack.ts'
 import { CheckpointStore, type Published } from './checkpoint/store.ts'
 import { FsLayout, maxFiles } from './fs-layout.ts'
 import { type Done, GroupCommit } from './group-commit.ts'
 import { apply } from './image/apply.ts'
 import { CommitPacer } from './image/commit-pacer.ts'
-import { Image } from './image/image.ts'
+import type { Image } from './image/image.ts'
 import type { Mutation } from './image/mutation.ts'
 import { Ownership } from './journal/ownership.ts'
 import { JournalReader } from './journal/reader.ts'
 import { Strays, type StraysOptions } from './journal/strays.ts'
 import { JournalWriter } from './journal/writer.ts'
+import { JournalRoom } from './journal-room.ts'
 import type { VolumeApi } from './volume-api.ts'
 
 export type VolumeOptions = {
@@ -64,14 +66,6 @@ export type VolumeOptions = {
 const MAX_RELOADS = 8
 /** Frames that one round of `tail` applies of one slot, so that lock users wait for it only shortly. */
 const TAIL_FRAMES = 64
-/** A checkpoint is due when this part of the ring has been written since the newest one, or this part is in use at all. */
-const DUE_SINCE_NEWEST = 1 / 4
-const DUE_IN_USE = 1 / 2
-/** A checkpoint that was asked for and has not come is asked for again after this, ms. */
-const ASK_AGAIN_MS = 5_000
-/** `room` waits while more than this part of the ring is in use, at most ROOM_PATIENCE_MS. */
-const ROOM_IN_USE = 3 / 4
-const ROOM_PATIENCE_MS = 10_000
 
 export class Volume implements VolumeApi {
   readonly slot: Slot
@@ -84,15 +78,12 @@ export class Volume implements VolumeApi {
   readonly #readers = new Map<Slot, JournalReader>()
   readonly #catchUp: CatchUp
   readonly #pacer: CommitPacer
+  readonly #room: JournalRoom
   #image!: Image
   #writer: JournalWriter | undefined
   #group: GroupCommit | undefined
   #withdrawn: MatrixError | undefined
   readonly #turns = new Turns()
-  /** The two newest known, newest first. */
-  #published: Published[] = []
-  #askedAt = Number.NEGATIVE_INFINITY
-  #roomWaiters: (() => void)[] = []
   /** The last answer of `durableVector`: handed out, never changed. */
   #durableVector: Vector = new Map()
   #reloads = 0
@@ -121,6 +112,12 @@ export class Volume implements VolumeApi {
       settle: (image) => this.#frameEnd(image),
     })
     this.#pacer = new CommitPacer(options.clock, () => this.#frameEnd(this.#image))
+    this.#room = new JournalRoom({
+      slot: options.slot,
+      ringBytes: options.record.journalBytes,
+      clock: options.clock,
+      request: options.requestCheckpoint,
+    })
   }
 
   /** Loads the newest checkpoint; journals are read once it is known whose frames count. Throws MatrixError 'checkpoint-damaged', 'journal-damaged', 'lun-io'. */
@@ -164,22 +161,8 @@ export class Volume implements VolumeApi {
     return new Promise((resolve, reject) => this.afterDurable((error) => (error ? reject(error) : resolve())))
   }
 
-  /** Waits, if need be, until the journal has room for ordinary transactions again; not for ever. */
   room(): MaybePromise<void> {
-    if (!this.#isCrowded) return
-    this.#askedAt = Number.NEGATIVE_INFINITY
-    this.#askWhenDue()
-    return new Promise((resolve) => {
-      const timer = this.#options.clock.after(ROOM_PATIENCE_MS, resolve)
-      this.#roomWaiters.push(() => {
-        timer.cancel()
-        resolve()
-      })
-    })
-  }
-
-  get #isCrowded(): boolean {
-    return this.#writer !== undefined && this.#writer.used > this.record.journalBytes * ROOM_IN_USE
+    return this.#room.wait()
   }
 
   get hasRoom(): boolean {
@@ -314,7 +297,7 @@ export class Volume implements VolumeApi {
     this.setIncarnation(this.slot, incarnation)
     this.#writer = new JournalWriter({
       ...{ lun: this.#lun, layout: this.layout, slot: this.slot, incarnation, at: lsn },
-      trimmedTo: this.#trimLsn(),
+      trimmedTo: this.#room.trimLsn,
       onDurable: (durable) => this.#group?.durable(durable),
       onFailure: (error) => !brokenRules.failedWriteWithdraws && this.#fail('the journal could not be written', error),
     })
@@ -322,17 +305,15 @@ export class Volume implements VolumeApi {
       ...{ slot: this.slot, image: this.#image, writer: this.#writer, clock, ringBytes: record.journalBytes },
       handedOver: () => {
         this.#frameEnd(this.#image)
-        this.#askWhenDue()
+        this.#room.askWhenDue()
       },
     })
+    this.#room.start(this.#writer)
   }
 
   /** True when a checkpoint would give the own journal room. */
   get checkpointDue(): boolean {
-    if (!this.#writer) return false
-    const ring = this.record.journalBytes
-    const since = this.#writer.next - (this.#published[0]?.vector.get(this.slot) ?? 0)
-    return since > ring * DUE_SINCE_NEWEST || this.#writer.used > ring * DUE_IN_USE
+    return this.#room.isDue
   }
 
   /**
@@ -344,7 +325,7 @@ export class Volume implements VolumeApi {
       const newest = (await this.#store.manifests())[0]
       if (newest) await this.applyTo(newest.vector, damage)
       this.#check()
-      const sequence = Math.max(newest?.sequence ?? 0, this.#published[0]?.sequence ?? 0) + 1
+      const sequence = Math.max(newest?.sequence ?? 0, this.newestPublished?.sequence ?? 0) + 1
       const packed = await this.#pack()
       const { vector, imageBytes } = packed
       if (!brokenRules.checkpointDurable) await this.flush()
@@ -357,7 +338,7 @@ export class Volume implements VolumeApi {
       if (isMatrixError(error, 'image-damaged')) this.#fail('no checkpoint is made of a damaged image', error)
       throw error
     } finally {
-      this.#askedAt = Number.NEGATIVE_INFINITY
+      this.#room.forgetAsking()
     }
   }
 
@@ -379,18 +360,12 @@ export class Volume implements VolumeApi {
 
   /** Somebody published a checkpoint: the own journal may be trimmed further. */
   notePublished(sequence: number, vector: Vector): void {
-    if (this.#published.some((known) => known.sequence === sequence)) return
-    this.#published = [...this.#published, { sequence, vector }].sort((a, b) => b.sequence - a.sequence).slice(0, 2)
-    this.#writer?.trim(this.#trimLsn())
-    this.#askedAt = Number.NEGATIVE_INFINITY
-    // the journal is trimmed by the older of two checkpoints: it may take another one
-    if (!this.#isCrowded) for (const wake of this.#roomWaiters.splice(0)) wake()
-    this.#askWhenDue()
+    this.#room.note(sequence, vector)
   }
 
   /** The newest published checkpoint that this node knows of. */
   get newestPublished(): Published | undefined {
-    return this.#published[0]
+    return this.#room.newest
   }
 
   /** Drops the image and stops writing; what is under way may land. Everybody who waits gets MatrixError 'withdrawn'. */
@@ -401,7 +376,7 @@ export class Volume implements VolumeApi {
     this.#writer?.stop()
     this.#group?.stop(error)
     this.#pacer.stop()
-    for (const wake of this.#roomWaiters.splice(0)) wake()
+    this.#room.stop()
     this.#image.close()
   }
 
@@ -439,7 +414,7 @@ export class Volume implements VolumeApi {
       journalReads: sum((reader) => reader.reads),
       journalBytesRead: sum((reader) => reader.bytesRead),
       reloads: this.#reloads,
-      checkpoint: this.#published[0]?.sequence ?? 0,
+      checkpoint: this.newestPublished?.sequence ?? 0,
     }
   }
 
@@ -525,42 +500,11 @@ export class Volume implements VolumeApi {
     }
   }
 
-  /** The newest checkpoint that is whole; a damaged one is passed over for the one before. */
   async #loadNewest(): Promise<Image> {
-    const manifests = await this.#store.manifests()
-    for (const [index, manifest] of manifests.entries()) {
-      try {
-        const image = await Image.load(await this.#store.load(manifest), this.#options.newImageFile())
-        if (!equal(image.vector, manifest.vector)) {
-          image.close()
-          throw new MatrixError(
-            'checkpoint-damaged',
-            `checkpoint ${manifest.sequence} names another vector than its image`,
-          )
-        }
-        this.#published = manifests.slice(index, index + 2)
-        return image
-      } catch (error) {
-        if (!isMatrixError(error, 'checkpoint-damaged')) throw error
-        this.#options.log.error({ sequence: manifest.sequence, error }, 'a checkpoint is damaged')
-      }
-    }
-    throw new MatrixError(
-      'checkpoint-damaged',
-      `filesystem ${this.record.name} has no whole checkpoint on its first LUN`,
-    )
-  }
-
-  /** Journal before it is in the two newest checkpoints (or in the only one there is). */
-  #trimLsn(): Lsn {
-    return (this.#published[brokenRules.trimBySecond ? 0 : 1] ?? this.#published[0])?.vector.get(this.slot) ?? 0
-  }
-
-  #askWhenDue(): void {
-    const { clock } = this.#options
-    if (this.#withdrawn || !this.checkpointDue || clock.now() < this.#askedAt + ASK_AGAIN_MS) return
-    this.#askedAt = clock.now()
-    this.#options.requestCheckpoint()
+    const { newImageFile, log, record } = this.#options
+    const { image, published } = await loadNewestImage(this.#store, newImageFile, { log, name: record.name })
+    this.#room.loaded(published)
+    return image
   }
 
   #fail(message: string, cause: unknown): void {
@@ -569,14 +513,4 @@ export class Volume implements VolumeApi {
     this.withdraw(message, cause)
     this.#options.onFatal(cause instanceof Error ? cause : (this.#withdrawn as unknown as Error))
   }
-}
-
-/** `covers` in every slot but one. */
-function coversBut(slot: Slot, a: Vector, b: Vector): boolean {
-  for (const [other, lsn] of b) if (other !== slot && (a.get(other) ?? 0) < lsn) return false
-  return true
-}
-
-function equal(a: Vector, b: Vector): boolean {
-  return covers(a, b) && covers(b, a)
 }

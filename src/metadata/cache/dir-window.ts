@@ -2,7 +2,8 @@
  * The part of a directory that a listing is at, read from the image in larger and larger pieces: a verb that runs again, the next
  * page, and the asking for locks ahead all look at the same entries. Good as long as the directory is unchanged.
  */
-import type { DirentRecord, Image } from '../image/image.ts'
+import type { Image } from '../image/image.ts'
+import type { DirentRecord } from '../image/rows.ts'
 import type { CachedInode } from './inode.ts'
 
 /** Entries read at a time at most, and entries that were passed and are kept. */

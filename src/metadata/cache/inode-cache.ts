@@ -3,8 +3,8 @@
  * or has I/O under way, stays. Names of directories are cached with their inode, under the same lock.
  */
 import type { Ino } from '../../base/ids.ts'
-import type { StoredInode } from '../image/image.ts'
 import { DIR } from '../image/mutation.ts'
+import type { StoredInode } from '../image/rows.ts'
 import type { VolumeApi } from '../volume-api.ts'
 import type { DataCache } from './data-cache.ts'
 import { DirWindows } from './dir-window.ts'

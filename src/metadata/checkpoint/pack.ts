@@ -12,7 +12,8 @@ import type { Lsn, Slot } from '../../base/ids.ts'
 import { MiB } from '../../base/units.ts'
 import type { Vector } from '../../base/vector.ts'
 import { moduleBeside, type Threads } from '../../platform/threads.ts'
-import { faultInImage, type Image, snapshotOf } from '../image/image.ts'
+import type { Image } from '../image/image.ts'
+import { faultInImage, snapshotOf } from '../image/image-file.ts'
 
 /** An image that equals `vector` in every row; `hash` is the SHA-256 of its `imageBytes` bytes, `stored` is their compressed form. */
 export type PackedImage = {

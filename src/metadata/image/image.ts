@@ -16,7 +16,22 @@ import type { BlockAddress, Ino, Lsn, Slot } from '../../base/ids.ts'
 import type { Life } from '../../base/life.ts'
 import { emptyVector, type MutableVector, type Vector } from '../../base/vector.ts'
 import { type DonePageRow, DoneRequests } from './done-requests.ts'
-import type { DavLockRecord, FileName, FileType, InodeRecord } from './mutation.ts'
+import { moveTo, serialized } from './image-file.ts'
+import type { DavLockRecord, FileName, InodeRecord } from './mutation.ts'
+import {
+  type DirentRecord,
+  davLockOfRow,
+  direntOfRow,
+  type ExtentRecord,
+  extentOfRow,
+  inodeOfRow,
+  type NfsClientRecord,
+  nfsClientOf,
+  type SpaceRecord,
+  type StoredInode,
+  spaceOfRow,
+  storedOfRow,
+} from './rows.ts'
 import { SCHEMA_VERSION, schemaSql, tableNames, tables } from './schema.ts'
 import {
   type DavLockRow,
@@ -33,34 +48,8 @@ import {
   type StoredInodeRow,
 } from './statements.ts'
 
-/** An inode with the number of blocks that its extents map. */
-export type StoredInode = { readonly record: InodeRecord; readonly blocks: number }
-export type DirentRecord = {
-  readonly name: FileName
-  readonly cookie: number
-  readonly ino: Ino
-  readonly type: FileType
-}
-/** File blocks block … block+count-1 lie at address …. */
-export type ExtentRecord = { readonly block: number; readonly count: number; readonly address: BlockAddress }
-/** Blocks address … address+count-1. */
-export type SpaceRecord = { readonly address: BlockAddress; readonly count: number }
 /** `freedBlocks` are free but not yet back in their groups; `rangeWeight` is of all range locks. */
 export type ImageTotals = { inodes: number; freeBlocks: number; freedBlocks: number; rangeWeight: number }
-/** Codes `state` and `facts` are the gateway's own. */
-export type NfsClientRecord = {
-  readonly name: string
-  readonly address: string
-  readonly state: number
-  readonly facts: string
-}
-
-/** Bytes of the header of a SQLite file that say "WAL" (2) or "rollback journal" (1). */
-const WRITE_VERSION = 18
-const READ_VERSION = 19
-/** Page cache of an image in a file, KiB. */
-const PAGE_CACHE_KIB = 65_536
-
 export class Image {
   #db: Database.Database
   #statements: Statements
@@ -462,114 +451,6 @@ export class Image {
   }
 }
 
-/**
- * Of the image in `file`, which its node goes on changing: the state that was committed last, as `serialize` gives it, and the
- * vector that it equals. For another thread. Throws MatrixError 'image-damaged'.
- */
-export function snapshotOf(file: string): { readonly vector: Vector; readonly bytes: Buffer } {
-  let db: Database.Database | undefined
-  try {
-    db = new Database(file, { readonly: true, fileMustExist: true })
-    // both reads below see the state at the first of them
-    db.exec('BEGIN')
-    const vector = new Map(db.prepare('SELECT slot, lsn FROM vector').raw().all() as [Slot, Lsn][])
-    return { vector, bytes: serialized(db) }
-  } catch (cause) {
-    throw new MatrixError('image-damaged', `the image ${file} cannot be read: ${String(cause)}`, { cause })
-  } finally {
-    db?.close()
-  }
-}
-
-function serialized(db: Database.Database): Buffer {
-  const bytes = db.serialize()
-  bytes[WRITE_VERSION] = 1
-  bytes[READ_VERSION] = 1
-  return bytes
-}
-
-/** What is wrong with a serialized image, if anything: every page is looked at. */
-export function faultInImage(bytes: Buffer): string | undefined {
-  let db: Database.Database | undefined
-  try {
-    db = new Database(bytes)
-    const found = db.pragma('integrity_check(1)', { simple: true }) as string
-    return found === 'ok' ? undefined : found
-  } catch (error) {
-    return String(error)
-  } finally {
-    db?.close()
-  }
-}
-
-async function moveTo(source: Database.Database, path: string): Promise<Database.Database> {
-  try {
-    await source.backup(path)
-    source.close()
-    const db = new Database(path)
-    db.pragma('journal_mode = WAL')
-    db.pragma('synchronous = OFF')
-    db.pragma(`cache_size = -${PAGE_CACHE_KIB}`)
-    return db
-  } catch (cause) {
-    const why = `the image cannot be written to ${path}: ${String(cause)}; has state_dir room, and may it be written?`
-    throw new MatrixError('image-damaged', why, { cause })
-  }
-}
-
-function inodeOfRow(row: InodeRow): InodeRecord {
-  const r = row as readonly number[]
-  return {
-    ino: r[0] as number,
-    generation: r[1] as number,
-    type: r[2] as FileType,
-    mode: r[3] as number,
-    nlink: r[4] as number,
-    uid: r[5] as number,
-    gid: r[6] as number,
-    size: r[7] as number,
-    rdevMajor: r[8] as number,
-    rdevMinor: r[9] as number,
-    atimeS: r[10] as number,
-    atimeNs: r[11] as number,
-    mtimeS: r[12] as number,
-    mtimeNs: r[13] as number,
-    ctimeS: r[14] as number,
-    ctimeNs: r[15] as number,
-    btimeS: r[16] as number,
-    btimeNs: r[17] as number,
-    change: r[18] as number,
-    parent: r[19] as number,
-    nextCookie: r[20] as number,
-    target: row[21] as string,
-  }
-}
-
-function storedOfRow(row: StoredInodeRow): StoredInode {
-  return { record: inodeOfRow(row as unknown as InodeRow), blocks: row[row.length - 1] as number }
-}
-
 function rowCount(db: Database.Database, table: 'dead_property' | 'dav_lock'): number {
   return db.prepare(`SELECT count(*) FROM ${table}`).pluck().get() as number
-}
-
-function davLockOfRow(row: DavLockRow): DavLockRecord {
-  const [ino, token, dir, shared, infinite, expires, principal, owner, root] = row
-  return { ino, token, dir, shared: shared === 1, infinite: infinite === 1, expires, principal, owner, root }
-}
-
-function direntOfRow([name, cookie, ino, type]: DirentRow): DirentRecord {
-  return { name, cookie, ino, type: type as FileType }
-}
-
-function extentOfRow([block, count, address]: ExtentRow): ExtentRecord {
-  return { block, count, address }
-}
-
-function spaceOfRow([address, count]: SpaceRow): SpaceRecord {
-  return { address, count }
-}
-
-function nfsClientOf([name, address, state, facts]: NfsClientRow): NfsClientRecord {
-  return { name, address, state, facts }
 }

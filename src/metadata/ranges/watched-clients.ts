@@ -4,8 +4,8 @@
  */
 import { brokenRules } from '../../base/broken-rules.ts'
 import { FsError } from '../../base/errors.ts'
-import type { NfsClientRecord } from '../image/image.ts'
 import type { Mutation } from '../image/mutation.ts'
+import type { NfsClientRecord } from '../image/rows.ts'
 import type { VolumeApi } from '../volume-api.ts'
 import { asRangeError } from './range-limits.ts'
 
