@@ -1,8 +1,9 @@
 /**
  * `npm run bench -- san`: the iSCSI initiator beside libiscsi's on one LUN of one target (tgt), in turns: `iscsi-perf`, which can only read, and
- * `qemu-img bench` with its libiscsi driver. `iscsi-perf` forgets what it has read, and so reads everything into memory that its processor has at hand; the
- * other two have a buffer for each request, as whoever wants the data has to. Everybody goes through the LUN from its start to its end and over again, with 32 requests under way. The target keeps the
- * LUN in memory (/dev/shm), so that what is measured is the way to it and not a disk; it has one thread per LUN.
+ * `qemu-img bench` with its libiscsi driver. `iscsi-perf` forgets what it has read, and so reads everything into memory that its processor has at hand:
+ * beside it the initiator reads once in the same way, into one buffer for all, and once, as beside `qemu-img`, with a buffer for each request, as whoever wants the
+ * data has to. Everybody goes through the LUN from its start to its end and over again, with 32 requests under way. The target keeps the LUN in memory
+ * (/dev/shm), so that what is measured is the way to it and not a disk; it has one thread per LUN.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -34,10 +35,20 @@ type Sample = { readonly ours: number; readonly peers: readonly number[]; readon
 
 type Peer = { readonly program: string; run(url: string, kind: Kind, size: Size, seconds: number): number }
 const qemu: Peer = { program: 'qemu-img bench', run: qemuBench }
-const peersOf: Readonly<Record<Kind, readonly Peer[]>> = {
-  read: [{ program: 'iscsi-perf', run: iscsiPerf }, qemu],
-  write: [qemu],
+const perf: Peer = { program: 'iscsi-perf', run: iscsiPerf }
+
+/** A way to use the LUN, and who else is measured at it. */
+type Row = {
+  readonly kind: Kind
+  readonly size: Size
+  readonly buffers: 'one each' | 'one for all'
+  readonly peers: readonly Peer[]
 }
+const rowsOf = (size: Size): readonly Row[] => [
+  { kind: 'read', size, buffers: 'one for all', peers: [perf] },
+  { kind: 'read', size, buffers: 'one each', peers: [perf, qemu] },
+  { kind: 'write', size, buffers: 'one each', peers: [qemu] },
+]
 
 export async function benchSan(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
@@ -59,15 +70,14 @@ export async function benchSan(args: readonly string[]): Promise<void> {
   try {
     const lun = await openLun(target.url(1), realHost)
     await fill(lun)
-    const rows: { readonly kind: Kind; readonly size: Size; readonly samples: Sample[] }[] = []
-    for (const size of [4 * KiB, 256 * KiB] as const)
-      for (const kind of ['read', 'write'] as const) rows.push({ kind, size, samples: [] })
+    const rows = [...rowsOf(4 * KiB), ...rowsOf(256 * KiB)].map((row) => ({ ...row, samples: [] as Sample[] }))
     for (let run = 0; run < runs; run++) {
-      for (const { kind, size, samples } of rows) {
-        process.stderr.write(`  ${kind} ${size / KiB} KiB, run ${run + 1} of ${runs}\n`)
-        const { rate, cpuUs } = await ours(lun, kind, size, seconds)
-        const peers = peersOf[kind].map(({ run }) => run(target.url(1), kind, size, seconds))
-        samples.push({ ours: rate, peers, ourCpuUs: cpuUs })
+      for (const row of rows) {
+        const { kind, size, buffers } = row
+        process.stderr.write(`  ${kind} ${size / KiB} KiB, buffers: ${buffers}, run ${run + 1} of ${runs}\n`)
+        const { rate, cpuUs } = await ours(lun, row, seconds)
+        const peers = row.peers.map((peer) => peer.run(target.url(1), kind, size, seconds))
+        row.samples.push({ ours: rate, peers, ourCpuUs: cpuUs })
       }
     }
     await lun.close()
@@ -75,18 +85,19 @@ export async function benchSan(args: readonly string[]): Promise<void> {
       `matrixfs ${commit()}, ${new Date().toISOString().slice(0, 10)}: iSCSI initiators on one LUN of tgt in memory, ${DEPTH} requests under way`,
       `${machine()}; medians of ${runs} runs of ${seconds} s`,
       '',
-      '| | matrixfs requests/s (MB/s) | CPU µs/request | peer | peer requests/s (MB/s) | times |',
-      '|---|---|---|---|---|---|',
+      '| | our buffers | matrixfs requests/s (MB/s) | CPU µs/request | peer | peer requests/s (MB/s) | times |',
+      '|---|---|---|---|---|---|---|',
     ]
-    for (const { kind, size, samples } of rows) {
+    for (const { kind, size, buffers, peers, samples } of rows) {
       const of = (pick: (sample: Sample) => number) => median(samples.map(pick))
       const own = of((each) => each.ours)
       const show = (rate: number) => `${rate.toFixed(0)} (${((rate * size) / 1e6).toFixed(0)})`
       const cpu = of((each) => each.ourCpuUs).toFixed(1)
-      peersOf[kind].forEach(({ program }, index) => {
+      peers.forEach(({ program }, index) => {
         const peer = (each: Sample) => each.peers[index] as number
         const times = of((each) => each.ours / peer(each)).toFixed(2)
-        lines.push(`| ${kind} ${size / KiB} KiB | ${show(own)} | ${cpu} | ${program} | ${show(of(peer))} | ${times} |`)
+        const name = `${kind} ${size / KiB} KiB | ${buffers}`
+        lines.push(`| ${name} | ${show(own)} | ${cpu} | ${program} | ${show(of(peer))} | ${times} |`)
       })
     }
     const text = `${lines.join('\n')}\n`
@@ -108,12 +119,13 @@ async function fill(lun: Lun): Promise<void> {
   for (let at = 0; at < LUN_BYTES; at += content.length) await lun.write(at, [content], { purpose: 'data' })
 }
 
-async function ours(lun: Lun, kind: Kind, size: Size, seconds: number): Promise<{ rate: number; cpuUs: number }> {
+async function ours(lun: Lun, { kind, size, buffers }: Row, seconds: number): Promise<{ rate: number; cpuUs: number }> {
+  const shared = buffers === 'one for all' ? Buffer.alloc(size) : undefined
   let [next, done] = [0, 0]
   const [startedAt, cpuBefore] = [performance.now(), process.cpuUsage()]
   const end = startedAt + seconds * 1000
   const loop = async (): Promise<void> => {
-    const buffer = Buffer.alloc(size, 'x')
+    const buffer = shared ?? Buffer.alloc(size, 'x')
     while (performance.now() < end) {
       const at = next
       next = (next + size) % LUN_BYTES
