@@ -10,6 +10,7 @@ import { markdownTable } from '../helpers/markdown-table.ts'
 import { scriptOptions, wrong } from '../helpers/script-options.ts'
 import { noTgt } from '../helpers/tgt.ts'
 import { command } from './cluster/commands.ts'
+import { lackingPrograms, type NeededProgram, treePrograms, workoutPrograms } from './programs.ts'
 
 const root = new URL('../..', import.meta.url).pathname
 const kinds = ['tgt', 'own', 'files'] as const
@@ -21,18 +22,25 @@ type Part = {
   /** For Node, and for a quick run. */
   readonly args: readonly string[]
   readonly quick: readonly string[]
+  readonly programs: readonly NeededProgram[]
 }
 
-function script(name: string, what: string, args: readonly string[], quick: readonly string[]): Part {
+function script(
+  name: string,
+  what: string,
+  args: readonly string[],
+  quick: readonly string[],
+  programs: readonly NeededProgram[] = [],
+): Part {
   const path = `test/e2e/${name}`
   const short = name.replace(/(\/main)?\.ts$/, '')
-  return { name: short, what, args: [path, ...args], quick: [path, ...quick] }
+  return { name: short, what, args: [path, ...args], quick: [path, ...quick], programs }
 }
 
 /** A file of tests. */
 function tests(file: string, what: string): Part {
   const args = ['test/run.ts', '--jobs', '1', '--time-limit', '600', `test/${file}.test.ts`]
-  return { name: file.replace(/^.*\//, ''), what, args, quick: args }
+  return { name: file.replace(/^.*\//, ''), what, args, quick: args, programs: [] }
 }
 
 const protocols = ['--protocols', 'nfs,http,mount', '--kill']
@@ -53,8 +61,20 @@ const parts: readonly Part[] = [
   ),
   script('rounds.ts', 'written at one node, read at every other', ['--rounds', '10000'], ['--rounds', '500']),
   script('kill.ts', 'SIGKILL under load, again and again, then all at once', ['--kills', '20'], ['--kills', '2']),
-  script('workout.ts', 'ordinary programs on mounts of two nodes', ['--seconds', '30'], ['--seconds', '5']),
-  script('tree.ts', 'real files in and out by rclone and libnfs', ['--files', '10000'], ['--files', '500']),
+  script(
+    'workout.ts',
+    'ordinary programs on mounts of two nodes',
+    ['--seconds', '30'],
+    ['--seconds', '5'],
+    workoutPrograms,
+  ),
+  script(
+    'tree.ts',
+    'real files in and out by rclone and libnfs',
+    ['--files', '10000'],
+    ['--files', '500'],
+    treePrograms,
+  ),
 ]
 
 /** Whatever hangs is ended, and has failed, ms. */
@@ -162,11 +182,12 @@ function options(): { san: readonly Kind[]; only: readonly Part[]; quick: boolea
   const wanted = values.only?.split(',')
   const unknown = wanted?.find((word) => !parts.some(({ name }) => name === word))
   if (unknown !== undefined) wrong(`--only ${unknown}: of ${parts.map(({ name }) => name).join(', ')}`)
-  const lacking = san.includes('tgt') ? noTgt() : undefined
+  const only = parts.filter(({ name }) => wanted?.includes(name) ?? true)
+  const lacking = (san.includes('tgt') ? noTgt() : undefined) ?? lackingPrograms(only.flatMap((part) => part.programs))
   if (lacking) wrong(lacking)
   return {
     san,
-    only: parts.filter(({ name }) => wanted?.includes(name) ?? true),
+    only,
     quick: values.quick,
     save: values.save,
   }

@@ -11,7 +11,7 @@ import { Demo, numberOption } from './demo.ts'
 import { freeBasePort } from './free-ports.ts'
 import { HttpClient } from './http-client.ts'
 import { NfsTree } from './nfs-tree.ts'
-import { needProgram } from './programs.ts'
+import { needPrograms, treePrograms } from './programs.ts'
 
 const root = new URL('../..', import.meta.url).pathname
 /** Clients at work at once: the machine is small. */
@@ -41,9 +41,7 @@ export function collectTree(count: number): TreeFile[] {
 
 /** Runs the whole exchange on a started demo; throws at the first disagreement. Returns lines to print. */
 export async function exchangeTree(demo: Demo, count: number, say: (line: string) => void): Promise<void> {
-  needProgram('rclone', 'rclone')
-  needProgram('nfs-cp', 'libnfs-utils')
-  needProgram('nfs-cat', 'libnfs-utils')
+  needPrograms(treePrograms)
   const files = collectTree(count)
   const bytes = files.reduce((sum, file) => sum + lstatSync(file.source).size, 0)
   say(`${files.length} files, ${(bytes / 2 ** 20).toFixed(0)} MiB`)

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Demo } from './demo.ts'
 import { freeBasePort } from './free-ports.ts'
-import { needProgram } from './programs.ts'
+import { needPrograms, workoutPrograms } from './programs.ts'
 
 const KERNEL_CLIENT = 'MATRIXFS_KERNEL_CLIENT'
 const root = new URL('../..', import.meta.url).pathname
@@ -40,12 +40,7 @@ ${KERNEL_CLIENT}=PROGRAM names a program that boots a Linux kernel, mounts --nfs
 } else await main()
 
 async function main(): Promise<void> {
-  for (const [program, debianPackage] of [
-    ...['tar', 'git', 'fio', 'stress-ng', 'rsync', 'python3'].map((name) => [name, name] as const),
-    ['sqlite3', 'sqlite3'] as const,
-  ]) {
-    needProgram(program, debianPackage)
-  }
+  needPrograms(workoutPrograms)
   const wanted = (step: (typeof steps)[number]) => !values.only || values.only.split(',').includes(step)
   const demo = new Demo({ nodes: 2, basePort: await freeBasePort(2), mount: true })
   try {
