@@ -7,7 +7,8 @@ import type { Lsn, Slot, ViewId } from '../base/ids.ts'
 import { type Mesh, presentView, type View, type ViewListener } from '../cluster/index.ts'
 import type { Log } from '../platform/index.ts'
 import type { FilesystemRecord } from '../san/index.ts'
-import { type Mount, type VolumeNote, volumeQuestion } from './mount.ts'
+import type { Mount } from './mount.ts'
+import { volumeNote, volumeQuestion } from './mount-notes.ts'
 import { decodeRequest, type Floor, type RecoverAnswer } from './protocol.ts'
 
 export type MembersHost = {
@@ -158,7 +159,7 @@ export class Members implements ViewListener {
   }
 
   #volumeNote(from: Slot, payload: Buffer): void {
-    const note = JSON.parse(payload.toString()) as VolumeNote
+    const note = volumeNote(payload)
     this.#mounts.get(note.fsid)?.note(from, note)
   }
 

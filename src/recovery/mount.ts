@@ -23,7 +23,6 @@
  * 'recover' stops granting again, at all members before any resumes.
  */
 
-import * as v from 'valibot'
 import { assert } from '../base/assert.ts'
 import { brokenRules } from '../base/broken-rules.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
@@ -32,12 +31,14 @@ import { type Life, sameLife } from '../base/life.ts'
 import type { Prng } from '../base/prng.ts'
 import type { Timings } from '../base/timings.ts'
 import { fromPairs, type MutableVector, maximum, toPairs, type Vector } from '../base/vector.ts'
-import { type Mesh, parseBody, type View } from '../cluster/index.ts'
-import { CHECKPOINT_LOCK, EX, LockSpace, resourceId } from '../locking/index.ts'
+import type { Mesh, View } from '../cluster/index.ts'
+import { LockSpace } from '../locking/index.ts'
 import { type Lives, MatrixFilesystem, type RangePeers, Volume } from '../metadata/index.ts'
 import type { Clock, Log, Threads } from '../platform/index.ts'
 import type { FilesystemRecord, Lun } from '../san/index.ts'
+import { Checkpointing } from './checkpointing.ts'
 import { MountLuns } from './mount-luns.ts'
+import { inosOfAnswer, type VolumeNote, type VolumeQuestion, withFsid } from './mount-notes.ts'
 
 /** How often a node tells its peers where its journal durably ends, so that they read it before they must, ms. */
 const ANNOUNCE_PERIOD_MS = 200
@@ -71,7 +72,8 @@ export class Mount {
   readonly volume: Volume
   readonly locks: LockSpace
   readonly fs: MatrixFilesystem
-  #host: MountHost
+  readonly #checkpointing: Checkpointing
+  readonly #host: MountHost
   #state: MountState = 'loaded'
   /** The view that this mount last served in full. */
   #served: View | undefined
@@ -81,10 +83,6 @@ export class Mount {
   #writing = false
   #started: Promise<void> | undefined
   #hasStarted = false
-  #checkpointing: Promise<void> | undefined
-  /** The part of it that writes. */
-  #publishing: Promise<unknown> | undefined
-  #holdsCheckpoints = false
   #readingAhead = false
   #ahead: MutableVector = new Map()
   #announced: Lsn = 0
@@ -139,6 +137,12 @@ export class Mount {
       rangePeers: this.#rangePeers(),
       timings: host.timings,
       limits: { dataCacheBytes: host.dataCacheBytes },
+    })
+    this.#checkpointing = new Checkpointing({
+      volume,
+      locks: this.locks,
+      published: (sequence, vector) =>
+        this.#broadcast({ fsid: record.fsid, published: { sequence, vector: toPairs(vector) } }),
     })
     this.luns = new MountLuns(record, {
       ...{ clock: host.clock, log, fs: this.fs, gates: (uuids) => host.luns(uuids) },
@@ -229,7 +233,7 @@ export class Mount {
     const slots = view.members.map((member) => member.slot)
     await this.locks.rebuild(slots, floor, view.id)
     this.#served = view
-    this.#holdsCheckpoints = false
+    this.#checkpointing.release()
     if (this.#state === 'recovering' && this.locks.phase === 'granting') this.#state = 'serving'
     this.#started ??= this.#start()
     this.fs.ranges.resumed()
@@ -260,44 +264,18 @@ export class Mount {
 
   /** Publishes a checkpoint, so that journal space before it becomes free; concurrent callers share one. */
   checkpoint(): Promise<void> {
-    this.#checkpointing ??= this.#publish().finally(() => {
-      this.#checkpointing = undefined
-    })
-    return this.#checkpointing
+    return this.#checkpointing.run()
   }
 
-  async #publish(): Promise<void> {
-    const hold = await this.locks.cache.acquire(resourceId(CHECKPOINT_LOCK, 0), EX)
-    try {
-      if (this.#holdsCheckpoints && !brokenRules.checkpointsAreHeld)
-        throw new MatrixError('view-changed', 'no checkpoint is published while the administrator has one made')
-      await this.#write()
-    } finally {
-      hold.release()
-    }
+  /** Until 'resume' this node publishes nothing by itself. Resolves once nothing of it is under way any more. */
+  holdCheckpoints(): Promise<void> {
+    return this.#checkpointing.hold()
   }
 
-  async #write(damage?: 'judged'): Promise<void> {
-    const publishing = this.volume.checkpoint(damage)
-    this.#publishing = publishing
-    const { sequence, vector } = await publishing
-    this.#broadcast({ fsid: this.record.fsid, published: { sequence, vector: toPairs(vector) } })
-  }
-
-  /**
-   * Until 'resume' this node publishes nothing by itself: its lock on checkpoints may be cached, and then is no lock that recovery could
-   * keep from it. Resolves once nothing of it is under way any more.
-   */
-  async holdCheckpoints(): Promise<void> {
-    this.#holdsCheckpoints = true
-    await this.#publishing?.catch(() => {})
-  }
-
-  /** Publishes a checkpoint without the lock, while all members hold theirs. Rejects, and changes nothing, when this image is no better than what is on the LUN. */
+  /** As `Checkpointing.publishHeld`. */
   async publishHeld(): Promise<void> {
     this.#mustLive()
-    assert(this.#holdsCheckpoints, 'publishHeld: others may publish at this time')
-    await this.#write('judged')
+    await this.#checkpointing.publishHeld()
   }
 
   #announce(): void {
@@ -355,7 +333,7 @@ export class Mount {
       inosRangedBy: async (to, client) => {
         const question: VolumeQuestion = { fsid: this.record.fsid, rangedBy: client }
         const answer = await mesh.request(to, 'volume', question, QUESTION_LIMIT_MS)
-        return parseBody(inosShape, answer, 'the inodes of a client')
+        return inosOfAnswer(answer)
       },
     }
   }
@@ -426,25 +404,6 @@ export class Mount {
   }
 }
 
-/** What mounts of one filesystem tell each other on the mesh channel 'volume' (JSON; every field is a hint). */
-export type VolumeNote = {
-  readonly fsid: number
-  readonly durable?: Lsn
-  /** Somebody who waits at the receiver for bytes of this inode may get them now. */
-  readonly wake?: Ino
-  readonly published?: { readonly sequence: number; readonly vector: [Slot, Lsn][] }
-}
-
-/** What a mount asks its peer on the same channel: of which inodes that client holds or waits for bytes. */
-export type VolumeQuestion = { readonly fsid: number; readonly rangedBy: string }
-
-/** Throws MatrixError 'protocol'. */
-export function volumeQuestion(body: unknown): VolumeQuestion {
-  return parseBody(v.object({ fsid: v.number(), rangedBy: v.string() }), body, 'a question about a filesystem')
-}
-
-const inosShape = v.array(v.pipe(v.number(), v.safeInteger()))
-
 /** Where the journals of sealed incarnations end, the latest per slot. */
 export function endsOfSealed(record: FilesystemRecord): Vector {
   return maximum(...record.seals.map((seal) => new Map([[seal.slot, seal.lsn]])))
@@ -457,11 +416,4 @@ export function ownStart(record: FilesystemRecord, slot: Slot, incarnation: Inca
     assert(seal.incarnation < incarnation, `${record.name}: incarnation ${incarnation} of slot ${slot} has been sealed`)
   }
   return Math.max(0, ...own.map((seal) => seal.lsn))
-}
-
-function withFsid(fsid: number, payload: Buffer): Buffer {
-  const out = Buffer.allocUnsafe(4 + payload.length)
-  out.writeUInt32LE(fsid, 0)
-  payload.copy(out, 4)
-  return out
 }
