@@ -6,6 +6,7 @@ import { accessSync, constants } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { Demo } from '../test/e2e/demo.ts'
 import { type Handovers, measureHandover, median } from './handover.ts'
+import { benchHttp } from './http.ts'
 import { startPeers } from './peers.ts'
 import { commit, machine, save } from './results.ts'
 import { benchSan } from './san.ts'
@@ -15,6 +16,7 @@ import { Objects, type WorkloadName, workloadNames } from './workloads.ts'
 
 const help = `npm run bench [-- options]        a node, over NFS
 npm run bench -- san [options]   the iSCSI initiator (--help for its own)
+npm run bench -- http [options]  the HTTP gateway beside nginx and Apache (--help for its own)
 
   --only a,b        only these workloads: ${workloadNames.join(', ')}, handover
   --runs N          turns of every workload (default 3); medians are shown
@@ -27,7 +29,7 @@ With MATRIXFS_PERF_LAB=DIR, DIR/peers.sh starts nfs-ganesha as a peer.`
 
 const what = process.argv[2]
 const { values } = parseArgs({
-  args: what === 'san' ? [] : process.argv.slice(2),
+  args: what === 'san' || what === 'http' ? [] : process.argv.slice(2),
   options: {
     only: { type: 'string' },
     runs: { type: 'string', default: '3' },
@@ -173,6 +175,7 @@ function report(targets: readonly Target[], rows: readonly Row[], handover: Hand
 }
 
 if (what === 'san') await benchSan(process.argv.slice(3))
+else if (what === 'http') await benchHttp(process.argv.slice(3))
 else if (values.help) process.stdout.write(`${help}\n`)
 else {
   await main().catch((error: unknown) => {

@@ -33,7 +33,7 @@ export function parseTarget(text: string): Target {
 }
 
 /** CPU time of the server's processes so far, µs; 0 when it is not known. */
-export function cpuMicros({ pid }: Target): number {
+export function cpuMicros({ pid }: Pick<Target, 'pid'>): number {
   if (pid === undefined) return 0
   let ticks = 0
   for (const each of readdirSync('/proc')) {
