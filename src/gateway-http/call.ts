@@ -9,12 +9,14 @@ import type { HttpExport } from './http-export.ts'
 import type { Assets } from './page/assets.ts'
 import type { Target } from './paths.ts'
 import type { PiecePool } from './piece-pool.ts'
+import type { RenderedListings } from './rendered-entries.ts'
 
 /** What all requests of a gateway share. */
 export type Workshop = {
   readonly clock: Clock
   readonly log: Log
   readonly pieces: PiecePool
+  readonly listings: RenderedListings
   readonly exports: () => readonly HttpExport[]
   readonly assets: Assets
   /** Searches and archives: they walk through whole trees. */

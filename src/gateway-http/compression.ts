@@ -7,7 +7,7 @@ import { createGzip, gzip } from 'node:zlib'
 import { type Call, header } from './call.ts'
 import { Disconnected, send } from './outlet.ts'
 
-/** Shorter texts are not worth it, characters. */
+/** Shorter texts are not worth it, characters or bytes. */
 const MIN_LENGTH = 2048
 /** Fast: a tenth is a tenth. */
 const OPTIONS = { level: 2 }
@@ -23,7 +23,7 @@ function isWanted(call: Call): boolean {
 }
 
 /** The body of an answer, in one. */
-export async function setText(call: Call, text: string): Promise<void> {
+export async function setText(call: Call, text: string | Buffer): Promise<void> {
   call.ctx.vary('Accept-Encoding')
   if (text.length < MIN_LENGTH || !isWanted(call)) {
     call.ctx.body = text
@@ -36,7 +36,7 @@ export async function setText(call: Call, text: string): Promise<void> {
 
 export interface TextStream {
   /** The promise is there only when the client must first take what it has. */
-  write(text: string): Promise<void> | undefined
+  write(text: string | Buffer): Promise<void> | undefined
   end(text: string): void
 }
 

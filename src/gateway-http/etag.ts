@@ -5,5 +5,5 @@
 import type { Inode } from '../metadata/index.ts'
 
 export function etagOf(inode: Inode): string {
-  return `"${inode.ino.toString(36)}-${inode.change.toString(36)}-${inode.ctimeS.toString(36)}.${inode.ctimeNs.toString(36)}"`
+  return `"${inode.ino}-${inode.change}-${inode.ctimeS}.${inode.ctimeNs}"`
 }

@@ -39,6 +39,7 @@ import { replyFailure, wantsPage } from './page/failure-page.ts'
 import { SIGN_IN, signedIn } from './page/sign-in.ts'
 import { parseTarget } from './paths.ts'
 import { PiecePool } from './piece-pool.ts'
+import { RenderedListings } from './rendered-entries.ts'
 import { neverInvited, noteExpectation } from './request-body.ts'
 import { readTls, type TlsFiles, TlsWatch } from './tls.ts'
 import { errorDocument, XML_TYPE } from './xml/multistatus.ts'
@@ -89,6 +90,7 @@ export class HttpGateway {
       clock,
       log,
       pieces: new PiecePool(),
+      listings: new RenderedListings(),
       assets: Assets.load(),
       walks: new Gate(MAX_WALKS),
     }

@@ -88,6 +88,8 @@ export type Renderer = {
   readonly needsStatistics: boolean
   readonly needsLocks: boolean
   readonly needsDead: boolean
+  /** Says which properties it shows; the same for two that show the same. */
+  readonly key: string
 }
 
 export function compile(body: PropfindBody): Renderer {
@@ -123,6 +125,7 @@ export function compile(body: PropfindBody): Renderer {
     needsStatistics: needs('quota-'),
     needsLocks: needs('lockdiscovery'),
     needsDead: showsAllDead || unknown.length > 0,
+    key: JSON.stringify([body.kind, known.map(({ namespace, name }) => [namespace, name]), unknown]),
   }
 }
 

@@ -8,6 +8,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { isPromise } from '../../base/maybe-promise.ts'
+import { KiB } from '../../base/units.ts'
 import type { ReadResult } from '../../metadata/index.ts'
 import { DIR, R_OK, REG } from '../../metadata/index.ts'
 import { type ExportCall, header, nowSeconds } from '../call.ts'
@@ -24,6 +25,8 @@ import { type ByteRange, contentRange, parseRanges } from '../ranges.ts'
 import { type Found, find, retryStale } from '../resolve.ts'
 import { getDirectory } from './get-directory.ts'
 
+/** Up to so much an answer has a buffer of its own, bytes: larger ones are cleared by the system first, and a pool costs less. */
+const SMALL_BYTES = 32 * KiB
 /** A file under constant change still gets an answer after so many tries; its tag is then that of the last one. */
 const MAX_TRIES = 5
 
@@ -148,13 +151,18 @@ async function sendSpans(
   const { status, headers, boundary } = layout(version, type, ranges)
   const spans = ranges === 'whole' ? [{ first: 0, last: version.size - 1 }] : ranges
   const total = spans.reduce((sum, { first, last }) => sum + last - first + 1, 0)
-  if (total === firstPiece.length) {
+  if (total === firstPiece.length && total <= SMALL_BYTES) {
     // The usual small file: one copy, one write, nothing to hold open.
     call.ctx.respond = false
-    res.writeHead(status, headers).end(Buffer.concat(firstPiece.pieces, firstPiece.length))
+    res.writeHead(status, headers).end(Buffer.concat(firstPiece.pieces, total))
     return
   }
   const copied = copyOut(call, firstPiece)
+  if (total === firstPiece.length) {
+    call.ctx.respond = false
+    res.writeHead(status, headers).end(copied.piece.subarray(0, total), () => call.workshop.pieces.give(copied.piece))
+    return
+  }
   try {
     const opening = call.fs.open(ino)
     if (isPromise(opening)) await opening

@@ -17,6 +17,7 @@ import { HttpFailure } from '../failure.ts'
 import { LISTING_BATCH, MAX_INFINITE_ENTRIES, MAX_TREE_DEPTH, MAX_XML_BYTES } from '../limits.ts'
 import { encodeSegment, hrefOf } from '../paths.ts'
 import { compile, type Details, detailsFor, type Renderer, statisticsFor } from '../properties.ts'
+import type { RenderedListing } from '../rendered-entries.ts'
 import { readBody } from '../request-body.ts'
 import { type Found, find } from '../resolve.ts'
 import { isTemporaryName, sweep } from '../temporaries.ts'
@@ -25,7 +26,8 @@ import { parsePropfind } from '../xml/propfind-body.ts'
 
 /** A directory to list: its inode number and the segments of its URL. */
 type Directory = { readonly ino: Ino; readonly url: readonly string[] }
-type Batch = { readonly text: string; readonly count: number; readonly directories: readonly Directory[] }
+/** `parts`: of the answer, in order. As bytes: one string of all of them would be put together twice before it is sent. */
+type Batch = { readonly parts: readonly Buffer[]; readonly count: number; readonly directories: readonly Directory[] }
 
 export async function propfind(call: ExportCall): Promise<void> {
   const depth = depthOf(call, 'infinity')
@@ -70,27 +72,28 @@ function resourceOf(call: Call, inode: Inode, { locks, dead }: Details) {
   return { inode, locks: locks?.get(ino), dead: dead?.get(ino), wallMs: call.workshop.clock.wall() }
 }
 
-function reply(call: Call, text: string): Promise<void> {
+function reply(call: Call, text: string | Buffer): Promise<void> {
   call.ctx.status = 207
   call.ctx.set('Content-Type', XML_TYPE)
   return setText(call, text)
 }
 
 async function stream(call: ExportCall, renderer: Renderer, directory: Directory, first: string): Promise<void> {
-  let text = multistatusStart + first
+  let before: Buffer[] = [Buffer.from(multistatusStart + first)]
   let outlet: TextStream | undefined
-  for await (const batch of batches(call, renderer, directory)) {
+  const rendered = call.workshop.listings.at(`${hrefOf(directory.url, true)} ${renderer.key}`)
+  for await (const batch of batches(call, renderer, directory, rendered)) {
     // Only once the first batch is there: until then a failure still gets its own status.
     outlet ??= streamText(call, 207, { 'Content-Type': XML_TYPE })
-    await outlet.write(text + batch.text)
-    text = ''
+    await outlet.write(Buffer.concat([...before, ...batch.parts]))
+    before = []
   }
-  if (outlet) outlet.end(text + multistatusEnd)
-  else await reply(call, text + multistatusEnd)
+  if (outlet) outlet.end(multistatusEnd)
+  else await reply(call, multistatusStart + first + multistatusEnd)
 }
 
 async function wholeTree(call: ExportCall, renderer: Renderer, root: Directory, first: string): Promise<void> {
-  const parts = [multistatusStart, first]
+  const parts: Buffer[] = [Buffer.from(multistatusStart + first)]
   const waiting: Directory[] = [root]
   let count = 1
   for (let directory = waiting.pop(); directory; directory = waiting.pop()) {
@@ -99,7 +102,7 @@ async function wholeTree(call: ExportCall, renderer: Renderer, root: Directory, 
       for await (const batch of batches(call, renderer, directory)) {
         count += batch.count
         if (count > MAX_INFINITE_ENTRIES) throw tooDeep()
-        parts.push(batch.text)
+        parts.push(...batch.parts)
         waiting.push(...batch.directories)
       }
     } catch (error) {
@@ -107,15 +110,21 @@ async function wholeTree(call: ExportCall, renderer: Renderer, root: Directory, 
       if (directory === root || !isFsError(error, 'ESTALE', 'ENOENT', 'EACCES', 'EPERM')) throw error
     }
   }
-  parts.push(multistatusEnd)
-  await reply(call, parts.join(''))
+  parts.push(Buffer.from(multistatusEnd))
+  await reply(call, Buffer.concat(parts))
 }
 
 function tooDeep(): HttpFailure {
   return new HttpFailure(403, 'ask with Depth 1', { condition: 'propfind-finite-depth' })
 }
 
-async function* batches(call: ExportCall, renderer: Renderer, { ino, url }: Directory): AsyncGenerator<Batch> {
+/** `rendered`: entries as they were shown before. */
+async function* batches(
+  call: ExportCall,
+  renderer: Renderer,
+  { ino, url }: Directory,
+  rendered?: RenderedListing,
+): AsyncGenerator<Batch> {
   const { fs, caller } = call
   const base = hrefOf(url, true)
   const statistics = await statisticsFor(renderer, fs)
@@ -127,10 +136,11 @@ async function* batches(call: ExportCall, renderer: Renderer, { ino, url }: Dire
     const asking = detailsFor(renderer, fs, ino, members)
     if (isPromise(asking)) entries = asOfNow(entries)
     const details = isPromise(asking) ? await asking : asking
-    let text = ''
+    const parts: Buffer[] = []
     let count = 0
     const directories: Directory[] = []
     const links: string[] = []
+    const wallMs = call.workshop.clock.wall()
     // Everything of the batch is rendered before anything is awaited: inodes go on changing.
     for (const { name, inode } of entries) {
       if (name === '.' || name === '..' || !inode) continue
@@ -138,10 +148,15 @@ async function* batches(call: ExportCall, renderer: Renderer, { ino, url }: Dire
       else if (isTemporaryName(name)) sweep(call, ino, name, inode)
       else if (inode.type === REG || inode.type === DIR) {
         const isDir = inode.type === DIR
-        text += response(
-          `${base}${encodeSegment(name)}${isDir ? '/' : ''}`,
-          renderer.render({ name, ...resourceOf(call, inode, details), statistics }),
-        )
+        const locks = details.locks?.get(inode.ino)
+        const dead = details.dead?.get(inode.ino)
+        const render = () =>
+          response(
+            `${base}${encodeSegment(name)}${isDir ? '/' : ''}`,
+            renderer.render({ name, inode, locks, dead, wallMs, statistics }),
+          )
+        const isPlain = !locks?.length && !dead?.size && !statistics
+        parts.push(isPlain && rendered ? rendered.entry(name, inode, render) : Buffer.from(render()))
         count++
         if (isDir) directories.push({ ino: inode.ino, url: [...url, name] })
       }
@@ -152,11 +167,11 @@ async function* batches(call: ExportCall, renderer: Renderer, { ino, url }: Dire
       const target = await linkTarget(call, [...url.slice(1), name])
       if (!target) continue
       const href = `${base}${encodeSegment(name)}${target.inode.type === DIR ? '/' : ''}`
-      text += response(href, await renderOne(call, renderer, name, target.dir, target.inode))
+      parts.push(Buffer.from(response(href, await renderOne(call, renderer, name, target.dir, target.inode))))
       count++
       // Not walked into: trees with links upwards would have no end.
     }
-    if (text !== '') yield { text, count, directories }
+    if (count > 0) yield { parts, count, directories }
     if (eof || !last) return
   }
 }

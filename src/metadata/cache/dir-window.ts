@@ -1,15 +1,18 @@
 /**
  * The part of a directory that a listing is at, read from the image in larger and larger pieces: a verb that runs again, the next
- * page, and the asking for locks ahead all look at the same entries. Good as long as the directory is unchanged.
+ * page, and the asking for locks ahead all look at the same entries. Of a directory that is not large that is all of it, and the next listing
+ * finds it here. Good as long as the directory is unchanged.
  */
 import type { Image } from '../image/image.ts'
 import type { DirentRecord } from '../image/rows.ts'
 import type { CachedInode } from './inode.ts'
 
+/** Cookie of "..": those of entries are greater. */
+export const DOT_DOT_COOKIE = 2
 /** Entries read at a time at most, and entries that were passed and are kept. */
 const PIECE_MAX = 4096
 const GROWTH = 4
-const PASSED_MAX = 1024
+const PASSED_MAX = 4096
 /** Listings under way whose windows are kept, each of up to about 1 MiB. */
 const WINDOWS_MAX = 64
 
@@ -39,6 +42,7 @@ export class DirWindow {
   /** At most `limit` entries after `cookie`, which the window covers or begins at. */
   page(image: Image, dir: CachedInode, cookie: number, limit: number): DirPage {
     let from = this.#indexAfter(cookie)
+    if (cookie === DOT_DOT_COOKIE) this.#aheadTo = 0 // another listing: the locks that the last one got may be elsewhere by now
     if (from > PASSED_MAX) {
       this.#entries.splice(0, from)
       this.#after = cookie
@@ -49,7 +53,12 @@ export class DirWindow {
     return { entries, eof: this.#eof && from + entries.length === this.#entries.length }
   }
 
-  /** Entries after `cookie` that were not given here before; more are read when few are left. */
+  /** It has the directory from its first entry on. */
+  get isWhole(): boolean {
+    return this.#after === DOT_DOT_COOKIE
+  }
+
+  /** Entries after `cookie` that this listing was not given before; more are read when few are left. */
   ahead(image: Image, dir: CachedInode, cookie: number): readonly DirentRecord[] {
     const left = this.#entries.length - this.#indexAfter(cookie)
     if (!this.#eof && left < this.#piece / GROWTH) this.#read(image, dir)
@@ -80,7 +89,7 @@ export class DirWindow {
   }
 }
 
-/** The windows of all listings under way; those not used lately go first. */
+/** The windows of listings under way, and of those before that saw all of a directory; those not used lately go first. */
 export class DirWindows {
   readonly #windows = new Map<CachedInode, DirWindow>()
 
@@ -92,6 +101,11 @@ export class DirWindows {
     this.#windows.set(dir, window)
     if (this.#windows.size > WINDOWS_MAX) this.drop(this.#windows.keys().next().value as CachedInode)
     return window
+  }
+
+  /** A listing has come to the end of `dir`. */
+  ended(dir: CachedInode): void {
+    if (!this.#windows.get(dir)?.isWhole) this.drop(dir)
   }
 
   drop(dir: CachedInode): void {

@@ -5,6 +5,7 @@
 import { FsError } from '../../base/errors.ts'
 import type { Ino } from '../../base/ids.ts'
 import { inodeLock, PR } from '../../locking/index.ts'
+import { DOT_DOT_COOKIE } from '../cache/dir-window.ts'
 import type { CachedInode } from '../cache/inode.ts'
 import { DIR } from '../image/mutation.ts'
 import { type Caller, type DirEntry, type DirListing, type DirListingPlus, R_OK } from './matrix-fs.ts'
@@ -39,7 +40,8 @@ export function readdirplus(op: Op, caller: Caller, ino: Ino, cookie: number, li
   if (!eof && last && dir.listsAhead) askAhead(op, dir, last.cookie)
   if (eof) dir.listsAhead = false
   op.ready()
-  if (unknown > ENTRIES_TO_LOAD && last) op.mount.inodes.loadListed(ino, Math.max(cookie, 2) + 1, last.cookie)
+  if (unknown > ENTRIES_TO_LOAD && last)
+    op.mount.inodes.loadListed(ino, Math.max(cookie, DOT_DOT_COOKIE) + 1, last.cookie)
   return { dir, entries: entries.map((entry) => ({ ...entry, inode: op.mount.inodes.get(entry.ino) })), eof }
 }
 
@@ -55,13 +57,14 @@ function entriesAfter(op: Op, dir: CachedInode, cookie: number, limit: number): 
   }
   const entries: DirEntry[] = []
   if (cookie < 1 && entries.length < limit) entries.push({ name: '.', cookie: 1, ino: dir.ino, type: DIR })
-  if (cookie < 2 && entries.length < limit) entries.push({ name: '..', cookie: 2, ino: dir.parent, type: DIR })
+  if (cookie < DOT_DOT_COOKIE && entries.length < limit)
+    entries.push({ name: '..', cookie: DOT_DOT_COOKIE, ino: dir.parent, type: DIR })
   const room = limit - entries.length
   if (room === 0) return { entries, eof: false }
   const { volume, inodes } = op.mount
-  const from = Math.max(cookie, 2)
+  const from = Math.max(cookie, DOT_DOT_COOKIE)
   const page = inodes.windows.at(dir, from, room).page(volume.image, dir, from, room)
-  if (page.eof) inodes.windows.drop(dir)
+  if (page.eof) inodes.windows.ended(dir)
   for (const entry of page.entries) entries.push(entry)
   return { entries, eof: page.eof }
 }
