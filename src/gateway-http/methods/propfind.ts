@@ -11,10 +11,11 @@ import { isPromise } from '../../base/maybe-promise.ts'
 import type { Inode } from '../../metadata/index.ts'
 import { asOfNow, DIR, LNK, REG } from '../../metadata/index.ts'
 import type { Call, ExportCall } from '../call.ts'
-import { setText, streamText, type TextStream } from '../compression.ts'
+import { setText, streamText } from '../compression.ts'
 import { depthOf } from '../depth.ts'
 import { HttpFailure } from '../failure.ts'
 import { LISTING_BATCH, MAX_INFINITE_ENTRIES, MAX_TREE_DEPTH, MAX_XML_BYTES } from '../limits.ts'
+import type { Outlet } from '../outlet.ts'
 import { encodeSegment, hrefOf } from '../paths.ts'
 import { compile, type Details, detailsFor, type Renderer, statisticsFor } from '../properties.ts'
 import { readBody } from '../request-body.ts'
@@ -78,7 +79,7 @@ function reply(call: Call, text: string): Promise<void> {
 
 async function stream(call: ExportCall, renderer: Renderer, directory: Directory, first: string): Promise<void> {
   let text = multistatusStart + first
-  let outlet: TextStream | undefined
+  let outlet: Outlet | undefined
   for await (const batch of batches(call, renderer, directory)) {
     // Only once the first batch is there: until then a failure still gets its own status.
     outlet ??= streamText(call, 207, { 'Content-Type': XML_TYPE })

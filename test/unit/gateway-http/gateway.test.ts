@@ -16,7 +16,7 @@ async function serve(options: MemoryFsOptions, caller = root) {
     clock: realClock,
     exports: () => [
       { name: 'home', fs: memory.fs, caller },
-      { name: 'frozen', fs: memory.fs, caller, readOnly: true },
+      { name: 'frozen', fs: memory.fs, caller, readOnly: true, cacheControl: 'public, max-age=60' },
     ],
   })
   const { url } = await gateway.listen('127.0.0.1', 0)
