@@ -384,7 +384,8 @@ export function httpExportSuite(test: Test, fixture: () => HttpFixture): void {
     const options = await expect(200, 'OPTIONS', `${dir}/`)
     assert.is(options.headers['tus-version'], '1.0.0')
     assert.match(options.headers['tus-extension'] as string, 'creation')
-    const made = await expect(201, 'POST', `${dir}/`, create(content.length, 'gr\u00fcn.bin'))
+    const time = { 'X-OC-Mtime': '1000000000' }
+    const made = await expect(201, 'POST', `${dir}/`, create(content.length, 'gr\u00fcn.bin', time))
     const upload = made.headers.location as string
     assert.match(upload, /\?upload=[0-9a-f]{24}$/)
     const patch = (status: number, offset: number, body: Buffer, more: Record<string, string> = {}) =>
@@ -405,7 +406,9 @@ export function httpExportSuite(test: Test, fixture: () => HttpFixture): void {
     await expect(404, 'GET', file)
     assert.equal(hrefs(await propfind(dir, '1')), [`${dir}/`])
     await patch(204, 1_000_000, content.subarray(1_000_000))
-    assert.ok((await expect(200, 'GET', file)).body.equals(content))
+    const whole = await expect(200, 'GET', file)
+    assert.ok(whole.body.equals(content))
+    assert.is(whole.headers['last-modified'], 'Sun, 09 Sep 2001 01:46:40 GMT')
     await expect(404, 'HEAD', upload, { headers: tus() })
     assert.not.match(await propfind(file, '0'), 'urn:matrixfs')
     // over a file that is there, and not over it

@@ -192,8 +192,8 @@ async function checkTarget(
 async function finish(call: ExportCall, { dir, temporary, inode, state }: Upload): Promise<void> {
   const { fs, caller } = call
   const current = await checkTarget(call, dir, state)
-  await fs.commitFile(inode.ino)
   await adopt(call, inode, current, state.time, current && current.mode & 0o1777)
+  await fs.commitFile(inode.ino)
   try {
     // what it is to become goes with its hidden name
     await fs.rename(caller, dir, temporary, dir, state.name, { noReplace: state.onlyNew, fresh: 'content' })
@@ -202,6 +202,6 @@ async function finish(call: ExportCall, { dir, temporary, inode, state }: Upload
   }
 }
 
-function expiryOf({ mtimeS }: Inode): string {
-  return formatHttpDate(mtimeS + STALE_TEMPORARY_MS / 1000)
+function expiryOf({ ctimeS }: Inode): string {
+  return formatHttpDate(ctimeS + STALE_TEMPORARY_MS / 1000)
 }

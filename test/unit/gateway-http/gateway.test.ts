@@ -74,6 +74,28 @@ test('CORS: pages of the origins that are configured, and no others', async () =
   for (const { gateway } of [none, named, all]) await gateway.close()
 })
 
+test('a temporary goes a day after its last change, whatever modification time its client gave it', async () => {
+  const memory = new MemoryFs()
+  let ahead = 0
+  const gateway = new HttpGateway({
+    clock: { ...realClock, wall: () => realClock.wall() + ahead },
+    exports: () => [{ name: 'home', fs: memory.fs, caller: root }],
+  })
+  const { url } = await gateway.listen('127.0.0.1', 0)
+  const { inode } = await memory.fs.create(root, 1, '.~put-0123456789abcdef01234567', { mode: 0o644 }, 'guarded')
+  await memory.fs.setattr(root, inode.ino, { mtime: { s: 1_000_000_000, ns: 0 } })
+  const list = async () =>
+    assert.is((await request(url, 'PROPFIND', '/home/', { headers: { Depth: '1' } })).status, 207)
+  await list()
+  ahead = 23 * 3_600_000
+  await list()
+  assert.equal(memory.names(), ['.~put-0123456789abcdef01234567'])
+  ahead = 25 * 3_600_000
+  await list()
+  assert.equal(memory.names(), [])
+  await gateway.close()
+})
+
 /** Runs `run` with the nth verb failing, n = 1, 2, …, until it passes untouched. */
 async function sweep(error: () => Error, run: (served: Served) => Promise<number>): Promise<number> {
   for (let n = 1; ; n++) {
