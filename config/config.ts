@@ -28,6 +28,8 @@ export type ConfiguredExport = {
   readonly access: 'rw' | 'ro'
   /** What HTTP clients may that do not log in. */
   readonly anonymous: 'rw' | 'ro' | 'off'
+  /** Of files, for HTTP clients and caches. */
+  readonly cacheControl: string
   readonly squash: 'root' | 'all' | 'none'
   readonly anonUid: number
   readonly anonGid: number

@@ -405,9 +405,17 @@ function configOf(file: string, written: ConfigFile, secret: string): MatrixdCon
     ...(http && { http: httpOf(folder, http) }),
     ...(admin && { admin }),
     exports: written.exports.map(
-      ({ anon_uid: anonUid, anon_gid: anonGid, privileged_ports: privilegedPorts, anonymous, ...rest }) => ({
+      ({
+        anon_uid: anonUid,
+        anon_gid: anonGid,
+        privileged_ports: privilegedPorts,
+        cache_control: cacheControl,
+        anonymous,
+        ...rest
+      }) => ({
         ...rest,
         anonymous: anonymous ?? (http?.users === undefined ? 'rw' : 'off'),
+        cacheControl,
         privilegedPorts,
         anonUid,
         anonGid,

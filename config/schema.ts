@@ -311,6 +311,16 @@ const exports_ = v.pipe(
           ['rw', 'ro', 'off'],
         ),
       ),
+      cache_control: v.optional(
+        text(
+          'What `Cache-Control` says of files that are read over HTTP: for how long browsers and caches may use them without asking whether they have changed. `no-cache`: they ask each time.',
+          'directives of RFC 9111 with commas between, such as "public, max-age=3600"',
+          (written) =>
+            written.length <= 256 &&
+            /^[a-z][a-z-]*(=(\d+|"[a-z, -]*"))?(, *[a-z][a-z-]*(=(\d+|"[a-z, -]*"))?)*$/i.test(written),
+        ),
+        'no-cache',
+      ),
       squash: v.optional(
         oneOf('Whose user ids are replaced by `anon_uid` and `anon_gid`: those of root, of all, of none.', [
           'root',

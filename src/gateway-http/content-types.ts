@@ -82,3 +82,21 @@ export function contentTypeOf(name: string): string {
   const extension = dot > 0 ? name.slice(dot + 1).toLowerCase() : ''
   return Object.hasOwn(table, extension) ? table[extension]! : 'application/octet-stream'
 }
+
+const packs = new Set([
+  'application/json',
+  'application/rtf',
+  'application/toml',
+  'application/wasm',
+  'application/xml',
+  'application/yaml',
+  'font/otf',
+  'font/ttf',
+  'image/bmp',
+  'image/svg+xml',
+])
+
+/** True for what gets notably smaller by compression: it is not compressed in itself. */
+export function isCompressible(type: string): boolean {
+  return type.startsWith('text/') || packs.has(type)
+}

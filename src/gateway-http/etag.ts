@@ -7,3 +7,11 @@ import type { Inode } from '../metadata/index.ts'
 export function etagOf(inode: Inode): string {
   return `"${inode.ino}-${inode.change}-${inode.ctimeS}.${inode.ctimeNs}"`
 }
+
+/**
+ * The tag of a file that is sent compressed: another representation, and so another strong tag (RFC 9110 8.8.3.3). It names the same content, so that who
+ * changes a file on condition of its tag may give either.
+ */
+export function gzipTag(etag: string): string {
+  return `${etag.slice(0, -1)}-gzip"`
+}

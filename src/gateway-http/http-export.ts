@@ -10,10 +10,14 @@ export type HttpExport = {
   /** What these may do, where there are users (default 'rw'). */
   readonly anonymous?: 'rw' | 'ro' | 'off'
   readonly readOnly?: boolean
+  /** How long caches may keep files without asking: the value of Cache-Control (default NO_CACHE). */
+  readonly cacheControl?: string
   /** Permission bits that new files and directories do not get (default 0o022). */
   readonly umask?: number
 }
 
+/** The matrix is coherent; a cache that asks back with the tag is, too. */
+export const NO_CACHE = 'no-cache'
 export const DEFAULT_UMASK = 0o022
 
 export function fileMode(share: HttpExport): number {

@@ -4,7 +4,7 @@
  */
 import { isFsError } from '../base/errors.ts'
 import type { ExportCall } from './call.ts'
-import { listHolds } from './conditions.ts'
+import { namesContent } from './conditions.ts'
 import { etagOf } from './etag.ts'
 import { HttpFailure } from './failure.ts'
 import { parseTarget } from './paths.ts'
@@ -46,7 +46,7 @@ export async function checkIf(call: ExportCall, lists: readonly ConditionList[])
 }
 
 function holds({ not, kind, value }: Condition, { etag, tokens }: State): boolean {
-  return not !== (kind === 'etag' ? etag !== undefined && listHolds(value, etag, 'strong') : tokens.includes(value))
+  return not !== (kind === 'etag' ? etag !== undefined && namesContent(value, etag) : tokens.includes(value))
 }
 
 async function stateOf(call: ExportCall, resource: string | undefined): Promise<State> {

@@ -11,6 +11,8 @@ export const MAX_SYMLINKS = 40
 export const MAX_RANGES = 32
 /** Size of one piece read from and written to the filesystem, bytes: a multiple of the block and large enough to stream at disk speed. */
 export const PIECE_BYTES = 1 * MiB
+/** Largest file that is sent compressed, bytes. Of larger ones the length is worth more: downloads show how far they are, and go on where they stopped. */
+export const MAX_PACKED_BYTES = 8 * MiB
 /** Recycled piece buffers kept for later requests: 32 MiB in all. */
 export const MAX_IDLE_PIECES = 32
 /** Largest body of PROPFIND and PROPPATCH, bytes. */

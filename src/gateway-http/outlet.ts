@@ -24,6 +24,29 @@ export function send(res: ServerResponse, chunk: Buffer | string, done?: () => v
   return room ? undefined : drained(res)
 }
 
+/** Where an answer's body goes, bit by bit. */
+export interface Outlet {
+  /** As `send`. */
+  write(chunk: Buffer | string, done?: () => void): Promise<void> | undefined
+  end(chunk?: string): void
+}
+
+export class PlainOutlet implements Outlet {
+  readonly #res: ServerResponse
+
+  constructor(res: ServerResponse) {
+    this.#res = res
+  }
+
+  write(chunk: Buffer | string, done?: () => void): Promise<void> | undefined {
+    return send(this.#res, chunk, done)
+  }
+
+  end(chunk?: string): void {
+    this.#res.end(chunk)
+  }
+}
+
 function drained(res: ServerResponse): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = () => {

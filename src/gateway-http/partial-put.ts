@@ -3,7 +3,8 @@
  * not known. Unlike a whole PUT it writes into the file in its place, as a program would: readers see what is there so far. A part begins within
  * the file or at its end (416 says where that is), so that no holes come about; the last one makes the file as long as the whole.
  *
- * Answered when it is durable. What has arrived of a part that breaks off stays: HEAD tells how much.
+ * Answered when it is durable. What has arrived of a part that breaks off stays: HEAD tells how much. A lock that somebody takes meanwhile ends the
+ * part there (423): each piece is written in one transaction with a look at the locks.
  */
 import { FILE_MAX } from '../base/limits.ts'
 import { isPromise } from '../base/maybe-promise.ts'
@@ -34,7 +35,7 @@ export function partOf(call: ExportCall): Part | undefined {
 
 /** The place has been checked. Gives the file. */
 export async function putPart(call: ExportCall, place: Place, { first, length, size }: Part): Promise<Inode> {
-  const { fs, unbound } = call
+  const { fs, caller, unbound } = call
   const current = place.inode
   if (first > (current?.size ?? 0)) {
     throw new HttpFailure(416, 'the part begins beyond the end of the file', {
@@ -43,17 +44,18 @@ export async function putPart(call: ExportCall, place: Place, { first, length, s
   }
   // a name that is free is made for the caller as he is, with the locks that bind him
   const inode =
-    current ?? (await fs.create(call.caller, place.dir, place.name, { mode: fileMode(call.share) }, 'guarded')).inode
+    current ?? (await fs.create(caller, place.dir, place.name, { mode: fileMode(call.share) }, 'guarded')).inode
   const { ino } = inode
   let written = 0
   try {
     await pipeBody(call, (offset, piece) => {
       if (offset + piece.length > length) throw new HttpFailure(400, 'the body is longer than Content-Range says')
       written = offset + piece.length
-      const writing = fs.write(unbound, ino, first + offset, piece, false, true)
+      const writing = fs.dav.write(caller, place.dir, ino, first + offset, piece)
       return isPromise(writing) ? writing : undefined
     })
     if (written < length) throw new HttpFailure(400, 'the body is shorter than Content-Range says')
+    await fs.dav.check(caller, place, 'content')
     if (size !== undefined && first + length === size) await fs.setattr(unbound, ino, { size })
   } finally {
     await fs.commitFile(ino)

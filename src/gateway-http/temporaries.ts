@@ -39,11 +39,11 @@ export async function discard({ workshop, share, fs, unbound }: ExportCall, dir:
   }
 }
 
-/** Called for every temporary that a listing meets. */
+/** Called for every temporary that a listing meets. What counts is the time of its last change: its modification time may be one that its client has given it. */
 export function sweep(call: ExportCall, dir: Ino, name: string, inode: Inode | undefined): void {
   const { workshop, share } = call
   if (!inode || inode.type === DIR || share.readOnly) return
-  if (workshop.clock.wall() - inode.mtimeS * 1000 < STALE_TEMPORARY_MS) return
+  if (workshop.clock.wall() - inode.ctimeS * 1000 < STALE_TEMPORARY_MS) return
   workshop.log.info({ export: share.name, dir, name }, 'a temporary of an upload that never ended is removed')
   void discard(call, dir, name)
 }

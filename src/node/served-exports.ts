@@ -123,8 +123,8 @@ export class ServedExports {
     const http = served.flatMap(({ exported, fs }) => {
       const [name, ...more] = exported.path.slice(1).split('/')
       if (name === undefined || more.length > 0 || exported.directory !== undefined) return []
-      const { access, anonymous } = exported
-      return [{ name, fs, caller: { uid, gid, gids: [] }, readOnly: access === 'ro', anonymous }]
+      const { access, anonymous, cacheControl } = exported
+      return [{ name, fs, caller: { uid, gid, gids: [] }, readOnly: access === 'ro', anonymous, cacheControl }]
     })
     last()
     this.nfs = nfs

@@ -1,9 +1,10 @@
 /** WebDAV at real nodes: locks that hold across them and outlive one, and Debian's own clients at work through several nodes (R128, R129). */
-// time limit: 300 s
-import { spawnSync } from 'node:child_process'
+// time limit: 600 s
+import { spawn, spawnSync } from 'node:child_process'
 import {
   chmodSync,
   closeSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -218,6 +219,112 @@ check(lacking('rclone', 'rclone'), 'rclone: sync and check, each call at another
   await rclone('check', tree, ':webdav:/sync', '--download')
   assert.match(await rclone('sync', tree, ':webdav:/sync', '-v', '--stats', '1s'), /Transferred:\s+0 B/)
   await rclone('purge', ':webdav:/sync')
+})
+
+/** `rclone mount` of the export at a node, in the foreground as a service manager runs it. */
+async function mountRclone(node: string, ...options: string[]): Promise<{ path: string; umount(): Promise<void> }> {
+  const path = join(dir, `rclone-${node}`)
+  mkdirSync(path)
+  const own = ['--webdav-url', url(node), '--webdav-vendor', 'owncloud', '--config', '/dev/null']
+  const cache = ['--cache-dir', join(dir, `rclone-cache-${node}`)]
+  const child = spawn('rclone', ['mount', ':webdav:/', path, ...own, ...cache, ...options], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let output = ''
+  child.stdout.on('data', (chunk) => void (output += chunk))
+  child.stderr.on('data', (chunk) => void (output += chunk))
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
+  const isMounted = () => readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${path} `)
+  for (let tries = 0; !isMounted(); tries++) {
+    assert.ok(tries < 300 && child.exitCode === null, `rclone mount is not there\n${output}`)
+    await sleep(100)
+  }
+  return {
+    path,
+    umount: async () => {
+      await run('fusermount3', ['-u', path])
+      assert.is(await ended, 0, output)
+      assert.not.match(output, /ERROR|CRITICAL/, output)
+    },
+  }
+}
+
+const canMountRclone = lacking('rclone', 'rclone') ?? lacking('fusermount3', 'fuse3')
+
+check(canMountRclone, 'rclone mount at two nodes: programs write at one, and find the same at the other', async () => {
+  // written through a cache of whole files, and looked at anew each time
+  const fresh = ['--dir-cache-time', '0s', '--attr-timeout', '0s']
+  const writer = await mountRclone('n1', '--vfs-cache-mode', 'writes', '--vfs-write-back', '0s', ...fresh)
+  const reader = await mountRclone('n2', ...fresh)
+  try {
+    const source = new URL('../../src/gateway-http', import.meta.url).pathname
+    const [there, back] = [join(writer.path, 'mounted'), join(reader.path, 'mounted')]
+    await run('cp', ['-r', '--preserve=timestamps', source, there])
+    const large = join(there, 'large')
+    const content = Buffer.alloc(5_000_000, 'through a mount ')
+    writeFileSync(large, content)
+    // rclone sends a file when it is closed, and tells nobody when that is done
+    for (let tries = 0; (await send('n3', 'GET', 'mounted/large')).text.length < content.length; tries++) {
+      assert.ok(tries < 100, 'the large file has not arrived')
+      await sleep(200)
+    }
+    assert.ok(readFileSync(join(back, 'large')).equals(content))
+    // a piece from the middle: a GET with a range
+    const piece = await run('dd', [`if=${join(back, 'large')}`, 'bs=1000', 'skip=4000', 'count=1', 'status=none'])
+    assert.is(piece, content.subarray(4_000_000, 4_001_000).toString())
+    rmSync(large)
+    await run('diff', ['-r', source, back])
+    await run('mv', [join(there, 'methods'), join(there, 'verbs')])
+    assert.ok(existsSync(join(back, 'verbs/put.ts')) && !existsSync(join(back, 'methods')))
+    rmSync(there, { recursive: true })
+    assert.is((await send('n3', 'GET', 'mounted/')).status, 404)
+  } finally {
+    await writer.umount()
+    await reader.umount()
+  }
+})
+
+check(lacking('curl', 'curl'), 'curl: what scripts do with it, each call at another node', async () => {
+  const [up, down] = [join(dir, 'curl-up'), join(dir, 'curl-down')]
+  const content = Buffer.alloc(2_500_000, 'curl ')
+  writeFileSync(up, content)
+  let turn = 0
+  /** --fail: whatever is no success ends it with 22. */
+  const curl = (path: string, ...args: string[]) =>
+    run('curl', ['-sS', '--fail', ...args, `${url(`n${(turn++ % 3) + 1}`)}${path}`])
+  await curl('scripts/', '-X', 'MKCOL')
+  // asks with Expect: 100-continue, since it is large
+  await curl('scripts/', '-T', up)
+  await curl('scripts/curl-up', '-o', down)
+  assert.ok(readFileSync(down).equals(content))
+  // a download that stopped goes on
+  writeFileSync(down, content.subarray(0, 1_000_000))
+  await curl('scripts/curl-up', '-C', '-', '-o', down)
+  assert.ok(readFileSync(down).equals(content))
+  // from a pipe: no length is known
+  const piped = spawnSync('curl', ['-sS', '--fail', '-T', '-', `${url('n2')}scripts/piped`], { input: 'piped' })
+  assert.is(piped.status, 0, String(piped.stderr))
+  assert.is(await curl('scripts/piped'), 'piped')
+  assert.is(await curl('scripts/piped', '-r', '1-3'), 'ipe')
+  // once more only when it is newer, or another one
+  const tags = join(dir, 'tags')
+  await curl('scripts/piped', '--etag-save', tags, '-o', down)
+  const again = ['--etag-compare', tags, '-o', '/dev/null', '-w', '%{http_code}']
+  assert.is(await curl('scripts/piped', ...again), '304')
+  assert.is(await curl('scripts/piped', '-z', down, '-o', '/dev/null', '-w', '%{http_code}'), '304')
+  // an upload that stopped goes on
+  await curl('scripts/parts', '-X', 'PUT', '-H', 'Content-Range: bytes 0-4/*', '-d', 'first')
+  await curl('scripts/parts', '-X', 'PUT', '-H', 'Content-Range: bytes 5-10/11', '-d', 'second')
+  assert.is(await curl('scripts/parts'), 'firstsecond')
+  await curl('scripts/parts', '-X', 'MOVE', '-H', `Destination: ${url('n1')}scripts/whole`)
+  const listed = await curl('scripts/', '-X', 'PROPFIND', '-H', 'Depth: 1')
+  assert.equal(
+    [...listed.matchAll(/<D:href>([^<]*)</g)].map(([, href]) => href),
+    ['', 'curl-up', 'piped', 'whole'].map((name) => `/home/scripts/${name}`),
+  )
+  await curl('scripts/', '-X', 'DELETE')
+  const gone = await runProgram('curl', ['-sS', '--fail', `${url('n1')}scripts/`])
+  assert.is(gone.status, 22)
 })
 
 test('fsck finds nothing afterwards', () => {

@@ -21,7 +21,7 @@ export async function makeHttpMatrix(options: { nodes: number; lunBytes?: number
         clock: realClock,
         exports: () => [
           { name: 'home', fs, caller },
-          { name: 'frozen', fs, caller, readOnly: true },
+          { name: 'frozen', fs, caller, readOnly: true, cacheControl: 'public, max-age=60' },
         ],
       }),
   )

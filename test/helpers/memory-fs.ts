@@ -183,6 +183,15 @@ export class MemoryFs {
     return { before: before(dir), dir, inode: node, created: true }
   }
 
+  #write(ino: number, at: number | 'end', data: Buffer): Node {
+    const node = this.#get(ino)
+    const offset = at === 'end' ? node.size : at
+    if (offset + data.length > node.size) this.#resize(node, offset + data.length)
+    data.copy(node.data, offset)
+    this.#touch(node, 'content')
+    return node
+  }
+
   #resize(node: Node, size: number): void {
     const capacity = this.#options.capacity ?? Number.POSITIVE_INFINITY
     if (this.used - node.data.length + size > capacity) throw new FsError('ENOSPC')
@@ -310,11 +319,7 @@ export class MemoryFs {
         return { inode: node, pieces: [piece], length: piece.length, eof: offset + piece.length >= node.size }
       }),
       write: verb('write', (_: Caller, ino: number, at: number | 'end', data: Buffer) => {
-        const node = this.#get(ino)
-        const offset = at === 'end' ? node.size : at
-        if (offset + data.length > node.size) this.#resize(node, offset + data.length)
-        data.copy(node.data, offset)
-        this.#touch(node, 'content')
+        const node = this.#write(ino, at, data)
         return { before: before(node), inode: node }
       }),
       commitFile: verb('commitFile', (ino: number) => ({ before: before(this.#get(ino)), inode: this.#get(ino) })),
@@ -378,6 +383,9 @@ export class MemoryFs {
       dav: {
         locks: verb('dav.locks', () => new Map()),
         check: verb('dav.check', () => undefined),
+        write: verb('dav.write', (_: Caller, _dir: number, ino: number, offset: number, data: Buffer) => {
+          this.#write(ino, offset, data)
+        }),
         lock: verb('dav.lock', () => {
           throw new FsError('ENOTSUP')
         }),

@@ -8,10 +8,10 @@ import type { Test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { MatrixFs } from '../../src/metadata/index.ts'
 import { FIFO } from '../../src/metadata/index.ts'
-import { abandonedPut, asker, type RequestOptions, raw, request } from '../helpers/http-client.ts'
+import { type Answer, abandonedPut, asker, type RequestOptions, raw, request } from '../helpers/http-client.ts'
 
 export type HttpFixture = {
-  /** One URL per node, each ending in a slash; the export is `home`, and `frozen` is the same, read-only. */
+  /** One URL per node, each ending in a slash; the export is `home`, and `frozen` is the same, read-only, and caches may keep its files for a minute. */
   readonly urls: readonly string[]
   /** The filesystem of the first node, for what HTTP cannot make. */
   readonly fs: MatrixFs
@@ -384,7 +384,8 @@ export function httpExportSuite(test: Test, fixture: () => HttpFixture): void {
     const options = await expect(200, 'OPTIONS', `${dir}/`)
     assert.is(options.headers['tus-version'], '1.0.0')
     assert.match(options.headers['tus-extension'] as string, 'creation')
-    const made = await expect(201, 'POST', `${dir}/`, create(content.length, 'gr\u00fcn.bin'))
+    const time = { 'X-OC-Mtime': '1000000000' }
+    const made = await expect(201, 'POST', `${dir}/`, create(content.length, 'gr\u00fcn.bin', time))
     const upload = made.headers.location as string
     assert.match(upload, /\?upload=[0-9a-f]{24}$/)
     const patch = (status: number, offset: number, body: Buffer, more: Record<string, string> = {}) =>
@@ -405,7 +406,9 @@ export function httpExportSuite(test: Test, fixture: () => HttpFixture): void {
     await expect(404, 'GET', file)
     assert.equal(hrefs(await propfind(dir, '1')), [`${dir}/`])
     await patch(204, 1_000_000, content.subarray(1_000_000))
-    assert.ok((await expect(200, 'GET', file)).body.equals(content))
+    const whole = await expect(200, 'GET', file)
+    assert.ok(whole.body.equals(content))
+    assert.is(whole.headers['last-modified'], 'Sun, 09 Sep 2001 01:46:40 GMT')
     await expect(404, 'HEAD', upload, { headers: tus() })
     assert.not.match(await propfind(file, '0'), 'urn:matrixfs')
     // over a file that is there, and not over it
@@ -466,7 +469,7 @@ export function httpExportSuite(test: Test, fixture: () => HttpFixture): void {
     assert.is(part.headers['repr-digest'], sha('changed'), 'of the whole')
   })
 
-  withDir('CMP1 listings are compressed for who wants it, files are not', async (dir) => {
+  withDir('CMP1 listings are compressed for who wants it', async (dir) => {
     for (let i = 0; i < 40; i++) await put(`${dir}/f${i}`, 'x'.repeat(5000))
     for (const level of ['1', 'infinity']) {
       const plain = await expect(207, 'PROPFIND', `${dir}/`, depth(level))
@@ -485,8 +488,72 @@ export function httpExportSuite(test: Test, fixture: () => HttpFixture): void {
       })
       assert.is(no.headers['content-encoding'], undefined)
     }
-    const file = await expect(200, 'GET', `${dir}/f0`, { headers: { 'Accept-Encoding': 'gzip' } })
-    assert.is(file.body.length, 5000)
+  })
+
+  withDir('CMP2 texts are sent compressed to who takes it, as a representation of their own', async (dir) => {
+    const f = `${dir}/a.svg`
+    const text = '<svg xmlns="http://www.w3.org/2000/svg"/>\n'.repeat(100_000)
+    const tag = (await put(f, text)).headers.etag as string
+    const packedTag = `${tag.slice(0, -1)}-gzip"`
+    const takes = (headers: Record<string, string> = {}) => ({ headers: { 'Accept-Encoding': 'gzip', ...headers } })
+    const get = (status: number, headers?: Record<string, string>) => expect(status, 'GET', f, takes(headers))
+    const packed = await get(200)
+    assert.is(packed.headers['content-encoding'], 'gzip')
+    assert.is(packed.headers.etag, packedTag)
+    assert.is(packed.headers['content-type'], 'image/svg+xml')
+    assert.is(packed.headers['accept-ranges'], undefined)
+    assert.match(packed.headers['vary'] as string, 'Accept-Encoding')
+    assert.ok(packed.body.length < text.length / 10)
+    assert.is(gunzipSync(packed.body).toString(), text)
+    // as it is: for who says so, for who asks for something of the file itself, and to who asks for its head
+    const isPlain = ({ headers }: Answer) => {
+      assert.is(headers['content-encoding'], undefined)
+      assert.is(headers.etag, tag)
+      assert.match(headers['vary'] as string, 'Accept-Encoding')
+    }
+    for (const accepted of ['identity', 'gzip;q=0, *', 'br']) isPlain(await get(200, { 'Accept-Encoding': accepted }))
+    isPlain(await get(200, { 'Want-Repr-Digest': 'sha-256' }))
+    isPlain(await get(200, { Range: 'bytes=0-9', 'If-Range': packedTag }))
+    const part = await get(206, { Range: 'bytes=0-9', 'If-Range': tag })
+    isPlain(part)
+    assert.is(part.text, text.slice(0, 10))
+    const head = await expect(200, 'HEAD', f, takes())
+    isPlain(head)
+    assert.is(head.headers['content-length'], String(text.length))
+    // a cache has just what it would get, or gets it
+    assert.is((await get(304, { 'If-None-Match': packedTag })).headers.etag, packedTag)
+    await get(200, { 'If-None-Match': tag })
+    await get(304, { 'If-None-Match': tag, 'Accept-Encoding': 'identity' })
+    await get(200, { 'If-None-Match': packedTag, 'Accept-Encoding': 'identity' })
+    // who changes it may say which content he has seen by either tag
+    isPlain(await get(200, { 'If-Match': packedTag }))
+    await expect(412, 'PUT', f, { headers: { 'If-None-Match': packedTag }, body: 'x' })
+    await expect(412, 'PUT', f, { headers: { If: '(["other-gzip"])' }, body: 'x' })
+    await expect(204, 'PUT', f, { headers: { If: `([${packedTag}])` }, body: text })
+    await expect(412, 'PUT', f, { headers: { 'If-Match': packedTag }, body: 'x' })
+    const fresh = (await get(200)).headers.etag as string
+    assert.is.not(fresh, packedTag)
+    await expect(204, 'PUT', f, { headers: { 'If-Match': fresh }, body: 'small' })
+    // too small, too large, or nothing to gain
+    for (const [name, length] of Object.entries({ 'a.svg': 2000, 'b.txt': 9_000_000, 'c.png': 5000, d: 5000 })) {
+      await put(`${dir}/${name}`, Buffer.alloc(length, 'x'))
+      const { headers, body } = await expect(200, 'GET', `${dir}/${name}`, takes())
+      assert.is(headers['content-encoding'], undefined, name)
+      assert.is(body.length, length)
+    }
+  })
+
+  withDir('CCH1 an export says for how long its files may be kept', async (dir) => {
+    await put(`${dir}/a.txt`, 'x')
+    const frozen = `/frozen/${dir.slice('/home/'.length)}/a.txt`
+    for (const method of ['GET', 'HEAD']) {
+      assert.is((await expect(200, method, `${dir}/a.txt`)).headers['cache-control'], 'no-cache')
+      const { headers } = await expect(200, method, frozen)
+      assert.is(headers['cache-control'], 'public, max-age=60')
+      const again = await expect(304, method, frozen, { headers: { 'If-None-Match': headers.etag as string } })
+      assert.is(again.headers['cache-control'], 'public, max-age=60')
+    }
+    assert.is((await expect(404, 'GET', `${frozen}.none`)).headers['cache-control'], undefined)
   })
 
   withDir('MKC1 MKCOL and what it refuses', async (dir) => {

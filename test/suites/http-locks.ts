@@ -253,4 +253,27 @@ export function httpLocksSuite(test: Test, fixture: () => HttpFixture): void {
     await expect(201, 'PUT', `${dir}/d/g`, { body: 'x' })
     await unlock(409, `${dir}/d/g`, token)
   })
+
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 20))
+
+  withDir('LCK8 a lock that is taken while a part arrives ends it there', async (dir) => {
+    const f = `${dir}/f`
+    await expect(201, 'PUT', f, { body: 'as it was' })
+    const piece = Buffer.alloc(2 ** 20, 'x')
+    let token = ''
+    async function* slowly(): AsyncGenerator<Buffer> {
+      yield piece
+      while ((await expect(200, 'HEAD', f)).headers['content-length'] !== String(piece.length)) await pause()
+      token = (await lock(f)).token
+      yield piece
+    }
+    const range = { 'Content-Range': `bytes 0-${2 * piece.length - 1}/*` }
+    await refused(f, 'PUT', f, { headers: range, body: slowly() })
+    assert.is((await expect(200, 'HEAD', f)).headers['content-length'], String(piece.length))
+    const rest = { 'Content-Range': `bytes ${piece.length}-${2 * piece.length - 1}/*` }
+    await refused(f, 'PUT', f, { headers: rest, body: piece })
+    await expect(204, 'PUT', f, { ...submit(token, rest), body: piece })
+    assert.is((await expect(200, 'HEAD', f)).headers['content-length'], String(2 * piece.length))
+    await unlock(204, f, token)
+  })
 }

@@ -3,7 +3,9 @@
  *
  * 1. Everything a response says of the file (tag, size, date) is of one moment. The first piece is read in the same breath; if
  *    the file changed in between, the response starts anew.
- * 2. A file that changes while later pieces are read (file-pieces.ts) cuts the connection, so that nobody takes a mixture for
+ * 2. Who takes gzip gets a text so, unless he asks for a part, a digest or a certain version of it: these are of the file as it is. HEAD tells what the file is,
+ *    and is never answered with less than its length.
+ * 3. A file that changes while later pieces are read (file-pieces.ts) cuts the connection, so that nobody takes a mixture for
  *    either version.
  */
 import { randomUUID } from 'node:crypto'
@@ -12,14 +14,17 @@ import { KiB } from '../../base/units.ts'
 import type { ReadResult } from '../../metadata/index.ts'
 import { DIR, R_OK, REG } from '../../metadata/index.ts'
 import { type ExportCall, header, nowSeconds } from '../call.ts'
+import { GzipOutlet, MIN_LENGTH, takesGzip } from '../compression.ts'
 import { evaluate, ifRangeHolds } from '../conditions.ts'
-import { contentTypeOf } from '../content-types.ts'
+import { contentTypeOf, isCompressible } from '../content-types.ts'
 import { offerDigest } from '../digest.ts'
+import { gzipTag } from '../etag.ts'
 import { HttpFailure } from '../failure.ts'
 import { copyOut, FileChanged, type Piece, readPiece, type Version, versionOf } from '../file-pieces.ts'
 import { formatHttpDate } from '../http-date.ts'
-import { PIECE_BYTES } from '../limits.ts'
-import { Disconnected, send } from '../outlet.ts'
+import { NO_CACHE } from '../http-export.ts'
+import { MAX_PACKED_BYTES, PIECE_BYTES } from '../limits.ts'
+import { Disconnected, PlainOutlet } from '../outlet.ts'
 import { protectionOf } from '../protection.ts'
 import { type ByteRange, contentRange, parseRanges } from '../ranges.ts'
 import { type Found, find, retryStale } from '../resolve.ts'
@@ -29,6 +34,9 @@ import { getDirectory } from './get-directory.ts'
 const SMALL_BYTES = 32 * KiB
 /** A file under constant change still gets an answer after so many tries; its tag is then that of the last one. */
 const MAX_TRIES = 5
+
+/** What is sent of a file: which version of it, as what, and whether compressed. */
+type Representation = { readonly version: Version; readonly type: string; readonly isPacked: boolean }
 
 export function get(call: ExportCall): Promise<void> {
   return retryStale(
@@ -48,19 +56,24 @@ async function getOnce(call: ExportCall): Promise<void> {
 async function getFile(call: ExportCall, place: Found): Promise<void> {
   const ino = place.inode.ino
   const type = contentTypeOf(call.path.at(-1) ?? '')
+  const mayPack = isCompressible(type)
+  if (mayPack) call.ctx.vary('Accept-Encoding')
   // Checked once, as by open(2); the reads are then trusted. A HEAD is told no more than a GET.
   const access = call.fs.access(call.caller, ino, R_OK)
   const { granted, inode } = isPromise(access) ? await access : access
   if (granted !== R_OK) throw new HttpFailure(403)
   let version = versionOf(inode)
   for (let tries = 1; ; tries++) {
-    if (evaluate(call.req.headers, version, true) === 'not-modified') return notModified(call, version, type)
+    const isPacked = mayPack && packs(call, version.size)
+    const representation = { version, type, isPacked }
+    if (evaluate(call.req.headers, isPacked ? { ...version, isPacked } : version, true) === 'not-modified')
+      return notModified(call, representation)
     await offerDigest(call, ino, version.etag)
     const ranges = rangesOf(call, version)
     const spans = ranges === 'whole' ? [{ first: 0, last: version.size - 1 }] : ranges
     const first = spans[0] as ByteRange
     if (call.req.method === 'HEAD' || version.size === 0) {
-      return sendHead(call, version, type, ranges)
+      return sendHead(call, representation, ranges)
     }
     const length = Math.min(PIECE_BYTES, first.last - first.first + 1)
     const reading = call.fs.read(call.caller, ino, first.first, length, true)
@@ -69,10 +82,17 @@ async function getFile(call: ExportCall, place: Found): Promise<void> {
     if (current.etag === version.etag || tries === MAX_TRIES) {
       if (result.length < length)
         throw new HttpFailure(503, 'the file keeps changing', { headers: { 'Retry-After': '1' } })
-      return sendSpans(call, ino, version, type, ranges, result)
+      return sendSpans(call, ino, representation, ranges, result)
     }
     version = current
   }
+}
+
+/** This request for a compressible file of `size` bytes is answered with it compressed. */
+function packs(call: ExportCall, size: number): boolean {
+  if (call.req.method !== 'GET' || size < MIN_LENGTH || size > MAX_PACKED_BYTES) return false
+  const isOfTheFile = ['range', 'if-match', 'want-repr-digest'].some((name) => header(call, name) !== undefined)
+  return !isOfTheFile && takesGzip(call)
 }
 
 function rangesOf(call: ExportCall, version: Version): readonly ByteRange[] | 'whole' {
@@ -86,26 +106,27 @@ function rangesOf(call: ExportCall, version: Version): readonly ByteRange[] | 'w
   return ranges
 }
 
-function baseHeaders(version: Version, type: string): Record<string, string> {
+function baseHeaders(call: ExportCall, { version, type, isPacked }: Representation): Record<string, string> {
   return {
-    ETag: version.etag,
+    ETag: isPacked ? gzipTag(version.etag) : version.etag,
     'Last-Modified': formatHttpDate(version.modifiedS),
-    'Accept-Ranges': 'bytes',
-    // The matrix is coherent; a cache that asks back with the tag is, too.
-    'Cache-Control': 'no-cache',
+    ...(!isPacked && { 'Accept-Ranges': 'bytes' }),
+    'Cache-Control': call.share.cacheControl ?? NO_CACHE,
     ...protectionOf(type),
   }
 }
 
-function notModified(call: ExportCall, version: Version, type: string): void {
-  call.ctx.set(baseHeaders(version, type))
+function notModified(call: ExportCall, representation: Representation): void {
+  call.ctx.set(baseHeaders(call, representation))
   call.ctx.status = 304
 }
 
 type Layout = { readonly status: number; readonly headers: Record<string, string>; readonly boundary?: string }
 
-function layout(version: Version, type: string, ranges: readonly ByteRange[] | 'whole'): Layout {
-  const headers = baseHeaders(version, type)
+function layout(call: ExportCall, representation: Representation, ranges: readonly ByteRange[] | 'whole'): Layout {
+  const { version, type, isPacked } = representation
+  const headers = baseHeaders(call, representation)
+  if (isPacked) return { status: 200, headers: { ...headers, 'Content-Type': type, 'Content-Encoding': 'gzip' } }
   if (ranges === 'whole') {
     return { status: 200, headers: { ...headers, 'Content-Type': type, 'Content-Length': String(version.size) } }
   }
@@ -133,8 +154,8 @@ function partsEnd(boundary: string): string {
   return `\r\n--${boundary}--\r\n`
 }
 
-function sendHead(call: ExportCall, version: Version, type: string, ranges: readonly ByteRange[] | 'whole'): void {
-  const { status, headers } = layout(version, type, ranges)
+function sendHead(call: ExportCall, representation: Representation, ranges: readonly ByteRange[] | 'whole'): void {
+  const { status, headers } = layout(call, representation, ranges)
   call.ctx.respond = false
   call.res.writeHead(status, headers).end()
 }
@@ -142,23 +163,23 @@ function sendHead(call: ExportCall, version: Version, type: string, ranges: read
 async function sendSpans(
   call: ExportCall,
   ino: number,
-  version: Version,
-  type: string,
+  representation: Representation,
   ranges: readonly ByteRange[] | 'whole',
   firstPiece: ReadResult,
 ): Promise<void> {
   const { res } = call
-  const { status, headers, boundary } = layout(version, type, ranges)
+  const { version, type, isPacked } = representation
+  const { status, headers, boundary } = layout(call, representation, ranges)
   const spans = ranges === 'whole' ? [{ first: 0, last: version.size - 1 }] : ranges
   const total = spans.reduce((sum, { first, last }) => sum + last - first + 1, 0)
-  if (total === firstPiece.length && total <= SMALL_BYTES) {
+  if (total === firstPiece.length && total <= SMALL_BYTES && !isPacked) {
     // The usual small file: one copy, one write, nothing to hold open.
     call.ctx.respond = false
     res.writeHead(status, headers).end(Buffer.concat(firstPiece.pieces, total))
     return
   }
   const copied = copyOut(call, firstPiece)
-  if (total === firstPiece.length) {
+  if (total === firstPiece.length && !isPacked) {
     call.ctx.respond = false
     res.writeHead(status, headers).end(copied.piece.subarray(0, total), () => call.workshop.pieces.give(copied.piece))
     return
@@ -173,17 +194,18 @@ async function sendSpans(
   call.ctx.respond = false
   try {
     res.writeHead(status, headers)
+    const outlet = isPacked ? new GzipOutlet(res) : new PlainOutlet(res)
     let pending: Piece | undefined = copied
     for (const span of spans) {
-      if (boundary) await send(res, partStart(boundary, type, span, version.size))
+      if (boundary) await outlet.write(partStart(boundary, type, span, version.size))
       for (let offset = span.first; offset <= span.last; ) {
         const next: Piece = pending ?? (await readPiece(call, ino, version, offset, span.last))
         pending = undefined
         offset += next.length
-        await send(res, next.piece.subarray(0, next.length), () => call.workshop.pieces.give(next.piece))
+        await outlet.write(next.piece.subarray(0, next.length), () => call.workshop.pieces.give(next.piece))
       }
     }
-    res.end(boundary ? partsEnd(boundary) : undefined)
+    outlet.end(boundary ? partsEnd(boundary) : undefined)
   } catch (error) {
     if (!(error instanceof FileChanged)) throw error
     call.workshop.log.info({ export: call.share.name, ino }, 'a file changed while it was sent: connection cut')

@@ -11,10 +11,11 @@ import { isPromise } from '../../base/maybe-promise.ts'
 import type { Inode } from '../../metadata/index.ts'
 import { asOfNow, DIR, LNK, REG } from '../../metadata/index.ts'
 import type { Call, ExportCall } from '../call.ts'
-import { setText, streamText, type TextStream } from '../compression.ts'
+import { setText, streamText } from '../compression.ts'
 import { depthOf } from '../depth.ts'
 import { HttpFailure } from '../failure.ts'
 import { LISTING_BATCH, MAX_INFINITE_ENTRIES, MAX_TREE_DEPTH, MAX_XML_BYTES } from '../limits.ts'
+import type { Outlet } from '../outlet.ts'
 import { encodeSegment, hrefOf } from '../paths.ts'
 import { compile, type Details, detailsFor, type Renderer, statisticsFor } from '../properties.ts'
 import type { RenderedListing } from '../rendered-entries.ts'
@@ -80,7 +81,7 @@ function reply(call: Call, text: string | Buffer): Promise<void> {
 
 async function stream(call: ExportCall, renderer: Renderer, directory: Directory, first: string): Promise<void> {
   let before: Buffer[] = [Buffer.from(multistatusStart + first)]
-  let outlet: TextStream | undefined
+  let outlet: Outlet | undefined
   const rendered = call.workshop.listings.at(`${hrefOf(directory.url, true)} ${renderer.key}`)
   for await (const batch of batches(call, renderer, directory, rendered)) {
     // Only once the first batch is there: until then a failure still gets its own status.

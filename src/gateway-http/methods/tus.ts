@@ -24,6 +24,7 @@ import { decodeSegment, hrefOf } from '../paths.ts'
 import { pipeBody } from '../request-body.ts'
 import { child, find } from '../resolve.ts'
 import { isTemporaryName, temporaryName } from '../temporaries.ts'
+import { type FileTime, uploadTime } from '../upload-time.ts'
 import { adopt } from './put.ts'
 
 const VERSION = '1.0.0'
@@ -47,6 +48,8 @@ type State = {
   readonly metadata: string
   /** If-None-Match: * of its creation. */
   readonly onlyNew: boolean
+  /** X-OC-Mtime of its creation. */
+  readonly time?: FileTime
 }
 
 type Upload = { readonly dir: number; readonly temporary: string; readonly inode: Inode; readonly state: State }
@@ -64,7 +67,9 @@ export async function createUpload(call: ExportCall): Promise<void> {
   if (!/^\d{1,16}$/.test(header(call, 'upload-length') ?? '')) throw new HttpFailure(400, 'Upload-Length is necessary')
   if (length > FILE_MAX) throw new HttpFailure(413)
   const metadata = header(call, 'upload-metadata') ?? ''
-  const state = { name: nameIn(metadata), length, metadata, onlyNew: header(call, 'if-none-match')?.trim() === '*' }
+  const onlyNew = header(call, 'if-none-match')?.trim() === '*'
+  const time = uploadTime(call)
+  const state: State = { name: nameIn(metadata), length, metadata, onlyNew, ...(time && { time }) }
   const { fs, caller, unbound } = call
   const { inode: dir } = await find(fs, caller, call.path)
   if (dir.type !== DIR) throw new HttpFailure(409, 'an upload is made in a directory')
@@ -187,7 +192,7 @@ async function checkTarget(
 async function finish(call: ExportCall, { dir, temporary, inode, state }: Upload): Promise<void> {
   const { fs, caller } = call
   const current = await checkTarget(call, dir, state)
-  if (current) await adopt(call, inode, current, undefined, current.mode & 0o1777)
+  await adopt(call, inode, current, state.time, current && current.mode & 0o1777)
   await fs.commitFile(inode.ino)
   try {
     // what it is to become goes with its hidden name
@@ -197,6 +202,6 @@ async function finish(call: ExportCall, { dir, temporary, inode, state }: Upload
   }
 }
 
-function expiryOf({ mtimeS }: Inode): string {
-  return formatHttpDate(mtimeS + STALE_TEMPORARY_MS / 1000)
+function expiryOf({ ctimeS }: Inode): string {
+  return formatHttpDate(ctimeS + STALE_TEMPORARY_MS / 1000)
 }

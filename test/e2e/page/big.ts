@@ -8,7 +8,7 @@ import * as assert from 'uvu/assert'
 import { formatSize, GiB, MiB } from '../../../src/base/units.ts'
 import { request } from '../../helpers/http-client.ts'
 import { visit } from './browser.ts'
-import type { Stage } from './scenes.ts'
+import type { Stage } from './stage.ts'
 
 /** What an archive may add to a node's memory, whatever its size: pieces under way and their copies, and what has not been collected yet. */
 const MAX_GROWTH = 256 * MiB

@@ -3,219 +3,30 @@
  * at through the last one. Each scene has a folder of its own.
  */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import type { Browser, Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import * as assert from 'uvu/assert'
-import { request } from '../../helpers/http-client.ts'
-import { assertAccessible, type Visit, visit } from './browser.ts'
-
-export type Stage = {
-  readonly browser: Browser
-  /** One URL per node, each ending in a slash; the export is `home`, and `frozen` is the same, read-only. */
-  readonly urls: readonly string[]
-  /** Takes a picture of what is shown, when pictures are wanted. */
-  readonly shoot: (page: Page, name: string) => Promise<void>
-}
-
-export type Scene = {
-  readonly name: string
-  readonly play: (stage: Stage) => Promise<void>
-  /** Needs the read-only export. */
-  readonly needsFrozen?: boolean
-}
-
-const there = ({ urls }: Stage): string => urls.at(-1) as string
-
-async function put(stage: Stage, path: string, body: string | Buffer): Promise<void> {
-  const { status } = await request(there(stage), 'PUT', path, { body })
-  assert.ok(status === 201 || status === 204, `PUT ${path}: ${status}`)
-}
-
-async function make(stage: Stage, ...paths: readonly string[]): Promise<void> {
-  for (const path of paths) assert.is((await request(there(stage), 'MKCOL', path)).status, 201, path)
-}
-
-async function read(stage: Stage, path: string): Promise<string> {
-  const { status, text } = await request(there(stage), 'GET', path)
-  assert.is(status, 200, path)
-  return text
-}
-
-async function isMissing(stage: Stage, path: string): Promise<void> {
-  assert.is((await request(there(stage), 'HEAD', path)).status, 404, path)
-}
-
-/** Opens a folder, plays, and holds the page to having had nothing to complain about. */
-async function at(
-  stage: Stage,
-  path: string,
-  play: (page: Page, visited: Visit) => Promise<void>,
-  options: Parameters<typeof visit>[2] = {},
-  expected?: RegExp,
-): Promise<void> {
-  const visited = await visit(stage.browser, stage.urls[0] + path, options, expected)
-  try {
-    await play(visited.page, visited)
-    assert.equal(visited.complaints, [])
-  } finally {
-    await visited.context.close()
-  }
-}
-
-/** Waits until something holds that no locator can say. */
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + 60_000
-  while (!(await holds())) {
-    assert.ok(performance.now() < end, `never: ${holds}`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-}
-
-const rowCount = (page: Page, count: number) =>
-  until(async () => (await page.locator('#view tbody tr').count()) === count)
-const names = (page: Page): Promise<string[]> => page.locator('#view tbody .name > a').allTextContents()
-const link = (page: Page, name: string) => page.locator('#view tbody .name > a').getByText(name, { exact: true })
-const box = (page: Page, name: string) => page.getByRole('checkbox', { name: `Select ${name}`, exact: true })
-const notice = (page: Page) => page.locator('.notice p')
-const file = (name: string, text: string) => ({ name, mimeType: 'application/octet-stream', buffer: Buffer.from(text) })
-const chooser = (page: Page) => page.locator('input[data-for="files"]')
-
-async function uploads500(stage: Stage): Promise<void> {
-  await make(stage, '/home/many')
-  await at(stage, 'home/many/', async (page) => {
-    const content = (i: number) => `${i} `.repeat(200 + i)
-    const files = Array.from({ length: 500 }, (_, i) => file(`file ${i}.txt`, content(i)))
-    await chooser(page).setInputFiles(files)
-    await page.getByRole('heading', { name: 'Uploading 500 files' }).waitFor()
-    await until(async () => {
-      const bar = page.locator('.uploads progress')
-      const [value, max] = await Promise.all([bar.getAttribute('value'), bar.getAttribute('max')])
-      return Number(value) > 0 && Number(value) < Number(max)
-    })
-    assert.match((await page.locator('.uploads .detail').textContent()) ?? '', /^\d+ of 500 · .* of .*B/)
-    await stage.shoot(page, 'uploading')
-    await page.getByRole('heading', { name: '500 files uploaded' }).waitFor({ timeout: 60_000 })
-    await rowCount(page, 500)
-    assert.match((await page.locator('.summary').textContent()) ?? '', /^500 files, /)
-    const got = await Promise.all(Array.from({ length: 500 }, (_, i) => read(stage, `/home/many/file%20${i}.txt`)))
-    got.forEach((text, i) => assert.is(text, content(i)))
-    await stage.shoot(page, 'uploaded')
-  })
-}
-
-/** A folder of a real disk, dropped by the browser's own means. */
-async function drop(page: Page, visited: Visit, paths: readonly string[]): Promise<void> {
-  const session = await visited.context.newCDPSession(page)
-  const data = { items: [], files: [...paths], dragOperationsMask: 1 }
-  for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
-    await session.send('Input.dispatchDragEvent', { type, x: 600, y: 400, data })
-    if (type === 'dragOver') await page.locator('.drop:visible').waitFor()
-  }
-}
-
-async function dropsFolder(stage: Stage): Promise<void> {
-  await make(stage, '/home/drop')
-  const dir = mkdtempSync(join(tmpdir(), 'matrixfs-page-'))
-  try {
-    mkdirSync(join(dir, 'tree/deep/er'), { recursive: true })
-    mkdirSync(join(dir, 'tree/empty'))
-    for (let i = 0; i < 120; i++) writeFileSync(join(dir, `tree/f${i}`), `${i}`)
-    writeFileSync(join(dir, 'tree/deep/er/größe #1 100%.txt'), 'deep')
-    writeFileSync(join(dir, 'single.txt'), 'single')
-    await at(stage, 'home/drop/', async (page, visited) => {
-      await drop(page, visited, [join(dir, 'tree'), join(dir, 'single.txt')])
-      await page.getByRole('heading', { name: '122 files uploaded' }).waitFor()
-      await rowCount(page, 2)
-      assert.equal(await names(page), ['tree', 'single.txt'])
-      assert.is(await read(stage, '/home/drop/tree/deep/er/gr%C3%B6%C3%9Fe%20%231%20100%25.txt'), 'deep')
-      assert.is(await read(stage, '/home/drop/tree/f119'), '119')
-      assert.is(await read(stage, '/home/drop/single.txt'), 'single')
-      assert.is((await request(there(stage), 'GET', '/home/drop/tree/empty/')).status, 200)
-    })
-  } finally {
-    rmSync(dir, { recursive: true })
-  }
-}
-
-async function asksAboutConflicts(stage: Stage): Promise<void> {
-  await make(stage, '/home/conflict')
-  for (const name of ['a.txt', 'b.txt', 'c.txt', 'd.txt']) await put(stage, `/home/conflict/${name}`, 'old')
-  const choose = (page: Page, name: string) => page.getByRole('dialog').getByRole('button', { name }).click()
-  await at(
-    stage,
-    'home/conflict/',
-    async (page) => {
-      const give = (...list: string[]) => chooser(page).setInputFiles(list.map((name) => file(name, 'new')))
-      const finished = (text: string) => page.getByRole('heading', { name: text }).waitFor()
-      await give('a.txt', 'fresh.txt')
-      await page.getByRole('dialog').getByText('a.txt').waitFor()
-      await stage.shoot(page, 'conflict')
-      await choose(page, 'Keep both')
-      await finished('2 files uploaded')
-      await give('b.txt')
-      await choose(page, 'Replace')
-      await finished('1 file uploaded')
-      await give('c.txt')
-      await choose(page, 'Skip')
-      await finished('0 files uploaded, 1 skipped')
-      await give('a.txt', 'c.txt', 'd.txt')
-      await page.getByRole('checkbox', { name: 'Do the same for all others' }).check()
-      await choose(page, 'Replace')
-      await finished('3 files uploaded')
-    },
-    {},
-    /412/,
-  )
-  const expected = {
-    'a.txt': 'new',
-    'a (2).txt': 'new',
-    'b.txt': 'new',
-    'c.txt': 'new',
-    'd.txt': 'new',
-    'fresh.txt': 'new',
-  }
-  for (const [name, text] of Object.entries(expected)) {
-    assert.is(await read(stage, `/home/conflict/${encodeURIComponent(name)}`), text, name)
-  }
-}
-
-async function cancelsAndRetries(stage: Stage): Promise<void> {
-  await make(stage, '/home/fails')
-  await at(
-    stage,
-    'home/fails/',
-    async (page) => {
-      // The gateway of this stage locks nothing by itself: the answer is made here.
-      await page.route('**/locked.txt', (route) => route.fulfill({ status: 423 }))
-      let broken = 2
-      await page.route('**/shaky.txt', (route) => (broken-- > 0 ? route.abort() : route.continue()))
-      await chooser(page).setInputFiles([file('locked.txt', 'x'), file('shaky.txt', 'x'), file('fine.txt', 'x')])
-      await page.getByRole('heading', { name: '2 files uploaded, 1 failed' }).waitFor()
-      await page.getByText('It is locked: another program has it open.').waitFor()
-      await stage.shoot(page, 'failed')
-      await page.unroute('**/locked.txt')
-      await page.getByRole('button', { name: 'Retry locked.txt' }).click()
-      await page.getByRole('heading', { name: '3 files uploaded' }).waitFor()
-      assert.is(await read(stage, '/home/fails/locked.txt'), 'x')
-      assert.is(await read(stage, '/home/fails/shaky.txt'), 'x')
-
-      // One that is held up in the middle, and taken back.
-      await page.route('**/slow.bin', async (route) => {
-        if (route.request().method() !== 'PUT') await route.continue()
-      })
-      await chooser(page).setInputFiles([file('slow.bin', 'x'.repeat(2_000_000)), file('quick.txt', 'x')])
-      await page.getByRole('button', { name: 'Cancel slow.bin' }).click()
-      await page.getByRole('heading', { name: '1 file uploaded, 1 cancelled' }).waitFor()
-      await isMissing(stage, '/home/fails/slow.bin')
-    },
-    {},
-    /423|ERR_FAILED|404/,
-  )
-}
+import { assertAccessible } from './browser.ts'
+import {
+  at,
+  box,
+  chooser,
+  file,
+  isMissing,
+  link,
+  make,
+  names,
+  notice,
+  put,
+  read,
+  rowCount,
+  type Scene,
+  type Stage,
+  there,
+  until,
+} from './stage.ts'
+import { asksAboutConflicts, cancelsAndRetries, dropsFolder, goesOn, uploads500 } from './upload-scenes.ts'
 
 async function renames(stage: Stage): Promise<void> {
   await make(stage, '/home/rename', '/home/rename/folder')
@@ -544,7 +355,7 @@ async function worksWithBasic(stage: Stage): Promise<void> {
       guarded,
       'home/basic/',
       async (page) => {
-        await chooser(page).setInputFiles([file('b.txt', 'b'), file('large.bin', 'x'.repeat(3_000_000))])
+        await chooser(page).setInputFiles([file('b.txt', 'b'), file('large.bin', 'x'.repeat(9_000_000))])
         await page.getByRole('heading', { name: '2 files uploaded' }).waitFor()
         await rowCount(page, 3)
         await link(page, 'a.txt').click()
@@ -615,6 +426,7 @@ export const scenes: readonly Scene[] = [
   { name: 'a folder is dropped with all that is in it', play: dropsFolder },
   { name: 'a name that is taken is asked about: keep both, replace, skip', play: asksAboutConflicts },
   { name: 'an upload that fails says why and is tried again; one can be cancelled', play: cancelsAndRetries },
+  { name: 'a large upload goes on where it broke off, at another node', play: goesOn },
   { name: 'files and folders are renamed, names of any bytes included', play: renames },
   { name: 'several things are deleted at once, after a question', play: deletes },
   { name: 'folders are made and walked through', play: makesFolders },

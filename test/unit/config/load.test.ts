@@ -66,6 +66,7 @@ test('the sample means what its comments say', () => {
       access: 'rw',
       squash: 'root',
       anonymous: 'rw',
+      cacheControl: 'no-cache',
       privilegedPorts: false,
       tls: 'optional',
       anonUid: 65534,
@@ -395,6 +396,13 @@ test('logins, TLS and identity providers: what belongs together, and paths besid
   assert.equal(problemsOf([['filesystem = "home"', 'filesystem = "home"\nanonymous = "ro"']]), [
     'exports[0].anonymous: "ro", and nobody can log in without http.users; allowed is "rw" then',
   ])
+  for (const written of ['public, max-age=3600', 'private,no-store', 'no-cache="set-cookie"'])
+    assert.equal(problemsOf([['filesystem = "home"', `filesystem = "home"\ncache_control = '${written}'`]]), [])
+  for (const written of ['', 'max-age=', 'public\\r\\nX: y', 'public;max-age=1']) {
+    const [problem] = problemsOf([['filesystem = "home"', `filesystem = "home"\ncache_control = "${written}"`]])
+    assert.match(problem as string, 'exports[0].cache_control')
+    assert.match(problem as string, 'such as "public, max-age=3600"')
+  }
 })
 
 test('a file that is not there is said to be so', () => {

@@ -26,6 +26,8 @@ test('RFC 9110 13: each condition, on a resource that is there', () => {
     [{ 'if-match': '"a-1"' }, 'proceed', 'proceed'],
     [{ 'if-match': '"b", "a-1"' }, 'proceed', 'proceed'],
     [{ 'if-match': '*' }, 'proceed', 'proceed'],
+    [{ 'if-match': '"a-1-gzip"' }, 'proceed', 'proceed'],
+    [{ 'if-none-match': '"a-1-gzip"' }, 'proceed', 412],
     [{ 'if-match': '"b"' }, 412, 412],
     [{ 'if-match': 'W/"a-1"' }, 412, 412],
     [{ 'if-match': 'a-1' }, 412, 412],

@@ -13,7 +13,7 @@
  */
 export async function ask(method, url, headers = {}) {
   try {
-    const response = await fetch(url, { method, headers })
+    const response = await fetch(url, { method, headers, cache: 'no-store' })
     if (response.status === 207) return partly(await response.text())
     return outcome(response.status)
   } catch {

@@ -1,8 +1,10 @@
 /**
  * Uploads, a few at a time. A file is sent with `If-None-Match: *`, so that nothing is ever replaced that the user has not been asked about, however
- * fast somebody else is; a large one is asked for first, so that it is not sent in vain. What fails for a passing reason is tried again.
+ * fast somebody else is; a large one is asked for first, so that it is not sent in vain, and goes on where it stopped (resumable.js). What fails for a passing
+ * reason is tried again.
  */
 import { ask, isPassing, outcome, segment } from './requests.js'
+import { modified, RESUMABLE_BYTES, ResumableUpload } from './resumable.js'
 import { isListed } from './view.js'
 
 /** Uploads under way at a time: browsers keep six connections, and the page needs one itself. */
@@ -11,6 +13,8 @@ const AT_A_TIME = 4
 const LARGE_BYTES = 1024 * 1024
 /** Waits before a further try, ms. */
 const PATIENCE = [1000, 3000]
+/** Of a file that need not be sent again: until another node has taken the place of one that died. Begins anew with every byte that gets through. */
+const LONG_PATIENCE = [1000, 2000, 4000, 8000, 15_000, 30_000]
 
 /** @typedef {'waiting' | 'active' | 'asking' | 'done' | 'failed' | 'skipped' | 'cancelled'} State */
 /** @typedef {import('./dialogs.js').Choice} Choice */
@@ -21,10 +25,11 @@ const PATIENCE = [1000, 3000]
  * @property {readonly string[]} path
  * @property {State} state
  * @property {number} loaded Bytes sent.
- * @property {string} message Why it failed.
+ * @property {string} message Why it failed, or is waiting.
  * @property {boolean} replace
  * @property {number} number Of the copy, with "keep both"; 0 is the name itself.
  * @property {XMLHttpRequest | undefined} request
+ * @property {ResumableUpload | undefined} resumable Of a large file, once it has begun.
  */
 
 export class UploadQueue {
@@ -80,6 +85,7 @@ export class UploadQueue {
         replace: false,
         number: 0,
         request: undefined,
+        resumable: undefined,
       })
     }
     this.#start()
@@ -91,6 +97,13 @@ export class UploadQueue {
     if (upload.state !== 'waiting' && upload.state !== 'active') return
     this.#set(upload, 'cancelled')
     upload.request?.abort()
+    this.#forget(upload)
+  }
+
+  /** @param {Upload} upload */
+  #forget(upload) {
+    upload.resumable?.cancel()
+    upload.resumable = undefined
   }
 
   cancelAll() {
@@ -102,7 +115,7 @@ export class UploadQueue {
     this.#folders.clear()
     for (const upload of this.uploads) {
       if (upload.state !== 'failed' || !which(upload)) continue
-      upload.loaded = 0
+      upload.loaded = upload.resumable?.sent ?? 0
       this.#set(upload, 'waiting')
     }
     this.#next = 0
@@ -135,17 +148,21 @@ export class UploadQueue {
 
   /** @param {Upload} upload */
   async #run(upload) {
-    for (let tries = 0; ; tries++) {
+    for (let tries = 0, most = 0; ; tries++) {
       const result = await this.#try(upload)
       if (upload.state !== 'active') return
       if (result.ok) {
         upload.loaded = upload.file.size
         return this.#set(upload, 'done')
       }
-      upload.loaded = 0
       if (result.status === 412) return this.#conflict(upload)
-      const wait = PATIENCE[tries]
+      const { resumable } = upload
+      if (resumable && upload.loaded > most) tries = 0
+      most = Math.max(most, upload.loaded)
+      upload.loaded = resumable?.sent ?? 0
+      const wait = (resumable ? LONG_PATIENCE : PATIENCE)[tries]
       if (!isPassing(result) || wait === undefined) return this.#set(upload, 'failed', result.message)
+      this.#set(upload, 'active', `${result.message} It goes on in a moment.`)
       await new Promise((resolve) => setTimeout(resolve, wait))
       if (upload.state !== 'active') return
     }
@@ -159,11 +176,32 @@ export class UploadQueue {
     const { file, path, replace } = upload
     const folder = await this.#folder(path.slice(0, -1))
     if (!folder.ok || upload.state !== 'active') return folder
-    const names = [...path.slice(0, -1), numbered(path.at(-1) ?? '', upload.number)]
-    const url = this.#base + names.map(segment).join('/')
+    const name = numbered(path.at(-1) ?? '', upload.number)
+    const parent =
+      this.#base +
+      path
+        .slice(0, -1)
+        .map((above) => `${segment(above)}/`)
+        .join('')
+    const url = parent + segment(name)
+    if (upload.resumable) return this.#resume(upload, upload.resumable)
     if (!replace && file.size >= LARGE_BYTES && (isListed(url) ?? (await ask('HEAD', url)).ok)) return outcome(412)
     if (upload.state !== 'active') return outcome(0)
-    return this.#put(upload, url)
+    if (file.size < RESUMABLE_BYTES) return this.#put(upload, url)
+    upload.resumable = new ResumableUpload(parent, name, file, replace)
+    return this.#resume(upload, upload.resumable)
+  }
+
+  /**
+   * @param {Upload} upload
+   * @param {ResumableUpload} resumable
+   */
+  #resume(upload, resumable) {
+    return resumable.send((loaded) => {
+      upload.loaded = loaded
+      upload.message = ''
+      this.#onChange()
+    })
   }
 
   /**
@@ -178,7 +216,7 @@ export class UploadQueue {
       request.open('PUT', url)
       if (!upload.replace) request.setRequestHeader('If-None-Match', '*')
       request.setRequestHeader('Content-Type', 'application/octet-stream')
-      request.setRequestHeader('X-OC-Mtime', String(Math.max(0, Math.floor(upload.file.lastModified / 1000))))
+      request.setRequestHeader('X-OC-Mtime', String(modified(upload.file)))
       request.upload.addEventListener('progress', ({ loaded }) => {
         upload.loaded = Math.min(loaded, upload.file.size)
         this.#onChange()
@@ -214,6 +252,8 @@ export class UploadQueue {
 
   /** @param {Upload} upload */
   #conflict(upload) {
+    this.#forget(upload)
+    upload.loaded = 0
     this.#set(upload, 'asking')
     // The turn of this one is over: the others go on while the user thinks.
     this.#asking = this.#asking.then(async () => {

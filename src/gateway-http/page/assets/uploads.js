@@ -126,7 +126,7 @@ function line(upload) {
   const states = {
     failed: message,
     asking: 'It exists already.',
-    active: loaded < file.size ? `${size(loaded)} of ${size(file.size)}` : 'Nearly there …',
+    active: message || (loaded < file.size ? `${size(loaded)} of ${size(file.size)}` : 'Nearly there …'),
   }
   const act =
     state === 'failed'

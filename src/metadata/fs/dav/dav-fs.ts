@@ -81,6 +81,11 @@ export interface DavFs {
   locks(dir: Ino, inos: readonly Ino[]): MaybePromise<ReadonlyMap<Ino, readonly DavLock[]>>
   /** Fails with LockedError when the change would, as things are now. */
   check(caller: Caller, place: DavPlace, change: DavChange): MaybePromise<void>
+  /**
+   * Writes into a file that was found in `dir`, and may be written (as `MatrixFs.write`, unstable and trusted), in one transaction with the look at
+   * its locks: LockedError. `data` is the filesystem's until this has returned, or its promise is settled.
+   */
+  write(caller: Caller, dir: Ino, ino: Ino, offset: number, data: Buffer): MaybePromise<void>
   /** LockedError; ENOSPC. */
   lock(caller: Caller, place: DavPlace, request: DavLockRequest): MaybePromise<DavLocked>
   /** The lock from now on; undefined when none with this token covers the place. EACCES when it is another's. */

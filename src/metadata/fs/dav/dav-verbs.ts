@@ -2,9 +2,10 @@
 import type { Ino } from '../../../base/ids.ts'
 import { ROOT_INO } from '../../../base/ids.ts'
 import type { MaybePromise } from '../../../base/maybe-promise.ts'
-import { inodeLock, PR } from '../../../locking/index.ts'
+import { EX, inodeLock, PR } from '../../../locking/index.ts'
 import type { Caller } from '../caller.ts'
 import type { Op } from '../op.ts'
+import { write } from '../write.ts'
 import { locksFromAbove, needContent, needMembership, needTree, ownLocks } from './covering.ts'
 import type { DavChange, DavFs, DavLock, DavLocked, DavLockRequest, DavPlace, PropertyPatch } from './dav-fs.ts'
 import { lock } from './lock.ts'
@@ -25,6 +26,13 @@ export class DavVerbs implements DavFs {
 
   check(caller: Caller, place: DavPlace, change: DavChange): MaybePromise<void> {
     return this.#run((op) => check(op, caller, place, change))
+  }
+
+  write(caller: Caller, dir: Ino, ino: Ino, offset: number, data: Buffer): MaybePromise<void> {
+    return this.#run((op) => {
+      needContent(op, caller, op.inode(ino, EX), dir)
+      write(op, caller, ino, offset, data, true)
+    })
   }
 
   lock(caller: Caller, place: DavPlace, request: DavLockRequest): MaybePromise<DavLocked> {
