@@ -72,6 +72,8 @@ export class HttpGateway {
   readonly #addresses = new LocalAddresses()
   /** Open ones; of TLS, those beneath. */
   readonly #sockets = new Set<Socket>()
+  /** The address that a connection came to, plain. */
+  readonly #addressOf = new WeakMap<Socket, string>()
   /** Requests under way, by the address that they came to. */
   readonly #busy = new Map<string, number>()
   /** Further listeners, by their address. */
@@ -182,12 +184,18 @@ export class HttpGateway {
     socket.once('close', () => this.#sockets.delete(socket))
   }
 
+  #addressAt(socket: Socket): string {
+    let address = this.#addressOf.get(socket)
+    if (address === undefined) this.#addressOf.set(socket, (address = plainAddress(socket.localAddress ?? '')))
+    return address
+  }
+
   /** One request more or less is under way there. */
   #count(address: string, change: 1 | -1): void {
     const requests = (this.#busy.get(address) ?? 0) + change
     if (requests > 0) this.#busy.set(address, requests)
     else this.#busy.delete(address)
-    for (const resolve of this.#idle.splice(0)) resolve()
+    if (this.#idle.length > 0) for (const resolve of this.#idle.splice(0)) resolve()
   }
 
   #closeFurther(): void {
@@ -223,7 +231,7 @@ export class HttpGateway {
 
   async #serve(ctx: Context): Promise<void> {
     const { req, res } = ctx
-    const address = plainAddress(req.socket.localAddress ?? '')
+    const address = this.#addressAt(req.socket)
     this.#requests++
     this.#underWay++
     this.#count(address, 1)
@@ -247,7 +255,7 @@ export class HttpGateway {
     // `OPTIONS *` asks about the server as a whole (RFC 9110 9.3.7).
     const target = parseTarget(ctx.method === 'OPTIONS' && ctx.req.url === '*' ? '/' : (ctx.req.url ?? '/'))
     const user = await this.#authenticator?.userOf(ctx.req)
-    const workshop = { ...this.#workshop, exports: () => this.#shown(user) }
+    const workshop = this.#authenticator ? { ...this.#workshop, exports: () => this.#shown(user) } : this.#workshop
     const visitor = { name: user?.name, maySignIn: this.#authenticator !== undefined && !user }
     const call: Call = { ctx, req: ctx.req, res: ctx.res, target, workshop, visitor }
     const [name, ...path] = target.segments
@@ -275,7 +283,7 @@ export class HttpGateway {
     const { fs } = share
     const unbound = user?.caller ?? share.caller
     const exportCall = { ...call, share, fs, caller: { ...unbound, guard }, unbound, path, mayChange }
-    await checkIf(exportCall, lists)
+    if (lists.length > 0) await checkIf(exportCall, lists)
     try {
       await method.serve(exportCall)
     } catch (error) {

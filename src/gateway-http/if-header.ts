@@ -21,6 +21,7 @@ type State = { readonly etag: string | undefined; readonly tokens: readonly stri
 const MAX_LISTS = 64
 const MAX_CONDITIONS = 64
 
+const NO_TOKENS: readonly string[] = []
 const UNKNOWN: State = { etag: undefined, tokens: [] }
 
 /** The lists of the request's If header; [] without one. */
@@ -29,13 +30,13 @@ export function ifLists(text: string | undefined): readonly ConditionList[] {
 }
 
 export function submittedTokens(lists: readonly ConditionList[]): readonly string[] {
+  if (lists.length === 0) return NO_TOKENS
   const tokens = lists.flatMap(({ conditions }) => conditions.filter(({ kind }) => kind === 'token'))
   return [...new Set(tokens.map(({ value }) => value))].filter((token) => token !== 'DAV:no-lock')
 }
 
-/** Throws HttpFailure 412 unless one of the lists holds, or there is none. */
+/** Throws HttpFailure 412 unless one of the lists holds. */
 export async function checkIf(call: ExportCall, lists: readonly ConditionList[]): Promise<void> {
-  if (lists.length === 0) return
   const states = new Map<string | undefined, State>()
   for (const { resource, conditions } of lists) {
     const state = states.get(resource) ?? (await stateOf(call, resource))
