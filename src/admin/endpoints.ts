@@ -10,6 +10,7 @@ import { answerWaits } from './answers/waits-answer.ts'
 import * as api from './api/answers.ts'
 import type { Collector } from './collector.ts'
 import type { ImageReader } from './image-reader.ts'
+import type { Jobs } from './jobs/jobs.ts'
 import type { PathNames } from './path-names.ts'
 import { SAMPLE_MS } from './samples.ts'
 import { runSql } from './sql.ts'
@@ -19,6 +20,7 @@ export type Desk = {
   readonly collector: Collector
   readonly names: PathNames
   readonly reader: ImageReader
+  readonly jobs: Jobs
 }
 
 export type Endpoint = {
