@@ -22,6 +22,7 @@ export type Unreadable = { readonly ino: Ino; readonly offset: number; readonly 
 export type ScrubProgress = {
   /** The next step begins after it; undefined: nothing is left on the LUN. */
   readonly next: Ino | undefined
+  /** That begin on the LUN. */
   readonly files: number
   readonly bytes: number
   readonly unreadable: readonly Unreadable[]
@@ -56,19 +57,21 @@ export class Scrubber {
       const inos = this.#volume.image.inodesOn(range, next, BATCH)
       if (inos.length === 0) return { next: undefined, files, bytes, unreadable }
       for (const ino of inos) {
-        bytes += await this.#read(ino, range, unreadable)
-        files++
+        const read = await this.#read(ino, range, unreadable)
+        bytes += read.bytes
+        if (read.isFirst) files++
         next = ino
         if (this.#clock.now() >= until) return { next, files, bytes, unreadable }
       }
     }
   }
 
-  async #read(ino: Ino, { from, to }: BlockRange, unreadable: Unreadable[]): Promise<number> {
+  async #read(ino: Ino, { from, to }: BlockRange, unreadable: Unreadable[]) {
     const hold = await this.#locks.acquire(inodeLock(ino), PR)
     try {
       let blocks = 0
-      for (const { block, count, address } of this.#volume.image.extents(ino)) {
+      const extents = this.#volume.image.extents(ino)
+      for (const { block, count, address } of extents) {
         if (address < from || address >= to) continue
         for (let done = 0; done < count; done += MAX_REQUEST_BLOCKS) {
           const length = Math.min(MAX_REQUEST_BLOCKS, count - done) * BLOCK_SIZE
@@ -80,7 +83,8 @@ export class Scrubber {
         }
         blocks += count
       }
-      return blocks * BLOCK_SIZE
+      const first = extents[0]?.address ?? 0
+      return { bytes: blocks * BLOCK_SIZE, isFirst: first >= from && first < to }
     } finally {
       hold.release()
     }
