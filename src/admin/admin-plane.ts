@@ -54,7 +54,7 @@ export class AdminPlane {
   async report(path: string): Promise<unknown> {
     const endpoint = endpoints.find((each) => each.path === path && each.method === 'get')
     if (!endpoint) throw new MatrixError('not-found', `the admin plane has no ${path}`)
-    return endpoint.run(this.#desk, new URLSearchParams(), undefined)
+    return endpoint.run(this.#desk, new URLSearchParams(), undefined, {})
   }
 
   /** Rejects as `runSql`. */

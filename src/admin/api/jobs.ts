@@ -67,3 +67,5 @@ export const jobQuestion = v.strictObject({
 })
 export type JobQuestion = v.InferOutput<typeof jobQuestion>
 export const jobAnswer = v.object({ job })
+/** Of a POST that says nothing beside its path. */
+export const nothing = v.strictObject({})

@@ -2,11 +2,13 @@
 import type { JobDesk } from './job-desk.ts'
 import { JobQueues } from './job-queues.ts'
 import { JobWorkers, type JobWorkersOptions } from './job-workers.ts'
+import { QueueBoard } from './queue-board.ts'
 import type { RedisPlace } from './redis-place.ts'
 
 export class JobHome {
   readonly queues: JobQueues
   readonly #workers: JobWorkers
+  #board: QueueBoard | undefined
 
   constructor(place: RedisPlace, desk: JobDesk, onChange: JobWorkersOptions['onChange']) {
     const { matrixName, clock, log } = desk.host
@@ -18,6 +20,12 @@ export class JobHome {
       told = message
     })
     this.#workers = new JobWorkers({ place, prefix: this.queues.prefix, desk, onChange })
+  }
+
+  /** bull-board, for these queues. */
+  board(base: string): QueueBoard {
+    this.#board ??= new QueueBoard(this.queues.queues, base)
+    return this.#board
   }
 
   /** Jobs of this node go back to their queues. Never rejects. */

@@ -22,6 +22,7 @@ import type { JobDesk } from './job-desk.ts'
 import type { JobHome } from './job-home.ts'
 import { isFinished, JobLedger, type LedgerEntry, ledgerEntries } from './job-ledger.ts'
 import { decodeErrand, decodeJobRequest, type JobAsk } from './job-protocol.ts'
+import type { BoardAnswer } from './queue-board.ts'
 import { redisPlace } from './redis-place.ts'
 import { RedisProcess } from './redis-process.ts'
 
@@ -93,13 +94,15 @@ export class Jobs {
     return mesh.request(slot, 'job', question, ASK_LIMIT_MS)
   }
 
-  /** For bull-board. Rejects with 'not-found' where the jobs are another node's. */
-  async queues() {
+  /** What bull-board says at `path` below `base`. Rejects with 'not-found' where the queues are another node's. */
+  async board(base: string, path: string, query: URLSearchParams): Promise<BoardAnswer> {
     if (!this.#host.redis && this.#administrator() !== this.#host.self.slot) {
       const name = this.#host.mesh.view?.members.find(({ slot }) => slot === this.#administrator())?.name
       throw new MatrixError('not-found', `the queues are at ${name ?? 'the administrator'}; look at them there`)
     }
-    return (await this.#turns.take(() => this.#opened())).queues.queues
+    if (!this.#host.redis) await this.#turns.take(() => this.#takeOver())
+    const home = await this.#turns.take(() => this.#opened())
+    return home.board(base).answer(path, query)
   }
 
   async close(): Promise<void> {
