@@ -78,9 +78,9 @@ export class JobQueues {
   async show(kind: string, id: string): Promise<JobWithLog> {
     const queue = this.#queue(kind)
     return this.#ask(async () => {
-      const found = await this.#find(queue, id)
+      const { view } = await this.#find(queue, id)
       const { logs } = await queue.getJobLogs(id, 0, LOG_LINES)
-      return { job: await this.#view(found), log: logs }
+      return { job: view, log: logs }
     })
   }
 
@@ -118,12 +118,12 @@ export class JobQueues {
   async cancel(kind: string, id: string, by: string): Promise<Job> {
     const queue = this.#queue(kind)
     return this.#ask(async () => {
-      const found = await this.#find(queue, id)
-      const { state } = await this.#view(found)
+      const { job, view } = await this.#find(queue, id)
+      const { state } = view
       if (isOver(state)) throw new MatrixError('in-use', `job ${kind}/${id} has ended already: it is ${state}`)
       await this.#client.set(cancelKey(this.prefix, kind, id), by, 'EX', CANCEL_KEPT_S)
-      if (state === 'retrying') await found.promote().catch(() => {}) // it has just begun
-      return this.#view(found)
+      if (state === 'retrying') await job.promote().catch(() => {}) // it has just begun
+      return { ...view, cancelling: true }
     })
   }
 
@@ -131,8 +131,8 @@ export class JobQueues {
   async retry(kind: string, id: string, by: string): Promise<Job> {
     const queue = this.#queue(kind)
     const found = await this.#ask(async () => {
-      const job = await this.#find(queue, id)
-      const { state } = await this.#view(job)
+      const { job, view } = await this.#find(queue, id)
+      const { state } = view
       if (state !== 'failed' && state !== 'cancelled')
         throw new MatrixError(
           'in-use',
@@ -157,37 +157,36 @@ export class JobQueues {
     return this.#queues.get(kindNamed(kind).name) as Queue<JobData, JobResult>
   }
 
-  async #find(queue: Queue<JobData, JobResult>, id: string): Promise<QueuedJob> {
-    const found = (await queue.getJob(id)) as QueuedJob | undefined
-    if (!found) throw new MatrixError('not-found', `there is no job ${queue.name}/${id} (any more)`)
-    return found
-  }
-
-  async #view(job: QueuedJob): Promise<Job> {
-    const state = await job.getState()
-    const told = state === 'completed' || state === 'failed' || state === 'active' ? state : 'waiting'
-    return viewOf(job, state === 'delayed' ? 'retrying' : told, await this.#isCancelling(job))
+  async #find(queue: Queue<JobData, JobResult>, id: string): Promise<{ job: QueuedJob; view: Job }> {
+    // in this order: what has ended by now has its result in its record
+    const state = await queue.getJobState(id)
+    const job = (await queue.getJob(id)) as QueuedJob | undefined
+    if (!job) throw new MatrixError('not-found', `there is no job ${queue.name}/${id} (any more)`)
+    const known = state === 'completed' || state === 'failed' || state === 'active' ? state : 'waiting'
+    const cancelling = await this.#isCancelling(job)
+    return { job, view: viewOf(job, state === 'delayed' ? 'retrying' : known, cancelling) }
   }
 
   async #isCancelling(job: QueuedJob): Promise<boolean> {
     return (await this.#client.exists(cancelKey(this.prefix, job.name, job.id as string))) === 1
   }
 
-  async #jobsOf(queue: Queue<JobData, JobResult>): Promise<Job[]> {
-    const [active, waiting, delayed, finished] = await Promise.all([
-      queue.getActive(),
-      queue.getWaiting(),
-      queue.getDelayed(),
-      queue.getJobs(['completed', 'failed'], 0, FINISHED_SHOWN - 1),
-    ])
-    const under = async (jobs: readonly BullJob[], state: Job['state']): Promise<Job[]> =>
-      Promise.all(jobs.filter(isThere).map(async (job) => viewOf(job, state, await this.#isCancelling(job))))
-    return [
-      ...(await under(active, 'active')),
-      ...(await under(waiting, 'waiting')),
-      ...(await under(delayed, 'retrying')),
-      ...finished.filter(isThere).map((job) => viewOf(job, job.failedReason ? 'failed' : 'completed', false)),
+  /** In the order in which jobs go from state to state, so that none is missed; one that goes on meanwhile is in two lists, and the later one is right. */
+  async #jobsOf(queue: Queue<JobData, JobResult>): Promise<readonly Job[]> {
+    const lists: readonly [Job['state'], Promise<BullJob[]>][] = [
+      ['waiting', queue.getWaiting()],
+      ['active', queue.getActive()],
+      ['retrying', queue.getDelayed()],
+      ['completed', queue.getCompleted(0, FINISHED_SHOWN - 1)],
+      ['failed', queue.getFailed(0, FINISHED_SHOWN - 1)],
     ]
+    const found = new Map<string, Job>()
+    for (const [state, list] of lists)
+      for (const job of (await list).filter(isThere)) {
+        const cancelling = !isOver(state) && (await this.#isCancelling(job))
+        found.set(job.id as string, viewOf(job, state, cancelling))
+      }
+    return [...found.values()]
   }
 
   async #ask<T>(question: () => Promise<T>): Promise<T> {

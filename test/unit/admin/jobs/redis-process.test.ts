@@ -54,7 +54,8 @@ async function rejection(what: Promise<unknown>): Promise<string> {
 test('it listens on a socket that is its owner’s, and answers nobody without the password', async ({ dir }) => {
   assert.is(statSync(join(dir, 'redis')).mode & 0o777, 0o700)
   assert.is(statSync(join(dir, 'redis', 'redis.sock')).mode & 0o777, 0o700)
-  assert.match(await rejection(ask(dir, undefined, (client) => client.set('a', '1'))), /NOAUTH/)
+  assert.match(await rejection(ask(dir, undefined, (client) => client.set('a', '1'))), /NOAUTH|closed/)
+  assert.is(await ask(dir, PASSWORD, (client) => client.get('a')), null)
   assert.is(await ask(dir, PASSWORD, async (client) => (await client.config('GET', 'port'))[1] as string), '0')
 })
 
