@@ -91,7 +91,11 @@ export type MatrixdConfig = {
   /** Absent: this node serves no HTTP. */
   readonly http?: ConfiguredHttp
   /** Absent: this node serves no admin plane. */
-  readonly admin?: { readonly listen: PeerAddress }
+  readonly admin?: {
+    readonly listen: PeerAddress
+    /** The Redis that keeps jobs; absent: the administrator has one of its own. */
+    readonly redis?: { readonly url: string; readonly password?: string }
+  }
   readonly exports: readonly ConfiguredExport[]
   /** Directories are absolute. */
   readonly mounts: readonly { readonly filesystem: string; readonly directory: string }[]

@@ -24,6 +24,9 @@
  *     {"command":"mounts"}                                            {"ok":true,"mounts":[{"filesystem":"home","directory":"/home"}]}
  *     {"command":"virtual-hosts"}                                     {"ok":true,"virtualHosts":[{"name":"files","address":"10.0.0.50","node":"n1",…}]}
  *     {"command":"move-virtual-host","name":"files","node":"n2"}      {"ok":true}
+ *     {"command":"jobs"}                                              {"ok":true,"job":{"available":true,"kinds":[…],"jobs":[…]}}     (as the admin plane answers)
+ *     {"command":"start-job","kind":"scrub","input":{"filesystem":"home"},"by":"root"}     {"ok":true,"job":{"job":{"kind":"scrub","id":"home.1c9f02ab",…}}}
+ *     {"command":"show-job","kind":"scrub","id":"home.1c9f02ab"}      {"ok":true,"job":{"job":{…},"log":["…"]}}
  */
 import { join } from 'node:path'
 import * as v from 'valibot'
@@ -85,6 +88,20 @@ export const controlRequest = v.variant('command', [
   v.strictObject({ command: v.literal('grow-filesystem'), filesystem: v.string(), uuid: v.string() }),
   v.strictObject({ command: v.literal('restore-filesystem'), filesystem: v.string() }),
   v.strictObject({ command: v.picklist(['drain-lun', 'refill-lun', 'grow-lun']), uuid: v.string() }),
+  v.strictObject({ command: v.literal('jobs') }),
+  v.strictObject({
+    command: v.literal('start-job'),
+    kind: v.string(),
+    input: v.record(v.string(), v.unknown()),
+    by: v.string(),
+  }),
+  v.strictObject({ command: v.literal('show-job'), kind: v.string(), id: v.string() }),
+  v.strictObject({
+    command: v.picklist(['cancel-job', 'retry-job']),
+    kind: v.string(),
+    id: v.string(),
+    by: v.string(),
+  }),
 ])
 export type ControlRequest = v.InferOutput<typeof controlRequest>
 
@@ -145,6 +162,8 @@ export const controlAnswer = v.variant('ok', [
     virtualHosts: v.optional(v.array(virtualHost)),
     /** An answer of the admin plane. */
     report: v.optional(v.unknown()),
+    /** Likewise, about jobs. */
+    job: v.optional(v.unknown()),
     /** Rows of a query to the image, in the order of the columns. */
     sql: v.optional(
       v.object({

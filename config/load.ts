@@ -47,9 +47,10 @@ export function loadConfig(path: string, files: ConfigFiles = realFiles): Matrix
     ...tlsProblems(file, result.output, files),
     ...httpProblems(file, result.output, files),
   )
+  const redisPassword = readRedisPassword(file, (result.output as Partial<ConfigFile>).admin, files, problems)
   const secret = readSecret(file, (result.output as Partial<ConfigFile>).matrix, files, problems)
   if (!result.success || problems.length > 0) throw failure(file, problems)
-  return configOf(file, result.output, secret as string)
+  return configOf(file, result.output, secret as string, redisPassword)
 }
 
 export function readText(file: string, files: ConfigFiles): string {
@@ -306,6 +307,33 @@ function readSecret(
   return undefined
 }
 
+/** The first line of its file; undefined without one, or after adding to `problems`. */
+function readRedisPassword(
+  file: string,
+  admin: Partial<NonNullable<ConfigFile['admin']>> | undefined,
+  files: ConfigFiles,
+  problems: string[],
+): string | undefined {
+  if (typeof admin !== 'object' || admin === null || typeof admin.redis_password_file !== 'string') return undefined
+  const key = 'admin.redis_password_file'
+  if (admin.redis === undefined) {
+    problems.push(`${key}: there is no admin.redis; add it, or leave this out`)
+    return undefined
+  }
+  const path = resolve(dirname(file), admin.redis_password_file)
+  try {
+    const [password = ''] = files.read(path).split('\n', 1)
+    const mode = files.mode(path)
+    if (mode !== undefined && (mode & 0o077) !== 0)
+      problems.push(`${key}: ${path} has mode ${octal(mode)}; allowed is 600 or 400 (chmod 600 ${path})`)
+    if (password.trim() !== '') return password.trim()
+    problems.push(`${key}: the first line of ${path} is empty; allowed is the password of the Redis`)
+  } catch (error) {
+    problems.push(`${key}: cannot read ${path}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
+  }
+  return undefined
+}
+
 function octal(mode: number): string {
   return mode.toString(8).padStart(3, '0')
 }
@@ -338,6 +366,13 @@ function httpOf(folder: string, written: WrittenHttp): ConfiguredHttp {
       audience !== undefined &&
       keys !== undefined && { bearer: { issuer, audience, keys: at(keys), claim } }),
   }
+}
+
+function adminOf(
+  { listen, redis }: NonNullable<ConfigFile['admin']>,
+  password: string | undefined,
+): NonNullable<MatrixdConfig['admin']> {
+  return { listen, ...(redis !== undefined && { redis: { url: redis, ...(password !== undefined && { password }) } }) }
 }
 
 type WrittenHttp = NonNullable<ConfigFile['http']>
@@ -379,7 +414,7 @@ function incomplete(http: WrittenHttp, keys: readonly (keyof WrittenHttp)[]): st
   return missing.map((key) => `http.${key}: missing; http.${there} needs it beside it`)
 }
 
-function configOf(file: string, written: ConfigFile, secret: string): MatrixdConfig {
+function configOf(file: string, written: ConfigFile, secret: string, redisPassword?: string): MatrixdConfig {
   const folder = dirname(file)
   const { matrix, node, nodes, luns, fencing, timings, nfs, http, admin, cache, log } = written
   return {
@@ -403,7 +438,7 @@ function configOf(file: string, written: ConfigFile, secret: string): MatrixdCon
     timings: timingsFrom(timings.io_timeout),
     ...(nfs && { nfs: nfsOf(folder, nfs) }),
     ...(http && { http: httpOf(folder, http) }),
-    ...(admin && { admin }),
+    ...(admin && { admin: adminOf(admin, redisPassword) }),
     exports: written.exports.map(
       ({
         anon_uid: anonUid,

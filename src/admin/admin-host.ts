@@ -1,10 +1,11 @@
-/** What the admin plane is given of its node. It takes nothing else, and asks only. */
+/** What the admin plane is given of its node. It takes nothing else; it changes something only by the means of jobs. */
 import type { Incarnation, Slot } from '../base/ids.ts'
 import type { Administrator, ClusterStatus, Mesh } from '../cluster/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
 import type { LunMembers, Mount, TimelineEntry } from '../recovery/index.ts'
 import type { IoCounters, LeaseSector, LunPath, LunReport, MembershipDatabase } from '../san/index.ts'
 import type { ExportReport, HttpReport, MountReport, NfsReport } from './api/node-report.ts'
+import type { JobMeans } from './jobs/job-desk.ts'
 import type { LogTail } from './log-tail.ts'
 
 export type AdminHost = {
@@ -37,6 +38,13 @@ export type AdminHost = {
   /** Oldest first. */
   timeline(): readonly TimelineEntry[]
   gateways(): GatewaysReport
+  /** The folder of this node's own files. */
+  readonly stateDir: string
+  /** The Redis that keeps jobs for all nodes; absent: the administrator has one of its own. */
+  readonly redis?: { readonly url: string; readonly password?: string }
+  /** Of a Redis of this node's own. */
+  readonly redisPassword: string
+  readonly means: JobMeans
 }
 
 export type GatewaysReport = {

@@ -8,6 +8,7 @@ import { Collector } from './collector.ts'
 import { type Desk, endpoints } from './endpoints.ts'
 import { EventStream } from './event-stream.ts'
 import { ImageReader } from './image-reader.ts'
+import { Jobs } from './jobs/jobs.ts'
 import { PathNames } from './path-names.ts'
 import { runSql } from './sql.ts'
 
@@ -21,6 +22,7 @@ export class AdminPlane {
   readonly #events: EventStream
   readonly #desk: Desk
   readonly #looking: { cancel(): void }
+  readonly jobs: Jobs
   #server: AdminServer | undefined
   #state = ''
 
@@ -31,7 +33,8 @@ export class AdminPlane {
     this.#reader = new ImageReader(clock)
     this.#events = new EventStream(clock)
     const names = new PathNames(this.#reader, clock)
-    this.#desk = { host, collector: this.#collector, reader: this.#reader, names }
+    this.jobs = new Jobs(host, (job) => this.#events.send('job', job))
+    this.#desk = { host, collector: this.#collector, reader: this.#reader, names, jobs: this.jobs }
     this.#looking = clock.every(STATE_LOOK_MS, () => this.#tellState())
     logTail.onLine = (line) => this.#events.send('log', line)
   }
@@ -51,7 +54,7 @@ export class AdminPlane {
   async report(path: string): Promise<unknown> {
     const endpoint = endpoints.find((each) => each.path === path && each.method === 'get')
     if (!endpoint) throw new MatrixError('not-found', `the admin plane has no ${path}`)
-    return endpoint.run(this.#desk, new URLSearchParams(), undefined)
+    return endpoint.run(this.#desk, new URLSearchParams(), undefined, {})
   }
 
   /** Rejects as `runSql`. */
@@ -63,6 +66,7 @@ export class AdminPlane {
     this.#looking.cancel()
     this.#host.logTail.onLine = () => {}
     this.#collector.stop()
+    await this.jobs.close()
     this.#reader.close()
     this.#events.close()
     await this.#server?.close()

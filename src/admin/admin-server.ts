@@ -3,6 +3,7 @@
  *
  *     /_admin/           the dashboard (assets.ts)
  *     /_admin/api/…      the API: endpoints.ts; /openapi.json describes it, /events are server-sent events
+ *     /_admin/queues/    bull-board: the inside of the queues of jobs, to look at
  *     /metrics           Prometheus
  *
  * A request is refused by the guard, answered by one of these, or not found. What fails is told as JSON with a status; a bug is told as 500 and logged.
@@ -17,7 +18,7 @@ import type { Log } from '../platform/index.ts'
 import { Assets } from './assets.ts'
 import { type Desk, type Endpoint, endpoints } from './endpoints.ts'
 import type { EventStream } from './event-stream.ts'
-import { refuse, securityHeaders } from './guard.ts'
+import { boardPolicy, refuse, securityHeaders } from './guard.ts'
 import { Metrics } from './metrics.ts'
 import { API_PREFIX, describeApi } from './openapi.ts'
 import { SharedAnswer } from './shared-answer.ts'
@@ -30,9 +31,14 @@ const REQUEST_TIMEOUT_MS = 30_000
 const BODY_MAX = 64 * 1024
 /** An answer that many ask for at once is put together once, ms. */
 const TEXT_FRESH_MS = 500
+/** The inside of the queues (jobs/queue-board.ts). */
+const BOARD_PATH = '/_admin/queues'
 
 const statuses: Partial<Record<MatrixErrorCode, number>> = {
   'not-found': 404,
+  exists: 409,
+  'in-use': 409,
+  'no-space': 507,
   query: 400,
   protocol: 400,
   config: 400,
@@ -51,7 +57,7 @@ export class AdminServer {
   readonly #metrics = new Metrics()
   readonly #headers: Readonly<Record<string, string>>
   readonly #description: string
-  readonly #byPath: ReadonlyMap<string, Endpoint>
+  readonly #routes = endpoints.map((endpoint) => ({ endpoint, pattern: patternOf(endpoint.path) }))
   /** Answers without a question, as text, by path. */
   readonly #texts = new Map<string, SharedAnswer<string>>()
 
@@ -61,7 +67,6 @@ export class AdminServer {
     this.#log = log
     this.#headers = securityHeaders(this.#assets.scriptHashes())
     this.#description = JSON.stringify(describeApi(endpoints, desk.host.version))
-    this.#byPath = new Map(endpoints.map((endpoint) => [`${API_PREFIX}${endpoint.path}`, endpoint]))
     const app = new Koa()
     app.silent = true
     app.on('error', (error: Error) =>
@@ -109,13 +114,21 @@ export class AdminServer {
 
   async #dispatch(ctx: Context): Promise<void> {
     const { path } = ctx
-    const endpoint = this.#byPath.get(path)
-    const refusal = refuse(ctx.req, endpoint?.method === 'post')
+    const found = this.#routes.flatMap(({ endpoint, pattern }) => {
+      const match = pattern.exec(path)
+      return match ? [{ endpoint, params: decoded(match.groups) }] : []
+    })
+    const route = found.find(({ endpoint }) => (endpoint.method === 'post') === (ctx.method === 'POST')) ?? found[0]
+    const allowed = found.map(({ endpoint }) => (endpoint.method === 'post' ? 'POST' : 'GET, HEAD')).join(', ')
+    const refusal = refuse(
+      ctx.req,
+      found.some(({ endpoint }) => endpoint.method === 'post'),
+    )
     if (refusal) {
-      if (refusal.status === 405) ctx.set('Allow', endpoint?.method === 'post' ? 'POST' : 'GET, HEAD')
+      if (refusal.status === 405) ctx.set('Allow', allowed || 'GET, HEAD')
       return sayFailure(ctx, refusal.status, refusal.code, refusal.message)
     }
-    if (endpoint) return this.#answer(ctx, endpoint)
+    if (route) return this.#answer(ctx, route.endpoint, route.params)
     ctx.set('Cache-Control', 'no-cache')
     if (path === '/metrics') {
       ctx.type = this.#metrics.contentType
@@ -125,6 +138,8 @@ export class AdminServer {
     if (path === `${API_PREFIX}/openapi.json`) return sayJson(ctx, this.#description)
     if (path === `${API_PREFIX}/events`) return this.#listen(ctx)
     if (path === '/' || path === '/_admin') return ctx.redirect('/_admin/')
+    if (path === BOARD_PATH) return ctx.redirect(`${BOARD_PATH}/`)
+    if (path.startsWith(`${BOARD_PATH}/`)) return this.#board(ctx)
     const asset = path.startsWith('/_admin/') ? this.#assets.find(path.slice('/_admin/'.length)) : undefined
     if (!asset) return sayFailure(ctx, 404, 'not-found', `nothing is at ${path}; the dashboard is at /_admin/`)
     ctx.set('ETag', asset.etag)
@@ -140,22 +155,38 @@ export class AdminServer {
     ctx.body = gzip ? asset.gzipped : asset.bytes
   }
 
-  async #answer(ctx: Context, endpoint: Endpoint): Promise<void> {
+  async #board(ctx: Context): Promise<void> {
+    const { status, type, body } = await this.#desk.jobs.board(
+      BOARD_PATH,
+      ctx.path.slice(BOARD_PATH.length),
+      new URLSearchParams(ctx.querystring),
+    )
+    // its page finds its files by <base>
+    ctx.set('Content-Security-Policy', boardPolicy(this.#headers))
+    ctx.status = status
+    ctx.type = type
+    ctx.body = body
+  }
+
+  async #answer(ctx: Context, endpoint: Endpoint, params: Readonly<Record<string, string>>): Promise<void> {
     if (endpoint.method === 'post' && ctx.method !== 'POST') {
       ctx.set('Allow', 'POST')
       return sayFailure(ctx, 405, 'method', `${ctx.method} is not answered here; POST is`)
     }
     ctx.set('Cache-Control', 'no-store')
-    if (endpoint.method === 'get' && ctx.querystring === '') return sayJson(ctx, await this.#text(endpoint))
+    if (endpoint.role === 'operator')
+      return sayFailure(ctx, 403, 'role', 'the admin plane has no login yet, and changes nothing: use matrix job')
+    if (endpoint.method === 'get' && ctx.querystring === '' && !endpoint.path.includes(':'))
+      return sayJson(ctx, await this.#text(endpoint))
     const question = endpoint.question ? readQuestion(endpoint.question, await readBody(ctx.req)) : undefined
-    const answer = await endpoint.run(this.#desk, new URLSearchParams(ctx.querystring), question)
+    const answer = await endpoint.run(this.#desk, new URLSearchParams(ctx.querystring), question, params)
     sayJson(ctx, JSON.stringify(answer))
   }
 
   #text(endpoint: Endpoint): Promise<string> {
     let text = this.#texts.get(endpoint.path)
     if (!text) {
-      const make = async () => JSON.stringify(await endpoint.run(this.#desk, new URLSearchParams(), undefined))
+      const make = async () => JSON.stringify(await endpoint.run(this.#desk, new URLSearchParams(), undefined, {}))
       text = new SharedAnswer(make, () => this.#desk.host.clock.now(), TEXT_FRESH_MS)
       this.#texts.set(endpoint.path, text)
     }
@@ -184,6 +215,20 @@ export class AdminServer {
     sayFailure(ctx, 500, 'bug', 'the node met a bug; its log says more')
     // the node must not go on
     if (error instanceof InvariantError) this.#desk.host.clock.soon(() => raise(error))
+  }
+}
+
+/** Of a whole path. */
+function patternOf(path: string): RegExp {
+  return new RegExp(`^${API_PREFIX}${path.replace(/:(\w+)/g, '(?<$1>[^/]+)')}$`)
+}
+
+/** Throws MatrixError 'query' when a part is not encoded as it should be. */
+function decoded(groups: Record<string, string> = {}): Readonly<Record<string, string>> {
+  try {
+    return Object.fromEntries(Object.entries(groups).map(([name, value]) => [name, decodeURIComponent(value)]))
+  } catch {
+    throw new MatrixError('query', 'a part of the path is not encoded as in URLs')
   }
 }
 

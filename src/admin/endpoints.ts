@@ -10,6 +10,8 @@ import { answerWaits } from './answers/waits-answer.ts'
 import * as api from './api/answers.ts'
 import type { Collector } from './collector.ts'
 import type { ImageReader } from './image-reader.ts'
+import { jobEndpoints } from './jobs/job-endpoints.ts'
+import type { Jobs } from './jobs/jobs.ts'
 import type { PathNames } from './path-names.ts'
 import { SAMPLE_MS } from './samples.ts'
 import { runSql } from './sql.ts'
@@ -19,18 +21,21 @@ export type Desk = {
   readonly collector: Collector
   readonly names: PathNames
   readonly reader: ImageReader
+  readonly jobs: Jobs
 }
 
 export type Endpoint = {
   readonly method: 'get' | 'post'
-  /** Below /_admin/api. */
+  /** Below /_admin/api; a part like `:id` stands for any one part. */
   readonly path: string
+  /** It changes something: for operators. */
+  readonly role?: 'operator'
   readonly summary: string
   readonly answer: v.GenericSchema
   /** Of the body of a POST. */
   readonly question?: v.GenericSchema
-  /** `body`: the question, checked. */
-  run(desk: Desk, query: URLSearchParams, body: unknown): Promise<unknown>
+  /** `body`: the question, checked. `params`: the parts of the path by their names, and `by`: who asks. */
+  run(desk: Desk, query: URLSearchParams, body: unknown, params: Readonly<Record<string, string>>): Promise<unknown>
 }
 
 export const endpoints: readonly Endpoint[] = [
@@ -107,4 +112,5 @@ export const endpoints: readonly Endpoint[] = [
     summary: 'Rows of one SELECT on the metadata image of the node that answers; read-only, limited in time and rows',
     run: ({ host, reader }, _query, body) => runSql(host, reader, body as v.InferOutput<typeof api.sqlQuestion>),
   },
+  ...jobEndpoints,
 ]

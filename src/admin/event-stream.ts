@@ -5,6 +5,7 @@
  *     event: timeline   data: one step of a change of membership, or what became of a LUN
  *     event: state      data: {"view":12,"phase":"member","administrator":"n1"}
  *     event: log        data: a warning or an error of this node
+ *     event: job        data: a job that has changed, as in the answers of /jobs
  */
 import type { ServerResponse } from 'node:http'
 import type { Clock, Timer } from '../platform/index.ts'
@@ -41,7 +42,7 @@ export class EventStream {
     return true
   }
 
-  send(event: 'timeline' | 'state' | 'log', data: object): void {
+  send(event: 'timeline' | 'state' | 'log' | 'job', data: object): void {
     this.#tell(`id: ${++this.#lastId}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
   }
 

@@ -50,3 +50,10 @@ export function securityHeaders(scripts: readonly string[]): Readonly<Record<str
     'X-Content-Type-Options': 'nosniff',
   }
 }
+
+/** Of bull-board's page: its styles are set by its scripts, and its files found by `<base>`. */
+export function boardPolicy(headers: Readonly<Record<string, string>>): string {
+  return (headers['Content-Security-Policy'] ?? '')
+    .replace("base-uri 'none'", "base-uri 'self'")
+    .replace("img-src 'self' data:", "img-src 'self' data:; font-src 'self'")
+}

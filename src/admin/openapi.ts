@@ -8,26 +8,26 @@ export const API_PREFIX = '/_admin/api'
 
 export function describeApi(endpoints: readonly Endpoint[], version: string): Record<string, unknown> {
   const refused = { description: 'Refused; the message says why, and what is allowed', ...content(failure) }
-  const paths = Object.fromEntries(
-    endpoints.map(({ method, path, summary, answer, question }) => [
-      `${API_PREFIX}${path}`,
-      {
-        [method]: {
-          operationId: path.slice(1),
-          summary,
-          ...(path === '/samples' && {
-            parameters: [{ name: 'since', in: 'query', required: false, schema: { type: 'number' } }],
-          }),
-          ...(question && { requestBody: { required: true, ...content(question) } }),
-          responses: { 200: { description: summary, ...content(answer) }, default: refused },
-        },
-      },
-    ]),
-  )
+  const paths: Record<string, Record<string, unknown>> = {}
+  for (const { method, path, summary, answer, question } of endpoints) {
+    const parts = [...path.matchAll(/:(\w+)/g)].map(([, name]) => name as string)
+    const parameters = [
+      ...parts.map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } })),
+      ...(path === '/samples' ? [{ name: 'since', in: 'query', required: false, schema: { type: 'number' } }] : []),
+    ]
+    const place = (paths[`${API_PREFIX}${path.replace(/:(\w+)/g, '{$1}')}`] ??= {})
+    place[method] = {
+      operationId: `${method === 'post' && path !== '/sql' ? 'post-' : ''}${path.slice(1).replace(/\W+/g, '-')}`,
+      summary,
+      ...(parameters.length > 0 && { parameters }),
+      ...(question && { requestBody: { required: true, ...content(question) } }),
+      responses: { 200: { description: summary, ...content(answer) }, default: refused },
+    }
+  }
   const events = {
     get: {
       operationId: 'events',
-      summary: 'Changes as they happen: events `timeline`, `state` and `log`',
+      summary: 'Changes as they happen: events `timeline`, `state`, `log` and `job`',
       responses: { 200: { description: 'Server-sent events', content: { 'text/event-stream': {} } }, default: refused },
     },
   }

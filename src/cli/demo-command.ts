@@ -37,6 +37,7 @@ export function demoCommand(): Command {
     .option('--san', 'the LUNs are at an iSCSI target of the demo, which fences nodes; ports PORT+60 and PORT+61')
     .option('--mount', 'every node also mounts the filesystem on this machine, in DIR/mnt/NODE (Linux, as root)')
     .option('--tls', 'HTTPS instead of HTTP, with a certificate of its own making in DIR/cert.pem')
+    .option('--redis <url>', "keep the jobs in this Redis, instead of one of the administrator's own")
     .option('--reset', 'begin anew: delete the data kept there')
     .addHelpText(
       'after',

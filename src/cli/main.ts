@@ -10,6 +10,7 @@ import { demoCommand } from './demo-command.ts'
 import { exportCommand } from './export-command.ts'
 import { fenceCommand } from './fence-command.ts'
 import { fsCommand } from './fs-command.ts'
+import { jobCommand } from './job-command.ts'
 import { locksCommand } from './locks-command.ts'
 import { lunCommand } from './lun-command.ts'
 import { mountCommand, umountCommand } from './mount-command.ts'
@@ -39,6 +40,7 @@ const program = new Command('matrix')
   .addCommand(supportCommand())
   .addCommand(fenceCommand())
   .addCommand(vhostCommand())
+  .addCommand(jobCommand())
   .addCommand(targetCommand())
   .addCommand(userCommand())
   .addHelpText(

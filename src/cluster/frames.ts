@@ -32,7 +32,7 @@ export const frameKinds = {
   ack: 9,
 } as const
 
-export const channels: readonly Channel[] = ['lock', 'recovery', 'volume', 'admin', 'lun', 'service', 'report']
+export const channels: readonly Channel[] = ['lock', 'recovery', 'volume', 'admin', 'lun', 'service', 'report', 'job']
 const channelIndex: Record<Channel, number> = {
   lock: 0,
   recovery: 1,
@@ -41,6 +41,7 @@ const channelIndex: Record<Channel, number> = {
   lun: 4,
   service: 5,
   report: 6,
+  job: 7,
 }
 
 export const HEADER_BYTES = 16

@@ -8,7 +8,7 @@ import type { Slot, ViewId } from '../base/ids.ts'
 import type { View } from './view.ts'
 
 /** Channels share the mesh; one handler each. */
-export type Channel = 'lock' | 'recovery' | 'volume' | 'admin' | 'lun' | 'service' | 'report'
+export type Channel = 'lock' | 'recovery' | 'volume' | 'admin' | 'lun' | 'service' | 'report' | 'job'
 
 export interface Mesh {
   readonly self: Slot

@@ -3,7 +3,7 @@
  * the others notice, recover its journal, and take it in again once it is started. Nothing is lost by it, as by any fence.
  */
 import { MatrixError } from '../base/errors.ts'
-import type { Slot } from '../base/ids.ts'
+import type { Incarnation, Slot } from '../base/ids.ts'
 import type { View } from '../cluster/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
 import { type FenceAgent, fenceNode, type LeaseSector, type LeaseWatch, type Rehearsal } from '../san/index.ts'
@@ -44,10 +44,12 @@ export class FenceDrill {
     return { slot, incarnation, agents: agents.map(({ name }) => name), rehearsals }
   }
 
-  /** Gives the agent that has done it. Rejects as `plan`, and with 'fence-failed'. */
-  async run(node: string): Promise<{ readonly agent: string; readonly ms: number }> {
+  /** Gives the agent that has done it. With `incarnation`, that life of the node and no other. Rejects as `plan`, and with 'fence-failed'. */
+  async run(node: string, incarnation?: Incarnation): Promise<{ readonly agent: string; readonly ms: number }> {
     const { agents, clock, log } = this.#host
     const victim = await this.#victim(node)
+    if (incarnation !== undefined && victim.incarnation !== incarnation)
+      throw new MatrixError('not-found', `life ${incarnation} of ${node} is over; it is in life ${victim.incarnation}`)
     log.warn({ node, slot: victim.slot, incarnation: victim.incarnation }, 'drill: a member is fenced')
     const startedAt = clock.now()
     const agent = await fenceNode(agents, victim, { clock, log })

@@ -62,13 +62,20 @@ export class Gateways {
         }),
       })
     this.mounts = new LocalMounts({ filesystems, clock: realClock, log })
-    this.admin = new AdminPlane(adminHost(config, core, { ...past, log, gateways: () => this.#report() }))
+    this.admin = new AdminPlane(
+      adminHost(config, core, { ...past, log, gateways: () => this.#report(), mounts: this.mounts }),
+    )
   }
 
   /** Before anything is served: it shows what is waited for. */
   async listenAdmin(): Promise<void> {
     const { admin } = this.#config
     if (admin) await this.admin.listen(admin.listen.host, admin.listen.port)
+  }
+
+  /** Once the node serves: what its workers do is served by it. */
+  beginJobs(): void {
+    if (this.#config.admin) this.admin.jobs.begin()
   }
 
   /** Gives those that can serve at further addresses. */

@@ -136,6 +136,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       addressed.push(...(await served.listen()))
       await control.listen(config.stateDir)
       core.virtualHosts?.begin()
+      served.beginJobs()
     })
   return {
     ready,

@@ -67,6 +67,19 @@ export class Orders {
         const { command: _, ...question } = request
         return { sql: await admin.sql(question) }
       }
+      case 'jobs':
+        return { job: await admin.jobs.list() }
+      case 'start-job': {
+        const { kind, input, by } = request
+        return { job: await admin.jobs.ask({ ask: 'start', kind, input, by }) }
+      }
+      case 'show-job':
+        return { job: await admin.jobs.ask({ ask: 'show', kind: request.kind, id: request.id }) }
+      case 'cancel-job':
+      case 'retry-job': {
+        const { command, kind, id, by } = request
+        return { job: await admin.jobs.ask({ ask: command === 'cancel-job' ? 'cancel' : 'retry', kind, id, by }) }
+      }
       case 'fence-plan': {
         const { agents, rehearsals, ...life } = await this.#core.fenceDrill.plan(request.node)
         return { plan: { ...life, agents: [...agents], rehearsals: [...rehearsals] } }

@@ -138,22 +138,26 @@ const checks: readonly Check[] = [
   },
 ]
 
-/** Runs every check; empty when the image is sound. `layout` tells how much data space there must be. */
-export function checkImage(image: SqlReader, layout: FsLayout): readonly Finding[] {
+/**
+ * Runs every check; empty when the image is sound. `layout` tells how much data space there must be. An image that is 'behind' the record of `layout` may not
+ * have seen yet that a LUN, which is none of the filesystem's any more, was emptied.
+ */
+export function checkImage(image: SqlReader, layout: FsLayout, at: 'record' | 'behind' = 'record'): readonly Finding[] {
   const findings: Finding[] = []
   for (const { name, says, sql } of checks) {
     for (const row of image.rows(`SELECT * FROM (${sql}) LIMIT ${FINDINGS_PER_CHECK}`)) {
       findings.push({ check: name, detail: says.replace(/\{(\d)\}/g, (_, i) => String(row[Number(i)])) })
     }
   }
-  findings.push(...checkSpace(image, layout))
+  findings.push(...checkSpace(image, layout, at))
   return findings
 }
 
 /** Every data block that has ever become one is mapped, free or freed: what is missing has leaked. */
-function checkSpace(image: SqlReader, layout: FsLayout): readonly Finding[] {
+function checkSpace(image: SqlReader, layout: FsLayout, at: 'record' | 'behind'): readonly Finding[] {
   const findings: Finding[] = []
   for (let lun = 0; lun < layout.lunCount; lun++) {
+    if (at === 'behind' && layout.record.luns[lun] === null) continue
     const { from, to } = lunRange(lun)
     const inRows = ['extent', 'free', 'freed'].map(
       (table) => `SELECT count FROM ${table} WHERE address >= ${from} AND address < ${to}`,

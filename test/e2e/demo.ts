@@ -53,6 +53,8 @@ export type DemoOptions = {
   readonly san?: 'own'
   /** LUNs that are there already. */
   readonly luns?: readonly string[]
+  /** URL of the Redis that keeps the jobs. */
+  readonly redis?: string
 }
 
 const root = new URL('../..', import.meta.url).pathname
@@ -85,10 +87,11 @@ export class Demo {
 
   /** Starts it; resolves with the milliseconds to `matrix ready`. */
   async start(): Promise<number> {
-    const { nodes = 3, basePort = 24000, lunSize = '8GiB', mount = false } = this.options
+    const { nodes = 3, basePort = 24000, lunSize = '8GiB', mount = false, redis } = this.options
     const luns = await this.#lunArguments(lunSize)
     const args = ['demo', '--dir', this.dir, '--nodes', `${nodes}`, '--base-port', `${basePort}`, ...luns]
     if (mount) args.push('--mount')
+    if (redis !== undefined) args.push('--redis', redis)
     const began = performance.now()
     this.output = ''
     const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })

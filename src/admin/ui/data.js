@@ -12,6 +12,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 /** @typedef {import('../api/answers.ts').SamplesAnswer} SamplesAnswer */
 /** @typedef {import('../api/answers.ts').TimelineStep} TimelineStep */
 /** @typedef {import('../api/answers.ts').SqlAnswer} SqlAnswer */
+/** @typedef {import('../api/jobs.ts').Jobs} Jobs */
 /** @typedef {{ at: number, level: 'warn' | 'error', message: string, fields: string }} LogLine */
 /**
  * @typedef {object} Knowledge
@@ -21,11 +22,13 @@ import { useEffect, useRef, useState } from 'preact/hooks'
  * @property {Filesystems} [filesystems]
  * @property {Waits} [waits]
  * @property {Locks} [locks]
+ * @property {Jobs} [jobs]
  * @property {TimelineStep[]} timeline
  * @property {LogLine[]} log
  * @property {Map<string, Sample[]>} samples by node, oldest first
  * @property {string} [error] why the node does not answer
  * @property {boolean} live events arrive
+ * @property {() => void} look asks at once
  */
 /** @typedef {import('../api/node-report.ts').Sample} Sample */
 
@@ -57,7 +60,7 @@ export async function ask(path, question) {
 /** @returns {Knowledge} */
 export function useKnowledge() {
   const [known, setKnown] = useState(
-    /** @type {Knowledge} */ ({ timeline: [], log: [], samples: new Map(), live: false }),
+    /** @type {Knowledge} */ ({ timeline: [], log: [], samples: new Map(), live: false, look() {} }),
   )
   const latest = useRef(known)
   latest.current = known
@@ -94,6 +97,10 @@ export function useKnowledge() {
     events.onopen = () => learn({ live: true })
     events.onerror = () => learn({ live: false })
     for (const name of ['timeline', 'state', 'log']) events.addEventListener(name, () => void look())
+    events.addEventListener('job', ({ data }) => {
+      if (!stopped) setKnown((before) => ({ ...before, jobs: withJob(before.jobs, JSON.parse(data)) }))
+    })
+    learn({ look: () => void look() })
     void look()
     return () => {
       stopped = true
@@ -110,13 +117,14 @@ async function lookAround(known) {
   const ends = [...known.samples.values()].map((all) => all.at(-1)?.at ?? 0)
   const since = ends.length > 0 ? Math.min(...ends) : 0
   const none = () => undefined
-  const [matrix, filesystems, luns, waits, locks, timeline, log, samples] = await Promise.all([
+  const [matrix, filesystems, luns, waits, locks, jobs, timeline, log, samples] = await Promise.all([
     /** @type {Promise<Matrix>} */ (ask('/matrix')),
     // what needs the LUNs may fail while they do; the rest is shown all the same
     /** @type {Promise<Filesystems | undefined>} */ (ask('/filesystems').catch(none)),
     /** @type {Promise<Luns | undefined>} */ (ask('/luns').catch(none)),
     /** @type {Promise<Waits | undefined>} */ (ask('/waits').catch(none)),
     /** @type {Promise<Locks | undefined>} */ (ask('/locks').catch(none)),
+    /** @type {Promise<Jobs | undefined>} */ (ask('/jobs').catch(none)),
     /** @type {Promise<{ entries: TimelineStep[] }>} */ (ask('/timeline')),
     /** @type {Promise<{ lines: LogLine[] }>} */ (ask('/log')),
     /** @type {Promise<SamplesAnswer>} */ (ask(`/samples?since=${since}`)),
@@ -125,6 +133,7 @@ async function lookAround(known) {
     ...{ matrix, filesystems, waits, timeline: timeline.entries, log: log.lines, error: undefined },
     luns: luns ?? known.luns,
     locks: locks ?? known.locks,
+    jobs: jobs ?? known.jobs,
     // an answer that was shared with other viewers is no later one
     before: known.matrix && known.matrix.at < matrix.at ? known.matrix : known.before,
     samples: joined(known.samples, samples),
@@ -145,4 +154,11 @@ function joined(known, news) {
     )
   }
   return all
+}
+
+/** As an event has told of one. @param {Jobs | undefined} known @param {Jobs['jobs'][number]} job */
+function withJob(known, job) {
+  if (!known) return known
+  const others = known.jobs.filter(({ kind, id }) => kind !== job.kind || id !== job.id)
+  return { ...known, jobs: [...others, job].sort((a, b) => b.createdAt - a.createdAt) }
 }

@@ -6,6 +6,7 @@ import { Events } from './events.js'
 import { FilesystemCards } from './filesystems.js'
 import { clockTime, plural } from './format.js'
 import { html } from './html.js'
+import { JobsPanel } from './jobs.js'
 import { LocksPanel } from './locks.js'
 import { NodesTable } from './nodes.js'
 import { SqlPanel } from './sql.js'
@@ -22,6 +23,7 @@ const PLACES = [
   ['#topology', 'Matrix'],
   ['#charts', 'Charts'],
   ['#locks', 'Locks'],
+  ['#jobs', 'Jobs'],
   ['#timeline', 'Timeline'],
   ['#nodes', 'Nodes'],
   ['#sql', 'SQL'],
@@ -35,6 +37,8 @@ function App() {
   if (!matrix)
     return html`<main class="empty"><h1>matrixfs</h1><p role="status">${error ? `The node does not answer: ${error}` : 'Asking the node …'}</p></main>`
   const names = matrix.nodes.map(({ node }) => node)
+  const filesystemNames = filesystems?.filesystems.map(({ name }) => name) ?? []
+  const choices = { node: names, filesystem: filesystemNames, lun: luns?.luns.map(({ name }) => name) ?? [] }
   return html`
     <a class="skip" href="#main">To the content</a>
     <${Header} known=${known} matrix=${matrix} choice=${choice} next=${next} />
@@ -48,12 +52,13 @@ function App() {
       </div>
       <${Charts} samples=${samples} theme=${theme} />
       <${LocksPanel} locks=${locks} waits=${waits} nodes=${names} />
+      <${JobsPanel} jobs=${known.jobs} choices=${choices} look=${known.look} />
       <div class="halves">
         <${Timeline} timeline=${timeline} matrix=${matrix} />
         <${Events} timeline=${timeline} log=${log} node=${matrix.answeredBy} />
       </div>
       <${NodesTable} matrix=${matrix} />
-      <${SqlPanel} filesystems=${filesystems?.filesystems.map(({ name }) => name) ?? []} />
+      <${SqlPanel} filesystems=${filesystemNames} />
     </main>
     <footer>
       <p>matrixfs ${matrix.version} · <a href="api/openapi.json">API</a> · <a href="../metrics">Metrics</a> · the same at every node</p>

@@ -54,6 +54,8 @@ export type DemoOptions = {
   readonly mount?: boolean
   /** HTTPS with a certificate that the demo makes. */
   readonly tls?: boolean
+  /** URL of the Redis that keeps the jobs, without a password. */
+  readonly redis?: string
   /** The LUNs are at an iSCSI target of the demo's own, and nodes are fenced there. */
   readonly san?: boolean
 }
@@ -132,7 +134,7 @@ class StopRequest {
 /** The settings of this start; throws when they do not fit the kept data. */
 function settle(
   layout: DemoLayout,
-  { nodes, basePort, lunBytes, lunUrls, san, mount = false, tls = false }: DemoOptions,
+  { nodes, basePort, lunBytes, lunUrls, san, mount = false, tls = false, redis }: DemoOptions,
 ): DemoSettings {
   if (lunBytes !== undefined && lunUrls)
     throw new MatrixError('config', '--lun-size is the size of files that the demo makes; leave it out with --lun')
@@ -140,7 +142,7 @@ function settle(
   const kept = layout.readSettings()
   if (!kept?.provisioned) {
     const luns = { lunBytes: lunBytes ?? DEFAULT_LUN_BYTES, lunUrls: [...(lunUrls ?? kept?.lunUrls ?? [])] }
-    return { nodes, basePort, ...luns, san: san ?? false, mount, tls, provisioned: false }
+    return { nodes, basePort, ...luns, san: san ?? false, mount, tls, redis, provisioned: false }
   }
   if (lunUrls && lunUrls.join(' ') !== kept.lunUrls.join(' ')) {
     const where = kept.lunUrls.join(', ') || 'files there'
@@ -165,7 +167,7 @@ function settle(
     throw new MatrixError('not-found', `${path} is gone, and data with it; --reset begins anew`)
   }
   // Slots for MAX_NODES nodes are laid out, so the number of nodes may change from start to start.
-  return { ...kept, nodes, basePort, mount, tls }
+  return { ...kept, nodes, basePort, mount, tls, redis }
 }
 
 async function stopLeftovers(layout: DemoLayout): Promise<void> {

@@ -41,6 +41,8 @@ const settingsSchema = v.object({
   mount: v.optional(v.boolean(), false),
   /** HTTPS instead of HTTP. */
   tls: v.optional(v.boolean(), false),
+  /** The Redis of the jobs; left out: of the administrator's own. */
+  redis: v.optional(v.string()),
   /** False until the LUNs are labelled and the filesystem is made: a start that finds it so makes them anew. */
   provisioned: v.boolean(),
 })
@@ -244,7 +246,7 @@ ${settings.tls ? 'tls_cert = "cert.pem"\ntls_key = "key.pem"\n' : ''}
 
 [admin]
 listen = "${HOST}:${own.admin}"
-
+${settings.redis === undefined ? '' : `redis = ${JSON.stringify(settings.redis)}\n`}
 [[exports]]
 path = "/${FILESYSTEM}"
 filesystem = "${FILESYSTEM}"

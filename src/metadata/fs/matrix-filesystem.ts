@@ -72,6 +72,7 @@ import { remove } from './remove.ts'
 import { rename, Written } from './rename.ts'
 import { rmdir } from './rmdir.ts'
 import { asFsError, Runner } from './run.ts'
+import { Scrubber, type ScrubProgress } from './scrub.ts'
 import { setattr } from './setattr.ts'
 import { statfs } from './statfs.ts'
 import { symlink } from './symlink.ts'
@@ -120,6 +121,7 @@ export class MatrixFilesystem implements MatrixFs {
   readonly #io: LunIo
   readonly #newSpace: NewSpace
   readonly #drainer: Drainer
+  readonly #scrubber: Scrubber
   #ownSlot: Hold | undefined
   #stopped = false
 
@@ -164,6 +166,7 @@ export class MatrixFilesystem implements MatrixFs {
     this.#sweeper = new LockSweeper(this.#mount, (verb) => this.#runner.run(verb))
     this.dav = new DavVerbs((verb) => this.#runner.run(verb))
     this.#drainer = new Drainer(this.#mount, this.#newSpace, (verb) => this.#runner.run(verb))
+    this.#scrubber = new Scrubber({ volume, locks, io, clock })
     this.clients = new ClientRegistry(volume)
     this.ranges = new RangeService({
       ...{ volume, locks, clock, log, lives: options.lives, peers: options.rangePeers },
@@ -233,6 +236,16 @@ export class MatrixFilesystem implements MatrixFs {
     } catch (error) {
       if (isMatrixError(error)) throw error
       throw new MatrixError('timeout', `draining has been interrupted: ${String(error)}`)
+    }
+  }
+
+  /** Reads the extents that files above `after` have on a LUN, for about `limitMs`. Rejects with MatrixError 'timeout' when locks cannot be had. */
+  async scrub(lunIndex: number, after: Ino, limitMs: number): Promise<ScrubProgress> {
+    try {
+      return await this.#scrubber.step(lunIndex, after, limitMs)
+    } catch (error) {
+      if (isMatrixError(error)) throw error
+      throw new MatrixError('timeout', `scrubbing has been interrupted: ${String(error)}`)
     }
   }
 
