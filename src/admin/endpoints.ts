@@ -1,5 +1,6 @@
 /** What the API answers: one table for the router and for the published description. */
 import type * as v from 'valibot'
+import { type ControlRequest, controlRequest, controlResult, lookingRequests } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
 import type { AdminHost } from './admin-host.ts'
 import { answerFilesystems } from './answers/filesystems-answer.ts'
@@ -106,5 +107,18 @@ export const endpoints: readonly Endpoint[] = [
     ...{ method: 'post', path: '/sql', answer: api.sqlAnswer, question: api.sqlQuestion },
     summary: 'Rows of one SELECT on the metadata image of the node that answers; read-only, limited in time and rows',
     run: ({ host, reader }, _query, body) => runSql(host, reader, body as v.InferOutput<typeof api.sqlQuestion>),
+  },
+  {
+    ...{ method: 'post', path: '/ask', answer: controlResult, question: controlRequest },
+    summary:
+      'What `matrix --node` asks: a request of the control socket of the node that answers, one that changes nothing',
+    async run({ host }, _query, body) {
+      const request = body as ControlRequest
+      if (lookingRequests.includes(request.command)) return { ok: true, ...(await host.order(request)) }
+      throw new MatrixError(
+        'query',
+        `${request.command} changes something: run the command on the machine of node ${host.self.name}, with --config instead of --node; asked here may be ${lookingRequests.join(', ')}`,
+      )
+    },
   },
 ]

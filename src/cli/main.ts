@@ -5,6 +5,7 @@
  */
 import { Command } from 'commander'
 import { exitCodeOf, exitCodes, programVersion, showError } from '../../config/index.ts'
+import { completionCommand } from './completion-command.ts'
 import { countersCommand } from './counters-command.ts'
 import { demoCommand } from './demo-command.ts'
 import { exportCommand } from './export-command.ts'
@@ -14,6 +15,7 @@ import { locksCommand } from './locks-command.ts'
 import { lunCommand } from './lun-command.ts'
 import { mountCommand, umountCommand } from './mount-command.ts'
 import { UsageError } from './option-values.ts'
+import { reportCommand } from './report-command.ts'
 import { sqlCommand } from './sql-command.ts'
 import { statusCommand } from './status-command.ts'
 import { supportCommand } from './support-command.ts'
@@ -21,8 +23,10 @@ import { targetCommand } from './target-command.ts'
 import { timelineCommand } from './timeline-command.ts'
 import { userCommand } from './user-command.ts'
 import { vhostCommand } from './vhost-command.ts'
+import { logCommand, waitsCommand } from './waits-command.ts'
 
-const program = new Command('matrix')
+/** The whole command, with all of its commands. */
+export const program = new Command('matrix')
   .description('Looks after a matrix: servers that share LUNs, and one coherent filesystem on them.')
   .version(programVersion())
   .addCommand(demoCommand())
@@ -33,33 +37,43 @@ const program = new Command('matrix')
   .addCommand(mountCommand())
   .addCommand(umountCommand())
   .addCommand(locksCommand())
+  .addCommand(waitsCommand())
+  .addCommand(logCommand())
   .addCommand(countersCommand())
   .addCommand(timelineCommand())
   .addCommand(sqlCommand())
+  .addCommand(reportCommand())
   .addCommand(supportCommand())
   .addCommand(fenceCommand())
   .addCommand(vhostCommand())
   .addCommand(targetCommand())
   .addCommand(userCommand())
+  .addCommand(completionCommand())
   .addHelpText(
     'after',
     `
 Every command explains itself: matrix lun format --help
 
+Environment: MATRIX_NODE, the admin plane that is asked when neither --node nor --config says another; MATRIX_USER, MATRIX_PASSWORD_FILE
+and MATRIX_CA, how (matrix status --help).
+
 Exit codes: ${exitCodes.ok} done, ${exitCodes.failed} failed, ${exitCodes.damaged} a check found something, ${exitCodes.usage} wrong command or option, ${exitCodes.bug} a bug, ${exitCodes.config} wrong configuration`,
   )
 
 prepare(program, 'matrix')
-// Whoever reads may go away; a demo goes on.
-process.stdout.on('error', () => {})
+if (import.meta.main) await run()
 
-try {
-  await program.parseAsync()
-  process.exit()
-} catch (error) {
-  if (error instanceof UsageError) program.error(`error: ${error.message}`)
-  process.stderr.write(`${showError('matrix', error)}\n`)
-  process.exit(exitCodeOf(error))
+async function run(): Promise<never> {
+  // Whoever reads may go away; a demo goes on.
+  process.stdout.on('error', () => {})
+  try {
+    await program.parseAsync()
+    process.exit()
+  } catch (error) {
+    if (error instanceof UsageError) program.error(`error: ${error.message}`)
+    process.stderr.write(`${showError('matrix', error)}\n`)
+    process.exit(exitCodeOf(error))
+  }
 }
 
 /** Options belong to the command they follow; a usage error names the command whose help explains it. */

@@ -14,12 +14,14 @@ export function adminHost(
     logTail,
     formerly,
     gateways,
+    order,
   }: {
     readonly log: Log
     readonly logTail: LogTail
     /** The timeline of former lives of this node. */
     readonly formerly: readonly TimelineEntry[]
     readonly gateways: () => GatewaysReport
+    readonly order: AdminHost['order']
   },
 ): AdminHost {
   const { name, slot, incarnation } = core.cluster.self
@@ -45,5 +47,6 @@ export function adminHost(
     readDatabase: () => core.readDatabase(),
     timeline: () => [...formerly, ...core.timeline.entries],
     gateways,
+    order,
   }
 }

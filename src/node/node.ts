@@ -118,7 +118,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       void ended.then(() => hooks.onStopped(reason))
     },
   })
-  gateways = new Gateways(config, core, log, { logTail, formerly })
+  gateways = new Gateways(config, core, log, { logTail, formerly, order: (request) => orders.answer(request) })
   const served = gateways
   const orders = new Orders(core, served)
   const control = new ControlServer((request) => orders.answer(request), log)
