@@ -3,7 +3,7 @@
  * `matrix`: the command of people who run a matrix. Each file `*-command.ts` is one of its commands; demo/ is the matrix on one
  * machine for a first look. Nothing here is needed to serve files: that is `matrixd` (src/node).
  */
-import { Command } from 'commander'
+import { Command, CommanderError } from 'commander'
 import { exitCodeOf, exitCodes, programVersion, showError } from '../../config/index.ts'
 import { completionCommand } from './completion-command.ts'
 import { countersCommand } from './counters-command.ts'
@@ -61,18 +61,27 @@ Exit codes: ${exitCodes.ok} done, ${exitCodes.failed} failed, ${exitCodes.damage
   )
 
 prepare(program, 'matrix')
-if (import.meta.main) await run()
-
-async function run(): Promise<never> {
+if (import.meta.main) {
   // Whoever reads may go away; a demo goes on.
   process.stdout.on('error', () => {})
+  process.exit(await run(process.argv.slice(2)))
+}
+
+/** Runs a command line, without the name of the program; gives the exit code. */
+export async function run(words: readonly string[]): Promise<number> {
+  process.exitCode = undefined
   try {
-    await program.parseAsync()
-    process.exit()
+    await program.parseAsync(words, { from: 'user' })
+    return Number(process.exitCode ?? exitCodes.ok)
   } catch (error) {
-    if (error instanceof UsageError) program.error(`error: ${error.message}`)
+    // commander has said what is wrong, or given its help
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
+    if (error instanceof UsageError) {
+      process.stderr.write(`error: ${error.message}\n`)
+      return exitCodes.usage
+    }
     process.stderr.write(`${showError('matrix', error)}\n`)
-    process.exit(exitCodeOf(error))
+    return exitCodeOf(error)
   }
 }
 
@@ -82,6 +91,6 @@ function prepare(command: Command, called: string): void {
     .enablePositionalOptions()
     .allowExcessArguments(false)
     .showHelpAfterError(`Help: ${called} --help`)
-    .exitOverride((error) => process.exit(error.exitCode === 0 ? exitCodes.ok : exitCodes.usage))
+    .exitOverride()
   for (const child of command.commands) prepare(child, `${called} ${child.name()}`)
 }
