@@ -105,6 +105,19 @@ export const controlRequest = v.variant('command', [
 ])
 export type ControlRequest = v.InferOutput<typeof controlRequest>
 
+/** Requests that change nothing: the admin plane answers them, too, to whoever may look (docs/admin.md). */
+export const lookingRequests: readonly ControlRequest['command'][] = [
+  'mounts',
+  'counters',
+  'exports',
+  'luns',
+  'look-at-luns',
+  'range-locks',
+  'report',
+  'sql',
+  'virtual-hosts',
+]
+
 const sight = v.object({
   uuid: v.string(),
   path: v.optional(v.string()),
@@ -206,3 +219,7 @@ export const controlAnswer = v.variant('ok', [
   v.object({ ok: v.literal(false), code: v.string(), message: v.string() }),
 ])
 export type ControlAnswer = v.InferOutput<typeof controlAnswer>
+
+/** What was asked for: of each request the parts that are its own. */
+export const controlResult = controlAnswer.options[0]
+export type ControlResult = v.InferOutput<typeof controlResult>

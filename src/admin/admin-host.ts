@@ -1,4 +1,5 @@
 /** What the admin plane is given of its node. It takes nothing else; it changes something only by the means of jobs. */
+import type { ControlRequest, ControlResult } from '../../config/index.ts'
 import type { Incarnation, Slot } from '../base/ids.ts'
 import type { Administrator, ClusterStatus, Mesh } from '../cluster/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
@@ -45,6 +46,8 @@ export type AdminHost = {
   /** Of a Redis of this node's own. */
   readonly redisPassword: string
   readonly means: JobMeans
+  /** As the control socket answers; rejects with what is told to whoever asked. */
+  order(request: ControlRequest): Promise<Omit<ControlResult, 'ok'>>
 }
 
 export type GatewaysReport = {

@@ -1,5 +1,6 @@
 /** What the API answers: one table for the router and for the published description. */
 import type * as v from 'valibot'
+import { type ControlRequest, controlRequest, controlResult, lookingRequests } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
 import type { AdminHost } from './admin-host.ts'
 import { answerFilesystems } from './answers/filesystems-answer.ts'
@@ -113,4 +114,17 @@ export const endpoints: readonly Endpoint[] = [
     run: ({ host, reader }, _query, body) => runSql(host, reader, body as v.InferOutput<typeof api.sqlQuestion>),
   },
   ...jobEndpoints,
+  {
+    ...{ method: 'post', path: '/ask', answer: controlResult, question: controlRequest },
+    summary:
+      'What `matrix --node` asks: a request of the control socket of the node that answers, one that changes nothing',
+    async run({ host }, _query, body) {
+      const request = body as ControlRequest
+      if (lookingRequests.includes(request.command)) return { ok: true, ...(await host.order(request)) }
+      throw new MatrixError(
+        'query',
+        `${request.command} changes something: run the command on the machine of node ${host.self.name}, with --config instead of --node; asked here may be ${lookingRequests.join(', ')}`,
+      )
+    },
+  },
 ]

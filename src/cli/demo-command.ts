@@ -62,12 +62,14 @@ Examples:
       .description(about)
       .argument('<name>', 'such as n2')
       .option('--dir <dir>', `folder of the demo (default: "${DEFAULT_DIR}")`)
+      .addHelpText('after', `\nExample:\n  matrix demo ${verb} n2 --dir /tmp/demo`)
       .action((name: string, { dir }: NodeOptions) => run(dir ?? command.opts<DemoOptions>().dir, name))
   }
   command
     .command('add-node')
     .description('add a node to a running demo, the next after those it has; returns once it serves')
     .option('--dir <dir>', `folder of the demo (default: "${DEFAULT_DIR}")`)
+    .addHelpText('after', '\nExample:\n  matrix demo add-node --dir /tmp/demo')
     .action(({ dir }: NodeOptions) => addDemoNode(dir ?? command.opts<DemoOptions>().dir))
   nodeCommand('start-node', 'start a node of a running demo again; returns once it serves', startDemoNode)
   nodeCommand('stop-node', 'stop a node of a running demo cleanly', stopDemoNode)
@@ -77,6 +79,7 @@ Examples:
     .argument('<name>', 'such as n2')
     .addArgument(new Argument('<cable>', 'to the SAN, or to the other nodes').choices(['san', 'net']))
     .option('--dir <dir>', `folder of the demo (default: "${DEFAULT_DIR}")`)
+    .addHelpText('after', '\nExamples:\n  matrix demo cut n2 san\n  matrix demo cut n2 net --dir /tmp/demo')
     .action((name: string, cable: Cable, { dir }: NodeOptions) =>
       cutDemoNode(dir ?? command.opts<DemoOptions>().dir, name, cable),
     )

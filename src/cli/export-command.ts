@@ -1,14 +1,23 @@
 /** `matrix export …`: what the running matrixd of this machine exports, and that it reads its exports again. */
 import { Command } from 'commander'
-import { ask, type NodeOptions, withConfig } from './ask-node.ts'
-import { formatTable, say } from './table.ts'
+import type { ControlResult } from '../../config/index.ts'
+import { ask, type NodeOptions, withConfig, withNode } from './ask-node.ts'
+import { formatTable, type JsonOption, say, sayResult, withJson } from './table.ts'
 
 export function exportCommand(): Command {
   return new Command('export')
     .description('what this node exports')
-    .addCommand(withConfig(new Command('list')).description('list the exports that count now').action(list))
     .addCommand(
-      withConfig(new Command('reload'))
+      withJson(withNode(new Command('list')))
+        .description('list the exports that count now')
+        .addHelpText(
+          'after',
+          '\nExamples:\n  matrix export list --config /etc/matrixfs/matrixd.toml\n  matrix export list --node http://127.0.0.1:20190 --json',
+        )
+        .action(list),
+    )
+    .addCommand(
+      withJson(withConfig(new Command('reload')))
         .description('have the exports of the configuration file read again, without a restart')
         .addHelpText(
           'after',
@@ -23,26 +32,25 @@ Example:
     )
 }
 
-async function list({ config }: NodeOptions): Promise<void> {
-  show((await ask(config, { command: 'exports' })).exports ?? [])
+async function list({ json, ...node }: NodeOptions & JsonOption): Promise<void> {
+  const { exports = [] } = await ask(node, { command: 'exports' })
+  sayResult(json, exports, describe(exports))
 }
 
-async function reload({ config }: NodeOptions): Promise<void> {
-  const { exports = [], restart = [] } = await ask(config, { command: 'reload-exports' })
-  show(exports)
+async function reload({ json, ...node }: NodeOptions & JsonOption): Promise<void> {
+  const { exports = [], restart = [] } = await ask(node, { command: 'reload-exports' })
+  sayResult(json, { exports, restart }, describe(exports))
+  if (json) return
   if (restart.length > 0) say(`what has changed besides is used after a restart of matrixd: ${restart.join(', ')}`)
 }
 
-function show(exports: NonNullable<Awaited<ReturnType<typeof ask>>['exports']>): void {
-  if (exports.length === 0) {
-    say('nothing is exported')
-    return
-  }
+function describe(exports: NonNullable<ControlResult['exports']>): string {
+  if (exports.length === 0) return 'nothing is exported'
   const rows = exports.map(({ path, filesystem, directory, clients, options }) => [
     path,
     directory === '/' ? filesystem : `${filesystem}:${directory}`,
     clients.join(' '),
     options,
   ])
-  say(formatTable(['path', 'serves', 'clients', 'options'], rows))
+  return formatTable(['path', 'serves', 'clients', 'options'], rows)
 }

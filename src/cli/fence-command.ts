@@ -4,9 +4,9 @@ import { Command } from 'commander'
 import * as v from 'valibot'
 import { MatrixError } from '../base/errors.ts'
 import { ask, type NodeOptions, withConfig } from './ask-node.ts'
-import { say, sayJson } from './table.ts'
+import { type JsonOption, say, sayJson, withJson } from './table.ts'
 
-type TestOptions = NodeOptions & { readonly dryRun?: boolean; readonly json?: boolean }
+type TestOptions = NodeOptions & JsonOption & { readonly dryRun?: boolean }
 
 const POLL_MS = 100
 /** Recovery takes a few lease times at most; a supervisor may wait a while before it starts a node again. */
@@ -19,11 +19,10 @@ const membership = v.object({
 
 export function fenceCommand(): Command {
   const command = new Command('fence').description('try the fencing of nodes')
-  withConfig(command.command('test'))
+  withJson(withConfig(command.command('test')))
     .description('fence a node that is well, see it recovered and taken in again, and tell how long each step took')
     .argument('<node>', 'its name; not the node that is asked')
     .option('--dry-run', 'only say what would be done; a fence script that knows --dry-run is run with it')
-    .option('--json', 'for programs')
     .addHelpText(
       'after',
       `
@@ -38,8 +37,8 @@ Examples:
   return command
 }
 
-async function test(node: string, { config, dryRun, json }: TestOptions): Promise<void> {
-  const { plan } = await ask(config, { command: 'fence-plan', node })
+async function test(node: string, { dryRun, json, ...asked }: TestOptions): Promise<void> {
+  const { plan } = await ask(asked, { command: 'fence-plan', node })
   if (!plan) throw new MatrixError('protocol', 'matrixd does not know of drills: it is older than this command')
   const { slot, incarnation, agents, rehearsals } = plan
   if (dryRun) {
@@ -57,12 +56,12 @@ async function test(node: string, { config, dryRun, json }: TestOptions): Promis
   }
   const startedAt = performance.now()
   const sinceStart = () => Math.round(performance.now() - startedAt)
-  const { fenced } = await ask(config, { command: 'fence-drill', node })
+  const { fenced } = await ask(asked, { command: 'fence-drill', node })
   if (!fenced) throw new MatrixError('protocol', 'matrixd does not know of drills: it is older than this command')
   const fencedMs = sinceStart()
   tell(`${seconds(fencedMs)}  fenced by ${fenced.agent}`)
   const isThere = (newer: boolean) => async () => {
-    const { serving, view } = await membershipOf(config)
+    const { serving, view } = await membershipOf(asked)
     const life = view?.members.find((member) => member.slot === slot)?.incarnation
     return serving && (newer ? (life ?? 0) > incarnation : life !== incarnation)
   }
@@ -75,8 +74,8 @@ async function test(node: string, { config, dryRun, json }: TestOptions): Promis
   if (json) sayJson({ node, agent: fenced.agent, fencedMs, recoveredMs, backMs })
 }
 
-async function membershipOf(config: string): Promise<v.InferOutput<typeof membership>> {
-  const { counters } = await ask(config, { command: 'counters' })
+async function membershipOf(node: NodeOptions): Promise<v.InferOutput<typeof membership>> {
+  const { counters } = await ask(node, { command: 'counters' })
   return v.parse(membership, counters?.['membership'])
 }
 

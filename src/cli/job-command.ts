@@ -1,44 +1,41 @@
-/** `matrix job`: long work as jobs, which go on whoever looks (docs/admin.md). The matrixd of this machine is asked, which asks whoever keeps them. */
+/** `matrix job`: long work as jobs, which go on whoever looks (docs/admin.md). A matrixd is asked, which asks whoever keeps them. */
 import { userInfo } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command } from 'commander'
 import { type ControlRequest, exitCodes } from '../../config/index.ts'
 import type { Job, Jobs, JobWithLog } from '../admin/index.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
-import { ask, type NodeOptions, withConfig } from './ask-node.ts'
+import { ask, type NodeOptions, withNode } from './ask-node.ts'
 import { JobProgress } from './job-progress.ts'
 import { persist } from './lun-change.ts'
 import { explain } from './lun-command.ts'
 import { UsageError } from './option-values.ts'
-import { formatTable, say, sayJson } from './table.ts'
+import { formatTable, type JsonOption, say, sayJson, withJson } from './table.ts'
 
 const LOOK_MS = 500
 /** A matrix whose administrator, or Redis, is away for so long is given up, ms. */
 const PATIENCE_MS = 120_000
 
-type JsonOptions = NodeOptions & { readonly json?: boolean }
+type JsonOptions = NodeOptions & JsonOption
 type WaitOptions = JsonOptions & { readonly wait?: boolean }
 
 export function jobCommand(): Command {
   const command = new Command('job').description(
     'start, watch, cancel and repeat long work, which goes on whoever looks',
   )
-  withConfig(command.command('list'))
+  withJson(withNode(command.command('list')))
     .description('jobs that are under way, and those that have ended lately')
-    .option('--json', 'for programs')
     .addHelpText('after', '\nExample:\n  matrix job list --config /etc/matrixfs/matrixd.toml')
     .action(list)
-  withConfig(command.command('kinds'))
+  withJson(withNode(command.command('kinds')))
     .description('which jobs there are, and what each is told')
-    .option('--json', 'for programs: with the JSON schema of each input')
     .addHelpText('after', '\nExample:\n  matrix job kinds --config /etc/matrixfs/matrixd.toml')
     .action(kinds)
-  withConfig(command.command('start'))
+  withJson(withNode(command.command('start')))
     .description('start a job')
     .argument('<kind>', 'which one (matrix job kinds)')
     .argument('[name=value...]', 'its input')
     .option('--wait', 'until it has ended; Ctrl-C leaves it under way')
-    .option('--json', 'for programs')
     .addHelpText(
       'after',
       `
@@ -50,39 +47,36 @@ Examples:
   matrix job start drain-lun lun=lun2 --config /etc/matrixfs/matrixd.toml`,
     )
     .action(start)
-  withConfig(command.command('show'))
+  withJson(withNode(command.command('show')))
     .description('one job, with its log')
     .argument('<job>', 'KIND/ID, as matrix job list has it')
     .option('--wait', 'until it has ended')
-    .option('--json', 'for programs')
     .addHelpText('after', '\nExample:\n  matrix job show scrub/home.1c9f02ab --config /etc/matrixfs/matrixd.toml')
     .action(show)
-  withConfig(command.command('cancel'))
+  withJson(withNode(command.command('cancel')))
     .description('end a job; what it has done stays done')
     .argument('<job>', 'KIND/ID')
     .option('--wait', 'until it has ended')
-    .option('--json', 'for programs')
     .addHelpText('after', '\nExample:\n  matrix job cancel drain-lun/lun2.1c9f02ab --config /etc/matrixfs/matrixd.toml')
     .action((job: string, options: WaitOptions) => change('cancel-job', job, options))
-  withConfig(command.command('retry'))
+  withJson(withNode(command.command('retry')))
     .description('start a job like one that has failed, or was cancelled')
     .argument('<job>', 'KIND/ID')
     .option('--wait', 'until it has ended')
-    .option('--json', 'for programs')
     .addHelpText('after', '\nExample:\n  matrix job retry scrub/home.1c9f02ab --config /etc/matrixfs/matrixd.toml')
     .action((job: string, options: WaitOptions) => change('retry-job', job, options))
   return command
 }
 
-async function list({ config, json }: JsonOptions): Promise<void> {
-  const answer = await askJobs<Jobs>(config, { command: 'jobs' })
+async function list({ json, ...node }: JsonOptions): Promise<void> {
+  const answer = await askJobs<Jobs>(node, { command: 'jobs' })
   if (json) return sayJson(answer)
   if (answer.reason !== null) explain(answer.reason)
   say(describeJobs(answer.jobs))
 }
 
-async function kinds({ config, json }: JsonOptions): Promise<void> {
-  const answer = await askJobs<Jobs>(config, { command: 'jobs' })
+async function kinds({ json, ...node }: JsonOptions): Promise<void> {
+  const answer = await askJobs<Jobs>(node, { command: 'jobs' })
   if (json) return sayJson(answer.kinds)
   for (const kind of answer.kinds) {
     const entries = entriesOf(kind).map(({ name, required }) => (required ? `${name}=…` : `[${name}=…]`))
@@ -91,28 +85,28 @@ async function kinds({ config, json }: JsonOptions): Promise<void> {
 }
 
 async function start(kind: string, values: readonly string[], options: WaitOptions): Promise<void> {
-  const { kinds: known } = await askJobs<Jobs>(options.config, { command: 'jobs' })
+  const { kinds: known } = await askJobs<Jobs>(options, { command: 'jobs' })
   const input = inputOf(kind, known, values)
   const request: ControlRequest = { command: 'start-job', kind, input, by: caller() }
-  const { job } = await askJobs<{ job: Job }>(options.config, request)
+  const { job } = await askJobs<{ job: Job }>(options, request)
   await follow(job, `started: job ${referenceOf(job)}`, options)
 }
 
 async function change(command: 'cancel-job' | 'retry-job', reference: string, options: WaitOptions): Promise<void> {
   const request = { command, ...parseReference(reference), by: caller() }
-  const { job } = await askJobs<{ job: Job }>(options.config, request)
+  const { job } = await askJobs<{ job: Job }>(options, request)
   const said = command === 'cancel-job' ? `job ${reference} is being cancelled` : `started: job ${referenceOf(job)}`
   await follow(job, said, options)
 }
 
 async function show(reference: string, options: WaitOptions): Promise<void> {
-  const answer = await showJob(options.config, reference)
+  const answer = await showJob(options, reference)
   if (options.wait) return follow(answer.job, undefined, options)
   if (options.json) sayJson(answer)
   else say(describeJob(answer))
 }
 
-async function follow(job: Job, said: string | undefined, { config, json, wait }: WaitOptions): Promise<void> {
+async function follow(job: Job, said: string | undefined, { json, wait, ...node }: WaitOptions): Promise<void> {
   if (!wait) {
     if (json) sayJson({ job })
     else if (said !== undefined) say(said)
@@ -125,7 +119,7 @@ async function follow(job: Job, said: string | undefined, { config, json, wait }
   for (let lastAt = performance.now(); !isOver(answer.job); await sleep(LOOK_MS)) {
     progress.show(answer.job)
     try {
-      answer = await showJob(config, reference)
+      answer = await showJob(node, reference)
       lastAt = performance.now()
     } catch (error) {
       const passes = isMatrixError(error, 'view-changed', 'peer-gone', 'timeout', 'busy')
@@ -134,21 +128,21 @@ async function follow(job: Job, said: string | undefined, { config, json, wait }
   }
   progress.end()
   const ended = answer.job
-  if (json) sayJson(await showJob(config, reference))
+  if (json) sayJson(await showJob(node, reference))
   else if (ended.state === 'completed') say(ended.result?.said ?? 'done')
   if (ended.state !== 'completed') throw new MatrixError('not-found', `job ${reference} ${endOf(ended)}`)
   if (ended.result?.details['sound'] === false) process.exitCode = exitCodes.damaged
 }
 
-async function askJobs<T>(config: string, request: ControlRequest): Promise<T> {
-  const { job } = await persist(() => ask(config, request), explain)
+async function askJobs<T>(node: NodeOptions, request: ControlRequest): Promise<T> {
+  const { job } = await persist(() => ask(node, request), explain)
   if (job === undefined)
     throw new MatrixError('protocol', 'matrixd does not know of jobs: it is older than this command')
   return job as T
 }
 
-async function showJob(config: string, reference: string): Promise<JobWithLog> {
-  return (await ask(config, { command: 'show-job', ...parseReference(reference) })).job as JobWithLog
+async function showJob(node: NodeOptions, reference: string): Promise<JobWithLog> {
+  return (await ask(node, { command: 'show-job', ...parseReference(reference) })).job as JobWithLog
 }
 
 /** Throws UsageError. */

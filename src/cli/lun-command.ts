@@ -6,7 +6,7 @@ import { formatSize } from '../base/units.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realHost } from '../platform/real/host.ts'
 import { type Label, type LabelRead, MembershipStore, openLun, Partitions, readLabel } from '../san/index.ts'
-import { ask, type NodeOptions, withConfig } from './ask-node.ts'
+import { ask, configFile, type NodeOptions, withConfig, withNode } from './ask-node.ts'
 import { type AskNode, addLun, importLun, lunsOf, removeLun } from './lun-change.ts'
 import { drainLun, growLun, stopDraining } from './lun-drain.ts'
 import { lunUrls } from './lun-options.ts'
@@ -16,10 +16,10 @@ import { type NodeSeen, nodesOn } from './offline-matrix.ts'
 import { names, nameValue, UsageError } from './option-values.ts'
 import { describePending } from './pending-change.ts'
 import { addLuns, formatMatrix, type NamedLun } from './provision.ts'
-import { formatTable, say, sayJson } from './table.ts'
+import { formatTable, type JsonOption, say, sayJson, sayResult, withJson } from './table.ts'
 import { toolLog } from './tool-log.ts'
 
-type FormatOptions = {
+type FormatOptions = JsonOption & {
   readonly matrix?: string
   readonly into?: readonly string[]
   readonly partitions?: 1 | 3
@@ -31,8 +31,7 @@ export function lunCommand(): Command {
   const command = new Command('lun').description(
     'prepare LUNs, add, import, grow, drain and remove them, and read what is on them',
   )
-  command
-    .command('format')
+  withJson(command.command('format'))
     .description('label LUNs: of a new matrix (--matrix), or added to one (--into)')
     .argument(
       '<url...>',
@@ -59,7 +58,7 @@ Examples:
   matrix lun format file:/srv/lun3.img --name lun3 --into file:/srv/lun1.img`,
     )
     .action(format)
-  withConfig(command.command('show'))
+  withJson(withNode(command.command('show')))
     .description(
       'which node sees which LUN by which path; or, of LUNs given by URL, label, nodes and membership database',
     )
@@ -67,13 +66,12 @@ Examples:
       '[url...]',
       'LUNs that are read here, whether or not nodes run (default: the nodes of the running matrix are asked)',
     )
-    .option('--json', 'for programs')
     .addHelpText(
       'after',
       '\nExamples:\n  matrix lun show --config var/demo/n1.toml\n  matrix lun show file:/srv/lun1.img',
     )
     .action(show)
-  withConfig(command.command('add'))
+  withJson(withConfig(command.command('add')))
     .description('add a LUN to the running matrix: labels it, and asks the matrixd of this machine')
     .argument('<url>', 'the LUN, such as file:/srv/lun3.img')
     .option('--name <name>', 'its matrix-wide name (default: that of its label, or the next free one of lun1, lun2, …)')
@@ -88,7 +86,7 @@ Example:
   matrix lun add file:/srv/lun3.img --name lun3 --config var/demo/n1.toml`,
     )
     .action(add)
-  withConfig(command.command('import'))
+  withJson(withConfig(command.command('import')))
     .description(
       'take a LUN that bears a label of the running matrix back into it, such as one that was removed; nothing is written to it',
     )
@@ -103,13 +101,12 @@ Example:
   matrix lun import file:/srv/lun3.img --config var/demo/n1.toml`,
     )
     .action(importOne)
-  withConfig(command.command('scan'))
+  withJson(withConfig(command.command('scan')))
     .description('what lies where LUNs may be, and whether the running matrix has it; reads only')
     .argument('[place...]', 'folders or URLs (default: the folders of the configured LUNs)')
-    .option('--json', 'for programs')
     .addHelpText('after', '\nExample:\n  matrix lun scan /srv/luns --config var/demo/n1.toml')
     .action(scan)
-  withConfig(command.command('grow'))
+  withJson(withConfig(command.command('grow')))
     .description('use the whole of a LUN of the running matrix whose device has become larger')
     .argument('<name>', 'its matrix-wide name (matrix status)')
     .addHelpText(
@@ -122,7 +119,7 @@ Example:
   matrix lun grow lun2 --config var/demo/n1.toml`,
     )
     .action(grow)
-  withConfig(command.command('drain'))
+  withJson(withConfig(command.command('drain')))
     .description(
       'move what a filesystem has on a LUN to its other LUNs, while it is in use, until it needs the LUN no more',
     )
@@ -139,7 +136,7 @@ Examples:
   matrix lun drain lun2 --stop --config var/demo/n1.toml`,
     )
     .action(drain)
-  withConfig(command.command('remove'))
+  withJson(withConfig(command.command('remove')))
     .description('take a LUN that no filesystem uses out of the running matrix: every node closes it')
     .argument('<name>', 'its matrix-wide name (matrix status)')
     .addHelpText(
@@ -157,7 +154,7 @@ Example:
 
 async function format(
   urls: readonly string[],
-  { matrix, into, name: given, partitions, force }: FormatOptions,
+  { matrix, into, name: given, partitions, force, json }: FormatOptions,
 ): Promise<void> {
   if ((matrix === undefined) === (into === undefined)) {
     throw new UsageError('say either --matrix NAME, to begin a new matrix, or --into URL, to add to one')
@@ -170,6 +167,7 @@ async function format(
   const labels = matrix
     ? await formatMatrix({ matrixName: matrix, luns, partitions: Number(partitions) as 1 | 3, force })
     : await addLuns({ into: into as readonly string[], luns, force })
+  if (json) return sayJson(labels.map((label, index) => ({ url: urls[index], ...label })))
   labels.forEach((label, index) => {
     const bears = label.partitions > 0 ? `, ${describePartitions(label)}` : ''
     say(`${urls[index]} is now LUN ${label.lunName} of matrix ${label.matrixName}: ${formatSize(label.size)}${bears}`)
@@ -178,48 +176,61 @@ async function format(
 
 async function add(
   url: string,
-  { config, name, force }: NodeOptions & { readonly name?: string; readonly force?: boolean },
+  { name, force, json, ...node }: NodeOptions & JsonOption & { readonly name?: string; readonly force?: boolean },
 ): Promise<void> {
-  const lun = await addLun({ url, name, force }, (request) => ask(config, request), explain)
-  say(`${url} is LUN ${lun.name} of matrix ${lun.matrixName}, ${formatSize(lun.size)}: every node has opened it`)
+  const lun = await addLun({ url, name, force }, (request) => ask(node, request), explain)
+  sayResult(
+    json,
+    { url, ...lun },
+    `${url} is LUN ${lun.name} of matrix ${lun.matrixName}, ${formatSize(lun.size)}: every node has opened it`,
+  )
 }
 
-async function importOne(url: string, { config }: NodeOptions): Promise<void> {
-  const lun = await importLun(url, (request) => ask(config, request), explain)
-  say(`${url} is LUN ${lun.name} of matrix ${lun.matrixName} again, ${formatSize(lun.size)}: every node has opened it`)
+async function importOne(url: string, { json, ...node }: NodeOptions & JsonOption): Promise<void> {
+  const lun = await importLun(url, (request) => ask(node, request), explain)
+  sayResult(
+    json,
+    { url, ...lun },
+    `${url} is LUN ${lun.name} of matrix ${lun.matrixName} again, ${formatSize(lun.size)}: every node has opened it`,
+  )
 }
 
-async function remove(name: string, { config }: NodeOptions): Promise<void> {
-  const lun = await removeLun(name, (request) => ask(config, request), explain)
-  say(`LUN ${lun.name} is none of matrix ${lun.matrixName} any more: every node has closed it`)
+async function remove(name: string, { json, ...node }: NodeOptions & JsonOption): Promise<void> {
+  const lun = await removeLun(name, (request) => ask(node, request), explain)
+  sayResult(json, lun, `LUN ${lun.name} is none of matrix ${lun.matrixName} any more: every node has closed it`)
 }
 
-async function scan(
-  places: readonly string[],
-  { config, json = false }: NodeOptions & { readonly json?: boolean },
-): Promise<void> {
-  const matrix = await lunsOf((request) => ask(config, request))
-  const found = await scanLuns(places.length > 0 ? places : placesOf(lunUrls({ config })), matrix)
-  if (json) sayJson(found)
-  else say(describeFound(found))
+async function scan(places: readonly string[], { json, ...node }: NodeOptions & JsonOption): Promise<void> {
+  const matrix = await lunsOf((request) => ask(node, request))
+  const found = await scanLuns(places.length > 0 ? places : placesOf(lunUrls({ config: configFile(node) })), matrix)
+  sayResult(json, found, describeFound(found))
 }
 
-async function grow(name: string, { config }: NodeOptions): Promise<void> {
-  const bytes = await growLun(name, (request) => ask(config, request), explain)
-  say(
+async function grow(name: string, { json, ...node }: NodeOptions & JsonOption): Promise<void> {
+  const bytes = await growLun(name, (request) => ask(node, request), explain)
+  sayResult(
+    json,
+    { lun: name, bytes },
     bytes > 0 ? `LUN ${name} is used whole: its filesystem has ${formatSize(bytes)} more` : `LUN ${name} is used whole`,
   )
 }
 
-async function drain(name: string, { config, stop = false }: NodeOptions & { readonly stop?: boolean }): Promise<void> {
-  const asking: AskNode = (request) => ask(config, request)
+async function drain(
+  name: string,
+  { stop = false, json, ...node }: NodeOptions & JsonOption & { readonly stop?: boolean },
+): Promise<void> {
+  const asking: AskNode = (request) => ask(node, request)
   if (stop) {
-    await stopDraining(name, asking, explain)
-    say(`LUN ${name} is not drained any more: new data goes there again`)
+    const bytes = await stopDraining(name, asking, explain)
+    sayResult(json, { lun: name, bytes }, `LUN ${name} is not drained any more: new data goes there again`)
     return
   }
   await drainLun(name, asking, explain)
-  say(`LUN ${name} is drained: no filesystem is on it. Take it out of the matrix with: matrix lun remove ${name}`)
+  sayResult(
+    json,
+    { lun: name },
+    `LUN ${name} is drained: no filesystem is on it. Take it out of the matrix with: matrix lun remove ${name}`,
+  )
 }
 
 /** What is no result. */
@@ -227,14 +238,10 @@ export function explain(line: string): void {
   process.stderr.write(`matrix: ${line}\n`)
 }
 
-async function show(
-  urls: readonly string[],
-  { json = false, config }: NodeOptions & { readonly json?: boolean },
-): Promise<void> {
+async function show(urls: readonly string[], { json, ...node }: NodeOptions & JsonOption): Promise<void> {
   if (urls.length === 0) {
-    const seen = await lunsSeen((request) => ask(config, request))
-    if (json) sayJson(seen)
-    else say(describeSeen(seen))
+    const seen = await lunsSeen((request) => ask(node, request))
+    sayResult(json, seen, describeSeen(seen))
     return
   }
   const shown = []

@@ -2,12 +2,12 @@
 import { realpath } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { Command } from 'commander'
-import { ask, type NodeOptions, withConfig } from './ask-node.ts'
+import { ask, type NodeOptions, withConfig, withNode } from './ask-node.ts'
 import { UsageError } from './option-values.ts'
-import { formatTable, say } from './table.ts'
+import { formatTable, type JsonOption, sayResult, withJson } from './table.ts'
 
 export function mountCommand(): Command {
-  return withConfig(new Command('mount'))
+  return withJson(withNode(new Command('mount')))
     .description(
       'mount a filesystem of the matrix on this machine now (Linux); without arguments: list what is mounted',
     )
@@ -26,7 +26,7 @@ Examples:
 }
 
 export function umountCommand(): Command {
-  return withConfig(new Command('umount'))
+  return withJson(withConfig(new Command('umount')))
     .description('unmount what the matrixd of this machine has mounted')
     .argument('<directory>', 'where it is mounted')
     .option('--lazy', 'even when programs use it: they lose it', false)
@@ -34,26 +34,32 @@ export function umountCommand(): Command {
     .action(umount)
 }
 
-async function mount(name: string | undefined, directory: string | undefined, { config }: NodeOptions): Promise<void> {
+async function mount(
+  name: string | undefined,
+  directory: string | undefined,
+  { json, ...node }: NodeOptions & JsonOption,
+): Promise<void> {
   if (name === undefined) {
-    const { mounts = [] } = await ask(config, { command: 'mounts' })
-    if (mounts.length === 0) return say('nothing is mounted')
-    return say(
-      formatTable(
-        ['filesystem', 'mounted at'],
-        mounts.map((each) => [each.filesystem, each.directory]),
-      ),
+    const { mounts = [] } = await ask(node, { command: 'mounts' })
+    const rows = mounts.map((each) => [each.filesystem, each.directory])
+    return sayResult(
+      json,
+      mounts,
+      rows.length === 0 ? 'nothing is mounted' : formatTable(['filesystem', 'mounted at'], rows),
     )
   }
   if (directory === undefined) throw new UsageError('say where to mount it: matrix mount NAME DIRECTORY')
-  const answer = await ask(config, { command: 'mount', filesystem: name, directory: resolve(directory) })
-  say(`${name} is mounted at ${answer.directory}`)
+  const answer = await ask(node, { command: 'mount', filesystem: name, directory: resolve(directory) })
+  sayResult(json, { filesystem: name, directory: answer.directory }, `${name} is mounted at ${answer.directory}`)
 }
 
-async function umount(directory: string, { config, lazy }: NodeOptions & { readonly lazy: boolean }): Promise<void> {
+async function umount(
+  directory: string,
+  { lazy, json, ...node }: NodeOptions & JsonOption & { readonly lazy: boolean },
+): Promise<void> {
   const place = await placeOf(resolve(directory))
-  await ask(config, { command: 'umount', directory: place, lazy })
-  say(`${place} is unmounted`)
+  await ask(node, { command: 'umount', directory: place, lazy })
+  sayResult(json, { directory: place }, `${place} is unmounted`)
 }
 
 /** The real path, without touching what is mounted there: it may not answer. */

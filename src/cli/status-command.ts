@@ -2,18 +2,20 @@
 import { Command } from 'commander'
 import { loadConfig } from '../../config/index.ts'
 import { formatSize } from '../base/units.ts'
-import { ask } from './ask-node.ts'
+import { ask, type NodeOptions, withPlane } from './ask-node.ts'
 import { describeFilesystems, describeNodes } from './lun-command.ts'
 import { addLunOptions, type LunOptions, lunUrls } from './lun-options.ts'
 import { OfflineMatrix } from './offline-matrix.ts'
 import { describePending } from './pending-change.ts'
-import { formatTable, say, sayJson } from './table.ts'
+import { asksNode, describeRunning, runningStatus } from './running-matrix.ts'
+import { formatTable, type JsonOption, say, sayJson, sayResult, withJson } from './table.ts'
 import { describeVirtualHosts, type VirtualHostSights } from './vhost-command.ts'
 
 export function statusCommand(): Command {
-  return addLunOptions(new Command('status'))
-    .description('nodes, LUNs and filesystems of a matrix, read from its LUNs; with --config its virtual hosts, too')
-    .option('--json', 'for programs')
+  return withJson(withPlane(addLunOptions(new Command('status'))))
+    .description(
+      'nodes, LUNs and filesystems of a matrix, read from its LUNs; with --config its virtual hosts, too; with --node as a running node has them',
+    )
     .addHelpText(
       'after',
       `
@@ -25,12 +27,17 @@ States of a node:
 
 Examples:
   matrix status --config /etc/matrixfs/matrixd.toml
-  matrix status --dir var/demo`,
+  matrix status --dir var/demo
+  matrix status --node https://n1:20190 --user ann --password-file ~/.matrix-password --ca ca.pem`,
     )
     .action(status)
 }
 
-async function status(options: LunOptions & { readonly json?: boolean }): Promise<void> {
+async function status(options: LunOptions & NodeOptions & JsonOption): Promise<void> {
+  if (asksNode(options)) {
+    const running = await runningStatus(options)
+    return sayResult(options.json, running, describeRunning(running))
+  }
   const matrix = await OfflineMatrix.open(lunUrls(options), { mayMiss: true })
   try {
     const database = await matrix.readDatabase()
@@ -68,7 +75,7 @@ async function status(options: LunOptions & { readonly json?: boolean }): Promis
 async function virtualHostsOf(config: string | undefined): Promise<VirtualHostSights | string | undefined> {
   if (config === undefined || loadConfig(config).virtualHosts.length === 0) return undefined
   try {
-    return (await ask(config, { command: 'virtual-hosts' })).virtualHosts
+    return (await ask({ config }, { command: 'virtual-hosts' })).virtualHosts
   } catch (error) {
     return `virtual hosts: ${error instanceof Error ? error.message : String(error)}`
   }

@@ -10,14 +10,14 @@ import { Command } from 'commander'
 import { loadConfig, programVersion, reportPlaces, timelineFile } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
 import { formatSize } from '../base/units.ts'
-import { ask, type NodeOptions, withConfig } from './ask-node.ts'
+import { ask, configFile, type NodeOptions, withConfig } from './ask-node.ts'
 import { lunUrls } from './lun-options.ts'
 import { OfflineMatrix } from './offline-matrix.ts'
-import { say } from './table.ts'
+import { type JsonOption, say, sayJson, withJson } from './table.ts'
 import { type TarEntry, tar } from './tar.ts'
 
 export function supportCommand(): Command {
-  return withConfig(new Command('support'))
+  return withJson(withConfig(new Command('support')))
     .description('gather what helps to find out what is wrong, without secrets, in one archive')
     .option('--out <file>', 'where it goes (default: matrixfs-support-NODE-TIME.tar.gz, here)')
     .addHelpText(
@@ -32,7 +32,8 @@ Example:
     .action(support)
 }
 
-async function support({ config, out }: NodeOptions & { readonly out?: string }): Promise<void> {
+async function support({ out, json, ...asked }: NodeOptions & JsonOption & { readonly out?: string }): Promise<void> {
+  const config = configFile(asked)
   const now = new Date()
   const { node } = loadConfig(config)
   const stamp = now.toISOString().replace(/[-:]/g, '').slice(0, 15)
@@ -48,8 +49,14 @@ async function support({ config, out }: NodeOptions & { readonly out?: string })
     ),
   )
   writeFileSync(file, archive, { mode: 0o600, flag: 'wx' })
-  say(`${file}: ${entries.length - missing.length} files, ${formatSize(archive.length)}`)
-  for (const { name: entry, text } of missing) say(`  without ${entry.replace('.missing.txt', '')}: ${text.trim()}`)
+  const files = entries.length - missing.length
+  const without = missing.map(({ name: entry, text }) => ({
+    name: entry.replace('.missing.txt', ''),
+    why: text.trim(),
+  }))
+  if (json) return sayJson({ file, bytes: archive.length, files, without })
+  say(`${file}: ${files} files, ${formatSize(archive.length)}`)
+  for (const { name: entry, why } of without) say(`  without ${entry}: ${why}`)
 }
 
 /** Everything there is; of what cannot be got, `NAME.missing.txt` says why. */
@@ -58,14 +65,14 @@ async function gather(config: string): Promise<TarEntry[]> {
   const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
   const answers = reportPlaces.map((place): [string, () => Promise<string>] => [
     `node${place}.json`,
-    async () => json((await ask(config, { command: 'report', place })).report),
+    async () => json((await ask({ config }, { command: 'report', place })).report),
   ])
   const wanted: [string, () => Promise<string>][] = [
     ['machine.json', async () => json(machine())],
     [basename(config), async () => withoutSecrets(readFileSync(config, 'utf8'))],
     ['luns.json', async () => json(await readLuns(config))],
     ['timeline.jsonl', async () => readFileSync(timelineFile(stateDir), 'utf8')],
-    ['node/counters.json', async () => json((await ask(config, { command: 'counters' })).counters)],
+    ['node/counters.json', async () => json((await ask({ config }, { command: 'counters' })).counters)],
     ...answers,
   ]
   const entries: TarEntry[] = []

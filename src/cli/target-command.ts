@@ -28,12 +28,14 @@ Examples:
     .description('run it, until Ctrl-C; says "target ready" once it serves')
     .requiredOption('-c, --config <file>', 'configuration of the target')
     .option('--run-file <file>', 'kept current while it runs: its process, and whether it serves')
+    .addHelpText('after', '\nExample:\n  matrix target run --config target.toml')
     .action(({ config, runFile }: ConfigOption & { readonly runFile?: string }) => serveTarget(config, runFile))
   command
     .command('ask')
     .description('ask the running one: a request and its answer are JSON')
     .argument('<request>', 'such as {"command":"status"}')
     .requiredOption('-c, --config <file>', 'configuration of the target')
+    .addHelpText('after', `\nExample:\n  matrix target ask --config target.toml '{"command":"status"}'`)
     .action(async (request: string, { config }: ConfigOption) => {
       const { ok: _, ...answer } = await askTarget(loadTargetConfig(config).control, request)
       sayJson(answer)

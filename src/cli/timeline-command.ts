@@ -1,37 +1,38 @@
-/** `matrix timeline`: every change of membership that the node of this machine has seen, step by step. */
-
+/** `matrix timeline`: every change of membership that a node has seen, step by step. */
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { loadConfig, timelineFile } from '../../config/index.ts'
+import { timeline as timelineAnswer } from '../admin/api/answers.ts'
 import { MatrixError } from '../base/errors.ts'
 import { isNews, parseTimeline, type TimelineEntry } from '../recovery/index.ts'
-import { type NodeOptions, withConfig } from './ask-node.ts'
+import { configFile, type NodeOptions, planeOf, report, withNode } from './ask-node.ts'
 import { wholeNumber } from './option-values.ts'
-import { say, sayJson } from './table.ts'
+import { type JsonOption, sayResult, withJson } from './table.ts'
 
-type TimelineOptions = NodeOptions & { readonly last: number; readonly json?: boolean }
+type TimelineOptions = NodeOptions & JsonOption & { readonly last: number }
 
 export function timelineCommand(): Command {
-  return withConfig(new Command('timeline'))
+  return withJson(withNode(new Command('timeline')))
     .description('changes of membership: who came and went, what was done for it by whom, and how long it took')
     .option('--last <n>', 'as many changes', wholeNumber({ min: 1, max: 1000 }), 10)
-    .option('--json', 'for programs: a list of steps')
     .addHelpText(
       'after',
       `
-Read from the node's state_dir, whether it runs or not. Steps of a change are told to every member, so each node knows all of those it was a member for.
+Read from the state_dir of this machine's node, whether it runs or not; or asked of another node. Steps of a change are told to every member, so each node knows all of those it was a member for.
 
-Example:
-  matrix timeline --config var/demo/n1.toml --last 3`,
+Examples:
+  matrix timeline --config var/demo/n1.toml --last 3
+  matrix timeline --node http://127.0.0.1:20190`,
     )
     .action(timeline)
 }
 
-function timeline({ config, last, json }: TimelineOptions): void {
-  const path = timelineFile(loadConfig(config).stateDir)
-  const changes = lastChanges(read(path), last)
-  if (json) sayJson(changes.flat())
-  else say(changes.map(describeChange).join('\n\n') || 'no change of membership yet')
+async function timeline({ last, json, ...node }: TimelineOptions): Promise<void> {
+  const entries = planeOf(node)
+    ? (await report(node, '/timeline', timelineAnswer)).entries
+    : read(timelineFile(loadConfig(configFile(node)).stateDir))
+  const changes = lastChanges(entries, last)
+  sayResult(json, changes.flat(), changes.map(describeChange).join('\n\n') || 'no change of membership yet')
 }
 
 function read(path: string): TimelineEntry[] {

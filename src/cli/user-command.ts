@@ -15,9 +15,9 @@ import {
   writeUserFile,
 } from '../export/index.ts'
 import { UsageError } from './option-values.ts'
-import { formatTable, say } from './table.ts'
+import { formatTable, type JsonOption, sayResult, withJson } from './table.ts'
 
-type FileOption = { readonly users: string }
+type FileOption = JsonOption & { readonly users: string }
 type AddOptions = FileOption & {
   readonly uid: number
   readonly gid: number
@@ -35,25 +35,50 @@ export function userCommand(): Command {
     .addCommand(
       withFile(new Command('add'))
         .description('add a user; the password is asked for, or read from standard input')
-        .argument('<name>')
+        .argument('<name>', 'the new user')
         .requiredOption('--uid <number>', 'user id in the filesystem', idOf)
         .requiredOption('--gid <number>', 'group id in the filesystem', idOf)
         .option('--group <name=gid>', 'a further group; may be repeated', (text, all: string[]) => [...all, text], [])
         .option('--no-password', 'the user has tokens only')
+        .addHelpText(
+          'after',
+          '\nExamples:\n  matrix user add ann --uid 1000 --gid 1000 --group staff=100\n  matrix user add backup --uid 34 --gid 34 --no-password',
+        )
         .action(add),
     )
-    .addCommand(withFile(new Command('passwd')).description('set a new password').argument('<name>').action(passwd))
+    .addCommand(
+      withFile(new Command('passwd'))
+        .description('set a new password; it is asked for, or read from standard input')
+        .argument('<name>', 'the user')
+        .addHelpText('after', '\nExample:\n  matrix user passwd ann')
+        .action(passwd),
+    )
     .addCommand(
       withFile(new Command('token'))
         .description('make a token for a program of the user, sent as "Authorization: Bearer TOKEN"; it is shown once')
-        .argument('<name>')
+        .argument('<name>', 'the user')
         .requiredOption('--label <text>', 'what it is for: a later one with this label replaces it')
         .option('--days <number>', 'for how many days it is good (default: for ever)', idOf)
         .option('--revoke', 'remove the token with this label instead')
+        .addHelpText(
+          'after',
+          '\nExamples:\n  matrix user token ann --label backup --days 365\n  matrix user token ann --label backup --revoke',
+        )
         .action(token),
     )
-    .addCommand(withFile(new Command('remove')).description('remove a user').argument('<name>').action(remove))
-    .addCommand(withFile(new Command('list')).description('list the users').action(list))
+    .addCommand(
+      withFile(new Command('remove'))
+        .description('remove a user')
+        .argument('<name>', 'the user')
+        .addHelpText('after', '\nExample:\n  matrix user remove ann')
+        .action(remove),
+    )
+    .addCommand(
+      withFile(new Command('list'))
+        .description('list the users, with their groups and the labels of their tokens')
+        .addHelpText('after', '\nExample:\n  matrix user list --json')
+        .action(list),
+    )
     .addHelpText(
       'after',
       `
@@ -66,7 +91,7 @@ Examples:
 }
 
 function withFile(command: Command): Command {
-  return command.option('--users <file>', 'the file with the users', DEFAULT_FILE)
+  return withJson(command).option('--users <file>', 'the file with the users', DEFAULT_FILE)
 }
 
 function idOf(text: string): number {
@@ -96,60 +121,62 @@ async function add(name: string, options: AddOptions): Promise<void> {
   const { uid, gid } = options
   const user: UserRecord = { name, uid, gid, groups: names, tokens: [], ...(password !== undefined && { password }) }
   writeUserFile(options.users, { users: [...file.users, user], groups })
-  say(`${name} may use what uid ${uid} may`)
+  sayResult(options.json, { name, uid, gid, groups: names }, `${name} may use what uid ${uid} may`)
 }
 
-async function passwd(name: string, { users: path }: FileOption): Promise<void> {
+async function passwd(name: string, { users: path, json }: FileOption): Promise<void> {
   const file = readUserFile(path)
   const user = userIn(file, name)
   const password = await keepPassword(await askPassword(name))
   writeUserFile(path, replaced(file, { ...user, password }))
-  say(`${name} has a new password`)
+  sayResult(json, { name }, `${name} has a new password`)
 }
 
-function token(name: string, { users: path, label, days, revoke }: TokenOptions): void {
+function token(name: string, { users: path, label, days, revoke, json }: TokenOptions): void {
   const file = readUserFile(path)
   const user = userIn(file, name)
   const others = user.tokens.filter((each) => each.label !== label)
   if (revoke) {
     if (others.length === user.tokens.length) throw new MatrixError('not-found', `${name} has no token ${label}`)
     writeUserFile(path, replaced(file, { ...user, tokens: others }))
-    say(`token ${label} of ${name} is no longer good`)
+    sayResult(json, { name, label }, `token ${label} of ${name} is no longer good`)
     return
   }
   const { secret, record } = newToken(label, days === undefined ? undefined : new Date(Date.now() + days * DAY_MS))
   writeUserFile(path, replaced(file, { ...user, tokens: [...others, record] }))
-  say(secret)
+  sayResult(json, { name, label, token: secret }, secret)
 }
 
-function remove(name: string, { users: path }: FileOption): void {
+function remove(name: string, { users: path, json }: FileOption): void {
   const file = readUserFile(path)
   userIn(file, name)
   writeUserFile(path, { ...file, users: file.users.filter((user) => user.name !== name) })
-  say(`${name} is removed`)
+  sayResult(json, { name }, `${name} is removed`)
 }
 
-function list({ users: path }: FileOption): void {
+function list({ users: path, json }: FileOption): void {
   const { users, groups } = readUserFile(path)
-  if (users.length === 0) {
-    say('there are no users')
-    return
-  }
   const gidOf = (name: string) => groups.find((group) => group.name === name)?.gid
-  say(
-    formatTable(
-      ['user', 'uid', 'gid', 'groups', 'password', 'tokens'],
-      users.map((user) => [
-        user.name,
-        String(user.uid),
-        String(user.gid),
-        user.groups.map((group) => `${group}=${gidOf(group)}`).join(', ') || '-',
-        user.password === undefined ? 'no' : 'yes',
-        user.tokens
-          .map(({ label, expires }) => (expires ? `${label} until ${expires.slice(0, 10)}` : label))
-          .join(', ') || '-',
-      ]),
-    ),
+  const rows = users.map((user) => [
+    user.name,
+    String(user.uid),
+    String(user.gid),
+    user.groups.map((group) => `${group}=${gidOf(group)}`).join(', ') || '-',
+    user.password === undefined ? 'no' : 'yes',
+    user.tokens.map(({ label, expires }) => (expires ? `${label} until ${expires.slice(0, 10)}` : label)).join(', ') ||
+      '-',
+  ])
+  const listed = users.map(({ name, uid, gid, groups: of, password, tokens }) => ({
+    ...{ name, uid, gid, hasPassword: password !== undefined },
+    groups: of.map((group) => ({ name: group, gid: gidOf(group) })),
+    tokens: tokens.map(({ label, expires }) => ({ label, expires })),
+  }))
+  sayResult(
+    json,
+    listed,
+    users.length === 0
+      ? 'there are no users'
+      : formatTable(['user', 'uid', 'gid', 'groups', 'password', 'tokens'], rows),
   )
 }
 

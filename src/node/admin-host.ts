@@ -18,6 +18,7 @@ export function adminHost(
     formerly,
     gateways,
     mounts,
+    order,
   }: {
     readonly log: Log
     readonly logTail: LogTail
@@ -25,6 +26,7 @@ export function adminHost(
     readonly formerly: readonly TimelineEntry[]
     readonly gateways: () => GatewaysReport
     readonly mounts: LocalMounts
+    readonly order: AdminHost['order']
   },
 ): AdminHost {
   const { name, slot, incarnation } = core.cluster.self
@@ -56,5 +58,6 @@ export function adminHost(
     // known to nobody else, and the same in every life of this node: what a former one has left can be ended
     redisPassword: createHmac('sha256', matrix.secret).update(`redis of ${name}`).digest('hex'),
     means: jobMeans(config.file, core, mounts),
+    order,
   }
 }

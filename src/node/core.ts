@@ -56,7 +56,7 @@ import {
   type ReservedStorage,
   readLabels,
 } from '../san/index.ts'
-import { type AddressedGateway, type VirtualHost, VirtualHosts } from '../services/index.ts'
+import { type AddressedGateway, EventBook, type EventStore, type VirtualHost, VirtualHosts } from '../services/index.ts'
 import { Administration } from './administration.ts'
 import { FenceDrill } from './fence-drill.ts'
 import { LunCare } from './lun-care.ts'
@@ -95,6 +95,8 @@ export type NodeCoreOptions = {
     readonly dialer: Dialer
     readonly gateways: readonly AddressedGateway[]
   }
+  /** Where events outlive this process. */
+  readonly events?: EventStore
   /** A step of a change of membership, here or told by another node. */
   readonly onTimeline?: (entry: TimelineEntry) => void
   /** For observers: a filesystem was opened, and holds no lock yet. */
@@ -119,6 +121,7 @@ export class NodeCore {
   readonly #cluster: ClusterNode
   readonly #members: Members
   readonly timeline: Timeline
+  readonly events: EventBook
   #serving = false
   #ended = false
   #givenBack: Promise<void> | undefined
@@ -183,6 +186,9 @@ export class NodeCore {
     })
     mesh.onMessage('admin', (_from, payload) => timeline.told(payload))
     this.timeline = timeline
+    this.events = new EventBook({
+      ...{ node: self.name, incarnation: lease.life.incarnation, clock, log, store: options.events },
+    })
     this.#members = new Members({
       mesh,
       log,

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { type ConfiguredHttp, formatAddress, type MatrixdConfig } from '../../config/index.ts'
-import { AdminPlane, type GatewaysReport, type LogTail } from '../admin/index.ts'
+import { type AdminHost, AdminPlane, type GatewaysReport, type LogTail } from '../admin/index.ts'
 import { MatrixError } from '../base/errors.ts'
 import { HostNames, UserGroups, Users } from '../export/index.ts'
 import { Authenticator, HttpGateway, JwtVerifier } from '../gateway-http/index.ts'
@@ -24,8 +24,12 @@ import { ServedExports } from './served-exports.ts'
 /** How often it is looked whether a filesystem has come into service, ms. */
 const SERVING_POLL_MS = 50
 
-/** What the admin plane shows of what has been. */
-export type Past = { readonly logTail: LogTail; readonly formerly: readonly TimelineEntry[] }
+/** What the admin plane shows of what has been, and whom it asks for the rest. */
+export type AdminSources = {
+  readonly logTail: LogTail
+  readonly formerly: readonly TimelineEntry[]
+  readonly order: AdminHost['order']
+}
 
 export class Gateways {
   readonly #config: MatrixdConfig
@@ -38,7 +42,7 @@ export class Gateways {
   readonly mounts: LocalMounts
   readonly admin: AdminPlane
 
-  constructor(config: MatrixdConfig, core: NodeCore, log: Log, past: Past) {
+  constructor(config: MatrixdConfig, core: NodeCore, log: Log, sources: AdminSources) {
     this.#config = config
     this.#core = core
     this.#log = log
@@ -63,7 +67,7 @@ export class Gateways {
       })
     this.mounts = new LocalMounts({ filesystems, clock: realClock, log })
     this.admin = new AdminPlane(
-      adminHost(config, core, { ...past, log, gateways: () => this.#report(), mounts: this.mounts }),
+      adminHost(config, core, { ...sources, log, gateways: () => this.#report(), mounts: this.mounts }),
     )
   }
 

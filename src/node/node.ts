@@ -27,9 +27,9 @@ import { DrillNetwork } from './drill-network.ts'
 import { makeFenceAgent } from './fence-agents.ts'
 import { Gateways } from './gateways.ts'
 import { ImageWatch, newImageFile } from './image-watch.ts'
+import { eventStore, TimelineFile } from './kept-lists.ts'
 import { NodeLuns } from './node-luns.ts'
 import { Orders } from './orders.ts'
-import { TimelineFile } from './timeline-file.ts'
 
 /** Entries of the timeline from before this start that the admin plane shows. */
 const TIMELINE_SHOWN = 200
@@ -108,6 +108,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
     ...(hosts.length > 0 && {
       virtualHosts: { hosts, addresses: hostAddresses(config, log), dialer: realHost.dialer, gateways: addressed },
     }),
+    events: eventStore(config.stateDir, log),
     onTimeline: (entry) => {
       timeline.add(entry)
       gateways?.admin.noteTimeline(entry)
@@ -118,7 +119,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       void ended.then(() => hooks.onStopped(reason))
     },
   })
-  gateways = new Gateways(config, core, log, { logTail, formerly })
+  gateways = new Gateways(config, core, log, { logTail, formerly, order: (request) => orders.answer(request) })
   const served = gateways
   const orders = new Orders(core, served)
   const control = new ControlServer((request) => orders.answer(request), log)

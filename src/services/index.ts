@@ -5,6 +5,7 @@
 
 export { AddressBearer, type AddressBearerOptions } from './address-bearer.ts'
 export type { AddressedGateway } from './addressed-gateway.ts'
+export * from './events.ts'
 export { probes } from './monitors/probes.ts'
 export * from './monitors/service-check.ts'
 export * from './monitors/service-monitor.ts'

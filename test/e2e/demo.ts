@@ -37,7 +37,7 @@ export type DemoMatrix = {
   readonly luns: readonly { readonly name: string; readonly path?: string; readonly url?: string }[]
 }
 
-/** Of `matrix counters`, what is looked at here. */
+/** Of `matrix counters --json`, what is looked at here. */
 export type NodeCounters = {
   readonly filesystems: { readonly home: { readonly locks: { readonly steps: HandoverSteps } } }
 }
@@ -189,7 +189,7 @@ export class Demo {
 
   /** `matrix counters` of a node that runs. */
   counters(name: string): NodeCounters {
-    return JSON.parse(this.#matrix(name, 'counters'))
+    return JSON.parse(this.#matrix(name, 'counters', '--json'))
   }
 
   #matrix(node: string, ...command: string[]): string {

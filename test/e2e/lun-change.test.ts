@@ -29,7 +29,7 @@ function at(node: string): string[] {
 
 /** The LUNs that a node has open. */
 function lunsOf(node: string): string[] {
-  const { status, stdout, stderr } = matrix('counters', ...at(node))
+  const { status, stdout, stderr } = matrix('counters', '--json', ...at(node))
   assert.is(status, 0, stderr)
   return Object.keys(JSON.parse(stdout).luns).sort()
 }

@@ -142,7 +142,7 @@ export async function cutPaths({ target, cuts, seed, dir, abort, say = () => {} 
 /** Of all LUNs at all nodes, as their main threads have them. */
 async function pathsOf(demo: Demo) {
   const answers = await Promise.all(
-    demo.matrix.nodes.map(({ name }) => ask(join(demo.dir, `${name}.toml`), { command: 'counters' })),
+    demo.matrix.nodes.map(({ name }) => ask({ config: join(demo.dir, `${name}.toml`) }, { command: 'counters' })),
   )
   return answers.flatMap(({ counters }) =>
     Object.values(v.parse(lunStates, counters).lunStates).flatMap((lun) => lun.paths),

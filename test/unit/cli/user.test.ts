@@ -7,10 +7,11 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { exitCodes } from '../../../config/index.ts'
+import { matrixCommand } from '../../helpers/matrix-command.ts'
 
 const cli = join(new URL('../../..', import.meta.url).pathname, 'src/cli/main.ts')
 
-test('matrix user: added, listed, given a token, removed; what is wrong changes nothing', () => {
+test('matrix user: added, listed, given a token, removed; what is wrong changes nothing', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'matrixfs-user-'))
   test.after(() => rmSync(dir, { recursive: true, force: true }))
   const users = ['--users', join(dir, 'users.toml')]
@@ -31,6 +32,16 @@ test('matrix user: added, listed, given a token, removed; what is wrong changes 
   const { stdout: token } = matrix('', 'token', 'bob', '--label', 'backup', '--days', '3')
   assert.match(token, /^mxt_[\w-]{43}\n$/)
   const { stdout: list } = matrix('', 'list')
+  const json = async (...args: string[]) =>
+    JSON.parse((await matrixCommand(['user', ...args, ...users, '--json'])).stdout)
+  const [ann, bob] = await json('list')
+  const staff = [{ name: 'staff', gid: 50 }]
+  assert.equal(ann, { name: 'ann', uid: 1000, gid: 100, hasPassword: true, groups: staff, tokens: [] })
+  assert.equal([bob.hasPassword, bob.tokens[0].label], [false, 'backup'])
+  assert.equal(await json('add', 'cat', ...ids, '--no-password'), { name: 'cat', uid: 1000, gid: 100, groups: [] })
+  assert.match((await json('token', 'cat', '--label', 'a')).token, /^mxt_/)
+  assert.equal(await json('token', 'cat', '--label', 'a', '--revoke'), { name: 'cat', label: 'a' })
+  assert.equal(await json('remove', 'cat'), { name: 'cat' })
   assert.match(list, /ann +1000 +100 +staff=50 +yes +-/)
   assert.match(list, /bob +1000 +100 +staff=50 +no +backup until \d{4}-/)
   assert.is(matrix('', 'token', 'bob', '--label', 'backup', '--revoke').status, 0)
