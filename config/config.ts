@@ -1,7 +1,7 @@
 /** What a checked configuration file means to the program: bytes, milliseconds, absolute paths, addresses. */
 import type { Timings } from '../src/base/timings.ts'
 import type { PeerAddress } from '../src/platform/transport.ts'
-import type { VirtualHost } from '../src/services/index.ts'
+import type { Service, VirtualHost } from '../src/services/index.ts'
 import type { FenceAgentName, LogLevel, PortmapMode } from './schema.ts'
 
 export type ConfiguredNode = {
@@ -100,6 +100,8 @@ export type MatrixdConfig = {
   /** Directories are absolute. */
   readonly mounts: readonly { readonly filesystem: string; readonly directory: string }[]
   readonly virtualHosts: readonly VirtualHost[]
+  /** What is looked after for them. */
+  readonly services: readonly Service[]
   /** How addresses come to this node; the system's own programs when there is no script. */
   readonly addresses: { readonly script?: { readonly path: string; readonly timeoutMs: number } }
   readonly cache: { readonly dataBytes: number }

@@ -14,6 +14,7 @@ import type { ServiceCheck, VirtualHost } from '../src/services/index.ts'
 import type { ConfiguredHttp, ConfiguredNode, MatrixdConfig } from './config.ts'
 import { explain } from './problems.ts'
 import { type ConfigFile, fileSchema, SECRET_MIN } from './schema.ts'
+import { programKeys, reachable, serviceProblems, servicesOf } from './services.ts'
 import { type ConfiguredMonitor, formatAddress } from './values.ts'
 
 /** Of a fence script, unless the file says otherwise, ms. */
@@ -42,7 +43,7 @@ export function loadConfig(path: string, files: ConfigFiles = realFiles): Matrix
   problems.push(
     ...conflicts(result.output),
     ...scriptProblems(result.output, files),
-    ...addressProblems(result.output, files),
+    ...programsProblems(result.output, files),
     ...urlProblems(result.output),
     ...tlsProblems(file, result.output, files),
     ...httpProblems(file, result.output, files),
@@ -107,6 +108,9 @@ function conflicts(output: unknown): string[] {
     'address',
   )
   problems.push(...hosts.flatMap((host, index) => hostProblems(host, `virtual_hosts[${index}]`, file)))
+  unique('services', [...tables(file.services), ...tables(file.devices)], 'name')
+  for (const list of ['services', 'devices'] as const)
+    problems.push(...tables(file[list]).flatMap((table, index) => serviceProblems(table, `${list}[${index}]`, file)))
   const agents = Array.isArray(file.fencing?.agents) ? file.fencing.agents : []
   if (new Set(agents).size < agents.length) problems.push('fencing.agents: names an agent twice; allowed is once each')
 
@@ -165,9 +169,16 @@ function hostProblems(host: Record<string, unknown>, where: string, file: Partia
   return problems
 }
 
-function addressProblems(output: unknown, files: ConfigFiles): string[] {
-  const { script } = (output as Partial<ConfigFile>).addresses ?? {}
-  return typeof script === 'string' && isAbsolute(script) ? programProblems('addresses.script', script, files) : []
+/** Programs for addresses, services and devices. */
+function programsProblems(output: unknown, files: ConfigFiles): string[] {
+  const file = output as Partial<ConfigFile>
+  const scripts: (readonly [string, unknown])[] = [['addresses.script', file.addresses?.script]]
+  for (const list of ['services', 'devices'] as const)
+    for (const [index, table] of tables(file[list]).entries())
+      scripts.push(...programKeys.map((key) => [`${list}[${index}].${key}`, table[key]] as const))
+  return scripts.flatMap(([key, path]) =>
+    typeof path === 'string' && isAbsolute(path) ? programProblems(key, path, files) : [],
+  )
 }
 
 /** The fence script is there exactly when it is an agent, may be run, and is nobody else's to write. */
@@ -458,6 +469,7 @@ function configOf(file: string, written: ConfigFile, secret: string, redisPasswo
     ),
     mounts: written.mounts.map(({ filesystem, directory }) => ({ filesystem, directory: resolve(folder, directory) })),
     virtualHosts: written.virtual_hosts.map((host) => virtualHostOf(host, written)),
+    services: servicesOf(written),
     addresses: {
       ...(written.addresses.script !== undefined && {
         script: { path: written.addresses.script, timeoutMs: written.addresses.script_timeout },
@@ -476,13 +488,10 @@ function virtualHostOf(host: ConfigFile['virtual_hosts'][number], { nfs, http }:
     ...{ name: host.name, ...host.address, interface: host.interface, nodes: host.nodes, policy: host.policy },
     monitors: (host.monitors ?? usual).map((monitor): ServiceCheck => {
       const at = monitor.kind === 'tcp' ? monitor.at : reachable(own[monitor.kind] as PeerAddress)
-      return { kind: monitor.kind, at, ...patience }
+      return {
+        ...(monitor.kind === 'http' ? { kind: 'http', at, path: '/' } : { kind: monitor.kind, at }),
+        ...patience,
+      }
     }),
   }
-}
-
-/** How this machine itself reaches what listens there. */
-function reachable({ host, port }: PeerAddress): PeerAddress {
-  if (host === '0.0.0.0') return { host: '127.0.0.1', port }
-  return { host: host === '::' ? '::1' : host, port }
 }

@@ -8,6 +8,7 @@ import { MAX_NETWORKS, MAX_SLOTS } from '../src/base/limits.ts'
 import { MiB, TiB } from '../src/base/units.ts'
 import { isIscsiUrl } from '../src/san/index.ts'
 import { failbackPolicies } from '../src/services/index.ts'
+import { devices, services } from './services-schema.ts'
 import {
   address,
   addresses,
@@ -367,7 +368,7 @@ const mounts = v.pipe(
 const virtualHosts = v.pipe(
   v.array(
     v.strictObject({
-      name: name('Name of the virtual host ([what it is](operating.md#virtual-hosts)).'),
+      name: name('Name of the virtual host ([what it is](services.md#virtual-hosts)).'),
       address: interfaceAddress(
         'The address that clients use, with the bits of its network. It belongs to the matrix: no node has it otherwise.',
       ),
@@ -415,7 +416,7 @@ const virtualHosts = v.pipe(
 const addressProgram = v.strictObject({
   script: v.optional(
     text(
-      'A program that adds and removes the addresses of virtual hosts at this node ([how](operating.md#virtual-hosts-on-other-systems)); necessary on systems other than Linux. Nobody but its owner may be able to write to it. Default: `ip` and `arping`.',
+      'A program that adds and removes the addresses of virtual hosts at this node ([how](services.md#virtual-hosts-on-other-systems)); necessary on systems other than Linux. Nobody but its owner may be able to write to it. Default: `ip` and `arping`.',
       'an absolute path',
       (written) => isPath(written) && isAbsolute(written),
     ),
@@ -451,6 +452,8 @@ export const fileSchema = v.strictObject({
   exports: v.optional(exports_, []),
   mounts: v.optional(mounts, []),
   virtual_hosts: v.optional(virtualHosts, []),
+  services: v.optional(services, []),
+  devices: v.optional(devices, []),
   addresses: v.optional(addressProgram, {}),
   cache: v.optional(cache, {}),
   log: v.optional(log, {}),

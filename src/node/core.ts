@@ -17,7 +17,6 @@ import type { Timings } from '../base/timings.ts'
 import { type Administrator, ClusterNode, Election, type KnownPeer } from '../cluster/index.ts'
 import {
   type Clock,
-  type Dialer,
   type HostAddresses,
   type Log,
   sleep,
@@ -56,7 +55,15 @@ import {
   type ReservedStorage,
   readLabels,
 } from '../san/index.ts'
-import { type AddressedGateway, EventBook, type EventStore, type VirtualHost, VirtualHosts } from '../services/index.ts'
+import {
+  type AddressedGateway,
+  EventBook,
+  type EventStore,
+  type ProbeTools,
+  type Service,
+  type VirtualHost,
+  VirtualHosts,
+} from '../services/index.ts'
 import { Administration } from './administration.ts'
 import { FenceDrill } from './fence-drill.ts'
 import { LunCare } from './lun-care.ts'
@@ -90,9 +97,10 @@ export type NodeCoreOptions = {
   /** Addresses of the matrix that this node may bear; none when left out. */
   readonly virtualHosts?: {
     readonly hosts: readonly VirtualHost[]
+    readonly services: readonly Service[]
     readonly addresses: HostAddresses
     /** For monitors. */
-    readonly dialer: Dialer
+    readonly tools: Omit<ProbeTools, 'whyNot'>
     readonly gateways: readonly AddressedGateway[]
   }
   /** Where events outlive this process. */
@@ -254,7 +262,9 @@ export class NodeCore {
     this.virtualHosts =
       options.virtualHosts &&
       new VirtualHosts({
-        ...{ mesh, clock, log, timings, ...options.virtualHosts },
+        ...{ node: self.name, mesh, clock, log, timings, ...options.virtualHosts },
+        tools: { ...options.virtualHosts.tools, whyNot: (kind, name) => this.#whyNot(kind, name) },
+        publish: (news) => this.events.publish(news),
         goodUntil: () => (this.#ended ? Number.NEGATIVE_INFINITY : lease.goodUntil()),
         settle: async () => void (await Promise.all(this.mounts.map(({ fs }) => fs.sync()))),
         administrator: () => this.#election.administrator?.slot,
@@ -313,6 +323,16 @@ export class NodeCore {
 
   get halted(): boolean {
     return this.#ended
+  }
+
+  /** Why this node cannot use a LUN or filesystem; undefined when it can. */
+  #whyNot(kind: 'lun' | 'filesystem', name: string): string | undefined {
+    if (kind === 'lun') {
+      const { state, reason } = this.lunStates()[name] ?? { state: 'not known here' }
+      return state === 'up' ? undefined : `LUN ${name} is ${state}${reason === undefined ? '' : `: ${reason}`}`
+    }
+    const state = this.mounts.find(({ record }) => record.name === name)?.state ?? 'not in service'
+    return state === 'serving' ? undefined : `filesystem ${name} is ${state}`
   }
 
   /** As announced in the present view. */

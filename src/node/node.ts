@@ -18,6 +18,7 @@ import { realProcesses } from '../platform/real/processes.ts'
 import { isProgram, realPrograms } from '../platform/real/programs.ts'
 import { ScriptAddresses } from '../platform/real/script-addresses.ts'
 import { realThreads } from '../platform/real/threads.ts'
+import { tlsDialer } from '../platform/real/tls-dialer.ts'
 import { createTcpTransport } from '../platform/real/transport.ts'
 import { type Lun, openLun, orphanIoMs, startLeaseThread } from '../san/index.ts'
 import type { AddressedGateway } from '../services/index.ts'
@@ -106,7 +107,10 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
     newImageFile: (record) => newImageFile(config.stateDir, record.name),
     dataCacheBytes: config.cache.dataBytes,
     ...(hosts.length > 0 && {
-      virtualHosts: { hosts, addresses: hostAddresses(config, log), dialer: realHost.dialer, gateways: addressed },
+      virtualHosts: {
+        ...{ hosts, services: config.services, addresses: hostAddresses(config, log), gateways: addressed },
+        tools: { dialer: realHost.dialer, tls: tlsDialer, programs: realPrograms },
+      },
     }),
     events: eventStore(config.stateDir, log),
     onTimeline: (entry) => {

@@ -1,7 +1,7 @@
 /**
  * The virtual hosts that this node bears: takes them, serves them, keeps them alive, and gives them up.
  *
- *     free ──take──▶ taking ──address, gateways──▶ serving ──drained──▶ closed ──removed──▶ free
+ *     free ──take──▶ taking ──address, gateways──▶ serving ──drained──▶ closed ──removed──▶ free        (applications: services.ts)
  *                       └─ failed ─▶ removed again ─▶ free                └─ failed ─▶ borne, not served
  *
  * The life time of an address is a dead man's switch: it is renewed while this node's disk lease is good, for no longer than that lease
@@ -21,6 +21,7 @@ import type { Timings } from '../base/timings.ts'
 import { Turns } from '../base/turns.ts'
 import { type Clock, type HostAddresses, type Log, sleep, type Timer, within } from '../platform/index.ts'
 import type { AddressedGateway } from './addressed-gateway.ts'
+import type { Services } from './services.ts'
 import type { VirtualHost } from './virtual-host.ts'
 
 /** The shortest life that an address is given, renewals of the lease. Only with a lease that is hardly longer than what the system may be late may it outlive that. */
@@ -43,6 +44,8 @@ export type AddressBearerOptions = {
   readonly timings: Timings
   /** Of this node's lease, in the clock's time. */
   readonly goodUntil: () => number
+  /** Starts and stops what runs with a host: it comes before the address, or once that is served, and ends before it goes. */
+  readonly services: Pick<Services, 'start' | 'stop'>
   /** Everything that was answered is on stable storage when it resolves. */
   readonly settle: () => Promise<void>
 }
@@ -113,6 +116,7 @@ export class AddressBearer {
       } catch (error) {
         if (isMatrixError(error, 'not-found', 'in-use')) this.#unfit.set(host.name, error.message)
         this.#closeGateways(host)
+        await this.#options.services.stop(host.name)
         await this.#remove(host, borne)
         throw error
       }
@@ -120,11 +124,16 @@ export class AddressBearer {
   }
 
   /** A planned end: what was taken is answered, and the address is surely gone when it resolves. Rejects when it may still be there. */
-  release(host: VirtualHost): Promise<void> {
+  async release(host: VirtualHost): Promise<void> {
+    const { services } = this.#options
+    // before its turn, in which the address would not be renewed: its clients are still served by what stops
+    await services.stop(host.name)
     return this.#turn(host, async () => {
       const borne = this.#borne.get(host.name)
       if (!borne) return
       const { clock, log, gateways, settle, addresses } = this.#options
+      // what a take that was under way has started since
+      await services.stop(host.name)
       const startedAt = clock.now()
       borne.serves = false
       const late = (work: Promise<unknown>): Promise<unknown> =>
@@ -163,7 +172,10 @@ export class AddressBearer {
       hosts.map((host) =>
         this.#turn(host, async () => {
           const borne = this.#borne.get(host.name)
-          if (borne) await this.#remove(host, borne)
+          if (!borne) return
+          // the address does not wait for it: others may be about to have it
+          void this.#options.services.stop(host.name)
+          await this.#remove(host, borne)
         }),
       ),
     )
@@ -181,7 +193,8 @@ export class AddressBearer {
   }
 
   async #begin(host: VirtualHost, borne: Borne): Promise<void> {
-    const { addresses, gateways, log } = this.#options
+    const { addresses, gateways, log, services } = this.#options
+    await services.start(host.name, 'before')
     // what is deaf is no longer whole
     if ((await addresses.has(host)) && borne.isDeaf) await addresses.remove(host)
     borne.isDeaf = false
@@ -192,6 +205,7 @@ export class AddressBearer {
     this.#unfit.delete(host.name)
     log.info({ host: host.name, address: host.address, interface: host.interface }, 'a virtual host is served here')
     this.#announce(host, borne)
+    void services.start(host.name, 'after')
   }
 
   /** Adds the address, or makes its life longer. */

@@ -16,12 +16,11 @@
  *   3. Of a command whose outcome is open (its answer is missing) the node is asked again, and until it has answered invariant 1 waits.
  *   4. One command per host at a time.
  *
- * Choice: the healthiest nodes (fewest failing monitors) that serve, and of these the first in the host's list. A bearer that is as healthy as any
- * stays, unless its policy is AUTOFAILBACK and a node before it in the list has been as well for `failbackAfterMs`; so also when somebody has moved the
- * host by hand, until that node fails. A move to a healthier node happens at once; what nobody bears waits a moment for nodes that are just starting.
+ * Where a host should be, choice.ts says. A move to a healthier node happens at once; what nobody bears waits a moment for nodes that are just starting.
  */
 import { brokenRules } from '../base/broken-rules.ts'
 import type { Slot } from '../base/ids.ts'
+import { type Cause, type Choice, candidatesOf, choose, type Place } from './choice.ts'
 import type { VirtualHost } from './virtual-host.ts'
 
 /** Known by its address: nodes may call it differently. */
@@ -35,8 +34,10 @@ export type HostReport = {
   /** And its services answer there. */
   readonly serves: boolean
   readonly byHand: boolean
-  /** Monitors of it that fail here. */
+  /** Weights of what fails here that is monitored for it. */
   readonly failing: number
+  /** A device fails here that it needs. */
+  readonly barred: boolean
 }
 
 export type MemberReport = {
@@ -66,7 +67,14 @@ export type PlacementEffect =
   | { readonly kind: 'release'; readonly slot: Slot; readonly host: string }
   | { readonly kind: 'answer'; readonly id: number; readonly refusal?: string }
   /** For the log and the timeline. */
-  | { readonly kind: 'moved'; readonly host: string; readonly from?: string; readonly to: string; readonly why: string }
+  | {
+      readonly kind: 'moved'
+      readonly host: string
+      readonly from?: string
+      readonly to: string
+      readonly cause: Cause
+      readonly why: string
+    }
 
 export type PlacementOptions = {
   readonly hosts: readonly PlacementHost[]
@@ -93,10 +101,8 @@ type HostState = {
   /** Nobody is asked for anything before, by slot. */
   readonly notBefore: Map<Slot, number>
   /** Who has given it up in this view last, and why it had to. */
-  last: { readonly from: string; readonly why: string } | undefined
+  last: { readonly from: string; readonly cause: Cause; readonly why: string } | undefined
 }
-
-type Choice = { readonly slot: Slot; readonly byHand: boolean; readonly why: string }
 
 export class Placement {
   readonly #options: PlacementOptions
@@ -180,12 +186,12 @@ export class Placement {
     if (kind === 'report') member.report = report
     else if (former) {
       // what it bears is known from commands; a note about health may have been on its way meanwhile
-      const health = new Map(report.hosts.map((host) => [host.address, host.failing]))
-      const hosts = former.hosts.map((host) => ({ ...host, failing: health.get(host.address) ?? host.failing }))
+      const health = new Map(report.hosts.map(({ address, failing, barred }) => [address, { failing, barred }]))
+      const hosts = former.hosts.map((host) => ({ ...host, ...health.get(host.address) }))
       member.report = { ready: report.ready, hosts }
     } else return
     for (const host of member.report?.hosts ?? []) {
-      const isWell = report.ready && host.failing === 0
+      const isWell = report.ready && host.failing === 0 && !host.barred
       if (!isWell) member.wellSince.delete(host.address)
       else if (!member.wellSince.has(host.address)) member.wellSince.set(host.address, this.#now)
     }
@@ -213,8 +219,8 @@ export class Placement {
     const hadIt = reportOf(member, state.host.address)?.serves
     this.#note(member, state.host.address, { bears, serves: bears })
     if (!bears) return
-    const { from, why = 'nobody had it' } = state.last ?? {}
-    const moved = { host: state.host.address, to: member.name, why, ...(from !== undefined && { from }) }
+    const { from, cause = 'placed', why = 'nobody had it' } = state.last ?? {}
+    const moved = { host: state.host.address, to: member.name, cause, why, ...(from !== undefined && { from }) }
     if (!hadIt) this.#effects.push({ kind: 'moved', ...moved })
     state.last = undefined
     if (state.wish?.node === member.name) this.#answer(state)
@@ -267,14 +273,14 @@ export class Placement {
     if (state.command || (!this.#isInformed && !brokenRules.bearersAreKnown)) return
     const { host } = state
     const bearers = this.#bearers(host.address)
-    const choice = this.#choose(state, bearers[0])
+    const choice = this.#choose(state)
     if (!choice) return
     const target = this.#members.get(choice.slot) as MemberState
     const other = bearers.find((slot) => slot !== choice.slot)
     if (other !== undefined) {
       if (!this.#mayAsk(state, other)) return
       const from = (this.#members.get(other) as MemberState).name
-      state.last = { from, why: choice.why }
+      state.last = { from, cause: choice.cause, why: choice.why }
       if (!brokenRules.releasedFirst) {
         this.#command(state, { kind: 'release', slot: other })
         return
@@ -307,40 +313,15 @@ export class Placement {
   }
 
   /** Where the host should be now; undefined: nowhere, or where it is. */
-  #choose(state: HostState, bearer: Slot | undefined): Choice | undefined {
+  #choose(state: HostState): Choice['to'] {
     const { host, wish } = state
-    const candidates = this.#candidates(state)
-    const [best] = candidates
-    if (wish) {
-      const found = candidates.find(({ member }) => member.name === wish.node)
-      const isWell = found !== undefined && found.failing === best?.failing
-      // at its primary it is where any policy wants it
-      if (isWell) return { slot: found.slot, byHand: wish.node !== host.nodes[0], why: 'by hand' }
-      const why = found ? `fails ${found.failing} of the monitors of` : 'cannot take'
-      this.#answer(state, `${wish.node} ${why} ${host.name} now`)
-    }
-    const current = bearer === undefined ? undefined : this.#members.get(bearer)
-    if (!best) {
-      // nobody is better than whoever has it; and one that leaves keeps it until its end
-      return bearer === undefined || !current
-        ? undefined
-        : { slot: bearer, byHand: this.#isByHand(current, host), why: '' }
-    }
-    if (bearer === undefined || !current) {
-      return this.#isAwaited(host) ? undefined : { slot: best.slot, byHand: false, why: 'nobody had it' }
-    }
-    const own = candidates.find(({ slot }) => slot === bearer)
-    const stay: Choice = { slot: bearer, byHand: this.#isByHand(current, host), why: '' }
-    if (!own) {
-      const why = current.leaving ? `${current.name} stops` : `${current.name} cannot serve it`
-      return { slot: best.slot, byHand: false, why }
-    }
-    if (best.failing < own.failing)
-      return { slot: best.slot, byHand: false, why: `${current.name} fails ${own.failing} of its monitors` }
-    if (best.slot === bearer || host.policy === 'NOFAILBACK' || stay.byHand) return stay
-    const since = best.member.wellSince.get(host.address)
-    const isDue = since !== undefined && this.#now - since >= this.#options.failbackAfterMs
-    return isDue ? { slot: best.slot, byHand: false, why: `${best.member.name} is well again` } : stay
+    const { policy, nodes } = host
+    const { to, refusal } = choose({
+      ...{ policy, primary: nodes[0], places: this.#places(state), wish: wish?.node },
+      failbackAfterMs: this.#options.failbackAfterMs,
+    })
+    if (wish && refusal !== undefined) this.#answer(state, `${wish.node} ${refusal} ${host.name} now`)
+    return to?.cause === 'placed' && this.#isAwaited(host) ? undefined : to
   }
 
   /** Some node of its list is about to be ready. */
@@ -351,21 +332,31 @@ export class Placement {
     )
   }
 
-  #isByHand(member: MemberState, host: PlacementHost): boolean {
-    return reportOf(member, host.address)?.byHand ?? false
-  }
-
-  /** The healthiest first; of these in the order of the list. */
-  #candidates({ host, notBefore }: HostState) {
-    const found = host.nodes.flatMap((name) => {
+  #places({ host, notBefore }: HostState): Place[] {
+    const strangers = [...this.#members.values()].filter(
+      (member) => reportOf(member, host.address)?.bears && !host.nodes.includes(member.name),
+    )
+    return [...host.nodes, ...strangers.map(({ name }) => name)].flatMap((name) => {
       const [slot, member] = [...this.#members].find(([, each]) => each.name === name) ?? []
       const report = reportOf(member, host.address)
-      if (slot === undefined || !member?.report?.ready || !report || member.leaving) return []
-      // who has failed to take it is passed over for a while; who has it has it
-      if (!report.bears && this.#now < (notBefore.get(slot) ?? Number.NEGATIVE_INFINITY)) return []
-      return [{ slot, member, failing: report.failing }]
+      if (slot === undefined || !member?.report || !report) return []
+      const { failing, barred, bears, byHand } = report
+      const since = member.wellSince.get(host.address)
+      return {
+        ...{
+          slot,
+          name,
+          ready: member.report.ready && host.nodes.includes(name),
+          leaving: member.leaving,
+          failing,
+          barred,
+          bears,
+          byHand,
+        },
+        refused: this.#now < (notBefore.get(slot) ?? Number.NEGATIVE_INFINITY),
+        wellMs: since === undefined ? undefined : this.#now - since,
+      }
     })
-    return found.sort((a, b) => a.failing - b.failing) // stable
   }
 
   #answerLeaves(): void {
@@ -374,7 +365,7 @@ export class Placement {
       const isBusy = this.#hosts.some(({ command }) => command?.slot === slot)
       const bears = member?.report?.hosts.some((host) => host.bears)
       const hasElsewhere = this.#hosts.some(
-        (state) => reportOf(member, state.host.address)?.bears && this.#candidates(state).length > 0,
+        (state) => reportOf(member, state.host.address)?.bears && candidatesOf(this.#places(state)).length > 0,
       )
       const isUnderWay = this.#hosts.some(({ command, last }) => command && last?.from === member?.name)
       if (member && (isBusy || isUnderWay || member.report === undefined || (bears && hasElsewhere))) continue

@@ -12,6 +12,7 @@ const hostReport = v.strictObject({
   serves: v.boolean(),
   byHand: v.boolean(),
   failing: count,
+  barred: v.boolean(),
   /** What its failing monitors find wrong, for people. */
   reason: v.optional(v.string()),
 })

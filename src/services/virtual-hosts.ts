@@ -1,11 +1,11 @@
 /**
- * Virtual hosts at one node: what it bears (address-bearer.ts), how well it could (monitors), and, while it is administrator, the placement of all
+ * Virtual hosts at one node: what it bears (address-bearer.ts), how well it could (services.ts), and, while it is administrator, the placement of all
  * of them (placement.ts). The only place where the pure decision meets messages and time.
  *
  *     administrator                          members, the administrator among them
  *     resumed(view) ──report?──────────────▶ what they bear, how well they are
  *     Placement.step ──take / release──────▶ AddressBearer ─▶ HostAddresses, gateways
- *                    ◀─────────────health─── ServiceMonitor
+ *                    ◀─────────────health─── Services
  *                    ◀──────move, leave───── a person at any node; a node that stops
  */
 import { brokenRules } from '../base/broken-rules.ts'
@@ -13,13 +13,17 @@ import { isMatrixError, MatrixError } from '../base/errors.ts'
 import type { Slot, ViewId } from '../base/ids.ts'
 import type { Timings } from '../base/timings.ts'
 import { type Mesh, presentView, type View, type ViewListener } from '../cluster/index.ts'
-import { type Clock, type Dialer, type HostAddresses, type Log, sleep, type Timer } from '../platform/index.ts'
+import { type Clock, type HostAddresses, type Log, sleep, type Timer } from '../platform/index.ts'
 import { AddressBearer } from './address-bearer.ts'
 import type { AddressedGateway } from './addressed-gateway.ts'
-import type { ServiceCheck } from './monitors/service-check.ts'
-import { ServiceMonitor } from './monitors/service-monitor.ts'
+import type { Cause } from './choice.ts'
+import type { EventKind, EventNews } from './events.ts'
+import type { ProbeTools } from './monitors/probes.ts'
 import { Placement, type PlacementEffect, type PlacementEvent } from './placement.ts'
 import { decodeReport, decodeServiceRequest, type SentReport, type ServiceRequest } from './protocol.ts'
+import type { Service } from './service.ts'
+import type { ServiceSight } from './service-keeper.ts'
+import { Services } from './services.ts'
 import type { VirtualHost } from './virtual-host.ts'
 
 /** The administrator looks at its choices so often beside what happens, ms. */
@@ -39,12 +43,14 @@ const REPORT_LIMIT_MS = 5_000
 const LEAVE_LIMIT_MS = 8_000
 
 export type VirtualHostsOptions = {
+  readonly node: string
   readonly hosts: readonly VirtualHost[]
+  readonly services: readonly Service[]
   readonly mesh: Mesh
   readonly clock: Clock
   readonly log: Log
   readonly timings: Timings
-  readonly dialer: Dialer
+  readonly tools: ProbeTools
   readonly addresses: HostAddresses
   readonly gateways: readonly AddressedGateway[]
   readonly goodUntil: () => number
@@ -54,6 +60,7 @@ export type VirtualHostsOptions = {
   readonly administrator: () => Slot | undefined
   /** A host has moved: for the timeline. */
   readonly onMoved: (host: string, outcome: string) => void
+  readonly publish: (news: EventNews) => void
 }
 
 /** How things are, for people. */
@@ -74,7 +81,9 @@ type Pending = { readonly resolve: () => void; readonly reject: (error: Error) =
 export class VirtualHosts implements ViewListener {
   readonly #options: VirtualHostsOptions
   readonly #bearer: AddressBearer
-  readonly #monitors = new Map<string, ServiceMonitor>()
+  readonly #services: Services
+  /** Of taking or giving up a host, with what is started and stopped for it, ms. */
+  readonly #commandLimitMs: number
   readonly #placement: Placement
   /** The view whose hosts this node places. */
   #placing: ViewId | undefined
@@ -85,35 +94,39 @@ export class VirtualHosts implements ViewListener {
   readonly #pending = new Map<number, Pending>()
   #telling = false
   #toTell = false
+  /** As administrator: where hosts were when this was last known, by address. Whoever is no member any more has lost them. */
+  readonly #lastKnown = new Map<string, string>()
 
   constructor(options: VirtualHostsOptions) {
     this.#options = options
-    this.#bearer = new AddressBearer(options)
+    this.#services = new Services({
+      ...options,
+      bears: (host) => this.#bearer.bears(host) !== undefined,
+      onChange: () => void this.#tellHealth(),
+    })
+    this.#bearer = new AddressBearer({ ...options, services: this.#services })
+    this.#commandLimitMs =
+      COMMAND_LIMIT_MS + Math.max(0, ...options.hosts.map(({ name }) => this.#services.limitMs(name)))
     this.#placement = new Placement({
       hosts: options.hosts,
       failbackAfterMs: FAILBACK_AFTER_MS,
       patienceMs: PATIENCE_MS,
       againAfterMs: AFTER_FAILURE_MS,
     })
-    for (const check of options.hosts.flatMap(({ monitors }) => monitors)) {
-      const key = keyOf(check)
-      if (this.#monitors.has(key)) continue
-      const monitor = new ServiceMonitor(check, { ...options, onChange: () => void this.#tellHealth() })
-      this.#monitors.set(key, monitor)
-    }
     options.mesh.onRequest('service', (from, body) => this.#answer(from, decodeServiceRequest(body)))
   }
 
-  /** Before this node joins: nothing of a former life is left on its interfaces. */
-  clear(): Promise<void> {
-    return this.#bearer.clear()
+  /** Before this node joins: nothing of a former life is left on its interfaces, nor runs for a host. */
+  async clear(): Promise<void> {
+    await this.#bearer.clear()
+    await this.#services.clear()
   }
 
   /** The gateways of this node are there: it may bear hosts now. */
   begin(): void {
     if (this.#ready || this.#stopped) return
     this.#ready = true
-    for (const monitor of this.#monitors.values()) monitor.start()
+    this.#services.begin()
     void this.#tellHealth()
   }
 
@@ -144,14 +157,14 @@ export class VirtualHosts implements ViewListener {
       const known = this.#options.hosts.map((each) => each.name).join(', ') || 'none is configured'
       throw new MatrixError('not-found', `there is no virtual host ${name} (${known})`)
     }
-    await this.#askAdministrator((view) => ({ kind: 'move', view, address: host.address, node }), COMMAND_LIMIT_MS)
+    await this.#askAdministrator((view) => ({ kind: 'move', view, address: host.address, node }), this.#commandLimitMs)
   }
 
   /** Before a clean stop: others take what this node bears. Never rejects, and waits no longer than clients would. */
   async leave(): Promise<void> {
     const { clock, log } = this.#options
     const bearsAny = () => this.#options.hosts.some(({ name }) => this.#bearer.bears(name))
-    const deadline = clock.now() + LEAVE_LIMIT_MS
+    const deadline = clock.now() + LEAVE_LIMIT_MS + this.#commandLimitMs - COMMAND_LIMIT_MS
     while (bearsAny() && clock.now() < deadline) {
       try {
         await this.#askAdministrator((view) => ({ kind: 'leave', view }), deadline - clock.now())
@@ -178,6 +191,18 @@ export class VirtualHosts implements ViewListener {
   drop(): Promise<void> {
     this.#stop()
     return this.#bearer.drop()
+  }
+
+  /** What is looked after at this node. */
+  services(): readonly ServiceSight[] {
+    return this.#services.look()
+  }
+
+  /** A person says that a service, application or device may be used at this node again. Throws MatrixError 'not-found'. */
+  clearFailure(name: string): void {
+    if (this.#services.clearFailure(name)) return
+    const known = this.#services.look().map((each) => each.name)
+    throw new MatrixError('not-found', `this node has no service ${name} (${known.join(', ') || 'none is configured'})`)
   }
 
   /** How all members see the hosts of this node's configuration. Rejects with 'view-changed'. */
@@ -211,7 +236,7 @@ export class VirtualHosts implements ViewListener {
     this.#stopped = true
     this.#ready = false
     this.#ticks?.cancel()
-    for (const monitor of this.#monitors.values()) monitor.stop()
+    this.#services.end()
   }
 
   // ── member ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -247,17 +272,14 @@ export class VirtualHosts implements ViewListener {
   }
 
   #report(): SentReport {
-    const hosts = this.#options.hosts.map(({ name, address, monitors }) => {
+    const hosts = this.#options.hosts.map(({ name, address }) => {
       const borne = this.#bearer.bears(name)
-      const failing = monitors.flatMap((check) => {
-        const monitor = this.#monitors.get(keyOf(check)) as ServiceMonitor
-        return monitor.isUp ? [] : [`${check.kind}: ${monitor.reason ?? 'down'}`]
-      })
+      const { failing, barred, reasons } = this.#services.health(name)
       const unfit = this.#bearer.unfit(name)
-      if (unfit !== undefined) failing.push(unfit)
+      const why = [...reasons, ...(unfit === undefined ? [] : [unfit])].join(', ')
       return {
         ...{ address, bears: borne !== undefined, serves: borne?.serves ?? false, byHand: borne?.byHand ?? false },
-        ...{ failing: failing.length, ...(failing.length > 0 && { reason: failing.join(', ') }) },
+        ...{ failing: failing + (unfit === undefined ? 0 : 1), barred, ...(why !== '' && { reason: why }) },
       }
     })
     return { ready: this.#ready, hosts }
@@ -322,7 +344,7 @@ export class VirtualHosts implements ViewListener {
         const { kind, slot, host } = effect
         const message: ServiceRequest =
           kind === 'take' ? { kind, view, address: host, byHand: effect.byHand } : { kind, view, address: host }
-        mesh.request(slot, 'service', message, COMMAND_LIMIT_MS).then(
+        mesh.request(slot, 'service', message, this.#commandLimitMs).then(
           () => this.#told(view, { kind: kind === 'take' ? 'taken' : 'released', slot, host }),
           (error: Error) => {
             if (this.#placing === view)
@@ -343,11 +365,28 @@ export class VirtualHosts implements ViewListener {
         return
       }
       case 'moved': {
-        const { host, from, to, why } = effect
-        log.info({ host: nameOf(host), from, to, why }, 'a virtual host was placed')
-        onMoved(nameOf(host), `${from === undefined ? '' : `${from} → `}${to}: ${why}`)
+        const { to } = effect
+        const name = nameOf(effect.host)
+        const lost = this.#lostBy(effect)
+        const { from, cause, why } = lost === undefined ? effect : lost
+        this.#lastKnown.set(effect.host, to)
+        onMoved(name, `${from === undefined ? '' : `${from} → `}${to}: ${why}`)
+        this.#options.publish({
+          ...{ kind: kindOf[cause], object: { type: 'virtual-host', name } },
+          severity: cause === 'failover' ? 'warning' : 'info',
+          text: `virtual host ${name} is at ${to}${from === undefined ? '' : `, and was at ${from}`}: ${why}`,
+          detail: { address: effect.host, to, why, ...(from !== undefined && { from }) },
+        })
       }
     }
+  }
+
+  /** Who had it before, where that one is no member any more. */
+  #lostBy({ host, from, cause, to }: Extract<PlacementEffect, { kind: 'moved' }>) {
+    const former = this.#lastKnown.get(host)
+    const isMember = this.#options.mesh.view?.members.some(({ name }) => name === former)
+    if (cause !== 'placed' || from !== undefined || former === undefined || former === to || isMember) return undefined
+    return { from: former, cause: 'failover', why: `${former} is gone` } as const
   }
 
   /** What belongs to a view that is over is not looked at. */
@@ -362,6 +401,9 @@ export class VirtualHosts implements ViewListener {
         const body = { kind: 'report', view } satisfies ServiceRequest
         const report = decodeReport(await mesh.request(slot, 'service', body, REPORT_LIMIT_MS))
         this.#told(view, { kind: 'report', slot, report })
+        const node = mesh.view?.members.find((member) => member.slot === slot)?.name
+        for (const { address, serves } of report.hosts)
+          if (serves && node !== undefined) this.#lastKnown.set(address, node)
         return
       } catch (error) {
         if (isMatrixError(error, 'not-found')) {
@@ -381,8 +423,13 @@ function refusalOf(reason: string): MatrixError {
   return new MatrixError(/view is changing/.test(reason) ? 'view-changed' : 'in-use', reason)
 }
 
-function keyOf({ kind, at, intervalMs, timeoutMs, retries }: ServiceCheck): string {
-  return [kind, at.host, at.port, intervalMs, timeoutMs, retries].join(' ')
+const kindOf: Readonly<Record<Cause, EventKind>> = {
+  stays: 'virtual-host-placed',
+  placed: 'virtual-host-placed',
+  failover: 'virtual-host-failed-over',
+  failback: 'virtual-host-failed-back',
+  hand: 'virtual-host-moved',
+  stop: 'virtual-host-moved',
 }
 
 type Seen = { readonly state: string; readonly bears: boolean; readonly byHand: boolean }
@@ -397,7 +444,9 @@ function stateOf(address: string, report: SentReport | Error | undefined): Seen 
     }
   const host = report.hosts.find((each) => each.address === address)
   if (!host) return { state: 'not in its configuration', ...nothing }
-  const health = !report.ready ? 'starting or stopping' : host.failing === 0 ? 'well' : `failing: ${host.reason ?? ''}`
+  const isWell = host.failing === 0 && !host.barred
+  const failing = `${host.barred ? 'no place' : 'failing'}: ${host.reason ?? ''}`
+  const health = !report.ready ? 'starting or stopping' : isWell ? 'well' : failing
   const bearing = host.bears ? (host.serves ? 'serves it' : 'takes or gives it up') : undefined
   return { state: [bearing, health].filter(Boolean).join(', '), bears: host.bears, byHand: host.byHand }
 }

@@ -8,7 +8,7 @@
 import { MatrixError } from '../../src/base/errors.ts'
 import type { Prng } from '../../src/base/prng.ts'
 import type { ByteStream, Dialer, HostAddress, HostAddresses } from '../../src/platform/index.ts'
-import type { VirtualHost } from '../../src/services/index.ts'
+import type { ProbeTools, VirtualHost } from '../../src/services/index.ts'
 import type { Coverage } from './coverage.ts'
 import type { SimHost, SimWorld } from './world.ts'
 
@@ -85,8 +85,8 @@ export class SimAddresses {
   }
 
   /** Answers for the one service that each machine has. */
-  dialer(process: SimHost): Dialer {
-    return {
+  tools(process: SimHost): Omit<ProbeTools, 'whyNot'> {
+    const dialer: Dialer = {
       dial: (_at, limitMs) =>
         new Promise((resolve, reject) => {
           const isHanging = this.hanging.has(process.name)
@@ -97,6 +97,8 @@ export class SimAddresses {
           )
         }),
     }
+    const programs = { run: () => Promise.reject(new Error('no service of the simulator has a program')) }
+    return { dialer, tls: dialer, programs }
   }
 
   /** Power is gone: kernels have forgotten everything. */

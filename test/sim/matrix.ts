@@ -374,7 +374,8 @@ export class SimMatrix {
         virtualHosts: {
           hosts: this.addresses.hosts,
           addresses: this.addresses.of(host),
-          dialer: this.addresses.dialer(host),
+          services: [],
+          tools: this.addresses.tools(host),
           gateways: [],
         },
       }),

@@ -1,37 +1,77 @@
 /**
- * How a service is asked whether it lives. Each probe resolves when it does, and rejects with the reason when not; time-outs are its caller's.
+ * How a service or device is asked whether it lives. Each probe resolves when it does, and rejects with the reason when not; time-outs are its caller's.
  *
- *   tcp    somebody accepts a connection
- *   nfs    NULL of NFS version 3 (RFC 1813 3.3.0; RFC 5531 11: one record over TCP) is answered with success
- *   http   HEAD / is answered, with any status below 500
+ *   tcp      somebody accepts a connection
+ *   nfs      NULL of NFS version 3 (RFC 1813 3.3.0; RFC 5531 11: one record over TCP) is answered with success
+ *   http(s)  HEAD of a path is answered, with any status below 500; whose certificate it is does not matter: it is asked whether it serves
+ *   webdav   OPTIONS of a path is answered with a DAV header (RFC 4918 10.1), or by asking who it is
+ *   others   spoken-probes.ts, dns-probe.ts, device-probes.ts
+ *   script   exits with 0
  */
 import { MatrixError } from '../../base/errors.ts'
-import type { ByteStream, Dialer, PeerAddress } from '../../platform/index.ts'
-import type { ServiceKind } from './service-check.ts'
+import type { Dialer, PeerAddress, Programs } from '../../platform/index.ts'
+import { converse, type Judge, type Turn } from './conversation.ts'
+import { probeDisk, probeGateway, succeeds } from './device-probes.ts'
+import { dnsTurn } from './dns-probe.ts'
+import type { ProbeTarget } from './service-check.ts'
+import { spokenTurns } from './spoken-probes.ts'
 
-export type Probe = (dialer: Dialer, at: PeerAddress, limitMs: number) => Promise<void>
-
-/** Nothing that is asked here is answered with more, bytes. */
-const ANSWER_MAX = 64 * 1024
-
-export const probes: Readonly<Record<ServiceKind, Probe>> = {
-  async tcp(dialer, at, limitMs) {
-    const stream = await dialer.dial(at, limitMs)
-    stream.reset()
-  },
-  nfs: (dialer, at, limitMs) => ask(dialer, at, limitMs, nullCall, judgeNull),
-  http: (dialer, at, limitMs) =>
-    ask(
-      dialer,
-      at,
-      limitMs,
-      Buffer.from(`HEAD / HTTP/1.1\r\nHost: ${at.host}\r\nConnection: close\r\n\r\n`),
-      judgeHead,
-    ),
+/** What probes reach the world by. */
+export type ProbeTools = {
+  readonly dialer: Dialer
+  /** The same through TLS. */
+  readonly tls: Dialer
+  readonly programs: Programs
+  /** Why this node cannot use a LUN or filesystem of the matrix; undefined when it can. */
+  readonly whyNot: (kind: 'lun' | 'filesystem', name: string) => string | undefined
 }
 
-/** 'more': the answer is not whole yet; undefined: it is right; else what is wrong. */
-type Judge = (answer: Buffer) => 'more' | undefined | string
+export type ProbePatience = {
+  /** Of each step, ms. */
+  readonly limitMs: number
+  /** Nobody waits any more. */
+  readonly end: AbortSignal
+  /** For scripts. */
+  readonly env?: Readonly<Record<string, string>> | undefined
+}
+
+export async function probe(
+  { dialer, tls, programs, whyNot }: ProbeTools,
+  target: ProbeTarget,
+  { limitMs, end, env = {} }: ProbePatience,
+): Promise<void> {
+  const talk = async (by: Dialer, at: PeerAddress, turns: readonly Turn[]) =>
+    converse(await by.dial(at, limitMs), turns, end)
+  switch (target.kind) {
+    case 'tcp':
+      return talk(dialer, target.at, [])
+    case 'nfs':
+      return talk(dialer, target.at, [{ say: nullCall, judge: judgeNull }])
+    case 'http':
+    case 'https':
+      return talk(target.kind === 'https' ? tls : dialer, target.at, [{ say: ask('HEAD', target), judge: judgeHead }])
+    case 'webdav':
+      return talk(dialer, target.at, [{ say: ask('OPTIONS', target), judge: judgeOptions }])
+    case 'dns':
+      return talk(dialer, target.at, [dnsTurn(target.query)])
+    case 'script':
+      return succeeds(programs, { path: target.script, args: ['probe'], env, timeoutMs: limitMs, abort: end })
+    case 'disk':
+      return probeDisk(programs, target.path, limitMs, end)
+    case 'gateway':
+      return target.port === undefined
+        ? probeGateway(programs, target.host, limitMs, end)
+        : talk(dialer, { host: target.host, port: target.port }, [])
+    case 'lun':
+    case 'filesystem': {
+      const reason = whyNot(target.kind, target.of)
+      if (reason !== undefined) throw new MatrixError('peer-gone', reason)
+      return
+    }
+    default:
+      return talk(dialer, target.at, spokenTurns[target.kind])
+  }
+}
 
 const XID = 0x6d667662
 
@@ -46,35 +86,31 @@ function judgeNull(answer: Buffer): ReturnType<Judge> {
   return isRight ? undefined : `not an answer to NULL: ${answer.subarray(0, 28).toString('hex')}`
 }
 
+function ask(method: string, { at, path }: { readonly at: PeerAddress; readonly path: string }): Buffer {
+  const host = at.host.includes(':') ? `[${at.host}]` : at.host
+  return Buffer.from(`${method} ${path} HTTP/1.1\r\nHost: ${host}:${at.port}\r\nConnection: close\r\n\r\n`)
+}
+
+function statusOf(text: string): number | undefined {
+  const [, status] = /^HTTP\/1\.[01] (\d{3})/.exec(text) ?? []
+  return status === undefined ? undefined : Number(status)
+}
+
 function judgeHead(answer: Buffer): ReturnType<Judge> {
   const text = answer.toString('latin1')
   if (!text.includes('\r\n')) return 'more'
-  const [, status] = /^HTTP\/1\.[01] (\d{3})/.exec(text) ?? []
+  const status = statusOf(text)
   if (status === undefined) return 'not an answer of HTTP'
-  return Number(status) < 500 ? undefined : `status ${status}`
+  return status < 500 ? undefined : `status ${status}`
 }
 
-async function ask(dialer: Dialer, at: PeerAddress, limitMs: number, question: Buffer, judge: Judge): Promise<void> {
-  const stream = await dialer.dial(at, limitMs)
-  try {
-    await answerOf(stream, question, judge)
-  } finally {
-    stream.reset()
-  }
-}
-
-function answerOf(stream: ByteStream, question: Buffer, judge: Judge): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let answer = Buffer.alloc(0)
-    stream.onData = (chunk) => {
-      answer = Buffer.concat([answer, chunk])
-      const found = answer.length > ANSWER_MAX ? 'a longer answer than there can be' : judge(answer)
-      if (found === undefined) resolve()
-      else if (found !== 'more') reject(new MatrixError('protocol', found))
-    }
-    stream.onClose = (reason) => reject(new MatrixError('peer-gone', `no answer: ${reason}`))
-    stream.write([question])
-  })
+function judgeOptions(answer: Buffer): ReturnType<Judge> {
+  const text = answer.toString('latin1')
+  const status = statusOf(text)
+  if (text.includes('\r\n') && status === undefined) return 'not an answer of HTTP'
+  if (!text.includes('\r\n\r\n')) return 'more'
+  if (status === 401 || ((status as number) < 300 && /\r\ndav:[^\r]*\b1\b/i.test(text))) return undefined
+  return (status as number) < 300 ? 'it does not speak WebDAV' : `status ${status}`
 }
 
 function words(...values: readonly number[]): Buffer {

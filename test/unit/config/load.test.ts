@@ -447,7 +447,7 @@ probe_retries = 0
   assert.equal([six?.address, six?.prefix, six?.policy], ['fd00::50', 64, 'NOFAILBACK'])
   const patience = { intervalMs: 5000, timeoutMs: 500, retries: 0 }
   assert.equal(six?.monitors, [
-    { kind: 'http', at: { host: '127.0.0.1', port: 20180 }, ...patience },
+    { kind: 'http', at: { host: '127.0.0.1', port: 20180 }, path: '/', ...patience },
     { kind: 'tcp', at: { host: '::1', port: 445 }, ...patience },
   ])
 })
@@ -455,7 +455,8 @@ probe_retries = 0
 test('a monitor reaches what listens on all addresses over loopback', () => {
   const at = (listen: string) => {
     const toml = `${sample.replace('"127.0.0.1:20149"', `"${listen}"`)}${virtualHost}`
-    return loadConfig('/etc/matrix/m.toml', host(toml)).virtualHosts[0]?.monitors[0]?.at
+    const [check] = loadConfig('/etc/matrix/m.toml', host(toml)).virtualHosts[0]?.monitors ?? []
+    return check && 'at' in check ? check.at : undefined
   }
   assert.equal(at('0.0.0.0:2049'), { host: '127.0.0.1', port: 2049 })
   assert.equal(at('[::]:2049'), { host: '::1', port: 2049 })

@@ -59,8 +59,13 @@ function scene(timings = defaultTimings) {
     ...{ hosts: [host], addresses, gateways: [gateway], clock, timings, log: silentLog },
     goodUntil: () => node.goodUntil,
     settle: act('settle'),
+    services: {
+      start: async (_host, when) => void done.push(`start ${when}`),
+      stop: async () => void done.push('stop'),
+    },
   })
-  const told = () => done.splice(0)
+  /** What was done; starts and stops of applications only where they are asked for. */
+  const told = (withServices = false) => done.splice(0).filter((each) => withServices || !/^st(art|op)\b/.test(each))
   return { world, bearer, node, lives, told }
 }
 
@@ -189,6 +194,20 @@ test('what a former life has left is removed before anything else', async () => 
   node.isThere = true
   await world.settle(bearer.clear())
   assert.equal(told(), ['remove'])
+})
+
+test('applications are started before the address or once it is served, and stopped while it still is; a node that halts does not wait for them', async () => {
+  const { world, bearer, told } = scene()
+  await world.settle(bearer.take(host, false))
+  await world.run(world.now + 1)
+  assert.equal(told(true), ['start before', 'add', 'open', 'start after', 'announce'])
+  await world.settle(bearer.release(host))
+  // once more in its turn, for what a take that was under way may have started
+  assert.equal(told(true), ['stop', 'stop', 'settle', 'drain', 'deafen', 'close', 'remove'])
+  await world.settle(bearer.take(host, false))
+  told()
+  await world.settle(bearer.drop())
+  assert.equal(told(true), ['stop', 'remove'])
 })
 
 test.run()

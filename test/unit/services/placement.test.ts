@@ -39,12 +39,12 @@ class Desk {
   }
 
   report(slot: number, report: Partial<HostReport> = {}, ready = true): string[] {
-    const all = { address: A, bears: false, serves: false, byHand: false, failing: 0, ...report }
+    const all = { address: A, bears: false, serves: false, byHand: false, failing: 0, barred: false, ...report }
     return this.step({ kind: 'report', slot, report: { ready, hosts: [all] } })
   }
 
-  health(slot: number, failing: number, ready = true): string[] {
-    const all = { address: A, bears: false, serves: false, byHand: false, failing }
+  health(slot: number, failing: number, ready = true, barred = false): string[] {
+    const all = { address: A, bears: false, serves: false, byHand: false, failing, barred }
     return this.step({ kind: 'health', slot, report: { ready, hosts: [all] } })
   }
 
@@ -94,7 +94,7 @@ test('it goes to another only once its bearer has given it up, and back when its
   assert.equal(desk.taken(0), [])
   assert.equal(
     desk.effects.filter(({ kind }) => kind === 'moved'),
-    [{ kind: 'moved', host: A, from: 'n2', to: 'n1', why: 'n1 is well again' }],
+    [{ kind: 'moved', host: A, from: 'n2', to: 'n1', cause: 'failback', why: 'n1 is well again' }],
   )
 })
 

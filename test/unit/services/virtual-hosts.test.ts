@@ -5,9 +5,14 @@ import { MatrixError } from '../../../src/base/errors.ts'
 import { defaultTimings } from '../../../src/base/timings.ts'
 import type { Mesh, View } from '../../../src/cluster/index.ts'
 import { silentLog } from '../../../src/platform/log.ts'
-import { type VirtualHost, VirtualHosts } from '../../../src/services/index.ts'
+import { type ProbeTools, type VirtualHost, VirtualHosts } from '../../../src/services/index.ts'
 import { SimHost, SimWorld } from '../../sim/world.ts'
 
+const noDialer = { dial: () => Promise.reject(new Error('there are no monitors')) }
+const noTools: ProbeTools = {
+  ...{ dialer: noDialer, tls: noDialer, whyNot: () => undefined },
+  programs: { run: () => Promise.reject(new Error('there are no programs')) },
+}
 const test = suite('services: virtual hosts')
 const files: VirtualHost = {
   ...{ name: 'files', address: '10.0.0.50', prefix: 24, interface: 'eth0' },
@@ -42,8 +47,9 @@ function matrix(configurations: readonly (readonly VirtualHost[] | undefined)[])
     return (
       hosts &&
       new VirtualHosts({
+        ...{ node: `n${self + 1}`, services: [], publish: () => {} },
         ...{ hosts, mesh, clock, log: silentLog, timings: defaultTimings, gateways: [] },
-        dialer: { dial: () => Promise.reject(new Error('there are no monitors')) },
+        tools: noTools,
         addresses: {
           lateMs: 1000,
           add: async () => void (bears[self] = true),
