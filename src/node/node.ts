@@ -120,7 +120,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   })
   gateways = new Gateways(config, core, log, { logTail, formerly })
   const served = gateways
-  const orders = new Orders(core, served)
+  const orders = new Orders(core, served, log)
   const control = new ControlServer((request) => orders.answer(request), log)
   const images = () =>
     core.mounts.map((mount) => ({
