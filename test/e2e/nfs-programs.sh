@@ -2,7 +2,7 @@
 # usage: nfs-programs.sh ME OTHER SECONDS SOURCE STEP...
 #
 # Runs in the kernel of an NFS client, beside another one at another node: programs that check themselves, and that lock, in $MNT/ME.
-# $OUT is a folder that both share by another way than NFS, where they wait for each other.
+# $OUT is a folder that both share by another way than NFS, where they wait for each other; sysv-ipc.so is there.
 #
 # Prints "RESULT STEP SECONDS ok|FAILED" for each STEP, and what a program said that failed. Ends with 0 unless it cannot begin.
 set -u
@@ -28,7 +28,7 @@ same() { [ "$1" = "$2" ] || { echo "$3: \"$1\", and has to be \"$2\""; return 1;
 # Its clients open, write, rename and remove as a file server's would; it says which of them failed, and goes on.
 step_dbench() {
   mkdir "$work/dbench"
-  dbench -c /usr/share/dbench/client.txt -D "$work/dbench" -t "$seconds" 4 >"$TMPDIR/dbench" 2>&1 || { tail -5 "$TMPDIR/dbench"; return 1; }
+  LD_PRELOAD=$OUT/sysv-ipc.so dbench -c /usr/share/dbench/client.txt -D "$work/dbench" -t "$seconds" 4 >"$TMPDIR/dbench" 2>&1 || { tail -5 "$TMPDIR/dbench"; return 1; }
   grep -iE 'fail|error|abort' "$TMPDIR/dbench" && return 1
   grep '^Throughput' "$TMPDIR/dbench"
 }

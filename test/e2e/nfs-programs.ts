@@ -3,7 +3,7 @@
  * themselves, both at once: dbench, the file-locking stressors of stress-ng, fio, SQLite on one database, git. What one has written, the other one
  * verifies through its own node. Then the filesystem has to be sound, no lock may be left, and all locks must have come to the nodes.
  */
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -36,7 +36,14 @@ type Step = keyof typeof steps
 const stepNames = Object.keys(steps) as Step[]
 
 /** Where a program that is missing comes from. */
-const programs = { dbench: 'dbench', 'stress-ng': 'stress-ng', fio: 'fio', sqlite3: 'sqlite3', git: 'git' } as const
+const programs = {
+  cc: 'gcc',
+  dbench: 'dbench',
+  'stress-ng': 'stress-ng',
+  fio: 'fio',
+  sqlite3: 'sqlite3',
+  git: 'git',
+} as const
 
 const usage = `Programs that lock and check themselves, in two Linux kernels that mount two nodes with locks. Needs root.
   --seconds N     for dbench, and for each stressor (20)
@@ -82,6 +89,7 @@ async function main(program: string): Promise<boolean> {
   const demo = new Demo({ nodes: 2, basePort })
   const shared = mkdtempSync(join(tmpdir(), 'matrixfs-programs-'))
   try {
+    buildIpc(shared)
     await demo.start()
     const clients = ['n1', 'n2'].map((node, index): Client => {
       return { name: `kc${41 + index}`, node: demo.node(node), outcomes: new Map() }
@@ -94,6 +102,13 @@ async function main(program: string): Promise<boolean> {
     await demo.dispose()
     rmSync(shared, { recursive: true, force: true })
   }
+}
+
+/** What the kernel of the client may lack (sysv-ipc.c). */
+function buildIpc(folder: string): void {
+  const args = ['-shared', '-fPIC', '-O2', '-o', join(folder, 'sysv-ipc.so'), join(import.meta.dirname, 'sysv-ipc.c')]
+  const { status, stderr } = spawnSync('cc', args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`cc ended with ${status}: ${stderr}`)
 }
 
 /** Boots a kernel, has it do everything, and hears what came of it; gives its exit code. */
