@@ -47,7 +47,7 @@ const programs = {
 
 const usage = `Programs that lock and check themselves, in two Linux kernels that mount two nodes with locks. Needs root.
   --seconds N     for dbench, and for each stressor (20)
-  --source DIR    the tree that git commits (src)
+  --source DIR    the tree that git commits (src/gateway-nfs: such kernels fork slowly)
   --only A,B      only these: ${stepNames.join(', ')}
   --base-port P   of the demo
   --limit S       a kernel that has not ended by then has failed, s (3600)
@@ -63,7 +63,7 @@ type Client = { readonly name: string; readonly node: DemoNode; readonly outcome
 const values = scriptOptions(
   {
     seconds: { type: 'string', default: '20' },
-    source: { type: 'string', default: join(root, 'src') },
+    source: { type: 'string', default: join(root, 'src/gateway-nfs') },
     only: { type: 'string', default: stepNames.join(',') },
     'base-port': { type: 'string' },
     limit: { type: 'string', default: '3600' },

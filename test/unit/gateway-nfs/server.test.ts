@@ -179,7 +179,7 @@ over(
     const file = await flood.create(root, 'big')
     await flood.write(file, 0, Buffer.alloc(1024 * 1024, 'x'))
     flood.socket.pause()
-    const args = encodeWith(procedures.READ.args, { file, offset: 0, count: 1024 * 1024 })
+    const args = encodeWith(procedures.READ.args, { object: file, offset: 0, count: 1024 * 1024 })
     const call = marked(encodeCall({ xid: 7, program: NFS, version: 3, procedure: 6, user: { uid: 0, gid: 0 }, args }))
     const calls = Buffer.concat(Array.from({ length: 1000 }, () => call))
     // its answers would be a gigabyte for each of these
