@@ -6,6 +6,8 @@
  *     {"command":"umount","directory":"/home","lazy":false}           {"ok":false,"code":"in-use","message":"…"}
  *     {"command":"counters"}                                          {"ok":true,"counters":{"filesystems":{"home":{…}},"luns":{…}}}
  *     {"command":"range-locks","filesystem":"home","after":0}      {"ok":true,"ranges":[…]}     (inodes above `after`; none: that was all)
+ *     {"command":"range-clients","filesystem":"home","after":""}    {"ok":true,"rangeClients":[{"client":"nfs:10.0.0.7/build7","inodes":2,"held":3,"waiting":0}]}     (names after `after`)
+ *     {"command":"free-range-client","filesystem":"home","client":"nfs:10.0.0.7/build7"}     {"ok":true}
  *     {"command":"luns"}                                              {"ok":true,"luns":{"matrixUuid":"…","matrixName":"demo","luns":[…]}}
  *     {"command":"add-lun","lun":{…},"url":"file:/luns/lun3.img"}     {"ok":true}
  *     {"command":"remove-lun","uuid":"…"}                             {"ok":false,"code":"view-changed","message":"…"}     (ask again)
@@ -68,6 +70,12 @@ export const controlRequest = v.variant('command', [
     filesystem: v.string(),
     after: v.pipe(v.number(), v.safeInteger()),
   }),
+  v.strictObject({ command: v.literal('range-clients'), filesystem: v.string(), after: v.string() }),
+  v.strictObject({
+    command: v.literal('free-range-client'),
+    filesystem: v.string(),
+    client: v.pipe(v.string(), v.minLength(1)),
+  }),
   v.strictObject({ command: v.literal('look-at-luns') }),
   v.strictObject({ command: v.literal('report'), place: v.picklist(reportPlaces) }),
   v.strictObject({
@@ -113,7 +121,10 @@ export const lookingRequests: readonly ControlRequest['command'][] = [
   'luns',
   'look-at-luns',
   'range-locks',
+  'range-clients',
+  'jobs',
   'report',
+  'show-job',
   'sql',
   'virtual-hosts',
 ]
@@ -157,6 +168,7 @@ const inodeRanges = v.object({
   holders: v.array(v.object(range)),
   waiters: v.array(v.object({ ...range, slot: v.number() })),
 })
+const rangeClient = v.object({ client: v.string(), inodes: v.number(), held: v.number(), waiting: v.number() })
 
 const mountEntry = v.object({ filesystem: v.string(), directory: v.string() })
 
@@ -205,6 +217,8 @@ export const controlAnswer = v.variant('ok', [
     counters: v.optional(v.record(v.string(), v.unknown())),
     /** Byte-range locks by inode: the first of those held and waited for, and how many there are. `slot`: where somebody waits. */
     ranges: v.optional(v.array(inodeRanges)),
+    /** Who has byte-range locks, or waits for some. */
+    rangeClients: v.optional(v.array(rangeClient)),
     /** As the membership database has them. `pending`: the UUID of one that is being added or removed. */
     luns: v.optional(
       v.object({

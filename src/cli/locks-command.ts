@@ -1,21 +1,33 @@
 /**
  * `matrix locks`: of the matrix, which node holds which lock of which file and who waits for it; with the name of a filesystem, who has locked which bytes
- * of which file there.
+ * of which file there; and the end of what a client has there that is gone and will never say so.
  */
+import { createInterface } from 'node:readline/promises'
 import { Command } from 'commander'
 import { type Locks, locks as locksAnswer } from '../admin/api/answers.ts'
+import { MatrixError } from '../base/errors.ts'
 import { RANGE_END } from '../locking/index.ts'
 import { ask, type NodeOptions, report, withNode } from './ask-node.ts'
-import { formatTable, type JsonOption, printable, sayResult, withJson } from './table.ts'
+import { persist } from './lun-change.ts'
+import { UsageError } from './option-values.ts'
+import { formatTable, type JsonOption, printable, say, sayResult, withJson } from './table.ts'
 
 type LocksOptions = NodeOptions & JsonOption
+type FreeOptions = LocksOptions & { readonly yes: boolean }
+/** How much a client has. */
+type ClientLocks = { readonly client: string; readonly inodes: number; readonly held: number; readonly waiting: number }
 
 /** Of a name of a client or an owner, characters. */
 const NAME_WIDTH = 40
 
 export function locksCommand(): Command {
-  return withJson(withNode(new Command('locks')))
-    .description('locks of nodes: who holds what, and who waits; or, of one filesystem, byte-range locks of clients')
+  const command = new Command('locks').description(
+    'locks of nodes and of clients: who holds what, and who waits; and the end of those whose client is gone',
+  )
+  const show = withJson(withNode(new Command('show')))
+    .description(
+      'locks of nodes; or, of one filesystem, byte-range locks of clients (matrix locks [FILESYSTEM] is the same)',
+    )
     .argument('[filesystem]', 'its name: who holds which bytes of which inode there, and who waits')
     .addHelpText(
       'after',
@@ -33,6 +45,28 @@ Examples:
     .action((filesystem: string | undefined, options: LocksOptions) =>
       filesystem === undefined ? nodeLocks(options) : rangeLocks(filesystem, options),
     )
+  const clientsCommand = withJson(withNode(new Command('clients')))
+    .description('which clients have byte-range locks, and how many')
+    .argument('<filesystem>', 'its name')
+    .addHelpText('after', '\nExample:\n  matrix locks clients home --config var/demo/n1.toml')
+    .action(clients)
+  const freeCommand = withJson(withNode(new Command('free')))
+    .description('free all byte-range locks of a client that is gone for good, at all nodes')
+    .argument('<filesystem>', 'its name')
+    .argument('<client>', 'its name, as matrix locks clients --json tells it')
+    .option('--yes', 'do not ask; --json needs it', false)
+    .addHelpText(
+      'after',
+      `
+An NFS client keeps its locks until it frees them, or has restarted and says so. One that never comes back keeps them for ever: that is what this is for. A client
+that lives believes that it still has its locks, and its programs go on without them: be sure that it is off, or cut off, first.
+What a program at a local mount of a node has ends with the program.
+
+Example:
+  matrix locks free home nfs:10.0.0.7/build7 --config var/demo/n1.toml`,
+    )
+    .action(free)
+  return command.addCommand(show, { isDefault: true }).addCommand(clientsCommand).addCommand(freeCommand)
 }
 
 async function nodeLocks({ json, ...node }: LocksOptions): Promise<void> {
@@ -72,6 +106,52 @@ async function rangeLocks(filesystem: string, { json, ...node }: LocksOptions): 
   })
   const head = ['inode', 'bytes', 'mode', 'state', 'client', 'owner']
   sayResult(json, inodes, rows.length === 0 ? 'no bytes are locked' : formatTable(head, rows))
+}
+
+async function clients(filesystem: string, { json, ...node }: LocksOptions): Promise<void> {
+  const all = await clientsOf(node, filesystem)
+  const rows = all.map(({ client, inodes, held, waiting }) => [
+    ...[String(held), String(waiting), String(inodes)],
+    printable(client),
+  ])
+  const head = ['held', 'waits for', 'inodes', 'client']
+  sayResult(json, all, rows.length === 0 ? 'no client has locks' : formatTable(head, rows))
+}
+
+async function free(filesystem: string, client: string, { yes, json, ...node }: FreeOptions): Promise<void> {
+  if (json && !yes) throw new UsageError('--json asks nothing: it needs --yes')
+  const found = (await clientsOf(node, filesystem)).find((each) => each.client === client)
+  if (!found)
+    throw new MatrixError(
+      'not-found',
+      `${printable(client)} has no locks; matrix locks clients ${filesystem} tells who has`,
+    )
+  const what = `${found.held} locks and ${found.waiting} waiting requests of ${found.inodes} inodes`
+  if (!yes && !(await isMeant(`${printable(client)} has ${what}. Is it gone for good? Then they are freed [y/N] `))) {
+    say('nothing was freed')
+    return
+  }
+  const tell = (line: string): void => void process.stderr.write(`${line}\n`)
+  await persist(() => ask(node, { command: 'free-range-client', filesystem, client }), tell)
+  sayResult(json, { filesystem, freed: found }, `freed: ${what}`)
+}
+
+async function clientsOf(node: NodeOptions, filesystem: string): Promise<ClientLocks[]> {
+  const all: ClientLocks[] = []
+  for (let after = ''; ; after = all.at(-1)?.client ?? '') {
+    const { rangeClients = [] } = await ask(node, { command: 'range-clients', filesystem, after })
+    if (rangeClients.length === 0) return all
+    all.push(...rangeClients)
+  }
+}
+
+/** Asks whoever sits there. */
+async function isMeant(question: string): Promise<boolean> {
+  if (!process.stdin.isTTY) throw new UsageError('nobody is there to be asked: it needs --yes')
+  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  const answer = await terminal.question(question)
+  terminal.close()
+  return /^y(es)?$/i.test(answer.trim())
 }
 
 type Lock = {

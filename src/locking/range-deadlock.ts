@@ -42,3 +42,51 @@ export function findDeadlock(graph: WaitGraph, wait: WaitingFor): readonly Waiti
   }
   return undefined
 }
+
+/**
+ * Which of `owners`, and of those who are in their way, wait in a circle: from whom a way leads back to themselves, over whatever they wait for. One pass over all of
+ * them (Tarjan's strongly connected components); as a rule it finds nobody. By `ownerKey`. Whether a certain wait is part of the circle only `findDeadlock` says.
+ */
+export function ownersInCircles(graph: WaitGraph, owners: Iterable<RangeOwner>): ReadonlySet<string> {
+  type Visit = { readonly key: string; readonly index: number; low: number; isOpen: boolean }
+  const circling = new Set<string>()
+  const visits = new Map<string, Visit>()
+  /** Visited, and their component is not complete. */
+  const open: Visit[] = []
+  function* ahead(owner: RangeOwner): Generator<RangeOwner> {
+    for (const wait of graph.waitsOf(owner)) yield* graph.inTheWayOf(wait)
+  }
+  const begin = (owner: RangeOwner) => {
+    const index = visits.size
+    const visit: Visit = { key: ownerKey(owner), index, low: index, isOpen: true }
+    visits.set(visit.key, visit)
+    open.push(visit)
+    return { visit, ahead: ahead(owner) }
+  }
+  const end = (visit: Visit): void => {
+    if (visit.low !== visit.index) return
+    const component = open.splice(open.lastIndexOf(visit))
+    for (const each of component) {
+      each.isOpen = false
+      if (component.length > 1) circling.add(each.key) // nobody is in his own way
+    }
+  }
+  for (const owner of owners) {
+    if (visits.has(ownerKey(owner)) || visits.size >= DEADLOCK_OWNERS_MAX) continue
+    const path = [begin(owner)]
+    for (let top = path.at(-1); top; top = path.at(-1)) {
+      const next = top.ahead.next()
+      if (next.done) {
+        path.pop()
+        const before = path.at(-1)?.visit
+        if (before) before.low = Math.min(before.low, top.visit.low)
+        end(top.visit)
+        continue
+      }
+      const seen = visits.get(ownerKey(next.value))
+      if (seen?.isOpen) top.visit.low = Math.min(top.visit.low, seen.index)
+      else if (!seen && visits.size < DEADLOCK_OWNERS_MAX) path.push(begin(next.value))
+    }
+  }
+  return circling
+}

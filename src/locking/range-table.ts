@@ -26,7 +26,12 @@ const noChange: RangeChange = { gone: [], come: [] }
 export class RangeTable<Waiter extends RangeWaiter = RangeWaiter> {
   /** By owner, ascending. */
   readonly #held = new Map<string, RangeLock[]>()
-  #waiters: Waiter[] = []
+  /** By `order`, ascending. */
+  readonly #waiters: Waiter[] = []
+  /** The same by owner. */
+  readonly #waitersOf = new Map<string, readonly Waiter[]>()
+  /** Whose turn it is, as long as that is known: so a line of many costs a look at all of it only when something has become free. */
+  #promised: readonly Waiter[] | undefined = []
   #size = 0
 
   /** Locks held. */
@@ -41,6 +46,11 @@ export class RangeTable<Waiter extends RangeWaiter = RangeWaiter> {
   /** In order of arrival. */
   get waiters(): readonly Waiter[] {
     return this.#waiters
+  }
+
+  /** Those of one owner, in order of arrival. */
+  waitersOf(owner: RangeOwner): readonly Waiter[] {
+    return this.#waitersOf.get(ownerKey(owner)) ?? []
   }
 
   *locks(): IterableIterator<RangeLock> {
@@ -58,6 +68,7 @@ export class RangeTable<Waiter extends RangeWaiter = RangeWaiter> {
     locks.splice(firstEndingFrom(locks, lock.start), 0, lock)
     this.#held.set(key, locks)
     this.#size++
+    this.#promised = undefined
   }
 
   // ── holding ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -121,6 +132,7 @@ export class RangeTable<Waiter extends RangeWaiter = RangeWaiter> {
     const gone = old.filter((lock) => !pieces.some((piece) => isSame(piece, lock)))
     const come = pieces.filter((piece) => !old.some((lock) => isSame(piece, lock)))
     if (gone.length === 0 && come.length === 0) return noChange
+    this.#promised = undefined
     locks.splice(from, to - from, ...pieces)
     this.#size += pieces.length - old.length
     if (locks.length === 0) this.#held.delete(key)
@@ -135,24 +147,62 @@ export class RangeTable<Waiter extends RangeWaiter = RangeWaiter> {
     return (this.#waiters.at(-1)?.order ?? 0) + 1
   }
 
+  /** Its `order` is above that of all others. */
   queue(waiter: Waiter): void {
+    const key = ownerKey(waiter)
     this.#waiters.push(waiter)
+    this.#waitersOf.set(key, [...(this.#waitersOf.get(key) ?? []), waiter])
+    // nobody's turn is changed by who comes last
+    if (this.#promised && this.#isNext(waiter, this.#promised)) this.#promised = [...this.#promised, waiter]
   }
 
   /** No longer waits. */
   drop(order: number): Waiter | undefined {
-    const waiter = this.#waiters.find((other) => other.order === order)
-    if (waiter) this.#waiters = this.#waiters.filter((other) => other !== waiter)
+    const waiter = this.waiterAt(order)
+    if (!waiter) return undefined
+    this.#waiters.splice(this.#indexOf(order), 1)
+    const key = ownerKey(waiter)
+    const others = this.waitersOf(waiter).filter((other) => other !== waiter)
+    if (others.length > 0) this.#waitersOf.set(key, others)
+    else this.#waitersOf.delete(key)
+    // who is not promised keeps nobody from anything
+    if (this.#promised?.includes(waiter)) this.#promised = undefined
     return waiter
   }
 
-  /** Those whose turn it is (invariant 3), in order. */
-  promised(): readonly Waiter[] {
-    const promised: Waiter[] = []
-    for (const waiter of this.#waiters) {
-      if (!firstOf(promised, waiter) && !this.#heldAgainst(waiter)) promised.push(waiter)
+  waiterAt(order: number): Waiter | undefined {
+    const waiter = this.#waiters[this.#indexOf(order)]
+    return waiter?.order === order ? waiter : undefined
+  }
+
+  /** The index of the first waiter with that order or a higher one. */
+  #indexOf(order: number): number {
+    let low = 0
+    let high = this.#waiters.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#waiters[middle] as Waiter).order < order) low = middle + 1
+      else high = middle
     }
-    return promised
+    return low
+  }
+
+  /** Those whose turn it is (invariant 3), in order. What was given out does not change. */
+  promised(): readonly Waiter[] {
+    if (!this.#promised) {
+      const promised: Waiter[] = []
+      for (const waiter of this.#waiters) if (this.#isNext(waiter, promised)) promised.push(waiter)
+      this.#promised = promised
+    }
+    return this.#promised
+  }
+
+  /** Whether nobody keeps it from its range but those behind it; `promised`: those before it whose turn it is. */
+  #isNext(waiter: Waiter, promised: readonly Waiter[]): boolean {
+    if (firstOf(promised, waiter)) return false
+    const own = ownerKey(waiter)
+    for (const [key, locks] of this.#held) if (key !== own && conflictIn(locks, waiter)) return false
+    return true
   }
 }
 

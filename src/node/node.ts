@@ -125,7 +125,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   })
   gateways = new Gateways(config, core, log, { logTail, formerly, order: (request) => orders.answer(request) })
   const served = gateways
-  const orders = new Orders(core, served)
+  const orders = new Orders(core, served, log)
   const control = new ControlServer((request) => orders.answer(request), log)
   const images = () =>
     core.mounts.map((mount) => ({

@@ -1,22 +1,27 @@
 /** What `matrix` asks of the running node, by its control socket: each order, and what is told of its outcome. */
 import type { ControlRequest } from '../../config/index.ts'
-import { MatrixError } from '../base/errors.ts'
+import { isFsError, MatrixError } from '../base/errors.ts'
+import type { Log } from '../platform/index.ts'
 import type { ControlHandler } from './control.ts'
 import type { NodeCore } from './core.ts'
 import type { Gateways } from './gateways.ts'
 
 /** Inodes with byte-range locks that one answer tells of. */
 const RANGED_INODES = 50
+/** Clients with byte-range locks that one answer tells of. */
+const RANGE_CLIENTS = 200
 /** A LUN is drained so long before whoever asked hears how far it is, ms. */
 const DRAIN_STEP_MS = 1000
 
 export class Orders {
   readonly #core: NodeCore
   readonly #gateways: Gateways
+  readonly #log: Log
 
-  constructor(core: NodeCore, gateways: Gateways) {
+  constructor(core: NodeCore, gateways: Gateways, log: Log) {
     this.#core = core
     this.#gateways = gateways
+    this.#log = log
   }
 
   /** Rejects with what is told to whoever asked. */
@@ -43,6 +48,11 @@ export class Orders {
         const ranges = fs.ranges.status(request.after, RANGED_INODES)
         return { ranges: ranges.map((each) => ({ ...each, holders: [...each.holders], waiters: [...each.waiters] })) }
       }
+      case 'range-clients':
+        return { rangeClients: this.#mount(request.filesystem).fs.ranges.clients(request.after, RANGE_CLIENTS) }
+      case 'free-range-client':
+        await this.#freeRangeClient(request.filesystem, request.client)
+        return {}
       case 'luns': {
         const { matrixUuid, matrixName, luns, pending } = await this.#core.readDatabase()
         return { luns: { matrixUuid, matrixName, luns: [...luns], ...(pending && { pending: pending.lun.uuid }) } }
@@ -116,6 +126,21 @@ export class Orders {
       case 'refill-lun':
         return { bytes: await this.#core.lunVerbs.refillLun(request.uuid) }
     }
+  }
+
+  /** Whoever asks is sure that the client is gone. The locks of a local mount end with its node, and only with it. */
+  async #freeRangeClient(filesystem: string, client: string): Promise<void> {
+    const { ranges } = this.#mount(filesystem).fs
+    if (client.startsWith('@'))
+      throw new MatrixError('in-use', `${client} is a program at a local mount of a node: its locks go when it ends`)
+    try {
+      await ranges.releaseClient(client)
+    } catch (error) {
+      // a node is being recovered, or just was: it has to be asked again
+      if (isFsError(error, 'EAGAIN')) throw new MatrixError('view-changed', error.message)
+      throw error
+    }
+    this.#log.warn({ filesystem, client }, 'the byte-range locks of a client were freed by order')
   }
 
   /** A filesystem that is mounted here. */

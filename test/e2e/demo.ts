@@ -40,6 +40,8 @@ export type DemoMatrix = {
 /** Of `matrix counters --json`, what is looked at here. */
 export type NodeCounters = {
   readonly filesystems: { readonly home: { readonly locks: { readonly steps: HandoverSteps } } }
+  /** `nlm`: calls by procedure. */
+  readonly nfs: { readonly nlm: Readonly<Record<string, number>> }
 }
 
 export type DemoOptions = {

@@ -86,6 +86,27 @@ test('matrix locks shows who holds what, and who waits, wherever', async () => {
   await granted(wait)
 })
 
+test('matrix locks clients tells who has how many; what a living mount has is not freed', async () => {
+  const [a, b] = await twoWithOneFile()
+  assert.equal(await a.lockf(EX, 5, 10), {})
+  assert.equal(await b.lockf(EX, 50, 10), {})
+  const config = join(dir, 'n1.toml')
+  const matrix = (...words: string[]) => {
+    return spawnSync(process.execPath, [cli, 'locks', ...words, '--config', config], { encoding: 'utf8' })
+  }
+  const clients = JSON.parse(matrix('clients', 'home', '--json').stdout) as { client: string; held: number }[]
+  assert.ok(clients.some(({ client, held }) => client.startsWith('@0/') && held > 0))
+  assert.ok(clients.some(({ client, held }) => client.startsWith('@1/') && held > 0))
+  const one = clients[0]?.client as string
+  const refused = matrix('free', 'home', one, '--yes')
+  assert.is(refused.status, 1)
+  assert.match(refused.stderr, /local mount/)
+  assert.match(matrix('free', 'home', 'nobody', '--yes').stderr, /nobody has no locks/)
+  assert.match(matrix('free', 'home', one).stderr, /--yes/)
+  assert.equal(await a.lockf(UN), {})
+  assert.equal(await b.lockf(UN), {})
+})
+
 test('whoever waits is interrupted by a signal, and then has nothing', async () => {
   const [a, b] = await twoWithOneFile()
   assert.equal(await a.lockf(EX), {})

@@ -90,7 +90,7 @@ export class LocalRangeLocks implements RangeLocks {
   async releaseClient(client: string, unless: () => boolean = () => false): Promise<void> {
     if (unless()) return
     for (const [ino, table] of this.#tables) {
-      for (const waiter of table.waiters) {
+      for (const waiter of [...table.waiters]) {
         if (waiter.client !== client) continue
         table.drop(waiter.order)
         waiter.reject(new FsError('EINTR'))

@@ -10,7 +10,7 @@ import type { CachedInode, MutableRecord } from '../cache/inode.ts'
 import { type AttributeChanges, type Before, type Caller, type Inode, type TimeChange, W_OK } from './matrix-fs.ts'
 import type { Op } from './op.ts'
 import { chmodMode, inGroup, isOwner, need, withoutSetId } from './permission.ts'
-import { needTimes, now, touchAttributes } from './times.ts'
+import { needTimes, touchAttributes } from './times.ts'
 import { applyTruncate, needTruncatable } from './truncate.ts'
 
 /** `late`: durable only after the inode is cleaned. */
@@ -42,7 +42,7 @@ export function setattr(
   const timesFollow = changes.atime !== undefined || changes.mtime !== undefined
   const late = applyTruncate(op, inode, changes.size, caller.uid !== 0 || changes.dropSetId === true, timesFollow)
   if (timesFollow) {
-    changeTimes(op, op.edit(inode), changes)
+    changeTimes(op.edit(inode), changes)
     if (late) op.commitPart()
     else op.commit()
   }
@@ -54,7 +54,7 @@ export function changeAttributes(op: Op, caller: Caller, inode: CachedInode, cha
   needAllowed(caller, inode, changes)
   const draft = changeOwnerAndMode(op, caller, inode, changes)
   touchAttributes(draft, op.mount.clock)
-  changeTimes(op, draft, changes)
+  changeTimes(draft, changes)
 }
 
 function changeOwnerAndMode(op: Op, caller: Caller, inode: CachedInode, changes: AttributeChanges): MutableRecord {
@@ -86,14 +86,16 @@ function changeOwner(_caller: Caller, draft: MutableRecord, { uid, gid }: Attrib
   draft.mode = withoutSetId(draft)
 }
 
-function changeTimes(op: Op, draft: MutableRecord, { atime, mtime }: AttributeChanges): void {
+/** 'now' is the ctime that the change has already: a time that is marked later is later. */
+function changeTimes(draft: MutableRecord, { atime, mtime }: AttributeChanges): void {
+  const now = { s: draft.ctimeS, ns: draft.ctimeNs }
   if (atime !== undefined) {
-    const { s, ns } = atime === 'now' ? now(op.mount.clock) : atime
+    const { s, ns } = atime === 'now' ? now : atime
     draft.atimeS = s
     draft.atimeNs = ns
   }
   if (mtime !== undefined) {
-    const { s, ns } = mtime === 'now' ? now(op.mount.clock) : mtime
+    const { s, ns } = mtime === 'now' ? now : mtime
     draft.mtimeS = s
     draft.mtimeNs = ns
   }

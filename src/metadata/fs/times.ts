@@ -1,4 +1,4 @@
-/** File times: the wall clock in seconds and nanoseconds, never going back within one inode. */
+/** File times: the wall clock in seconds and nanoseconds; the ctime of an inode grows with every change of it. */
 import { FsError } from '../../base/errors.ts'
 import type { Clock } from '../../platform/index.ts'
 import type { MutableRecord } from '../cache/inode.ts'
@@ -28,12 +28,19 @@ export function needTimes({ atime, mtime }: AttributeChanges): void {
 
 type Times = Pick<MutableRecord, 'ctimeS' | 'ctimeNs' | 'mtimeS' | 'mtimeNs' | 'change'>
 
-/** Attributes changed: ctime is now, but never earlier than it was (a clock may step); the change count grows. */
+/**
+ * Attributes changed: ctime is now, or a nanosecond later than it was when the clock has not moved on since (its ticks are long, and it may step back). So whoever knows
+ * an inode by its ctime, as a guarded SETATTR and the caches of NFS clients do, notices each change. The change count grows.
+ */
 export function touchAttributes(inode: Times, clock: Clock): void {
   const { s, ns } = now(clock)
   if (s > inode.ctimeS || (s === inode.ctimeS && ns > inode.ctimeNs)) {
     inode.ctimeS = s
     inode.ctimeNs = ns
+  } else if (inode.ctimeNs < NS_MAX) inode.ctimeNs++
+  else {
+    inode.ctimeS++
+    inode.ctimeNs = 0
   }
   inode.change++
 }

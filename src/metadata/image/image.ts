@@ -215,6 +215,11 @@ export class Image {
     return this.#statements.rangeClients.all(from, to, from, to) as string[]
   }
 
+  /** Clients whose names sort after `after`, with how many inodes they have locks or requests of, locks, and requests that wait. */
+  rangeCounts(after: string, limit: number): [client: string, inodes: number, held: number, waiting: number][] {
+    return this.#statements.rangeCounts.all(after, after, limit) as [string, number, number, number][]
+  }
+
   /** Inodes above `after` that have range locks or waiters, ascending. */
   rangedInos(after: Ino, limit: number): Ino[] {
     return this.#statements.rangedInos.all(after, after, limit) as Ino[]

@@ -150,6 +150,11 @@ function prepare(db: Database.Database) {
     rangeClients: value(
       'SELECT client FROM range_lock WHERE client >= ? AND client < ? UNION SELECT client FROM range_wait WHERE client >= ? AND client < ?',
     ),
+    rangeCounts: rows(
+      `SELECT client, count(DISTINCT ino), sum(held), sum(1 - held) FROM (
+         SELECT client, ino, 1 held FROM range_lock WHERE client > ? UNION ALL SELECT client, ino, 0 FROM range_wait WHERE client > ?
+       ) GROUP BY client ORDER BY client LIMIT ?`,
+    ),
     rangedInos: value(
       'SELECT ino FROM range_lock WHERE ino > ? UNION SELECT ino FROM range_wait WHERE ino > ? ORDER BY ino LIMIT ?',
     ),

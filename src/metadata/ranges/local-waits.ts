@@ -11,12 +11,12 @@ import { LocalWait } from './local-wait.ts'
 import { dropWaits, type MatrixTable, type RangeDraft } from './range-draft.ts'
 import { asRangeError, checkRoom } from './range-limits.ts'
 import type { RangeParts } from './range-parts.ts'
-import { readTable } from './range-rows.ts'
 import { type LocalLine, RangeTables } from './range-tables.ts'
-import { confirmDeadlock, seemsDeadlocked, type TableCache } from './waits-for.ts'
+import { confirmDeadlock, KnownWaits } from './waits-for.ts'
 
 /** Inodes with waiters, and waiters, that one look at all takes on. */
-const LOOKS = 200
+const INODES_PER_LOOK = 200
+const WAITERS_PER_LOOK = 4096
 
 export class LocalWaits implements LocalLine {
   readonly tables: RangeTables
@@ -76,7 +76,7 @@ export class LocalWaits implements LocalLine {
         },
         'grows',
       )
-      this.#checkDeadlock(wait)
+      this.#checkDeadlock(wait, this.#known())
     } catch (error) {
       wait.fail(asRangeError(error) as Error)
     }
@@ -116,9 +116,13 @@ export class LocalWaits implements LocalLine {
     if (waits?.size === 0) this.#waits.delete(request.ino)
   }
 
-  #checkDeadlock(wait: LocalWait, tables: TableCache = new Map()): void {
+  #known(): KnownWaits {
+    return new KnownWaits(this.#parts, (ino) => this.tables.known(ino))
+  }
+
+  #checkDeadlock(wait: LocalWait, known: KnownWaits): void {
     if (wait.state !== 'queued' || wait.request.start === FLOCK_BYTE.start || wait.isBeingConfirmed) return
-    const circle = seemsDeadlocked(this.#parts, wait.request, tables)
+    const circle = known.circle(wait.request)
     if (!circle) return
     wait.isBeingConfirmed = true
     this.circlesSuspected++
@@ -170,29 +174,29 @@ export class LocalWaits implements LocalLine {
 
   /** What no hint has told: this image knows it sooner or later. */
   lookAtAll(): void {
-    const { volume, lives, self } = this.#parts
-    const tables: TableCache = new Map()
-    let looks = 0
+    const { self } = this.#parts
+    const known = this.#known()
+    const looked: LocalWait[] = []
+    let inodes = 0
     for (const [ino, waits] of [...this.#waits]) {
-      if (looks >= LOOKS) break
+      if (++inodes > INODES_PER_LOOK || looked.length >= WAITERS_PER_LOOK) break
       // the others first next time
       this.#waits.delete(ino)
       this.#waits.set(ino, waits)
-      const table = readTable(volume.image, ino, lives)
-      tables.set(ino, table)
-      looks++
-      const lost = new Set(waits.keys())
-      for (const waiter of table.waiters) if (sameLife(waiter, self)) lost.delete(waiter.order)
-      if (lost.size > 0 || table.promised().some((waiter) => sameLife(waiter, self))) this.wake(ino)
-      else {
-        for (const [order, wait] of [...waits]) {
-          if (looks++ >= LOOKS) break
-          waits.delete(order)
-          waits.set(order, wait)
-          this.#checkDeadlock(wait, tables)
-        }
+      const table = known.table(ino)
+      const isLost = [...waits.keys()].some((order) => !this.#isIn(table, order))
+      if (isLost || table.promised().some((waiter) => sameLife(waiter, self))) {
+        this.wake(ino)
+        continue
+      }
+      for (const [order, wait] of [...waits]) {
+        if (looked.length >= WAITERS_PER_LOOK) break
+        waits.delete(order)
+        waits.set(order, wait)
+        looked.push(wait)
       }
     }
+    for (const wait of known.suspects(looked)) this.#checkDeadlock(wait, known)
   }
 
   /** Nobody waits here any more: whoever does hears `why` once nobody takes him for one who waits. */
@@ -241,7 +245,12 @@ export class LocalWaits implements LocalLine {
   missing(table: MatrixTable, ino: Ino): void {
     const waits = this.#waits.get(ino)
     if (!waits) return
-    const there = new Set(table.waiters.map(({ order }) => order))
-    for (const [order, wait] of waits) if (!there.has(order)) this.#dropped(wait)
+    for (const [order, wait] of waits) if (!this.#isIn(table, order)) this.#dropped(wait)
+  }
+
+  /** Whether that place is ours: once a peer has taken us out, somebody else may have it. */
+  #isIn(table: MatrixTable, order: number): boolean {
+    const waiter = table.waiterAt(order)
+    return waiter !== undefined && sameLife(waiter, this.#parts.self)
   }
 }

@@ -55,6 +55,14 @@ export type RangeStatus = {
   readonly waiters: readonly (RangeLock & { readonly slot: Slot })[]
 }
 
+/** What a client has: locks and waiting requests, of so many inodes. */
+export type RangeClientStatus = {
+  readonly client: string
+  readonly inodes: number
+  readonly held: number
+  readonly waiting: number
+}
+
 export class RangeService implements RangeLocks {
   readonly #parts: RangeParts
   readonly #waits: LocalWaits
@@ -228,6 +236,12 @@ export class RangeService implements RangeLocks {
         .map((waiter) => ({ ...plainLock(waiter), slot: waiter.slot }))
       return { ino, held: table.size, waiting: table.waiters.length, holders, waiters }
     })
+  }
+
+  /** Clients whose names sort after `after`, as this image has them. None: that was all. */
+  clients(after: string, limit: number): RangeClientStatus[] {
+    const counts = this.#parts.volume.image.rangeCounts(after, limit)
+    return counts.map(([client, inodes, held, waiting]) => ({ client, inodes, held, waiting }))
   }
 
   /** Invariant 2. */

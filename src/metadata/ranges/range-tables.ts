@@ -102,6 +102,13 @@ export class RangeTables {
     }
   }
 
+  /** The table as this node knows it, without anything void: as it is while L is held, else a little late. To read within the turn. */
+  known(ino: Ino): MatrixTable {
+    const { volume, lives } = this.#parts
+    const kept = this.#kept.get(ino)
+    return kept?.livesVersion === lives.version ? kept.table : readTable(volume.image, ino, lives)
+  }
+
   /** For whoever holds L exclusively: without anything void. */
   held(ino: Ino): MatrixTable {
     if (this.#hasVoid(ino)) this.within(ino, () => {})

@@ -11,6 +11,8 @@ import {
   EX,
   findDeadlock,
   type LockCache,
+  ownerKey,
+  ownersInCircles,
   RANGE_LOCK,
   type RangeOwner,
   resourceId,
@@ -21,30 +23,47 @@ import type { VolumeApi } from '../volume-api.ts'
 import type { MatrixTable } from './range-draft.ts'
 import { type Lives, readTable } from './range-rows.ts'
 
-type Parts = { readonly volume: VolumeApi; readonly locks: LockCache; readonly lives: Lives }
+type Parts = { readonly volume: VolumeApi; readonly lives: Lives }
 
 /** More inodes than that are not held at once: such a circle stays until somebody gives up by himself. */
 const CIRCLE_INOS_MAX = 64
 
-/** What was read from the image in this turn. */
-export type TableCache = Map<Ino, MatrixTable>
+/** The lines as this node knows them in this turn. */
+export class KnownWaits {
+  readonly #tables = new Map<Ino, MatrixTable>()
+  readonly #graph: WaitGraph
+  readonly #read: (ino: Ino) => MatrixTable
 
-/** The inodes of a circle through `wait`, as this image has it. */
-export function seemsDeadlocked(
-  { volume, lives }: Parts,
-  wait: WaitingFor,
-  tables: TableCache,
-): readonly Ino[] | undefined {
-  return circleIn({ volume, lives }, wait, (ino) => {
-    let table = tables.get(ino)
-    if (!table) tables.set(ino, (table = readTable(volume.image, ino, lives)))
+  /** `read`: the table of an inode, as it is in this turn; asked for once. */
+  constructor(parts: Parts, read: (ino: Ino) => MatrixTable) {
+    this.#read = read
+    this.#graph = graphOf(parts, (ino) => this.table(ino))
+  }
+
+  table(ino: Ino): MatrixTable {
+    let table = this.#tables.get(ino)
+    if (!table) this.#tables.set(ino, (table = this.#read(ino)))
     return table
-  })
+  }
+
+  /** The inodes of a circle through `wait`. */
+  circle(wait: WaitingFor): readonly Ino[] | undefined {
+    return findDeadlock(this.#graph, wait)?.map(({ ino }) => ino)
+  }
+
+  /** Those of `waits` whose owners wait in some circle: found for all of them at the price of one. */
+  suspects<Wait extends { readonly request: WaitingFor }>(waits: readonly Wait[]): Wait[] {
+    const circling = ownersInCircles(
+      this.#graph,
+      waits.map(({ request }) => request),
+    )
+    return circling.size === 0 ? [] : waits.filter(({ request }) => circling.has(ownerKey(request)))
+  }
 }
 
 /** Runs `broken` with the tables of the circle held, if it is one; within the turn in which that was found. */
 export async function confirmDeadlock(
-  parts: Parts,
+  parts: Parts & { readonly locks: LockCache },
   wait: WaitingFor,
   suspected: readonly Ino[],
   tableOf: (ino: Ino) => MatrixTable,
@@ -61,9 +80,8 @@ export async function confirmDeadlock(
   while (inos.size <= CIRCLE_INOS_MAX) {
     const holds = await locks.acquireAll(new Map([...inos].map((ino) => [resourceId(RANGE_LOCK, ino), EX])))
     try {
-      const circle = circleIn(parts, wait, (ino) =>
-        inos.has(ino) ? tableOf(ino) : readTable(volume.image, ino, lives),
-      )
+      const known = new KnownWaits(parts, (ino) => (inos.has(ino) ? tableOf(ino) : readTable(volume.image, ino, lives)))
+      const circle = known.circle(wait)
       if (!circle) return
       if (circle.every((ino) => inos.has(ino))) {
         broken()
@@ -76,16 +94,11 @@ export async function confirmDeadlock(
   }
 }
 
-function circleIn(
-  { volume, lives }: Pick<Parts, 'volume' | 'lives'>,
-  wait: WaitingFor,
-  tableOf: (ino: Ino) => MatrixTable,
-): readonly Ino[] | undefined {
-  const graph: WaitGraph = {
+function graphOf({ volume, lives }: Parts, tableOf: (ino: Ino) => MatrixTable): WaitGraph {
+  return {
     *waitsOf(owner: RangeOwner) {
       for (const ino of new Set(volume.image.inosWaitedFor(owner.client, owner.owner))) {
-        for (const waiter of tableOf(ino).waiters) {
-          if (waiter.client !== owner.client || waiter.owner !== owner.owner) continue
+        for (const waiter of tableOf(ino).waitersOf(owner)) {
           // who waits at a node that has left the view may long have given up
           if (lives.isMember(waiter)) yield { ...waiter, ino }
         }
@@ -93,5 +106,4 @@ function circleIn(
     },
     inTheWayOf: (other) => tableOf(other.ino).ownersInTheWay(other),
   }
-  return findDeadlock(graph, wait)?.map(({ ino }) => ino)
 }

@@ -1,6 +1,7 @@
-/** TLS: RPC-with-TLS (RFC 9289), with a client of ours on node:tls. Section numbers are those of the RFC. */
+/** TLS: RPC-with-TLS (RFC 9289), with a client of ours on node:tls, and with one in Python. Section numbers are those of the RFC. */
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,6 +14,7 @@ import { TestCa } from '../../helpers/certificates.ts'
 import { makeLocalMatrix } from '../../helpers/local-matrix.ts'
 import { encodeCall, marked, NfsClient, unset } from '../../helpers/nfs-client.ts'
 import { serve } from '../../helpers/nfs-served.ts'
+import { runProgram } from '../../helpers/program.ts'
 
 const ca = new TestCa('the CA')
 const otherCa = new TestCa('another CA')
@@ -192,6 +194,21 @@ test('TLS10 a client that vanishes or is silent in the handshake leaves nothing 
     await new Promise((resolve) => setTimeout(resolve, 20))
   assert.ok(served.server.stats().connections <= 8, `${served.server.stats().connections} connections are left`)
   assert.ok(await (await secure()).mount('/home'))
+})
+
+test('TLS11 a client that shares no line with the server: Python asks for TLS, mounts and looks (4.1, 5)', async () => {
+  const { status, output } = await runProgram('python3', [
+    new URL('tls-client.py', import.meta.url).pathname,
+    ...[`${served.port}`, join(ca.dir, 'ca.pem'), 'node.example.org', '/home'],
+  ])
+  assert.is(status, 0, output)
+  assert.equal(JSON.parse(output), { version: 'TLSv1.3', alpn: 'sunrpc', mount: 0, getattr: 0, type: 2 })
+  const refused = await runProgram('python3', [
+    new URL('tls-client.py', import.meta.url).pathname,
+    ...[`${served.port}`, join(otherCa.dir, 'ca.pem'), 'node.example.org', '/home'],
+  ])
+  assert.is.not(refused.status, 0)
+  assert.match(refused.output, /CERTIFICATE_VERIFY_FAILED/)
 })
 
 test.after(async () => {

@@ -15,7 +15,7 @@ import type { MatrixFs } from '../../../src/metadata/index.ts'
 import { silentLog } from '../../../src/platform/log.ts'
 import { realClock } from '../../../src/platform/real/clock.ts'
 import { MemoryFs } from '../../helpers/memory-fs.ts'
-import { encodeCall, encodeWith, marked, type NfsClient, unset } from '../../helpers/nfs-client.ts'
+import { encodeCall, encodeWith, marked, NfsClient, unset } from '../../helpers/nfs-client.ts'
 import { type Served, serve } from '../../helpers/nfs-served.ts'
 
 const NFS = c.NFS_PROGRAM
@@ -134,6 +134,67 @@ over(
     for (let i = 0; i < 50; i++) client.call('GETATTR', { object: root }).catch(() => {})
     await turn()
     client.socket.resetAndDestroy()
+    await turn()
+    await alive(served)
+  },
+)
+
+over(
+  'a thousand connections of one client, each with half a record, keep nobody else from being served',
+  {},
+  async (served) => {
+    const half = marked(encodeCall({ xid: 1, program: NFS, version: 3, procedure: 0 })).subarray(0, 20)
+    const address = '127.0.0.9'
+    const many: NfsClient[] = []
+    for (let opened = 0; opened < 1000; opened += 100) {
+      const more = Array.from({ length: 100 }, () => NfsClient.connect(served.port, { localAddress: address }))
+      many.push(...(await Promise.all(more)))
+    }
+    for (const { socket } of many) socket.write(half)
+    while (served.server.stats().connections < 1000) await turn()
+    const other = await served.connect()
+    const root = await other.mount('/home')
+    const began = performance.now()
+    for (let i = 0; i < 100; i++) assert.is(await other.status('GETATTR', { object: root }), 0)
+    assert.ok(performance.now() - began < 5000, 'a hundred calls beside them')
+    // that address has its share, and no more
+    const excess = await Promise.all(
+      Array.from({ length: 30 }, () => NfsClient.connect(served.port, { localAddress: address })),
+    )
+    for (let tries = 0; tries < 100 && served.server.stats().connections > 1026; tries++) await turn()
+    assert.ok(served.lines.some((line) => /too many/.test(line.message)))
+    await alive(served)
+    for (const { socket } of [...many, ...excess]) socket.resetAndDestroy()
+    for (let tries = 0; tries < 250 && served.server.stats().connections > 4; tries++) await turn()
+    assert.ok(served.server.stats().connections <= 4, 'and nothing of it is left')
+  },
+)
+
+over(
+  'a client that floods the server and reads no answer is read no further, and others are served',
+  {},
+  async (served) => {
+    const flood = await served.connect()
+    const root = await flood.mount('/home')
+    const file = await flood.create(root, 'big')
+    await flood.write(file, 0, Buffer.alloc(1024 * 1024, 'x'))
+    flood.socket.pause()
+    const args = encodeWith(procedures.READ.args, { object: file, offset: 0, count: 1024 * 1024 })
+    const call = marked(encodeCall({ xid: 7, program: NFS, version: 3, procedure: 6, user: { uid: 0, gid: 0 }, args }))
+    const calls = Buffer.concat(Array.from({ length: 1000 }, () => call))
+    // its answers would be a gigabyte for each of these
+    for (let sent = 0; sent < 100; sent++) flood.socket.write(calls)
+    const other = await served.connect()
+    let slowest = 0
+    for (const until = performance.now() + 1500; performance.now() < until; ) {
+      const began = performance.now()
+      assert.is(await other.status('GETATTR', { object: root }), 0)
+      slowest = Math.max(slowest, performance.now() - began)
+    }
+    assert.ok(slowest < 1000, `${slowest} ms for a GETATTR beside the flood`)
+    assert.ok(flood.socket.writableLength > calls.length, 'most of it is still at the client')
+    assert.ok(served.server.stats().inFlight <= 257, `${served.server.stats().inFlight} in flight`)
+    flood.socket.resetAndDestroy()
     await turn()
     await alive(served)
   },

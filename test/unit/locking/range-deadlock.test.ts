@@ -1,7 +1,18 @@
+import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isFsError } from '../../../src/base/errors.ts'
-import { FLOCK_BYTE, RANGE_END, type RangeLocks, type RangeMode } from '../../../src/locking/index.ts'
+import {
+  FLOCK_BYTE,
+  findDeadlock,
+  ownerKey,
+  ownersInCircles,
+  RANGE_END,
+  type RangeLocks,
+  type RangeMode,
+  type RangeOwner,
+  type WaitingFor,
+} from '../../../src/locking/index.ts'
 import { LocalRangeLocks } from '../../helpers/local-range-locks.ts'
 
 const ask = (client: string, ino: number, start = 0, end = start, mode: RangeMode = 'exclusive') => {
@@ -61,6 +72,29 @@ test('a circle over two inodes is told to whoever closes it; a circle of flock i
   await ranges.take(flock('e', 2))
   const waits = [ranges.wait(flock('d', 2)), ranges.wait(flock('e', 1))]
   assert.not.ok(await isSettled(Promise.race(waits.map((wait) => wait.granted))))
+})
+
+test('who waits in a circle is found for all at once: as by a search for each', () => {
+  const owner = fc.nat(7)
+  // every one of eight owners waits for some others, or for nobody
+  fc.assert(
+    fc.property(fc.array(fc.tuple(owner, fc.array(owner, { maxLength: 2 })), { maxLength: 10 }), (waits) => {
+      const named = (number: number) => ({ client: `c${number}`, owner: '' })
+      const all = waits.map(([who, others], index) => ({ ...ask(`c${who}`, index, index), owner: '', others }))
+      const graph = {
+        waitsOf: ({ client }: RangeOwner) => all.filter((wait) => wait.client === client),
+        // nobody is in his own way
+        inTheWayOf: ({ ino, client }: WaitingFor) =>
+          all[ino]!.others.map(named).filter((other) => other.client !== client),
+      }
+      const found = ownersInCircles(graph, all)
+      for (const wait of all) {
+        const isIn = all.some((other) => other.client === wait.client && findDeadlock(graph, other) !== undefined)
+        assert.is(found.has(ownerKey(wait)), isIn)
+      }
+    }),
+    { numRuns: 2000 },
+  )
 })
 
 test('two that hold a range shared and both want it exclusively: the second is told', async () => {

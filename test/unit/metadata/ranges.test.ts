@@ -163,6 +163,51 @@ test('a circle of three clients at three nodes over three inodes: one is told, t
     assert.equal(codes.sort(), ['EDEADLK', 'none', 'none'])
   }))
 
+test('a thousand owners in one line, each in the way of the next: granted in order, and only a circle is told', () =>
+  withMatrix({ nodes: 2 }, async (matrix) => {
+    const [here, there] = [rangesAt(matrix, 0), rangesAt(matrix, 1)]
+    const count = 1000
+    for (let i = 0; i <= count; i++) await here.take(ask(`c${i}`, i))
+    const order: number[] = []
+    const waits = Array.from({ length: count }, async (_, index) => {
+      const [i, bytes] = [index + 1, ask(`c${index + 1}`, index)]
+      await here.wait(bytes).granted
+      order.push(i)
+      await here.release(INO, bytes, { start: 0, end: count })
+    })
+    while (here.stats().waiting < count) await new Promise((resolve) => setTimeout(resolve, 10))
+    // looks at all of them come and go
+    assert.not.ok(await isSettled(Promise.race(waits), 1200))
+    assert.is(here.stats().circlesSuspected, 0)
+    // whoever is first in the line waits for the last: through the whole of it
+    assert.is(await codeOf(there.wait(ask('c0', count)).granted), 'EDEADLK')
+    await here.release(...free('c0', 0))
+    await Promise.all(waits)
+    assert.equal(
+      order,
+      Array.from({ length: count }, (_, i) => i + 1),
+    )
+  }))
+
+test('clients with locks are told of with how many they have, in the order of their names, some at a time', () =>
+  withMatrix({ nodes: 1 }, async (matrix) => {
+    const ranges = rangesAt(matrix, 0)
+    await ranges.take(ask('b', 0, 0, 'exclusive', 100))
+    await ranges.take(ask('b', 5, 5, 'exclusive', 100))
+    await ranges.take(ask('b', 0, 0, 'exclusive', 200))
+    await ranges.take(ask('a', 9, 9, 'exclusive', 100))
+    const wait = ranges.wait(ask('a', 0, 0, 'exclusive', 200))
+    assert.not.ok(await isSettled(wait.granted, 30))
+    const a = { client: 'a', inodes: 2, held: 1, waiting: 1 }
+    const b = { client: 'b', inodes: 2, held: 3, waiting: 0 }
+    assert.equal(ranges.clients('', 10), [a, b])
+    assert.equal(ranges.clients('', 1), [a])
+    assert.equal(ranges.clients('a', 10), [b])
+    await ranges.releaseClient('b')
+    await wait.granted
+    assert.equal(ranges.clients('', 10), [{ client: 'a', inodes: 2, held: 2, waiting: 0 }])
+  }))
+
 test('what looks like a circle in a late image is none: nobody is told so', () =>
   withMatrix({ nodes: 3, wakes: false }, async (matrix) => {
     const [a, b, c] = [rangesAt(matrix, 0), rangesAt(matrix, 1), rangesAt(matrix, 2)]
