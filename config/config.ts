@@ -53,6 +53,11 @@ export type ConfiguredHttp = {
   }
 }
 
+/** Who may do what at the admin plane: whoever is on this machine, or users of a file (absolute), named as the configuration does. */
+export type AdminAccess =
+  | { readonly anonymous: 'viewer' | 'operator' }
+  | { readonly users: string; readonly viewers: readonly string[]; readonly operators: readonly string[] }
+
 export type MatrixdConfig = {
   /** The file it was read from, absolute. */
   readonly file: string
@@ -93,6 +98,9 @@ export type MatrixdConfig = {
   /** Absent: this node serves no admin plane. */
   readonly admin?: {
     readonly listen: PeerAddress
+    /** PEM files, absolute. Absent: plain HTTP. */
+    readonly tls?: { readonly cert: string; readonly key: string }
+    readonly access: AdminAccess
     /** The Redis that keeps jobs; absent: the administrator has one of its own. */
     readonly redis?: { readonly url: string; readonly password?: string }
   }

@@ -2,7 +2,6 @@
  * Reads a configuration file. Either everything in it is right, or a MatrixError 'config' lists every problem, each on a
  * line. Three passes: the file is TOML; every key is known and has an allowed value (schema.ts); the keys fit each other.
  */
-import { readFileSync, statSync } from 'node:fs'
 import { dirname, isAbsolute, resolve } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
 import * as v from 'valibot'
@@ -11,7 +10,10 @@ import { timingsFrom } from '../src/base/timings.ts'
 import type { PeerAddress } from '../src/platform/transport.ts'
 import { isIscsiUrl, parseIscsiUrl, resolveIscsiUrl } from '../src/san/index.ts'
 import type { ServiceCheck, VirtualHost } from '../src/services/index.ts'
+import { adminOf, adminProblems, readRedisPassword } from './admin-config.ts'
 import type { ConfiguredHttp, ConfiguredNode, MatrixdConfig } from './config.ts'
+import { type ConfigFiles, realFiles } from './files.ts'
+import { octal } from './private-file.ts'
 import { explain } from './problems.ts'
 import { type ConfigFile, fileSchema, SECRET_MIN } from './schema.ts'
 import { programKeys, reachable, serviceProblems, servicesOf } from './services.ts'
@@ -19,19 +21,6 @@ import { type ConfiguredMonitor, formatAddress } from './values.ts'
 
 /** Of a fence script, unless the file says otherwise, ms. */
 const SCRIPT_TIMEOUT_MS = 10_000
-
-/** What the loader needs of the host's files. */
-export interface ConfigFiles {
-  /** Throws an error with a `code` as node:fs does. */
-  read(path: string): string
-  /** Permission bits; undefined where the system has none. */
-  mode(path: string): number | undefined
-}
-
-export const realFiles: ConfigFiles = {
-  read: (path) => readFileSync(path, 'utf8'),
-  mode: (path) => (process.platform === 'win32' ? undefined : statSync(path).mode & 0o777),
-}
 
 /** Throws MatrixError 'config'; its message names the file and has a line for each problem. */
 export function loadConfig(path: string, files: ConfigFiles = realFiles): MatrixdConfig {
@@ -47,6 +36,7 @@ export function loadConfig(path: string, files: ConfigFiles = realFiles): Matrix
     ...urlProblems(result.output),
     ...tlsProblems(file, result.output, files),
     ...httpProblems(file, result.output, files),
+    ...adminProblems(file, (result.output as Partial<ConfigFile>).admin, files),
   )
   const redisPassword = readRedisPassword(file, (result.output as Partial<ConfigFile>).admin, files, problems)
   const secret = readSecret(file, (result.output as Partial<ConfigFile>).matrix, files, problems)
@@ -318,37 +308,6 @@ function readSecret(
   return undefined
 }
 
-/** The first line of its file; undefined without one, or after adding to `problems`. */
-function readRedisPassword(
-  file: string,
-  admin: Partial<NonNullable<ConfigFile['admin']>> | undefined,
-  files: ConfigFiles,
-  problems: string[],
-): string | undefined {
-  if (typeof admin !== 'object' || admin === null || typeof admin.redis_password_file !== 'string') return undefined
-  const key = 'admin.redis_password_file'
-  if (admin.redis === undefined) {
-    problems.push(`${key}: there is no admin.redis; add it, or leave this out`)
-    return undefined
-  }
-  const path = resolve(dirname(file), admin.redis_password_file)
-  try {
-    const [password = ''] = files.read(path).split('\n', 1)
-    const mode = files.mode(path)
-    if (mode !== undefined && (mode & 0o077) !== 0)
-      problems.push(`${key}: ${path} has mode ${octal(mode)}; allowed is 600 or 400 (chmod 600 ${path})`)
-    if (password.trim() !== '') return password.trim()
-    problems.push(`${key}: the first line of ${path} is empty; allowed is the password of the Redis`)
-  } catch (error) {
-    problems.push(`${key}: cannot read ${path}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
-  }
-  return undefined
-}
-
-function octal(mode: number): string {
-  return mode.toString(8).padStart(3, '0')
-}
-
 type WrittenNode = ConfigFile['nodes'][number]
 
 function nodeOf({ name, slot, mesh: [mesh, ...otherMeshes] }: WrittenNode): ConfiguredNode {
@@ -377,13 +336,6 @@ function httpOf(folder: string, written: WrittenHttp): ConfiguredHttp {
       audience !== undefined &&
       keys !== undefined && { bearer: { issuer, audience, keys: at(keys), claim } }),
   }
-}
-
-function adminOf(
-  { listen, redis }: NonNullable<ConfigFile['admin']>,
-  password: string | undefined,
-): NonNullable<MatrixdConfig['admin']> {
-  return { listen, ...(redis !== undefined && { redis: { url: redis, ...(password !== undefined && { password }) } }) }
 }
 
 type WrittenHttp = NonNullable<ConfigFile['http']>
@@ -449,7 +401,7 @@ function configOf(file: string, written: ConfigFile, secret: string, redisPasswo
     timings: timingsFrom(timings.io_timeout),
     ...(nfs && { nfs: nfsOf(folder, nfs) }),
     ...(http && { http: httpOf(folder, http) }),
-    ...(admin && { admin: adminOf(admin, redisPassword) }),
+    ...(admin && { admin: adminOf(folder, admin, redisPassword) }),
     exports: written.exports.map(
       ({
         anon_uid: anonUid,

@@ -8,6 +8,7 @@ import { MAX_NETWORKS, MAX_SLOTS } from '../src/base/limits.ts'
 import { MiB, TiB } from '../src/base/units.ts'
 import { isIscsiUrl } from '../src/san/index.ts'
 import { failbackPolicies } from '../src/services/index.ts'
+import { admin } from './admin-config.ts'
 import { devices, services } from './services-schema.ts'
 import {
   address,
@@ -17,7 +18,6 @@ import {
   interfaceAddress,
   isPath,
   key,
-  loopbackAddress,
   monitor,
   name,
   oneOf,
@@ -261,27 +261,6 @@ const http = v.strictObject({
   bearer_claim: v.optional(
     text("The claim with the user's name, who has to be in `users`, too.", '1…256 characters', isShort),
     'preferred_username',
-  ),
-})
-
-function isRedisUrl(written: string): boolean {
-  if (/^unix:\/[^\0\s]+$/.test(written)) return true
-  return /^rediss?:\/\/(?:[^\s/:@]+@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:\/\d{0,4})?$/.test(written)
-}
-
-const admin = v.strictObject({
-  listen: loopbackAddress(
-    'Where the [admin plane](admin.md) is served: dashboard, API and metrics. It has no login yet, so that it can be reached from this machine alone; from elsewhere through a tunnel, such as `ssh -L 20190:127.0.0.1:20190 HOST`.',
-  ),
-  redis: v.optional(
-    text(
-      'The Redis that keeps the [jobs](admin.md#jobs), the same for all nodes; 6.2 or newer, with `maxmemory-policy noeviction`. Default: the administrator has one of its own, by `redis-server` where that is installed.',
-      'redis://HOST[:6379][/DB], rediss://… with TLS, or unix: and an absolute path; without a password, which belongs into `redis_password_file`',
-      isRedisUrl,
-    ),
-  ),
-  redis_password_file: v.optional(
-    path('File whose first line is the password of that Redis. Only its owner may be able to read it.'),
   ),
 })
 

@@ -1,7 +1,8 @@
 /** The configuration of `matrix target`: a TOML file, of which docs/iscsi-target.md shows a sample. Paths are relative to the file. */
 import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
-import { type ConfigFiles, failure, parseToml, readText, realFiles } from './load.ts'
+import { type ConfigFiles, realFiles } from './files.ts'
+import { failure, parseToml, readText } from './load.ts'
 import { explain } from './problems.ts'
 import { addresses, key, oneOf, path, size, text, whole } from './values.ts'
 

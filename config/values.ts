@@ -93,15 +93,6 @@ export function addresses(about: string, most: number) {
   })
 }
 
-/** An address that is reached from this machine alone. */
-export function loopbackAddress(about: string) {
-  const allowed = 'a loopback address and port, such as "127.0.0.1:20190", "[::1]:20190" or "localhost:20190"'
-  return key(about, allowed, (written) => {
-    const at = anAddress(written)
-    return at && isLoopback(at.host) ? at : undefined
-  })
-}
-
 /** `localhost` is always this machine (RFC 6761 6.3). */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))

@@ -6,6 +6,7 @@ import type { Clock, Log } from '../platform/index.ts'
 import type { LunMembers, Mount, TimelineEntry } from '../recovery/index.ts'
 import type { IoCounters, LeaseSector, LunPath, LunReport, MembershipDatabase } from '../san/index.ts'
 import type { ExportReport, HttpReport, MountReport, NfsReport } from './api/node-report.ts'
+import type { AuditLog } from './audit-log.ts'
 import type { JobMeans } from './jobs/job-desk.ts'
 import type { LogTail } from './log-tail.ts'
 
@@ -46,6 +47,8 @@ export type AdminHost = {
   /** Of a Redis of this node's own. */
   readonly redisPassword: string
   readonly means: JobMeans
+  /** Where actions are written down. */
+  readonly audit: AuditLog
   /** As the control socket answers; rejects with what is told to whoever asked. */
   order(request: ControlRequest): Promise<Omit<ControlResult, 'ok'>>
 }

@@ -1,4 +1,5 @@
 /** The admin plane of one node: it reports to its peers in any case, and serves people and programs where it is told to listen. */
+import type { MatrixdConfig } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
 import type { TimelineEntry } from '../recovery/index.ts'
 import type { AdminHost } from './admin-host.ts'
@@ -39,10 +40,13 @@ export class AdminPlane {
     logTail.onLine = (line) => this.#events.send('log', line)
   }
 
-  /** Rejects with MatrixError 'in-use'. */
-  async listen(host: string, port: number): Promise<{ readonly port: number; readonly url: string }> {
-    this.#server = new AdminServer(this.#desk, this.#events, this.#host.log)
-    return this.#server.listen(host, port)
+  /** Rejects with MatrixError 'in-use', or 'config' when certificate or users cannot be read. */
+  async listen({
+    listen,
+    ...served
+  }: NonNullable<MatrixdConfig['admin']>): Promise<{ readonly port: number; readonly url: string }> {
+    this.#server = new AdminServer(this.#desk, this.#events, served)
+    return this.#server.listen(listen.host, listen.port)
   }
 
   /** A step of a change of membership, for those who listen. */

@@ -9,14 +9,18 @@
  * A request is refused by the guard, answered by one of these, or not found. What fails is told as JSON with a status; a bug is told as 500 and logged.
  */
 import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import Koa, { type Context } from 'koa'
 import * as v from 'valibot'
+import type { AdminAccess } from '../../config/index.ts'
 import { InvariantError } from '../base/assert.ts'
 import { isMatrixError, MatrixError, type MatrixErrorCode } from '../base/errors.ts'
+import { LoginRefusal, readTls, type TlsFiles, TlsWatch } from '../export/index.ts'
 import type { Log } from '../platform/index.ts'
-import { Assets } from './assets.ts'
-import { type Desk, type Endpoint, endpoints } from './endpoints.ts'
+import { Access, type Asker } from './access/access.ts'
+import { type Asset, Assets } from './assets.ts'
+import { type Desk, type Endpoint, endpoints, type Visit } from './endpoints.ts'
 import type { EventStream } from './event-stream.ts'
 import { boardPolicy, refuse, securityHeaders } from './guard.ts'
 import { Metrics } from './metrics.ts'
@@ -52,7 +56,9 @@ export class AdminServer {
   readonly #desk: Desk
   readonly #events: EventStream
   readonly #log: Log
-  readonly #server: Server
+  readonly #server: Server | TlsServer
+  readonly #access: Access
+  readonly #scheme: 'http' | 'https'
   readonly #assets = new Assets()
   readonly #metrics = new Metrics()
   readonly #headers: Readonly<Record<string, string>>
@@ -61,10 +67,18 @@ export class AdminServer {
   /** Answers without a question, as text, by path. */
   readonly #texts = new Map<string, SharedAnswer<string>>()
 
-  constructor(desk: Desk, events: EventStream, log: Log) {
+  /** Throws MatrixError 'config' when certificate or users cannot be read. */
+  constructor(
+    desk: Desk,
+    events: EventStream,
+    { access, tls }: { readonly access: AdminAccess; readonly tls?: TlsFiles },
+  ) {
+    const { log, clock, self, matrixName } = desk.host
     this.#desk = desk
     this.#events = events
     this.#log = log
+    this.#scheme = tls ? 'https' : 'http'
+    this.#access = new Access(access, { node: self.name, realm: matrixName, isSecure: tls !== undefined, clock, log })
     this.#headers = securityHeaders(this.#assets.scriptHashes())
     this.#description = JSON.stringify(describeApi(endpoints, desk.host.version))
     const app = new Koa()
@@ -73,10 +87,20 @@ export class AdminServer {
       log.debug({ error: error.message }, 'an answer of the admin plane was not finished'),
     )
     app.use((ctx) => this.#serve(ctx))
-    this.#server = createServer(
-      { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, noDelay: true },
-      app.callback(),
-    )
+    const options = { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, noDelay: true }
+    if (tls) {
+      const server = createTlsServer(
+        { ...options, ...readTls(tls), handshakeTimeout: HEADERS_TIMEOUT_MS },
+        app.callback(),
+      )
+      const watch = new TlsWatch(tls, clock, log)
+      server.on('connection', () => {
+        const changed = watch.changed()
+        if (changed) server.setSecureContext(changed)
+      })
+      server.on('tlsClientError', (_error, socket) => socket.destroy())
+      this.#server = server
+    } else this.#server = createServer(options, app.callback())
     this.#server.maxConnections = MAX_CONNECTIONS
   }
 
@@ -90,7 +114,7 @@ export class AdminServer {
       )
       this.#server.listen(port, host, () => {
         const bound = (this.#server.address() as AddressInfo).port
-        resolve({ port: bound, url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}/_admin/` })
+        resolve({ port: bound, url: `${this.#scheme}://${host.includes(':') ? `[${host}]` : host}:${bound}/_admin/` })
       })
     })
   }
@@ -123,6 +147,7 @@ export class AdminServer {
     const refusal = refuse(
       ctx.req,
       found.some(({ endpoint }) => endpoint.method === 'post'),
+      { isOpen: this.#access.isOpen, scheme: this.#scheme },
     )
     if (refusal) {
       if (refusal.status === 405) ctx.set('Allow', allowed || 'GET, HEAD')
@@ -130,6 +155,13 @@ export class AdminServer {
     }
     if (route) return this.#answer(ctx, route.endpoint, route.params)
     ctx.set('Cache-Control', 'no-cache')
+    const asset = path.startsWith('/_admin/') ? this.#assets.find(path.slice('/_admin/'.length)) : undefined
+    // the page shows nothing by itself, and asks whoever comes to log in
+    if (asset) return sendAsset(ctx, asset)
+    if (path === '/' || path === '/_admin') return ctx.redirect('/_admin/')
+    if (path === BOARD_PATH) return ctx.redirect(`${BOARD_PATH}/`)
+    const asker = await this.#access.askerOf(ctx.req)
+    if (!asker) throw unknownAsker()
     if (path === '/metrics') {
       ctx.type = this.#metrics.contentType
       ctx.body = await this.#metrics.text(await this.#desk.collector.own())
@@ -137,22 +169,11 @@ export class AdminServer {
     }
     if (path === `${API_PREFIX}/openapi.json`) return sayJson(ctx, this.#description)
     if (path === `${API_PREFIX}/events`) return this.#listen(ctx)
-    if (path === '/' || path === '/_admin') return ctx.redirect('/_admin/')
-    if (path === BOARD_PATH) return ctx.redirect(`${BOARD_PATH}/`)
-    if (path.startsWith(`${BOARD_PATH}/`)) return this.#board(ctx)
-    const asset = path.startsWith('/_admin/') ? this.#assets.find(path.slice('/_admin/'.length)) : undefined
-    if (!asset) return sayFailure(ctx, 404, 'not-found', `nothing is at ${path}; the dashboard is at /_admin/`)
-    ctx.set('ETag', asset.etag)
-    ctx.status = 200
-    if (ctx.fresh) {
-      ctx.status = 304
-      return
+    if (path.startsWith(`${BOARD_PATH}/`)) {
+      needOperator(asker)
+      return this.#board(ctx)
     }
-    ctx.vary('Accept-Encoding')
-    const gzip = ctx.acceptsEncodings('gzip', 'identity') === 'gzip'
-    if (gzip) ctx.set('Content-Encoding', 'gzip')
-    ctx.type = asset.type
-    ctx.body = gzip ? asset.gzipped : asset.bytes
+    sayFailure(ctx, 404, 'not-found', `nothing is at ${path}; the dashboard is at /_admin/`)
   }
 
   async #board(ctx: Context): Promise<void> {
@@ -174,13 +195,39 @@ export class AdminServer {
       return sayFailure(ctx, 405, 'method', `${ctx.method} is not answered here; POST is`)
     }
     ctx.set('Cache-Control', 'no-store')
-    if (endpoint.role === 'operator')
-      return sayFailure(ctx, 403, 'role', 'the admin plane has no login yet, and changes nothing: use matrix job')
-    if (endpoint.method === 'get' && ctx.querystring === '' && !endpoint.path.includes(':'))
+    const { role } = endpoint
+    const asker = await this.#access.askerOf(ctx.req)
+    if (!asker && role !== 'anybody') throw unknownAsker()
+    if (asker && endpoint.method === 'post') this.#access.checkOrigin(ctx.req, asker)
+    if (asker && role === 'operator') needOperator(asker)
+    if (role === undefined && endpoint.method === 'get' && ctx.querystring === '' && !endpoint.path.includes(':'))
       return sayJson(ctx, await this.#text(endpoint))
     const question = endpoint.question ? readQuestion(endpoint.question, await readBody(ctx.req)) : undefined
-    const answer = await endpoint.run(this.#desk, new URLSearchParams(ctx.querystring), question, params)
-    sayJson(ctx, JSON.stringify(answer))
+    const by = asker?.name ?? 'somebody at this machine'
+    const run = () =>
+      endpoint.run(
+        this.#desk,
+        new URLSearchParams(ctx.querystring),
+        question,
+        { ...params, by },
+        this.#visit(ctx, asker),
+      )
+    if (role !== 'operator' || endpoint.method === 'get') return sayJson(ctx, JSON.stringify(await run()))
+    const from = ctx.req.socket.remoteAddress ?? ''
+    const action = { by, from, what: ctx.path.slice(API_PREFIX.length), about: question }
+    sayJson(ctx, JSON.stringify(await this.#desk.host.audit.run(action, run)))
+  }
+
+  #visit(ctx: Context, asker: Asker | undefined): Visit {
+    return {
+      asker,
+      signIn: async (name, password) => {
+        const { asker: signedIn, cookie } = await this.#access.signIn(ctx.req, name, password)
+        ctx.set('Set-Cookie', cookie)
+        return signedIn
+      },
+      signOut: () => ctx.set('Set-Cookie', this.#access.signOut(ctx.req)),
+    }
   }
 
   #text(endpoint: Endpoint): Promise<string> {
@@ -207,6 +254,14 @@ export class AdminServer {
   }
 
   #fail(ctx: Context, error: unknown): void {
+    if (error instanceof LoginRefusal) {
+      const { 'WWW-Authenticate': challenge, ...headers } = error.headers
+      ctx.set(headers)
+      // a browser would ask by a window of its own, where the page does
+      if (challenge !== undefined && ctx.get('Sec-Fetch-Mode') === '') ctx.set('WWW-Authenticate', challenge)
+      sayFailure(ctx, error.status, error.status === 403 ? 'role' : 'login', error.message)
+      return
+    }
     if (isMatrixError(error)) {
       sayFailure(ctx, statuses[error.code] ?? 503, error.code, error.message)
       return
@@ -216,6 +271,31 @@ export class AdminServer {
     // the node must not go on
     if (error instanceof InvariantError) this.#desk.host.clock.soon(() => raise(error))
   }
+}
+
+function unknownAsker(): LoginRefusal {
+  return new LoginRefusal(401, 'log in', { 'WWW-Authenticate': 'Basic realm="matrixfs", charset="UTF-8", Bearer' })
+}
+
+/** Throws LoginRefusal. */
+function needOperator({ name, role }: Asker): void {
+  if (role === 'operator') return
+  const who = name === null ? 'everybody on this machine may look only (admin.anonymous)' : `${name} may look only`
+  throw new LoginRefusal(403, `${who}; this is for operators`)
+}
+
+function sendAsset(ctx: Context, asset: Asset): void {
+  ctx.set('ETag', asset.etag)
+  ctx.status = 200
+  if (ctx.fresh) {
+    ctx.status = 304
+    return
+  }
+  ctx.vary('Accept-Encoding')
+  const gzip = ctx.acceptsEncodings('gzip', 'identity') === 'gzip'
+  if (gzip) ctx.set('Content-Encoding', 'gzip')
+  ctx.type = asset.type
+  ctx.body = gzip ? asset.gzipped : asset.bytes
 }
 
 /** Of a whole path. */

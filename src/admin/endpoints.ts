@@ -2,6 +2,8 @@
 import type * as v from 'valibot'
 import { type ControlRequest, controlRequest, controlResult, lookingRequests } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
+import type { Asker } from './access/access.ts'
+import { accessEndpoints } from './access/access-endpoints.ts'
 import type { AdminHost } from './admin-host.ts'
 import { answerFilesystems } from './answers/filesystems-answer.ts'
 import { answerLocks } from './answers/locks-answer.ts'
@@ -29,14 +31,28 @@ export type Endpoint = {
   readonly method: 'get' | 'post'
   /** Below /_admin/api; a part like `:id` stands for any one part. */
   readonly path: string
-  /** It changes something: for operators. */
-  readonly role?: 'operator'
+  /** 'operator': it changes something. 'anybody': nobody has to log in for it. Left out: viewers. */
+  readonly role?: 'operator' | 'anybody'
   readonly summary: string
   readonly answer: v.GenericSchema
   /** Of the body of a POST. */
   readonly question?: v.GenericSchema
   /** `body`: the question, checked. `params`: the parts of the path by their names, and `by`: who asks. */
-  run(desk: Desk, query: URLSearchParams, body: unknown, params: Readonly<Record<string, string>>): Promise<unknown>
+  run(
+    desk: Desk,
+    query: URLSearchParams,
+    body: unknown,
+    params: Readonly<Record<string, string>>,
+    visit?: Visit,
+  ): Promise<unknown>
+}
+
+/** Who asks, and his session. Only HTTP has visitors. */
+export type Visit = {
+  readonly asker: Asker | undefined
+  /** Rejects with LoginRefusal. */
+  signIn(name: string, password: string): Promise<Asker>
+  signOut(): void
 }
 
 export const endpoints: readonly Endpoint[] = [
@@ -114,6 +130,7 @@ export const endpoints: readonly Endpoint[] = [
     run: ({ host, reader }, _query, body) => runSql(host, reader, body as v.InferOutput<typeof api.sqlQuestion>),
   },
   ...jobEndpoints,
+  ...accessEndpoints,
   {
     ...{ method: 'post', path: '/ask', answer: controlResult, question: controlRequest },
     summary:
@@ -123,7 +140,7 @@ export const endpoints: readonly Endpoint[] = [
       if (lookingRequests.includes(request.command)) return { ok: true, ...(await host.order(request)) }
       throw new MatrixError(
         'query',
-        `${request.command} changes something: run the command on the machine of node ${host.self.name}, with --config instead of --node; asked here may be ${lookingRequests.join(', ')}`,
+        `${request.command} changes something: operators ask for it at /act; asked here may be ${lookingRequests.join(', ')}`,
       )
     },
   },

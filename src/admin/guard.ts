@@ -1,8 +1,8 @@
 /**
- * Who may ask. The plane has no login yet: it listens on loopback addresses alone, and defends against what a browser on this machine could be
- * talked into.
+ * What a browser could be talked into by a page that is none of ours, and is refused before it is asked who sends it (access/access.ts):
  *
- *  - A page elsewhere whose name was made to resolve to 127.0.0.1 (DNS rebinding) sends its own name as Host: only loopback names are answered.
+ *  - Where nobody logs in, a page elsewhere whose name was made to resolve to 127.0.0.1 (DNS rebinding) sends its own name as Host: only loopback names are
+ *    answered. Where one logs in, such a page has no session, since that is another name's.
  *  - A page elsewhere that sends a request here says so in Origin or Sec-Fetch-Site: it is refused, and there is no CORS header that would let it read.
  *  - What is not a GET or HEAD has to be JSON, which no form of another page can send without asking first.
  */
@@ -11,17 +11,22 @@ import { isLoopback } from '../../config/index.ts'
 
 export type Refusal = { readonly status: number; readonly code: string; readonly message: string }
 
-export function refuse(request: IncomingMessage, posts: boolean): Refusal | undefined {
+/** `posts`: something is answered there that is no GET. `isOpen`: nobody logs in. */
+export function refuse(
+  request: IncomingMessage,
+  posts: boolean,
+  { isOpen, scheme }: { readonly isOpen: boolean; readonly scheme: 'http' | 'https' },
+): Refusal | undefined {
   const { headers, method } = request
   const host = hostNameOf(headers.host)
-  if (host === undefined || !isLoopback(host))
+  if (host === undefined || (isOpen && !isLoopback(host)))
     return {
       status: 421,
       code: 'host',
-      message: `Host "${headers.host ?? ''}" is none of this machine's loopback names`,
+      message: `Host "${headers.host ?? ''}" is ${isOpen ? "none of this machine's loopback names" : 'no name of a host'}`,
     }
   const { origin } = headers
-  if (origin !== undefined && origin !== `http://${headers.host}`)
+  if (origin !== undefined && origin !== `${scheme}://${headers.host}`)
     return { status: 403, code: 'origin', message: `a page of ${origin} may not ask here` }
   const site = headers['sec-fetch-site']
   const navigates = headers['sec-fetch-mode'] === 'navigate' && method === 'GET'

@@ -4,6 +4,7 @@
  */
 import { STATUS_CODES } from 'node:http'
 import { type FsErrorCode, fsErrorMessages, isFsError, isMatrixError } from '../base/errors.ts'
+import { LoginRefusal } from '../export/index.ts'
 import { LockedError } from '../metadata/index.ts'
 import { RETRY_AFTER_S } from './limits.ts'
 
@@ -20,7 +21,7 @@ export class HttpFailure extends Error {
   constructor(
     status: number,
     detail?: string,
-    options: { headers?: Record<string, string>; condition?: string; hrefs?: readonly string[] } = {},
+    options: { headers?: Readonly<Record<string, string>>; condition?: string; hrefs?: readonly string[] } = {},
   ) {
     const limit = Error.stackTraceLimit
     Error.stackTraceLimit = 0
@@ -65,6 +66,7 @@ export const statusOf: Readonly<Record<FsErrorCode, number>> = {
 /** The failure as HTTP says it; undefined for a bug, which nobody may turn into an answer and go on. */
 export function toHttpFailure(error: unknown): HttpFailure | undefined {
   if (error instanceof HttpFailure) return error
+  if (error instanceof LoginRefusal) return new HttpFailure(error.status, error.message, { headers: error.headers })
   if (error instanceof LockedError) {
     const { condition, locks } = error
     return new HttpFailure(423, undefined, { condition, hrefs: locks.map(({ root }) => root) })

@@ -11,11 +11,19 @@ import { type AddressInfo, createServer as createListener, type Server as Listen
 import Koa, { type Context } from 'koa'
 import { InvariantError } from '../base/assert.ts'
 import { MatrixError } from '../base/errors.ts'
-import { hears, LocalAddresses, plainAddress, type User } from '../export/index.ts'
+import {
+  type Authenticator,
+  hears,
+  LocalAddresses,
+  plainAddress,
+  readTls,
+  type TlsFiles,
+  TlsWatch,
+  type User,
+} from '../export/index.ts'
 import { LockedError } from '../metadata/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Log, silentLog } from '../platform/log.ts'
-import type { Authenticator } from './auth/authenticator.ts'
 import { type Call, header, type Workshop } from './call.ts'
 import { answerCors, type CorsOrigins } from './cors.ts'
 import { HttpFailure, toHttpFailure } from './failure.ts'
@@ -41,7 +49,6 @@ import { parseTarget } from './paths.ts'
 import { PiecePool } from './piece-pool.ts'
 import { RenderedListings } from './rendered-entries.ts'
 import { neverInvited, noteExpectation } from './request-body.ts'
-import { readTls, type TlsFiles, TlsWatch } from './tls.ts'
 import { errorDocument, XML_TYPE } from './xml/multistatus.ts'
 
 export type HttpGatewayOptions = {

@@ -1,7 +1,7 @@
 /** What the admin plane sees of this node: its core, its gateways, its log. */
 import { createHmac } from 'node:crypto'
 import { type MatrixdConfig, programVersion } from '../../config/index.ts'
-import type { AdminHost, GatewaysReport, LogTail } from '../admin/index.ts'
+import type { AdminHost, AuditLog, GatewaysReport, LogTail } from '../admin/index.ts'
 import type { Log } from '../platform/index.ts'
 import { realClock } from '../platform/real/clock.ts'
 import type { TimelineEntry } from '../recovery/index.ts'
@@ -19,6 +19,7 @@ export function adminHost(
     gateways,
     mounts,
     order,
+    audit,
   }: {
     readonly log: Log
     readonly logTail: LogTail
@@ -27,6 +28,7 @@ export function adminHost(
     readonly gateways: () => GatewaysReport
     readonly mounts: LocalMounts
     readonly order: AdminHost['order']
+    readonly audit: AuditLog
   },
 ): AdminHost {
   const { name, slot, incarnation } = core.cluster.self
@@ -59,5 +61,6 @@ export function adminHost(
     redisPassword: createHmac('sha256', matrix.secret).update(`redis of ${name}`).digest('hex'),
     means: jobMeans(config.file, core, mounts),
     order,
+    audit,
   }
 }

@@ -5,10 +5,10 @@
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { type ConfiguredHttp, formatAddress, type MatrixdConfig } from '../../config/index.ts'
-import { type AdminHost, AdminPlane, type GatewaysReport, type LogTail } from '../admin/index.ts'
+import { type AdminHost, AdminPlane, type AuditLog, type GatewaysReport, type LogTail } from '../admin/index.ts'
 import { MatrixError } from '../base/errors.ts'
-import { HostNames, UserGroups, Users } from '../export/index.ts'
-import { Authenticator, HttpGateway, JwtVerifier } from '../gateway-http/index.ts'
+import { Authenticator, HostNames, JwtVerifier, UserGroups, Users } from '../export/index.ts'
+import { HttpGateway } from '../gateway-http/index.ts'
 import { NfsServer, type TlsMaterial, TlsOffer } from '../gateway-nfs/index.ts'
 import type { Log } from '../platform/index.ts'
 import { realClock } from '../platform/real/clock.ts'
@@ -29,6 +29,7 @@ export type AdminSources = {
   readonly logTail: LogTail
   readonly formerly: readonly TimelineEntry[]
   readonly order: AdminHost['order']
+  readonly audit: AuditLog
 }
 
 export class Gateways {
@@ -74,7 +75,7 @@ export class Gateways {
   /** Before anything is served: it shows what is waited for. */
   async listenAdmin(): Promise<void> {
     const { admin } = this.#config
-    if (admin) await this.admin.listen(admin.listen.host, admin.listen.port)
+    if (admin) await this.admin.listen(admin)
   }
 
   /** Once the node serves: what its workers do is served by it. */

@@ -5,8 +5,8 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { hostname } from 'node:os'
-import type { ConfiguredNode, MatrixdConfig } from '../../config/index.ts'
-import { LogTail } from '../admin/index.ts'
+import { type ConfiguredNode, lookingRequests, type MatrixdConfig } from '../../config/index.ts'
+import { AuditLog, LogTail } from '../admin/index.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import { Prng } from '../base/prng.ts'
 import type { KnownPeer } from '../cluster/index.ts'
@@ -123,10 +123,16 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       void ended.then(() => hooks.onStopped(reason))
     },
   })
-  gateways = new Gateways(config, core, log, { logTail, formerly, order: (request) => orders.answer(request) })
+  const audit = new AuditLog(config.stateDir, realClock)
+  gateways = new Gateways(config, core, log, { logTail, formerly, audit, order: (request) => orders.answer(request) })
   const served = gateways
   const orders = new Orders(core, served, log)
-  const control = new ControlServer((request) => orders.answer(request), log)
+  const control = new ControlServer((request) => {
+    const run = () => orders.answer(request)
+    if (lookingRequests.includes(request.command)) return run()
+    const { command, ...about } = request
+    return audit.run({ by: 'root', from: 'the control socket', what: command, about }, run)
+  }, log)
   const images = () =>
     core.mounts.map((mount) => ({
       filesystem: mount.record.name,

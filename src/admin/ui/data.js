@@ -37,6 +37,15 @@ const PERIOD_MAX_MS = 15_000
 /** As long as the nodes keep them, ms. */
 const SAMPLES_FOR_MS = 15 * 60_000
 
+/** The second number of this session: what changes something needs it. */
+let csrf = ''
+let onSignedOut = () => {}
+
+/** @param {() => void} listener the session has ended */
+export function whenSignedOut(listener) {
+  onSignedOut = listener
+}
+
 /**
  * @template T
  * @param {string} path below the API
@@ -47,13 +56,15 @@ export async function ask(path, question) {
   const response = await fetch(`api${path}`, {
     ...(question !== undefined && {
       method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
+      headers: { 'Content-Type': 'application/json', ...(csrf !== '' && { 'X-Matrix-CSRF': csrf }) },
       body: JSON.stringify(question),
     }),
     signal: AbortSignal.timeout(10_000),
   })
   const body = await response.json()
+  if (response.status === 401 && !path.startsWith('/session')) onSignedOut()
   if (!response.ok) throw new Error(body?.error?.message ?? `status ${response.status}`)
+  if (path.startsWith('/session')) csrf = body.csrf ?? ''
   return body
 }
 

@@ -16,8 +16,8 @@ import { Status } from './states.js'
 const MARKS = { waiting: 'off', active: 'busy', retrying: 'warn', completed: 'good', failed: 'bad', cancelled: 'off' }
 const LOG_LOOK_MS = 2_000
 
-/** @param {{ jobs: Jobs | undefined, choices: Choices, look: () => void }} props */
-export function JobsPanel({ jobs, choices, look }) {
+/** @param {{ jobs: Jobs | undefined, mayAct: boolean, choices: Choices, look: () => void }} props */
+export function JobsPanel({ jobs, mayAct, choices, look }) {
   const [starting, start] = useState(false)
   const [error, setError] = useState('')
   /** @param {() => Promise<unknown>} action */
@@ -31,7 +31,9 @@ export function JobsPanel({ jobs, choices, look }) {
     }
     look()
   }
-  const aside = html`<button type="button" class="quiet" aria-expanded=${starting} disabled=${!jobs?.available && !starting} onClick=${() => start(!starting)}>${starting ? 'Not now' : 'Start a job …'}</button>`
+  const aside =
+    mayAct &&
+    html`<button type="button" class="quiet" aria-expanded=${starting} disabled=${!jobs?.available && !starting} onClick=${() => start(!starting)}>${starting ? 'Not now' : 'Start a job …'}</button>`
   return html`
     <${Card} id="jobs" title="Jobs" aside=${aside} wide>
       ${jobs && jobs.reason !== null && html`<p class="calm">${jobs.reason}</p>`}
@@ -43,7 +45,7 @@ export function JobsPanel({ jobs, choices, look }) {
               <${Scrolled} label="Jobs">
                 <table class="jobs">
                   <thead><tr><th>job</th><th>state</th><th>what</th><th>node</th><th>started</th><th><span class="hidden">actions</span></th></tr></thead>
-                  ${jobs.jobs.map((job) => html`<${JobRows} key=${`${job.kind}/${job.id}`} job=${job} kinds=${jobs.kinds} act=${act} />`)}
+                  ${jobs.jobs.map((job) => html`<${JobRows} key=${`${job.kind}/${job.id}`} job=${job} kinds=${jobs.kinds} act=${mayAct ? act : undefined} />`)}
                 </table>
               <//>
             `
@@ -114,7 +116,7 @@ function Field({ entry, type, title, value, choices, optional, onSet }) {
   return html`<label>${title} <input type="text" value=${value} onInput=${onText} spellcheck="false" autocomplete="off" /></label>`
 }
 
-/** @param {{ job: Job, kinds: Kind[], act: (action: () => Promise<unknown>) => Promise<void> }} props */
+/** @param {{ job: Job, kinds: Kind[], act: ((action: () => Promise<unknown>) => Promise<void>) | undefined }} props without `act` he may look only */
 function JobRows({ job, kinds, act }) {
   const [open, setOpen] = useState(false)
   const { kind, id, object, state, cancelling, percent, sentence, node, createdAt, result, error } = job
@@ -136,8 +138,8 @@ function JobRows({ job, kinds, act }) {
         <td><time datetime=${new Date(createdAt).toISOString()} title=${`${dateTime(createdAt)} by ${job.by}`}>${clockTime(createdAt)}</time></td>
         <td class="job-actions">
           <button type="button" class="quiet" aria-expanded=${open} aria-label=${`Log of ${name}`} onClick=${() => setOpen(!open)}>Log</button>
-          ${!isOver && html`<button type="button" class="quiet" disabled=${cancelling} aria-label=${`Cancel ${name}`} onClick=${() => act(() => ask(`${path}/cancel`, {}))}>Cancel</button>`}
-          ${(state === 'failed' || state === 'cancelled') && html`<button type="button" class="quiet" aria-label=${`Retry ${name}`} onClick=${() => act(() => ask(`${path}/retry`, {}))}>Retry</button>`}
+          ${act && !isOver && html`<button type="button" class="quiet" disabled=${cancelling} aria-label=${`Cancel ${name}`} onClick=${() => act(() => ask(`${path}/cancel`, {}))}>Cancel</button>`}
+          ${act && (state === 'failed' || state === 'cancelled') && html`<button type="button" class="quiet" aria-label=${`Retry ${name}`} onClick=${() => act(() => ask(`${path}/retry`, {}))}>Retry</button>`}
         </td>
       </tr>
       ${open && html`<tr><td colspan="6"><${JobLog} path=${path} job=${job} live=${!isOver} /></td></tr>`}

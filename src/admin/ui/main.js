@@ -9,6 +9,7 @@ import { html } from './html.js'
 import { JobsPanel } from './jobs.js'
 import { LocksPanel } from './locks.js'
 import { NodesTable } from './nodes.js'
+import { SignIn, useSession, WhoLooks } from './session.js'
 import { SqlPanel } from './sql.js'
 import { Shape, stateOfLun, stateOfNode } from './states.js'
 import { useTheme } from './theme.js'
@@ -18,6 +19,7 @@ import { WaitsPanel } from './waits.js'
 
 /** @typedef {import('./data.js').Knowledge} Knowledge */
 /** @typedef {import('./data.js').Matrix} Matrix */
+/** @typedef {import('./session.js').Session} Session */
 
 const PLACES = [
   ['#topology', 'Matrix'],
@@ -30,6 +32,15 @@ const PLACES = [
 ]
 
 function App() {
+  const { session, error, renew } = useSession()
+  if (!session)
+    return html`<main class="empty"><h1>matrixfs</h1><p role="status">${error ? `The node does not answer: ${error}` : 'Asking the node …'}</p></main>`
+  if (session.role === null) return html`<${SignIn} session=${session} renew=${renew} />`
+  return html`<${Dashboard} session=${session} renew=${renew} />`
+}
+
+/** @param {{ session: Session, renew: (session: Session) => void }} props */
+function Dashboard({ session, renew }) {
   const known = useKnowledge()
   const { choice, theme, next } = useTheme()
   const { matrix, filesystems, luns, waits, locks, timeline, log, samples, error } = known
@@ -41,7 +52,7 @@ function App() {
   const choices = { node: names, filesystem: filesystemNames, lun: luns?.luns.map(({ name }) => name) ?? [] }
   return html`
     <a class="skip" href="#main">To the content</a>
-    <${Header} known=${known} matrix=${matrix} choice=${choice} next=${next} />
+    <${Header} known=${known} matrix=${matrix} choice=${choice} next=${next}><${WhoLooks} session=${session} renew=${renew} /><//>
     <main id="main">
       ${error && html`<p class="alarm banner" role="alert"><${Shape} mark="bad" />${matrix.answeredBy} does not answer (${error}). What is shown is of ${clockTime(matrix.at)}.</p>`}
       <h1 class="hidden">Matrix ${matrix.name}</h1>
@@ -52,7 +63,7 @@ function App() {
       </div>
       <${Charts} samples=${samples} theme=${theme} />
       <${LocksPanel} locks=${locks} waits=${waits} nodes=${names} />
-      <${JobsPanel} jobs=${known.jobs} choices=${choices} look=${known.look} />
+      <${JobsPanel} jobs=${known.jobs} mayAct=${session.role === 'operator'} choices=${choices} look=${known.look} />
       <div class="halves">
         <${Timeline} timeline=${timeline} matrix=${matrix} />
         <${Events} timeline=${timeline} log=${log} node=${matrix.answeredBy} />
@@ -66,8 +77,8 @@ function App() {
   `
 }
 
-/** @param {{ known: Knowledge, matrix: Matrix, choice: string, next: () => void }} props */
-function Header({ known, matrix, choice, next }) {
+/** @param {{ known: Knowledge, matrix: Matrix, choice: string, next: () => void, children?: unknown }} props */
+function Header({ known, matrix, choice, next, children }) {
   const { mark, word } = wholeState(known, matrix)
   const { view, administrator, san } = matrix
   return html`
@@ -83,6 +94,7 @@ function Header({ known, matrix, choice, next }) {
       <div class="tools">
         <${Others} matrix=${matrix} />
         <button type="button" class="quiet" onClick=${next} aria-label=${`Colours: ${choice}; change`}>${choice === 'auto' ? '◐ auto' : choice === 'light' ? '☀ light' : '☾ dark'}</button>
+        ${children}
         <span class=${known.live && !known.error ? 'live' : 'live out'}>${known.live && !known.error ? 'live' : 'not live'}</span>
       </div>
       <nav aria-label="Sections"><ul>${PLACES.map(([href, name]) => html`<li><a href=${href}>${name}</a></li>`)}</ul></nav>
@@ -93,7 +105,7 @@ function Header({ known, matrix, choice, next }) {
 /** Where the same is served by other nodes. @param {{ matrix: Matrix }} props */
 function Others({ matrix }) {
   const served = matrix.nodes.flatMap(({ node, report }) =>
-    report?.admin ? [{ node, url: `http://${report.admin}/_admin/` }] : [],
+    report?.admin ? [{ node, url: `${location.protocol}//${report.admin}/_admin/` }] : [],
   )
   return html`
     <ul class="others" aria-label="Served by">

@@ -246,6 +246,7 @@ ${settings.tls ? 'tls_cert = "cert.pem"\ntls_key = "key.pem"\n' : ''}
 
 [admin]
 listen = "${HOST}:${own.admin}"
+anonymous = "operator"
 ${settings.redis === undefined ? '' : `redis = ${JSON.stringify(settings.redis)}\n`}
 [[exports]]
 path = "/${FILESYSTEM}"

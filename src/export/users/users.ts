@@ -11,7 +11,7 @@ import { readUserFile, sha256, type UserFile, type UserRecord } from './user-fil
 const LOOK_AGAIN_MS = 1000
 
 /** Somebody who has proved to be who he says he is. */
-export type User = { readonly name: string; readonly caller: Caller }
+export type User = { readonly name: string; readonly groups: readonly string[]; readonly caller: Caller }
 
 type Known = UserRecord & { readonly user: User }
 
@@ -79,7 +79,7 @@ export class Users {
     const known = users.map((record): Known => {
       const { name, uid, gid } = record
       const more = record.groups.flatMap((group) => gids.get(group) ?? [])
-      return { ...record, user: { name, caller: { uid, gid, gids: more } } }
+      return { ...record, user: { name, groups: record.groups, caller: { uid, gid, gids: more } } }
     })
     this.#byName = new Map(known.map((each) => [each.name, each]))
     this.#byToken = new Map(known.flatMap((each) => each.tokens.map((token) => [token.sha256, each])))

@@ -4,9 +4,9 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { refuse, securityHeaders } from '../../../src/admin/guard.ts'
 
-function asked(method: string, headers: Record<string, string>, posts = false): number {
+function asked(method: string, headers: Record<string, string>, posts = false, isOpen = true): number {
   const request = { method, headers: { host: '127.0.0.1:20190', ...headers } } as unknown as IncomingMessage
-  return refuse(request, posts)?.status ?? 200
+  return refuse(request, posts, { isOpen, scheme: 'http' })?.status ?? 200
 }
 
 test('only names of this machine are answered, whatever the port: a tunnel may have another', () => {

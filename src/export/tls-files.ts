@@ -1,4 +1,4 @@
-/** Certificate and key of the gateway, from two PEM files that may be replaced while it runs: what connects afterwards gets the new ones. */
+/** Certificate and key of a server, from two PEM files that may be replaced while it runs: what connects afterwards gets the new ones. */
 import { readFileSync, statSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { MatrixError } from '../base/errors.ts'

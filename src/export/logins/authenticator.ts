@@ -8,12 +8,13 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
-import { isLoopback, isOwnToken, PASSWORD_MAX_BYTES, plainAddress, type User, type Users } from '../../export/index.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Log } from '../../platform/log.ts'
-import { HttpFailure } from '../failure.ts'
+import { isLoopback, plainAddress } from '../local-addresses.ts'
+import { isOwnToken, PASSWORD_MAX_BYTES, type User, type Users } from '../users/index.ts'
 import type { JwtVerifier } from './jwt.ts'
 import { LoginLimits } from './login-limits.ts'
+import { LoginRefusal } from './login-refusal.ts'
 
 export type AuthenticatorOptions = {
   readonly users: Users
@@ -48,14 +49,14 @@ export class Authenticator {
     this.#limits = new LoginLimits(options.clock)
   }
 
-  /** undefined: the request does not say. Throws HttpFailure 401, 403, 429, 503. */
+  /** undefined: the request does not say. Throws LoginRefusal. */
   async userOf(req: IncomingMessage): Promise<User | undefined> {
     const { authorization } = req.headers
     if (authorization === undefined) return undefined
     const [, scheme, credentials] = /^(\S+) +(\S+)\s*$/.exec(authorization) ?? []
     if (scheme === undefined || credentials === undefined) throw this.unauthorized('malformed credentials')
-    if (!this.#isPrivate(req)) {
-      throw new HttpFailure(403, 'passwords and tokens are taken over TLS only: use https, and change this one')
+    if (!this.isPrivate(req)) {
+      throw new LoginRefusal(403, 'passwords and tokens are taken over TLS only: use https, and change this one')
     }
     const address = req.socket.remoteAddress ?? ''
     switch (scheme.toLowerCase()) {
@@ -69,23 +70,30 @@ export class Authenticator {
   }
 
   /** Asks for credentials (RFC 9110 11.6.1). */
-  unauthorized(detail = 'log in'): HttpFailure {
+  unauthorized(detail = 'log in'): LoginRefusal {
     const { realm } = this.#options
-    return new HttpFailure(401, detail, {
-      headers: { 'WWW-Authenticate': `Basic realm="${realm}", charset="UTF-8", Bearer realm="${realm}"` },
+    return new LoginRefusal(401, detail, {
+      'WWW-Authenticate': `Basic realm="${realm}", charset="UTF-8", Bearer realm="${realm}"`,
     })
   }
 
-  #isPrivate({ socket }: IncomingMessage): boolean {
+  /** Nobody reads along. */
+  isPrivate({ socket }: IncomingMessage): boolean {
     if (this.#options.insecure || (socket as TLSSocket).encrypted === true) return true
     return isLoopback(plainAddress(socket.remoteAddress ?? ''))
   }
 
-  async #basic(credentials: string, address: string): Promise<User> {
+  #basic(credentials: string, address: string): Promise<User> {
     const text = Buffer.from(credentials, 'base64').toString('utf8')
     const colon = text.indexOf(':')
     if (colon < 0) throw this.unauthorized('malformed credentials')
-    const [name, password] = [text.slice(0, colon), text.slice(colon + 1)]
+    return this.login(text.slice(0, colon), text.slice(colon + 1), address)
+  }
+
+  /** The user with this name and password, who asks from `address`. Rejects with LoginRefusal. */
+  async login(name: string, password: string, address: string): Promise<User> {
+    if (name.includes(':')) throw this.unauthorized('wrong user or password')
+    const text = `${name}:${password}`
     if (Buffer.byteLength(text) > PASSWORD_MAX_BYTES) throw this.unauthorized()
     const { users } = this.#options
     users.look()
@@ -117,11 +125,11 @@ export class Authenticator {
   #needMayTry(address: string, name: string): void {
     const waitS = this.#limits.waitS(address, name)
     if (waitS > 0) {
-      throw new HttpFailure(429, 'too many failed logins', { headers: { 'Retry-After': String(waitS) } })
+      throw new LoginRefusal(429, 'too many failed logins', { 'Retry-After': String(waitS) })
     }
   }
 
-  #failed(address: string, name: string): HttpFailure {
+  #failed(address: string, name: string): LoginRefusal {
     this.#limits.failed(address, name)
     this.#options.log.warn({ address, user: name }, 'a login failed')
     return this.unauthorized('wrong user or password')
@@ -130,7 +138,7 @@ export class Authenticator {
   async #check(name: string, password: string): Promise<User | undefined> {
     if (this.#running >= MAX_CHECKS) {
       if (this.#waiting.length >= MAX_WAITING) {
-        throw new HttpFailure(503, 'too many logins at once', { headers: { 'Retry-After': '2' } })
+        throw new LoginRefusal(503, 'too many logins at once', { 'Retry-After': '2' })
       }
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     }

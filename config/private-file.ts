@@ -1,0 +1,17 @@
+/** Files that only their owner may read: keys and passwords that a configuration names. */
+import type { ConfigFiles } from './files.ts'
+
+/** What is wrong with it, if anything; `key`: the key of the configuration that names it. */
+export function privateFileProblem(key: string, path: string, files: Pick<ConfigFiles, 'mode'>): string | undefined {
+  try {
+    const mode = files.mode(path)
+    if (mode === undefined || (mode & 0o077) === 0) return undefined
+    return `${key}: ${path} has mode ${octal(mode)}; allowed is 600 or 400 (chmod 600 ${path})`
+  } catch (error) {
+    return `${key}: cannot read ${path}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`
+  }
+}
+
+export function octal(mode: number): string {
+  return mode.toString(8).padStart(3, '0')
+}
