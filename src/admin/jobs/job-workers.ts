@@ -83,9 +83,7 @@ export class JobWorkers {
       worker.on('error', (error) => this.#tellError(error))
       worker.on('lockRenewalFailed', (ids) => {
         for (const id of ids)
-          this.#runs
-            .get(`${kind.name}/${id}`)
-            ?.controller.abort(new Ended('lost', 'the job is another worker’s by now'))
+          this.#runs.get(`${kind.name}/${id}`)?.abort(new Ended('lost', 'the job is another worker’s by now'))
       })
       worker.on('completed', (job) => this.#tell(job, 'completed'))
       worker.on('failed', (job) => job && this.#tell(job, job.finishedOn === undefined ? 'retrying' : 'failed'))
