@@ -132,6 +132,7 @@ test('the Redis of the jobs: its URL, and its password from a file that is its o
       problemsOf([edit(`redis = "${url}"`)])[0] as string,
       /^admin\.redis: found ".*"; allowed is redis:\/\/HOST/,
     )
+  assert.not.match(problemsOf([edit('redis = "redis://me:geheim@host"')]).join(), /geheim/)
   assert.equal(problemsOf([edit(password)]), [
     'admin.redis_password_file: there is no admin.redis; add it, or leave this out',
   ])
