@@ -6,5 +6,5 @@
 export * from './admin-host.ts'
 export * from './admin-plane.ts'
 export type { Job, Jobs, JobWithLog } from './api/jobs.ts'
-export type { JobMeans } from './jobs/job-desk.ts'
+export type { JobMeans } from './jobs/job-means.ts'
 export { LogTail } from './log-tail.ts'
