@@ -211,24 +211,6 @@ test('Redis was away for longer than a lock lives: the run that has lost its job
   assert.ok(done.attempts > 1, 'it was begun again')
 })
 
-test('a Redis that would forget jobs, or is full, is refused and says what to do', async (c) => {
-  await c.redis.ask((client) => client.config('SET', 'maxmemory', '1'))
-  assert.match(await refusal(start(c)), /^no-space: .*is full, and keeps nothing new/)
-  await c.redis.ask((client) => client.config('SET', 'maxmemory', '0'))
-  await c.redis.ask((client) => client.config('SET', 'maxmemory-policy', 'allkeys-lru'))
-  const queues = new JobQueues(redisPlace(c.redis.url, undefined), 'test', realClock, () => {})
-  assert.match(await refusal(queues.list()), /^config: .*allkeys-lru.*set it to noeviction/)
-  await queues.close()
-  await c.redis.ask((client) => client.config('SET', 'maxmemory-policy', 'noeviction'))
-  await c.redis.ask((client) => client.config('SET', 'requirepass', 'secret'))
-  const without = new JobQueues(redisPlace(c.redis.url, undefined), 'test', realClock, () => {})
-  assert.match(await refusal(without.list()), /^config: .*redis_password_file/)
-  await without.close()
-  const withIt = new JobQueues(redisPlace(c.redis.url, 'secret'), 'test', realClock, () => {})
-  assert.equal(await withIt.list(), [])
-  await withIt.close()
-})
-
 test('a Redis that is too old is refused by its version', async () => {
   // none that old is to be had: what it would say to a client
   const info = '# Server\r\nredis_version:5.0.7\r\n'
@@ -246,6 +228,24 @@ test('a Redis that is too old is refused by its version', async () => {
   assert.match(await refusal(queues.list()), /^config: .*is 5\.0\.7; jobs need 6\.2 or newer/)
   await queues.close()
   server.close()
+})
+
+test('a Redis that would forget jobs, or is full, is refused and says what to do', async (c) => {
+  await c.redis.ask((client) => client.config('SET', 'maxmemory', '1'))
+  assert.match(await refusal(start(c)), /^no-space: .*is full, and keeps nothing new/)
+  await c.redis.ask((client) => client.config('SET', 'maxmemory', '0'))
+  await c.redis.ask((client) => client.config('SET', 'maxmemory-policy', 'allkeys-lru'))
+  const queues = new JobQueues(redisPlace(c.redis.url, undefined), 'test', realClock, () => {})
+  assert.match(await refusal(queues.list()), /^config: .*allkeys-lru.*set it to noeviction/)
+  await queues.close()
+  await c.redis.ask((client) => client.config('SET', 'maxmemory-policy', 'noeviction'))
+  await c.redis.ask((client) => client.config('SET', 'requirepass', 'secret'))
+  const without = new JobQueues(redisPlace(c.redis.url, undefined), 'test', realClock, () => {})
+  assert.match(await refusal(without.list()), /^config: .*redis_password_file/)
+  await without.close()
+  const withIt = new JobQueues(redisPlace(c.redis.url, 'secret'), 'test', realClock, () => {})
+  assert.equal(await withIt.list(), [])
+  await withIt.close()
 })
 
 test.run()
