@@ -73,9 +73,10 @@ function shapeOf(schema: Schema | undefined): string | undefined {
   return bare.type === 'strict_object' ? `a table with the keys ${keysOf(bare).join(', ')}` : undefined
 }
 
-/** What was found, as one would write it in the file; long values are cut. */
+/** What was found, as one would write it in the file; long values are cut, and passwords in URLs left out. */
 function show(value: unknown): string {
-  const text = value instanceof Date ? value.toISOString() : (JSON.stringify(value) ?? String(value))
+  const written = value instanceof Date ? value.toISOString() : (JSON.stringify(value) ?? String(value))
+  const text = written.replace(/(:\/\/[^/@\s:]*:)[^@\s]*@/g, '$1…@')
   return text.length <= 60 ? text : `${text.slice(0, 57)}…`
 }
 

@@ -7,7 +7,7 @@ import type { LunMembers, Mount, TimelineEntry } from '../recovery/index.ts'
 import type { IoCounters, LeaseSector, LunPath, LunReport, MembershipDatabase } from '../san/index.ts'
 import type { ExportReport, HttpReport, MountReport, NfsReport } from './api/node-report.ts'
 import type { AuditLog } from './audit-log.ts'
-import type { JobMeans } from './jobs/job-desk.ts'
+import type { JobMeans } from './jobs/job-means.ts'
 import type { LogTail } from './log-tail.ts'
 
 export type AdminHost = {

@@ -56,9 +56,13 @@ export function securityHeaders(scripts: readonly string[]): Readonly<Record<str
   }
 }
 
-/** Of bull-board's page: its styles are set by its scripts, and its files found by `<base>`. */
+/** The one style that a script of bull-board's page puts into it. */
+const BOARD_STYLE = "'sha256-r2N1TB/gHbBtBZFKg7ejmq1acVSREzucTAEw6ga4hoU='"
+
+/** Of bull-board's page: its files are found by `<base>`. */
 export function boardPolicy(headers: Readonly<Record<string, string>>): string {
   return (headers['Content-Security-Policy'] ?? '')
     .replace("base-uri 'none'", "base-uri 'self'")
+    .replace("style-src 'self'", `style-src 'self' ${BOARD_STYLE}`)
     .replace("img-src 'self' data:", "img-src 'self' data:; font-src 'self'")
 }

@@ -2,7 +2,7 @@
 import * as v from 'valibot'
 import { count, time } from './values.ts'
 
-export const jobStates = ['waiting', 'active', 'retrying', 'completed', 'failed', 'cancelled'] as const
+const jobStates = ['waiting', 'active', 'retrying', 'completed', 'failed', 'cancelled'] as const
 
 /** What a job has come to: a sentence, and what programs want to know. */
 export const jobResult = v.object({ said: v.string(), details: v.record(v.string(), v.unknown()) })

@@ -8,7 +8,7 @@ import * as v from 'valibot'
 import { MatrixError } from '../../base/errors.ts'
 import { parseBody } from '../../cluster/index.ts'
 import type { AdminHost } from '../admin-host.ts'
-import type { JobMeans } from './job-desk.ts'
+import type { JobMeans } from './job-means.ts'
 
 /** Fencing may wait for the longest lease, and a bundle for nodes that do not answer, ms. */
 const LIMIT_MS = 180_000

@@ -38,7 +38,6 @@ export type JobData = {
   readonly by: string
   readonly kept?: unknown
 }
-export type JobProgress = { readonly percent: number; readonly sentence: string }
 export type QueuedJob = BullJob<JobData, JobResult>
 
 export class JobQueues {

@@ -2,11 +2,11 @@
  * The worker of each kind at this node: takes jobs from the queue and runs them (job-run.ts).
  *
  * A job is this node's as long as it renews its lock. A node that dies, or whose Redis is away for longer than that, has lost it: others take it for stalled
- * and run it again, with what it has kept. A run here that has lost its job is aborted; two of one job are never under way at one node.
+ * and run it again, with what it has kept. A run here that has lost its job is aborted, and another begins here only once it has ended.
  *
  * A node that stops gives its jobs back to the queue at once.
  */
-import { UnrecoverableError, WaitingError, Worker } from 'bullmq'
+import { DelayedError, UnrecoverableError, WaitingError, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { InvariantError } from '../../base/assert.ts'
 import { isMatrixError } from '../../base/errors.ts'
@@ -25,8 +25,12 @@ const LOCK_MS = 15_000
 const STALLED_LOOK_MS = 5_000
 /** How often a job may lose its node before something must be wrong with the job itself. */
 const STALLED_MOST = 10
+/** A job whose former run here has not ended yet is begun after this, ms. */
+const FORMER_RUN_MS = 1_000
 /** After an error of Redis a worker asks again after, ms. */
 const AGAIN_MS = 1_000
+/** An error of Redis is told of again after this, ms. */
+const TELL_AGAIN_MS = 60_000
 /** How often it is looked whether somebody has cancelled a job, and how often its progress is written, ms. */
 const CANCEL_LOOK_MS = 1_000
 const PROGRESS_MS = 500
@@ -47,8 +51,6 @@ export type JobWorkersOptions = {
   readonly onChange: (job: Job, kept: unknown) => Promise<unknown>
 }
 
-type Run = { readonly controller: AbortController; readonly over: Promise<unknown> }
-
 /** Why a run is aborted. */
 class Ended extends Error {
   readonly why: 'cancelled' | 'lost' | 'stopping'
@@ -64,7 +66,7 @@ export class JobWorkers {
   readonly #client: Redis
   readonly #workers: readonly Worker<JobData, JobResult>[]
   /** By kind and id. */
-  readonly #runs = new Map<string, Run>()
+  readonly #runs = new Map<string, AbortController>()
   #isStopping = false
   #toldAt = Number.NEGATIVE_INFINITY
 
@@ -81,9 +83,7 @@ export class JobWorkers {
       worker.on('error', (error) => this.#tellError(error))
       worker.on('lockRenewalFailed', (ids) => {
         for (const id of ids)
-          this.#runs
-            .get(`${kind.name}/${id}`)
-            ?.controller.abort(new Ended('lost', 'the job is another worker’s by now'))
+          this.#runs.get(`${kind.name}/${id}`)?.abort(new Ended('lost', 'the job is another worker’s by now'))
       })
       worker.on('completed', (job) => this.#tell(job, 'completed'))
       worker.on('failed', (job) => job && this.#tell(job, job.finishedOn === undefined ? 'retrying' : 'failed'))
@@ -94,7 +94,7 @@ export class JobWorkers {
   /** Jobs go back to their queues. Never rejects, and does not wait long for a Redis that is away. */
   async stop(): Promise<void> {
     this.#isStopping = true
-    for (const { controller } of this.#runs.values())
+    for (const controller of this.#runs.values())
       controller.abort(new Ended('stopping', 'this node gives its jobs to others'))
     const closing = Promise.allSettled(this.#workers.map((worker) => worker.close()))
     await within(this.#options.desk.host.clock, closing, STOP_LIMIT_MS)
@@ -104,16 +104,18 @@ export class JobWorkers {
 
   async #process(kind: JobKind, job: QueuedJob, token: string | undefined): Promise<JobResult> {
     const key = `${kind.name}/${job.id}`
-    const older = this.#runs.get(key)
-    older?.controller.abort(new Ended('lost', 'the job was begun anew'))
-    await older?.over
+    const former = this.#runs.get(key)
+    if (former) {
+      // BullMQ knows one run of a job at a worker, and would take the end of that one for the end of this
+      former.abort(new Ended('lost', 'the job is begun anew'))
+      await job.moveToDelayed(Date.now() + FORMER_RUN_MS, token)
+      throw new DelayedError()
+    }
     const controller = new AbortController()
-    const running = this.#run(kind, job, controller)
-    const run = { controller, over: running.catch(() => {}) }
-    this.#runs.set(key, run)
+    this.#runs.set(key, controller)
     if (this.#isStopping) controller.abort(new Ended('stopping', 'this node is stopping'))
     try {
-      return await running
+      return await this.#run(kind, job, controller)
     } catch (error) {
       const { reason } = controller.signal
       if (reason instanceof Ended && reason.why === 'stopping') {
@@ -121,9 +123,10 @@ export class JobWorkers {
         throw new WaitingError()
       }
       if (reason instanceof Ended && reason.why === 'cancelled') throw new UnrecoverableError(reason.message)
+      if (reason instanceof Ended) throw reason // whoever has the job by now goes on with it
       throw this.#judged(error)
     } finally {
-      if (this.#runs.get(key) === run) this.#runs.delete(key)
+      this.#runs.delete(key)
     }
   }
 
@@ -205,7 +208,7 @@ export class JobWorkers {
   /** One for all workers, every now and then: each of them meets a Redis that is away. */
   #tellError(error: Error): void {
     const { clock, log } = this.#options.desk.host
-    if (this.#isStopping || clock.now() < this.#toldAt + 10_000) return
+    if (this.#isStopping || clock.now() < this.#toldAt + TELL_AGAIN_MS) return
     this.#toldAt = clock.now()
     log.warn(
       { redis: this.#options.place.shown, error: error.message },

@@ -42,7 +42,7 @@ export function JobsPanel({ jobs, mayAct, choices, look }) {
       ${
         jobs && jobs.jobs.length > 0
           ? html`
-              <${Scrolled} label="Jobs">
+              <${Scrolled} label="Table of jobs">
                 <table class="jobs">
                   <thead><tr><th>job</th><th>state</th><th>what</th><th>node</th><th>started</th><th><span class="hidden">actions</span></th></tr></thead>
                   ${jobs.jobs.map((job) => html`<${JobRows} key=${`${job.kind}/${job.id}`} job=${job} kinds=${jobs.kinds} act=${mayAct ? act : undefined} />`)}

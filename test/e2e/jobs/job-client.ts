@@ -1,8 +1,14 @@
-/** Jobs of a demo, as a user's script starts and watches them: by `matrix job`, and by the API of its nodes. */
+/**
+ * Jobs of a demo: started by the control socket of a node, as `matrix job` does, watched by the API of any; and `matrix job` itself, which takes a process
+ * each time.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
+import type { ControlRequest } from '../../../config/index.ts'
 import * as api from '../../../src/admin/api/jobs.ts'
+import { isMatrixError } from '../../../src/base/errors.ts'
+import { ask } from '../../../src/cli/ask-node.ts'
 import { type Outcome, runProgram } from '../../helpers/program.ts'
 import type { Demo } from '../demo.ts'
 
@@ -21,11 +27,29 @@ export class JobClient {
     return runProgram(process.execPath, [cli, 'job', ...args, ...config], { limitMs: 120_000 })
   }
 
-  /** Its reference, KIND/ID. */
-  async start(node: string, kind: string, ...input: string[]): Promise<string> {
-    const { status, output } = await this.command(node, 'start', kind, ...input)
-    assert.is(status, 0, output)
-    return /^started: job (\S+)$/m.exec(output)?.[1] as string
+  /** Its reference, KIND/ID. Rejects as `matrix job start` does. */
+  async start(node: string, kind: string, input: Record<string, string>): Promise<string> {
+    const { id } = await this.#ask(node, { command: 'start-job', kind, input, by: 'a test' })
+    return `${kind}/${id}`
+  }
+
+  /** Rejects as `matrix job cancel` does. */
+  async cancel(node: string, reference: string): Promise<void> {
+    const [kind = '', id = ''] = reference.split('/')
+    await this.#ask(node, { command: 'cancel-job', kind, id, by: 'a test' })
+  }
+
+  async #ask(node: string, request: ControlRequest): Promise<api.Job> {
+    for (let again = 0; ; again++) {
+      try {
+        const { job } = await ask(`${this.#demo.dir}/${node}.toml`, request)
+        return v.parse(api.jobAnswer, job).job
+      } catch (error) {
+        // a machine that is busy with other things loses a node now and then
+        if (again === 20 || !isMatrixError(error, 'view-changed', 'peer-gone', 'timeout')) throw error
+      }
+      await sleep(500)
+    }
   }
 
   async list(node: string): Promise<api.Jobs> {

@@ -42,7 +42,8 @@ async function part(name: string, stays: readonly string[], run: () => Promise<s
   try {
     outcome = `ok    ${await run()}`
   } catch (error) {
-    outcome = `FAIL  ${error instanceof Error ? error.message : String(error)}`
+    outcome = `FAIL  ${error instanceof Error ? `${error.message} ${error.stack}` : String(error)}`
+    if (error instanceof assert.Assertion) outcome += ` found ${error.actual}`
     process.exitCode = 1
   }
   await load.end()
@@ -58,19 +59,19 @@ async function tenJobs(): Promise<string[]> {
   const fd = openSync(extra, 'w')
   ftruncateSync(fd, 256 * MiB)
   closeSync(fd)
-  const wanted: [string, string, ...string[]][] = [
-    ['n1', 'scrub', 'filesystem=home'],
-    ['n2', 'fsck', 'filesystem=home'],
-    ['n3', 'drain-lun', 'lun=lun2'],
-    ['n1', 'checkpoint', 'filesystem=home'],
-    ['n2', 'add-lun', `url=file:${extra}`, 'name=extra'],
-    ['n3', 'support', 'node=n1'],
-    ['n1', 'support', 'node=n2'],
-    ['n2', 'support', 'node=n3'],
-    ['n3', 'evacuate', 'node=n2'],
-    ['n1', 'evacuate', 'node=n3'],
+  const wanted: [string, string, Record<string, string>][] = [
+    ['n1', 'scrub', { filesystem: 'home' }],
+    ['n2', 'fsck', { filesystem: 'home' }],
+    ['n3', 'drain-lun', { lun: 'lun2' }],
+    ['n1', 'checkpoint', { filesystem: 'home' }],
+    ['n2', 'add-lun', { url: `file:${extra}`, name: 'extra' }],
+    ['n3', 'support', { node: 'n1' }],
+    ['n1', 'support', { node: 'n2' }],
+    ['n2', 'support', { node: 'n3' }],
+    ['n3', 'evacuate', { node: 'n2' }],
+    ['n1', 'evacuate', { node: 'n3' }],
   ]
-  return Promise.all(wanted.map(([node, ...what]) => jobs.start(node, ...what)))
+  return Promise.all(wanted.map(([node, kind, input]) => jobs.start(node, kind, input)))
 }
 
 try {
@@ -101,7 +102,7 @@ try {
   await part('node', ['n1', 'n2'], async () => {
     // whoever takes it: until it is n3, which may die
     for (;;) {
-      const reference = await jobs.start('n1', 'scrub', 'filesystem=home')
+      const reference = await jobs.start('n1', 'scrub', { filesystem: 'home' })
       const { node } = await jobs.until(all, reference, ({ state }) => state === 'active')
       if (node === 'n3') {
         demo.kill('n3')
@@ -113,7 +114,8 @@ try {
         await demo.startNode('n3')
         return `${taken.node} took it over after ${(tookMs / 1000).toFixed(1)} s`
       }
-      await jobs.command('n1', 'cancel', reference, '--wait')
+      await jobs.cancel('n1', reference)
+      await jobs.ended(['n1'], reference)
     }
   })
 
@@ -123,7 +125,7 @@ try {
     assert.is(status, 1)
     assert.match(output, /is full, and keeps nothing new/)
     await redis.ask((client) => client.config('SET', 'maxmemory', '0'))
-    const job = await jobs.ended(all, await jobs.start('n2', 'checkpoint', 'filesystem=home'))
+    const job = await jobs.ended(all, await jobs.start('n2', 'checkpoint', { filesystem: 'home' }))
     assert.is(job.state, 'completed', job.error ?? '')
     return 'refused, and taken once it was not'
   })

@@ -114,6 +114,40 @@ test('the admin plane listens where only this machine reaches it, and on a port 
   ])
 })
 
+test('the Redis of the jobs: its URL, and its password from a file that is its owner’s', () => {
+  const edit = (lines: string): [string, string] => ['"127.0.0.1:20190"', `"127.0.0.1:20190"\n${lines}`]
+  const password = 'redis_password_file = "secret"'
+  const of = (lines: string) => loadConfig('/etc/matrix/m.toml', host(sample.replace(...edit(lines)))).admin?.redis
+  assert.equal(of('redis = "redis://jobs.example:6379/2"'), { url: 'redis://jobs.example:6379/2' })
+  assert.equal(of(`redis = "rediss://[fd00::1]"\n${password}`), { url: 'rediss://[fd00::1]', password: secret })
+  assert.equal(of('redis = "unix:/run/redis.sock"'), { url: 'unix:/run/redis.sock' })
+  for (const url of [
+    'redis://:geheim@host',
+    'redis://me:geheim@host',
+    'host:6379',
+    'http://host',
+    'unix:run',
+    'redis://',
+  ])
+    assert.match(
+      problemsOf([edit(`redis = "${url}"`)])[0] as string,
+      /^admin\.redis: found ".*"; allowed is redis:\/\/HOST/,
+    )
+  assert.not.match(problemsOf([edit('redis = "redis://me:geheim@host"')]).join(), /geheim/)
+  assert.equal(problemsOf([edit(password)]), [
+    'admin.redis_password_file: there is no admin.redis; add it, or leave this out',
+  ])
+  const readable = problemsOf([edit(`redis = "redis://host"\n${password}`)], { mode: 0o644 })
+  assert.ok(
+    readable.includes(
+      'admin.redis_password_file: /etc/matrix/secret has mode 644; allowed is 600 or 400 (chmod 600 /etc/matrix/secret)',
+    ),
+  )
+  assert.equal(problemsOf([edit('redis = "redis://host"\nredis_password_file = "gone"')]), [
+    'admin.redis_password_file: cannot read /etc/matrix/gone: ENOENT',
+  ])
+})
+
 test('several networks: a list of addresses, the preferred one first', () => {
   const two = sample.replace('"127.0.0.1:20101"', '["127.0.0.1:20101", "10.1.0.1:20101"]')
   const config = loadConfig('/etc/matrix/m.toml', host(two))

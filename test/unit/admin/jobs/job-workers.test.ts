@@ -3,6 +3,7 @@
  * engine that the jobs drive is a test's own.
  */
 // time limit: 180 s
+import { type AddressInfo, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -179,6 +180,54 @@ test('Redis is away: it is told at once; back, with all that it had, jobs go on'
   await c.redis.start()
   const done = await until(c, job, 'completed')
   assert.equal(done.result?.details, { lun: 'lun2', bytes: 11 })
+})
+
+test('Redis was away for longer than a lock lives: the run that has lost its job ends before another begins, and it is done once', async (c) => {
+  let running = 0
+  let most = 0
+  let grown = 0
+  let isAway = true
+  work(c, 'n1', async () => {
+    most = Math.max(most, ++running)
+    try {
+      await sleep(500)
+      if (isAway) throw new MatrixError('view-changed', 'the matrix is recovering')
+      return ++grown
+    } finally {
+      running--
+    }
+  })
+  const job = await start(c)
+  await until(c, job, 'active')
+  await sleep(1_100)
+  await c.redis.kill()
+  await sleep(17_000)
+  await c.redis.start()
+  await sleep(12_000) // the job is stalled, and taken again
+  isAway = false
+  const done = await until(c, job, 'completed')
+  assert.is(most, 1)
+  assert.is(grown, 1)
+  assert.ok(done.attempts > 1, 'it was begun again')
+})
+
+test('a Redis that is too old is refused by its version', async () => {
+  // none that old is to be had: what it would say to a client
+  const info = '# Server\r\nredis_version:5.0.7\r\n'
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.on('data', (data) => {
+      for (const command of String(data).match(/\*\d+\r\n\$\d+\r\n\w+/g) ?? [])
+        if (/HELLO$/i.test(command)) socket.write("-ERR unknown command 'HELLO'\r\n")
+        else socket.write(/INFO$/i.test(command) ? `$${info.length}\r\n${info}\r\n` : '+OK\r\n')
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const queues = new JobQueues(redisPlace(`redis://127.0.0.1:${port}`, undefined), 'test', realClock, () => {})
+  assert.match(await refusal(queues.list()), /^config: .*is 5\.0\.7; jobs need 6\.2 or newer/)
+  await queues.close()
+  server.close()
 })
 
 test('a Redis that would forget jobs, or is full, is refused and says what to do', async (c) => {
