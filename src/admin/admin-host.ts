@@ -4,7 +4,15 @@ import type { Administrator, ClusterStatus, Mesh } from '../cluster/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
 import type { LunMembers, Mount, TimelineEntry } from '../recovery/index.ts'
 import type { IoCounters, LeaseSector, LunPath, LunReport, MembershipDatabase } from '../san/index.ts'
-import type { ExportReport, HttpReport, MountReport, NfsReport } from './api/node-report.ts'
+import type {
+  ExportReport,
+  HostReport,
+  HttpReport,
+  KeptMount,
+  MountReport,
+  NfsReport,
+  ServiceReport,
+} from './api/node-report.ts'
 import type { LogTail } from './log-tail.ts'
 
 export type AdminHost = {
@@ -37,6 +45,8 @@ export type AdminHost = {
   /** Oldest first. */
   timeline(): readonly TimelineEntry[]
   gateways(): GatewaysReport
+  virtualHosts(): readonly HostReport[]
+  services(): readonly ServiceReport[]
 }
 
 export type GatewaysReport = {
@@ -46,4 +56,6 @@ export type GatewaysReport = {
   readonly http: HttpReport | null
   readonly exports: readonly ExportReport[]
   readonly mounts: readonly MountReport[]
+  /** Those of the configuration. */
+  readonly keptMounts: readonly KeptMount[]
 }

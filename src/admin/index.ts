@@ -5,4 +5,5 @@
  */
 export * from './admin-host.ts'
 export * from './admin-plane.ts'
+export type { Services } from './api/answers.ts'
 export { LogTail } from './log-tail.ts'

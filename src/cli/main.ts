@@ -14,6 +14,7 @@ import { locksCommand } from './locks-command.ts'
 import { lunCommand } from './lun-command.ts'
 import { mountCommand, umountCommand } from './mount-command.ts'
 import { UsageError } from './option-values.ts'
+import { serviceCommand } from './service-command.ts'
 import { sqlCommand } from './sql-command.ts'
 import { statusCommand } from './status-command.ts'
 import { supportCommand } from './support-command.ts'
@@ -39,6 +40,7 @@ const program = new Command('matrix')
   .addCommand(supportCommand())
   .addCommand(fenceCommand())
   .addCommand(vhostCommand())
+  .addCommand(serviceCommand())
   .addCommand(targetCommand())
   .addCommand(userCommand())
   .addHelpText(

@@ -45,5 +45,7 @@ export function adminHost(
     readDatabase: () => core.readDatabase(),
     timeline: () => [...formerly, ...core.timeline.entries],
     gateways,
+    virtualHosts: () => core.virtualHosts?.ownView() ?? [],
+    services: () => (core.virtualHosts?.services() ?? []).map((each) => ({ ...each, hosts: [...each.hosts] })),
   }
 }
