@@ -9,6 +9,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 /** @typedef {import('../api/answers.ts').Filesystems} Filesystems */
 /** @typedef {import('../api/answers.ts').Waits} Waits */
 /** @typedef {import('../api/answers.ts').Locks} Locks */
+/** @typedef {import('../api/answers.ts').Services} Services */
 /** @typedef {import('../api/answers.ts').SamplesAnswer} SamplesAnswer */
 /** @typedef {import('../api/answers.ts').TimelineStep} TimelineStep */
 /** @typedef {import('../api/answers.ts').SqlAnswer} SqlAnswer */
@@ -21,6 +22,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
  * @property {Filesystems} [filesystems]
  * @property {Waits} [waits]
  * @property {Locks} [locks]
+ * @property {Services} [services]
  * @property {TimelineStep[]} timeline
  * @property {LogLine[]} log
  * @property {Map<string, Sample[]>} samples by node, oldest first
@@ -110,13 +112,14 @@ async function lookAround(known) {
   const ends = [...known.samples.values()].map((all) => all.at(-1)?.at ?? 0)
   const since = ends.length > 0 ? Math.min(...ends) : 0
   const none = () => undefined
-  const [matrix, filesystems, luns, waits, locks, timeline, log, samples] = await Promise.all([
+  const [matrix, filesystems, luns, waits, locks, services, timeline, log, samples] = await Promise.all([
     /** @type {Promise<Matrix>} */ (ask('/matrix')),
     // what needs the LUNs may fail while they do; the rest is shown all the same
     /** @type {Promise<Filesystems | undefined>} */ (ask('/filesystems').catch(none)),
     /** @type {Promise<Luns | undefined>} */ (ask('/luns').catch(none)),
     /** @type {Promise<Waits | undefined>} */ (ask('/waits').catch(none)),
     /** @type {Promise<Locks | undefined>} */ (ask('/locks').catch(none)),
+    /** @type {Promise<Services | undefined>} */ (ask('/services').catch(none)),
     /** @type {Promise<{ entries: TimelineStep[] }>} */ (ask('/timeline')),
     /** @type {Promise<{ lines: LogLine[] }>} */ (ask('/log')),
     /** @type {Promise<SamplesAnswer>} */ (ask(`/samples?since=${since}`)),
@@ -125,6 +128,7 @@ async function lookAround(known) {
     ...{ matrix, filesystems, waits, timeline: timeline.entries, log: log.lines, error: undefined },
     luns: luns ?? known.luns,
     locks: locks ?? known.locks,
+    services: services ?? known.services,
     // an answer that was shared with other viewers is no later one
     before: known.matrix && known.matrix.at < matrix.at ? known.matrix : known.before,
     samples: joined(known.samples, samples),

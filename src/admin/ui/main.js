@@ -8,6 +8,7 @@ import { clockTime, plural } from './format.js'
 import { html } from './html.js'
 import { LocksPanel } from './locks.js'
 import { NodesTable } from './nodes.js'
+import { ServicesCard } from './services.js'
 import { SqlPanel } from './sql.js'
 import { Shape, stateOfLun, stateOfNode } from './states.js'
 import { useTheme } from './theme.js'
@@ -22,6 +23,7 @@ const PLACES = [
   ['#topology', 'Matrix'],
   ['#charts', 'Charts'],
   ['#locks', 'Locks'],
+  ['#services', 'Services'],
   ['#timeline', 'Timeline'],
   ['#nodes', 'Nodes'],
   ['#sql', 'SQL'],
@@ -48,6 +50,7 @@ function App() {
       </div>
       <${Charts} samples=${samples} theme=${theme} />
       <${LocksPanel} locks=${locks} waits=${waits} nodes=${names} />
+      <${ServicesCard} services=${known.services} />
       <div class="halves">
         <${Timeline} timeline=${timeline} matrix=${matrix} />
         <${Events} timeline=${timeline} log=${log} node=${matrix.answeredBy} />
