@@ -1,23 +1,26 @@
 /** What `matrix service` says. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { Services } from '../../../src/admin/index.ts'
 import { describeEvents, describeServices } from '../../../src/cli/service-command.ts'
 
+type Service = Services['nodes'][number]['services'][number]
+
 const cells = (text: string) => text.split('\n').map((line) => line.trim().split(/ {2,}/))
-const web = {
+const web: Service = {
   ...{ name: 'web', type: 'application', kind: 'http', target: '127.0.0.1:80/', policy: 'AUTORECOVER', hosts: ['www'] },
   ...{ state: 'up', counts: false, reason: null, sinceMs: 1, restarts: 0 },
-} as const
+}
 const well = { answered: true, error: null, mounts: [] }
 
 test('a service per block, a node per line; what counts against a node is marked, and why', () => {
-  const nodes = [
+  const nodes: Services['nodes'] = [
     {
       ...{ ...well, node: 'n1' },
-      services: [{ ...web, hosts: ['www'], state: 'failed' as const, counts: true, reason: 'start: exit code 1' }],
-      mounts: [{ filesystem: 'home', directory: '/home', state: 'failed' as const, reason: 'no directory' }],
+      services: [{ ...web, state: 'failed', counts: true, reason: 'start: exit code 1' }],
+      mounts: [{ filesystem: 'home', directory: '/home', state: 'failed', reason: 'no directory' }],
     },
-    { ...well, node: 'n2', services: [{ ...web, hosts: ['www'] }] },
+    { ...well, node: 'n2', services: [web] },
     { ...well, node: 'n3', answered: false, error: 'timeout', services: [] },
   ]
   const lines = cells(describeServices({ virtualHosts: [], nodes }))
