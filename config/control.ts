@@ -25,6 +25,7 @@
  *     {"command":"reload-exports"}                                    {"ok":true,"exports":[…],"restart":["http"]}     (what else differs in the file needs a restart)
  *     {"command":"mounts"}                                            {"ok":true,"mounts":[{"filesystem":"home","directory":"/home"}]}
  *     {"command":"virtual-hosts"}                                     {"ok":true,"virtualHosts":[{"name":"files","address":"10.0.0.50","node":"n1",…}]}
+ *     {"command":"clear-service","name":"web"}                        {"ok":true}
  *     {"command":"move-virtual-host","name":"files","node":"n2"}      {"ok":true}
  *     {"command":"jobs"}                                              {"ok":true,"job":{"available":true,"kinds":[…],"jobs":[…]}}     (as the admin plane answers)
  *     {"command":"start-job","kind":"scrub","input":{"filesystem":"home"},"by":"root"}     {"ok":true,"job":{"job":{"kind":"scrub","id":"home.1c9f02ab",…}}}
@@ -49,6 +50,7 @@ export const reportPlaces = [
   '/locks',
   '/waits',
   '/exports',
+  '/services',
   '/timeline',
   '/samples',
   '/log',
@@ -92,6 +94,7 @@ export const controlRequest = v.variant('command', [
   }),
   v.strictObject({ command: v.literal('virtual-hosts') }),
   v.strictObject({ command: v.literal('move-virtual-host'), name: v.string(), node: v.string() }),
+  v.strictObject({ command: v.literal('clear-service'), name: v.string() }),
   v.strictObject({ command: v.literal('remove-lun'), uuid: v.string() }),
   v.strictObject({ command: v.literal('grow-filesystem'), filesystem: v.string(), uuid: v.string() }),
   v.strictObject({ command: v.literal('restore-filesystem'), filesystem: v.string() }),

@@ -42,6 +42,10 @@ export function serviceProblems(table: Table, where: string, file: Partial<Confi
       if (table[key] !== undefined && table[key] !== defaults[key])
         problems.push(`${where}.${key}: there is no "start"; add it, or leave this out`)
   const known = Array.isArray(file.virtual_hosts) ? file.virtual_hosts.map((host) => host?.name) : []
+  if (hosts === undefined && known.length === 0)
+    problems.push(
+      `${where}.virtual_hosts: there are no [[virtual_hosts]] that could need it; add one, or leave this out`,
+    )
   if (Array.isArray(hosts)) {
     for (const host of hosts)
       if (!known.includes(host))

@@ -5,7 +5,15 @@ import type { Administrator, ClusterStatus, Mesh } from '../cluster/index.ts'
 import type { Clock, Log } from '../platform/index.ts'
 import type { LunMembers, Mount, TimelineEntry } from '../recovery/index.ts'
 import type { IoCounters, LeaseSector, LunPath, LunReport, MembershipDatabase } from '../san/index.ts'
-import type { ExportReport, HttpReport, MountReport, NfsReport } from './api/node-report.ts'
+import type {
+  ExportReport,
+  HostReport,
+  HttpReport,
+  KeptMount,
+  MountReport,
+  NfsReport,
+  ServiceReport,
+} from './api/node-report.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { JobMeans } from './jobs/job-means.ts'
 import type { LogTail } from './log-tail.ts'
@@ -51,6 +59,8 @@ export type AdminHost = {
   readonly audit: AuditLog
   /** As the control socket answers; rejects with what is told to whoever asked. */
   order(request: ControlRequest): Promise<Omit<ControlResult, 'ok'>>
+  virtualHosts(): readonly HostReport[]
+  services(): readonly ServiceReport[]
 }
 
 export type GatewaysReport = {
@@ -60,4 +70,6 @@ export type GatewaysReport = {
   readonly http: HttpReport | null
   readonly exports: readonly ExportReport[]
   readonly mounts: readonly MountReport[]
+  /** Those of the configuration. */
+  readonly keptMounts: readonly KeptMount[]
 }

@@ -9,6 +9,7 @@ import { answerFilesystems } from './answers/filesystems-answer.ts'
 import { answerLocks } from './answers/locks-answer.ts'
 import { answerLuns } from './answers/luns-answer.ts'
 import { answerMatrix, nodeAnswer } from './answers/matrix-answer.ts'
+import { answerServices } from './answers/services-answer.ts'
 import { answerWaits } from './answers/waits-answer.ts'
 import * as api from './api/answers.ts'
 import type { Collector } from './collector.ts'
@@ -99,6 +100,11 @@ export const endpoints: readonly Endpoint[] = [
       })
       return { nodes }
     },
+  },
+  {
+    ...{ method: 'get', path: '/services', answer: api.services },
+    summary: 'Virtual hosts and where they are; services, applications, devices and mounts as every node finds them',
+    run: ({ collector }) => answerServices(collector),
   },
   {
     ...{ method: 'get', path: '/timeline', answer: api.timeline },

@@ -7,6 +7,7 @@
  */
 export * from './admin-host.ts'
 export * from './admin-plane.ts'
+export type { Services } from './api/answers.ts'
 export type { Job, Jobs, JobWithLog } from './api/jobs.ts'
 export { AuditLog } from './audit-log.ts'
 export type { JobMeans } from './jobs/job-means.ts'

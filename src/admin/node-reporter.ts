@@ -56,6 +56,9 @@ export async function reportNode(host: AdminHost, startedAt: number, pulse: Puls
     ...host.gateways(),
     exports: [...host.gateways().exports],
     mounts: [...host.gateways().mounts],
+    keptMounts: [...host.gateways().keptMounts],
+    virtualHosts: [...host.virtualHosts()],
+    services: [...host.services()],
   }
 }
 

@@ -17,6 +17,7 @@ import { lunCommand } from './lun-command.ts'
 import { mountCommand, umountCommand } from './mount-command.ts'
 import { UsageError } from './option-values.ts'
 import { reportCommand } from './report-command.ts'
+import { serviceCommand } from './service-command.ts'
 import { sqlCommand } from './sql-command.ts'
 import { statusCommand } from './status-command.ts'
 import { supportCommand } from './support-command.ts'
@@ -48,6 +49,7 @@ export const program = new Command('matrix')
   .addCommand(fenceCommand())
   .addCommand(vhostCommand())
   .addCommand(jobCommand())
+  .addCommand(serviceCommand())
   .addCommand(targetCommand())
   .addCommand(userCommand())
   .addCommand(completionCommand())

@@ -7,7 +7,7 @@ import { arch, cpus, hostname, platform, release, totalmem, uptime } from 'node:
 import { basename } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { Command } from 'commander'
-import { loadConfig, programVersion, reportPlaces, timelineFile } from '../../config/index.ts'
+import { eventsFile, loadConfig, programVersion, reportPlaces, timelineFile } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
 import { formatSize } from '../base/units.ts'
 import { ask, configFile, type NodeOptions, withConfig } from './ask-node.ts'
@@ -72,6 +72,7 @@ async function gather(config: string): Promise<TarEntry[]> {
     [basename(config), async () => withoutSecrets(readFileSync(config, 'utf8'))],
     ['luns.json', async () => json(await readLuns(config))],
     ['timeline.jsonl', async () => readFileSync(timelineFile(stateDir), 'utf8')],
+    ['events.jsonl', async () => readFileSync(eventsFile(stateDir), 'utf8')],
     ['node/counters.json', async () => json((await ask({ config }, { command: 'counters' })).counters)],
     ...answers,
   ]

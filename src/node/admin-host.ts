@@ -62,5 +62,7 @@ export function adminHost(
     means: jobMeans(config.file, core, mounts),
     order,
     audit,
+    virtualHosts: () => core.virtualHosts?.ownView() ?? [],
+    services: () => (core.virtualHosts?.services() ?? []).map((each) => ({ ...each, hosts: [...each.hosts] })),
   }
 }

@@ -38,6 +38,8 @@ export type AdministrationOptions = {
   adopt(record: FilesystemRecord, slots: readonly Slot[]): void
   /** By this node's mount of the filesystem. */
   isEmptied(place: LunPlace): Promise<boolean>
+  /** A filesystem was marked in error. */
+  inError(filesystem: string, error: string): void
   /** Recovery of a view is over. */
   resumed(view: View): void
   /** A change of LUNs is finished. */

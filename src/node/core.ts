@@ -59,6 +59,7 @@ import {
   type AddressedGateway,
   EventBook,
   type EventStore,
+  NodeEvents,
   type ProbeTools,
   type Service,
   type VirtualHost,
@@ -232,6 +233,11 @@ export class NodeCore {
         for (const record of filesystems) this.#mountOf(record.fsid)?.luns.settle(record)
       },
       resumed: (view) => this.virtualHosts?.resumed(view),
+      inError: (filesystem, error) =>
+        void this.events.publish({
+          ...{ kind: 'filesystem-error', object: { type: 'filesystem', name: filesystem }, severity: 'error' },
+          text: `filesystem ${filesystem} is marked in error: ${error}`,
+        }),
       isEmptied: async ({ fsid, index }) => (await this.#mountOf(fsid)?.luns.isEmptied(index)) === true,
     })
     this.lunChanges = administration.lunChanges
@@ -247,6 +253,13 @@ export class NodeCore {
       isolation: administration.isolation,
       changes: administration.lunChanges,
     })
+    const nodeEvents = new NodeEvents({
+      ...{ clock, settleMs: 2 * timings.renewMs, publish: (news) => this.events.publish(news) },
+      hasLeft: ({ slot, incarnation }) =>
+        watch.sectors.some(
+          (sector) => sector.slot === slot && sector.incarnation === incarnation && sector.state === 'clean',
+        ),
+    })
     this.#election = new Election({
       mesh,
       clock,
@@ -256,6 +269,7 @@ export class NodeCore {
       leaveSeat: (held) => administration.seat.leave(held),
       step: (view, name) => timeline.begin(view.id, name),
       onAdministrator: (view, { slot }) => {
+        nodeEvents.administered(view, slot === mesh.self)
         if (slot === mesh.self) administration.begin(view)
       },
     })
@@ -277,7 +291,15 @@ export class NodeCore {
     if (this.virtualHosts) this.#cluster.addListener(this.virtualHosts)
     this.#care = new LunCare({
       ...{ clock, log, timings, life: lease.life, luns: this.luns },
-      onTransition: (lun, { from, to, reason }) => timeline.note('LUN', lun, `${from} → ${to}: ${reason}`),
+      onTransition: (lun, { from, to, reason }) => {
+        timeline.note('LUN', lun, `${from} → ${to}: ${reason}`)
+        const isUp = to === 'up'
+        this.events.publish({
+          ...{ kind: isUp ? 'lun-up' : 'lun-failed', object: { type: 'lun', name: lun } },
+          ...{ severity: isUp ? 'info' : 'error', text: `LUN ${lun} is ${to} at ${self.name}: ${reason}` },
+          detail: { from, to, reason },
+        })
+      },
       onForeign: (reason) => this.halt(reason),
     })
     this.lunVerbs = new LunVerbs({

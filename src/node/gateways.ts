@@ -15,7 +15,7 @@ import { realClock } from '../platform/real/clock.ts'
 import { realNames } from '../platform/real/names.ts'
 import { realPrograms } from '../platform/real/programs.ts'
 import type { Mount, TimelineEntry } from '../recovery/index.ts'
-import type { AddressedGateway } from '../services/index.ts'
+import { type AddressedGateway, FilesystemMonitor } from '../services/index.ts'
 import { adminHost } from './admin-host.ts'
 import type { NodeCore } from './core.ts'
 import { LocalMounts } from './local-mounts.ts'
@@ -41,6 +41,7 @@ export class Gateways {
   readonly #tls: TlsOffer | undefined
   #http: HttpGateway | undefined
   readonly mounts: LocalMounts
+  readonly filesystems: FilesystemMonitor
   readonly admin: AdminPlane
 
   constructor(config: MatrixdConfig, core: NodeCore, log: Log, sources: AdminSources) {
@@ -67,6 +68,17 @@ export class Gateways {
         }),
       })
     this.mounts = new LocalMounts({ filesystems, clock: realClock, log })
+    this.filesystems = new FilesystemMonitor({
+      ...{ wanted: config.mounts, clock: realClock, publish: (news) => core.events.publish(news) },
+      serviceOf: (name) => {
+        const state = core.mounts.find(({ record }) => record.name === name)?.state ?? 'withdrawn'
+        return state === 'serving' ? 'serving' : state === 'withdrawn' ? 'ended' : 'pausing'
+      },
+      isMounted: ({ directory }) =>
+        this.mounts.list.some((each) => each.directory === directory || each.requested === directory),
+      mount: ({ filesystem, directory }) => this.mounts.mount(filesystem, directory),
+      unmount: ({ directory }) => this.mounts.unmount(directory, true),
+    })
     this.admin = new AdminPlane(
       adminHost(config, core, { ...sources, log, gateways: () => this.#report(), mounts: this.mounts }),
     )
@@ -105,26 +117,19 @@ export class Gateways {
     }
     for (const { filesystem, directory } of mounts)
       if (!(await this.exports.isInError(filesystem))) await this.mounts.mount(filesystem, directory)
+    this.filesystems.begin()
     return addressed
   }
 
-  /** A filesystem was opened while the node runs, because it is no longer in error: it is exported once it serves. */
+  /** A filesystem was opened while the node runs, because it is no longer in error: it is exported once it serves, and mounted by `filesystems`. */
   opened(mount: Mount): void {
-    const { record, fs } = mount
+    const { fs } = mount
     const looking = realClock.every(SERVING_POLL_MS, () => {
       if (mount.state !== 'serving' && mount.state !== 'withdrawn') return
       looking.cancel()
       if (mount.state === 'withdrawn') return
       this.exports.add(fs)
       void this.exports.begin().catch((error) => this.#log.error({ error: String(error) }, 'exports stay as they were'))
-      for (const { filesystem, directory } of this.#config.mounts)
-        if (filesystem === record.name)
-          this.mounts.mount(filesystem, directory).catch((error) => {
-            this.#log.error(
-              { filesystem, directory, error: String(error) },
-              'a filesystem that is in service again could not be mounted',
-            )
-          })
     })
   }
 
@@ -152,18 +157,21 @@ export class Gateways {
         ...{ path, filesystem, clients: [...clients], access, squash },
       })),
       mounts: this.mounts.list.map(({ filesystem, directory }) => ({ filesystem, directory })),
+      keptMounts: this.filesystems.look(),
     }
   }
 
   /** The node has halted: nothing of it may be answered any more. */
   abandon(): void {
     void this.admin.close()
+    this.filesystems.stop()
     this.mounts.abandon()
     this.#nfs?.abandon()
     this.#http?.abandon()
   }
 
   async close(): Promise<void> {
+    this.filesystems.stop()
     await Promise.all([this.#nfs?.close(), this.#http?.close(), this.mounts.close(), this.admin.close()])
   }
 }

@@ -26,12 +26,14 @@ export class Orders {
 
   /** Rejects with what is told to whoever asked. */
   async answer(request: ControlRequest): ReturnType<ControlHandler> {
-    const { mounts, exports, admin } = this.#gateways
+    const { mounts, filesystems, exports, admin } = this.#gateways
     switch (request.command) {
       case 'mount':
+        filesystems.byHand(request.directory, true)
         return { directory: (await mounts.mount(request.filesystem, request.directory)).directory }
       case 'umount':
         await mounts.unmount(request.directory, request.lazy)
+        filesystems.byHand(request.directory, false)
         return {}
       case 'mounts':
         return { mounts: mounts.list.map(({ filesystem, directory }) => ({ filesystem, directory })) }
@@ -70,6 +72,11 @@ export class Orders {
         if (!this.#core.virtualHosts)
           throw new MatrixError('not-found', 'the configuration of this node has no [[virtual_hosts]]')
         await this.#core.virtualHosts.move(request.name, request.node)
+        return {}
+      case 'clear-service':
+        if (!this.#core.virtualHosts)
+          throw new MatrixError('not-found', 'the configuration of this node has no [[virtual_hosts]]')
+        this.#core.virtualHosts.clearFailure(request.name)
         return {}
       case 'report':
         return { report: await admin.report(request.place) }

@@ -35,6 +35,8 @@ export type IsolationHost = {
   readonly log: Log
   readDatabase(): Promise<MembershipDatabase>
   writeDatabase(next: MembershipDatabase): Promise<MembershipDatabase>
+  /** A filesystem was marked in error. */
+  inError(filesystem: string, error: string): void
   /** Recovers once more in `view`, soon, unless that is under way. */
   again(view: View): Promise<void>
   /** `work` is done beside no change of LUNs. */
@@ -102,7 +104,9 @@ export class Isolation {
         'a LUN has failed: its filesystem is marked in error',
       )
       const filesystems = database.filesystems.map((each) => (each === record ? { ...record, error } : each))
-      return this.#host.writeDatabase({ ...database, filesystems })
+      const written = await this.#host.writeDatabase({ ...database, filesystems })
+      this.#host.inError(record.name, error)
+      return written
     }
     const cannot = failed ? [] : findings.filter(({ trial }) => trial.failed.some((why) => why !== null))
     const leaving = view.members.filter(

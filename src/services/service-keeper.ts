@@ -165,7 +165,8 @@ export class ServiceKeeper {
       return
     }
     this.#tell('application-stopped', 'info', `${type} ${name} was stopped`)
-    if (this.#failedAt !== undefined) this.#forgetLater()
+    if (this.#failedAt === undefined) this.#repairs = []
+    else this.#forgetLater()
   }
 
   /** A person says that it may be used here again. */

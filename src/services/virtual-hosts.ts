@@ -193,6 +193,15 @@ export class VirtualHosts implements ViewListener {
     return this.#bearer.drop()
   }
 
+  /** How this node alone sees each. */
+  ownView() {
+    const reports = this.#report().hosts
+    return this.#options.hosts.map(({ name, address, policy, nodes }, index) => {
+      const { bears, serves, byHand, failing, barred, reason = null } = reports[index] as SentReport['hosts'][number]
+      return { name, address, policy, nodes: [...nodes], bears, serves, byHand, failing, barred, reason }
+    })
+  }
+
   /** What is looked after at this node. */
   services(): readonly ServiceSight[] {
     return this.#services.look()

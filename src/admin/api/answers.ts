@@ -1,6 +1,6 @@
 /** The answers of the API about the whole matrix. Whoever reads them finds every node in each: with what it said, or why it said nothing. */
 import * as v from 'valibot'
-import { lockReport, nodeReport, sample } from './node-report.ts'
+import { hostReport, keptMount, lockReport, nodeReport, sample, serviceReport } from './node-report.ts'
 import { count, nodeAnswer, time } from './values.ts'
 
 const nullableText = v.nullable(v.string())
@@ -152,6 +152,35 @@ export const exportsAnswer = v.object({
     }),
   ),
 })
+
+/** GET /services: virtual hosts, and what is looked after for them. */
+export const services = v.object({
+  virtualHosts: v.array(
+    v.object({
+      name: v.string(),
+      address: v.string(),
+      policy: v.string(),
+      /** Who bears it, and whether a person has put it there. */
+      node: nullableText,
+      byHand: v.boolean(),
+      /** Who may bear it. */
+      order: v.array(v.string()),
+      /** As each node says that has it in its configuration. */
+      nodes: v.array(
+        v.object({
+          node: v.string(),
+          bears: hostReport.entries.bears,
+          serves: hostReport.entries.serves,
+          failing: hostReport.entries.failing,
+          barred: hostReport.entries.barred,
+          reason: hostReport.entries.reason,
+        }),
+      ),
+    }),
+  ),
+  nodes: v.array(v.object({ ...nodeAnswer.entries, services: v.array(serviceReport), mounts: v.array(keptMount) })),
+})
+export type Services = v.InferOutput<typeof services>
 
 /** One step of a change of membership, or what became of a LUN. */
 export const timelineEntry = v.object({

@@ -58,6 +58,47 @@ const exported = v.object({
 })
 const mount = v.object({ filesystem: v.string(), directory: v.string() })
 
+/** A virtual host, as this node could bear it. */
+export const hostReport = v.object({
+  name: v.string(),
+  address: v.string(),
+  policy: v.string(),
+  /** Who may bear it, in order. */
+  nodes: v.array(v.string()),
+  bears: v.boolean(),
+  serves: v.boolean(),
+  byHand: v.boolean(),
+  /** Weights of what fails here. */
+  failing: count,
+  /** A device fails that it needs. */
+  barred: v.boolean(),
+  reason: v.nullable(v.string()),
+})
+
+/** A service, application or device, as this node keeps it. */
+export const serviceReport = v.object({
+  name: v.string(),
+  type: v.picklist(['service', 'application', 'device']),
+  /** How it is probed, and what. */
+  kind: v.string(),
+  target: v.string(),
+  policy: v.string(),
+  hosts: v.array(v.string()),
+  state: v.picklist(['idle', 'unknown', 'starting', 'up', 'repairing', 'failed', 'stopping']),
+  /** It counts against this node now. */
+  counts: v.boolean(),
+  reason: v.nullable(v.string()),
+  sinceMs: count,
+  /** Repairs in the last five minutes. */
+  restarts: count,
+})
+export const keptMount = v.object({
+  filesystem: v.string(),
+  directory: v.string(),
+  state: v.picklist(['mounted', 'waits', 'failed', 'unmounted by hand']),
+  reason: v.nullable(v.string()),
+})
+
 export const nodeReport = v.object({
   name: v.string(),
   slot: count,
@@ -116,6 +157,10 @@ export const nodeReport = v.object({
   http: v.nullable(http),
   exports: v.array(exported),
   mounts: v.array(mount),
+  virtualHosts: v.array(hostReport),
+  services: v.array(serviceReport),
+  /** Mounts of the configuration. */
+  keptMounts: v.array(keptMount),
 })
 
 export type NodeReport = v.InferOutput<typeof nodeReport>
@@ -124,6 +169,9 @@ export type NfsReport = v.InferOutput<typeof nfs>
 export type HttpReport = v.InferOutput<typeof http>
 export type ExportReport = v.InferOutput<typeof exported>
 export type MountReport = v.InferOutput<typeof mount>
+export type HostReport = v.InferOutput<typeof hostReport>
+export type ServiceReport = v.InferOutput<typeof serviceReport>
+export type KeptMount = v.InferOutput<typeof keptMount>
 
 /** A resource as its master keeps it. */
 export const lockReport = v.object({

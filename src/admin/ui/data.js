@@ -9,6 +9,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 /** @typedef {import('../api/answers.ts').Filesystems} Filesystems */
 /** @typedef {import('../api/answers.ts').Waits} Waits */
 /** @typedef {import('../api/answers.ts').Locks} Locks */
+/** @typedef {import('../api/answers.ts').Services} Services */
 /** @typedef {import('../api/answers.ts').SamplesAnswer} SamplesAnswer */
 /** @typedef {import('../api/answers.ts').TimelineStep} TimelineStep */
 /** @typedef {import('../api/answers.ts').SqlAnswer} SqlAnswer */
@@ -23,6 +24,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
  * @property {Waits} [waits]
  * @property {Locks} [locks]
  * @property {Jobs} [jobs]
+ * @property {Services} [services]
  * @property {TimelineStep[]} timeline
  * @property {LogLine[]} log
  * @property {Map<string, Sample[]>} samples by node, oldest first
@@ -128,7 +130,7 @@ async function lookAround(known) {
   const ends = [...known.samples.values()].map((all) => all.at(-1)?.at ?? 0)
   const since = ends.length > 0 ? Math.min(...ends) : 0
   const none = () => undefined
-  const [matrix, filesystems, luns, waits, locks, jobs, timeline, log, samples] = await Promise.all([
+  const [matrix, filesystems, luns, waits, locks, jobs, services, timeline, log, samples] = await Promise.all([
     /** @type {Promise<Matrix>} */ (ask('/matrix')),
     // what needs the LUNs may fail while they do; the rest is shown all the same
     /** @type {Promise<Filesystems | undefined>} */ (ask('/filesystems').catch(none)),
@@ -136,6 +138,7 @@ async function lookAround(known) {
     /** @type {Promise<Waits | undefined>} */ (ask('/waits').catch(none)),
     /** @type {Promise<Locks | undefined>} */ (ask('/locks').catch(none)),
     /** @type {Promise<Jobs | undefined>} */ (ask('/jobs').catch(none)),
+    /** @type {Promise<Services | undefined>} */ (ask('/services').catch(none)),
     /** @type {Promise<{ entries: TimelineStep[] }>} */ (ask('/timeline')),
     /** @type {Promise<{ lines: LogLine[] }>} */ (ask('/log')),
     /** @type {Promise<SamplesAnswer>} */ (ask(`/samples?since=${since}`)),
@@ -145,6 +148,7 @@ async function lookAround(known) {
     luns: luns ?? known.luns,
     locks: locks ?? known.locks,
     jobs: jobs ?? known.jobs,
+    services: services ?? known.services,
     // an answer that was shared with other viewers is no later one
     before: known.matrix && known.matrix.at < matrix.at ? known.matrix : known.before,
     samples: joined(known.samples, samples),

@@ -9,6 +9,7 @@ import { html } from './html.js'
 import { JobsPanel } from './jobs.js'
 import { LocksPanel } from './locks.js'
 import { NodesTable } from './nodes.js'
+import { ServicesCard } from './services.js'
 import { SignIn, useSession, WhoLooks } from './session.js'
 import { SqlPanel } from './sql.js'
 import { Shape, stateOfLun, stateOfNode } from './states.js'
@@ -26,6 +27,7 @@ const PLACES = [
   ['#charts', 'Charts'],
   ['#locks', 'Locks'],
   ['#jobs', 'Jobs'],
+  ['#services', 'Services'],
   ['#timeline', 'Timeline'],
   ['#nodes', 'Nodes'],
   ['#sql', 'SQL'],
@@ -64,6 +66,7 @@ function Dashboard({ session, renew }) {
       <${Charts} samples=${samples} theme=${theme} />
       <${LocksPanel} locks=${locks} waits=${waits} nodes=${names} />
       <${JobsPanel} jobs=${known.jobs} mayAct=${session.role === 'operator'} choices=${choices} look=${known.look} />
+      <${ServicesCard} services=${known.services} />
       <div class="halves">
         <${Timeline} timeline=${timeline} matrix=${matrix} />
         <${Events} timeline=${timeline} log=${log} node=${matrix.answeredBy} />

@@ -42,7 +42,7 @@ export class JobClient {
   async #ask(node: string, request: ControlRequest): Promise<api.Job> {
     for (let again = 0; ; again++) {
       try {
-        const { job } = await ask(`${this.#demo.dir}/${node}.toml`, request)
+        const { job } = await ask({ config: `${this.#demo.dir}/${node}.toml` }, request)
         return v.parse(api.jobAnswer, job).job
       } catch (error) {
         // a machine that is busy with other things loses a node now and then

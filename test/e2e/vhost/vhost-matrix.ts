@@ -24,6 +24,8 @@ export type VhostMatrixOptions = {
   readonly policy: 'AUTOFAILBACK' | 'NOFAILBACK'
   /** Where nodes listen: on all addresses, or on their own alone. */
   readonly listen: 'all' | 'own'
+  /** More of a node's configuration. */
+  readonly more?: (matrix: VhostMatrix, name: string) => string
 }
 
 export type VhostState = { readonly name: string; readonly address: string; readonly node?: string }
@@ -227,6 +229,7 @@ squash = "none"
 
 ${host('files', `${this.files}/24`)}
 ${host('six', `${this.six}/64`)}
+${this.#options.more?.(this, name) ?? ''}
 [cache]
 data = "64MiB"
 `

@@ -538,4 +538,81 @@ test('a script for addresses may be run, and only its owner may write to it', ()
   assert.equal(addresses.script, { path: '/etc/matrix/run', timeoutMs: 5000 })
 })
 
+test('services and devices: what is probed and how, and who they are for', () => {
+  const { services } = loadConfig(
+    '/etc/matrix/m.toml',
+    host(`${sample}${virtualHost}
+[[services]]
+name = "web"
+virtual_hosts = ["files"]
+kind = "https"
+at = "127.0.0.1:443"
+start = "/etc/matrix/run"
+stop = "/etc/matrix/run"
+policy = "NOAUTORECOVER"
+
+[[services]]
+name = "own"
+virtual_hosts = ["files"]
+kind = "http"
+path = "/health"
+
+[[devices]]
+name = "uplink"
+kind = "gateway"
+gateway = "10.0.0.1:80"
+`),
+  )
+  const patience = { intervalMs: 1000, timeoutMs: 1000, retries: 2 }
+  const program = { path: '/etc/matrix/run', timeoutMs: 10_000 }
+  assert.equal(services, [
+    {
+      ...{ name: 'web', type: 'application', hosts: ['files'], policy: 'NOAUTORECOVER', weight: 1, restarts: 1 },
+      check: { kind: 'https', at: { host: '127.0.0.1', port: 443 }, path: '/', ...patience },
+      ...{ startsFirst: false, recoverAfterMs: 300_000, start: program, stop: program },
+    },
+    {
+      ...{ name: 'own', type: 'service', hosts: ['files'], policy: 'AUTORECOVER', weight: 1, restarts: 1 },
+      check: { kind: 'http', at: { host: '127.0.0.1', port: 20180 }, path: '/health', ...patience },
+      ...{ startsFirst: false, recoverAfterMs: 300_000 },
+    },
+    {
+      ...{ name: 'uplink', type: 'device', hosts: ['files'], policy: 'AUTORECOVER', weight: 0, restarts: 1 },
+      check: { kind: 'gateway', host: '10.0.0.1', port: 80, ...patience },
+      ...{ startsFirst: false, recoverAfterMs: 0 },
+    },
+  ])
+})
+
+test('services and devices that cannot be are told with the key, what was found, and what is allowed', () => {
+  const service = (...lines: string[]) =>
+    problemsOf([
+      ['[log]', `${virtualHost}\n[[services]]\nname = "web"\nvirtual_hosts = ["files"]\n${lines.join('\n')}\n[log]`],
+    ])
+  const device = (...lines: string[]) =>
+    problemsOf([['[log]', `${virtualHost}\n[[devices]]\nname = "disk"\n${lines.join('\n')}\n[log]`]])
+  assert.equal(service('kind = "smtp"'), ['services[0].at: missing; kind "smtp" needs it'])
+  assert.equal(service('kind = "tcp"', 'at = "127.0.0.1:1"', 'query = "x.org"'), [
+    'services[0].query: kind "tcp" has none; leave it out',
+  ])
+  assert.match(service('kind = "telnet"')[0] as string, /services\[0\]\.kind: found "telnet"; allowed is one of "nfs"/)
+  assert.equal(service('kind = "nfs"', 'start = "/etc/matrix/run"'), [
+    'services[0].stop: missing; what is started with a virtual host is stopped with it',
+  ])
+  assert.equal(service('kind = "nfs"', 'stop = "/etc/matrix/run"'), [
+    'services[0].stop: there is no "start"; add it, or leave this out',
+  ])
+  assert.equal(service('kind = "nfs"', 'recover = "/no/such"'), ['services[0].recover: cannot use /no/such: ENOENT'])
+  assert.equal(device('kind = "disk"', 'path = "/dev/sda"', 'virtual_hosts = ["www"]'), [
+    'devices[0].virtual_hosts: "www" is not among [[virtual_hosts]]; allowed is files',
+  ])
+  assert.match(
+    problemsOf([['[log]', '[[devices]]\nname = "disk"\nkind = "disk"\npath = "/dev/sda"\n[log]']])[0] as string,
+    'devices[0].virtual_hosts: there are no [[virtual_hosts]] that could need it',
+  )
+  assert.equal(device('kind = "gateway"', 'gateway = "router.example"'), [
+    'devices[0].gateway: found "router.example"; allowed is an IP address, or one with a port, such as "10.0.0.1" or "10.0.0.1:80"',
+  ])
+})
+
 test.run()
