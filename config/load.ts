@@ -12,6 +12,7 @@ import type { PeerAddress } from '../src/platform/transport.ts'
 import { isIscsiUrl, parseIscsiUrl, resolveIscsiUrl } from '../src/san/index.ts'
 import type { ServiceCheck, VirtualHost } from '../src/services/index.ts'
 import type { ConfiguredHttp, ConfiguredNode, MatrixdConfig } from './config.ts'
+import { notifyOf, notifyProblems } from './notify.ts'
 import { explain } from './problems.ts'
 import { type ConfigFile, fileSchema, SECRET_MIN } from './schema.ts'
 import { type ConfiguredMonitor, formatAddress } from './values.ts'
@@ -46,6 +47,7 @@ export function loadConfig(path: string, files: ConfigFiles = realFiles): Matrix
     ...urlProblems(result.output),
     ...tlsProblems(file, result.output, files),
     ...httpProblems(file, result.output, files),
+    ...notifyProblems(result.output, (key, script) => programProblems(key, script, files)),
   )
   const secret = readSecret(file, (result.output as Partial<ConfigFile>).matrix, files, problems)
   if (!result.success || problems.length > 0) throw failure(file, problems)
@@ -98,6 +100,7 @@ function conflicts(output: unknown): string[] {
   unique('luns', tables(file.luns), 'url')
   unique('exports', tables(file.exports), 'path')
   unique('mounts', tables(file.mounts), 'directory')
+  unique('notify', tables(file.notify), 'name')
   const hosts = tables(file.virtual_hosts)
   unique('virtual_hosts', hosts, 'name')
   unique(
@@ -420,6 +423,7 @@ function configOf(file: string, written: ConfigFile, secret: string): MatrixdCon
         script: { path: written.addresses.script, timeoutMs: written.addresses.script_timeout },
       }),
     },
+    notify: notifyOf(folder, written),
     cache: { dataBytes: cache.data },
     log,
   }

@@ -14,6 +14,7 @@ import { fsCommand } from './fs-command.ts'
 import { locksCommand } from './locks-command.ts'
 import { lunCommand } from './lun-command.ts'
 import { mountCommand, umountCommand } from './mount-command.ts'
+import { notifyCommand } from './notify-command.ts'
 import { UsageError } from './option-values.ts'
 import { reportCommand } from './report-command.ts'
 import { sqlCommand } from './sql-command.ts'
@@ -46,6 +47,7 @@ export const program = new Command('matrix')
   .addCommand(supportCommand())
   .addCommand(fenceCommand())
   .addCommand(vhostCommand())
+  .addCommand(notifyCommand())
   .addCommand(targetCommand())
   .addCommand(userCommand())
   .addCommand(completionCommand())

@@ -5,7 +5,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { hostname } from 'node:os'
-import type { ConfiguredNode, MatrixdConfig } from '../../config/index.ts'
+import { type ConfiguredNode, deliveriesFile, type MatrixdConfig } from '../../config/index.ts'
 import { LogTail } from '../admin/index.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import { Prng } from '../base/prng.ts'
@@ -14,13 +14,15 @@ import type { HostAddresses, Log } from '../platform/index.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realHost, sysctl } from '../platform/real/host.ts'
 import { IpAddresses } from '../platform/real/ip-addresses.ts'
+import { realMailer } from '../platform/real/mailer.ts'
 import { realProcesses } from '../platform/real/processes.ts'
 import { isProgram, realPrograms } from '../platform/real/programs.ts'
 import { ScriptAddresses } from '../platform/real/script-addresses.ts'
 import { realThreads } from '../platform/real/threads.ts'
 import { createTcpTransport } from '../platform/real/transport.ts'
+import { realWebhooks } from '../platform/real/webhooks.ts'
 import { type Lun, openLun, orphanIoMs, startLeaseThread } from '../san/index.ts'
-import type { AddressedGateway } from '../services/index.ts'
+import { type AddressedGateway, Courier, DeliveryJournal, Notifier } from '../services/index.ts'
 import { ControlServer } from './control.ts'
 import { NodeCore } from './core.ts'
 import { DrillNetwork } from './drill-network.ts'
@@ -121,7 +123,8 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   })
   gateways = new Gateways(config, core, log, { logTail, formerly, order: (request) => orders.answer(request) })
   const served = gateways
-  const orders = new Orders(core, served)
+  const notifier = notifierOf(config, core, log)
+  const orders = new Orders(core, served, notifier)
   const control = new ControlServer((request) => orders.answer(request), log)
   const images = () =>
     core.mounts.map((mount) => ({
@@ -137,6 +140,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       addressed.push(...(await served.listen()))
       await control.listen(config.stateDir)
       core.virtualHosts?.begin()
+      notifier.start()
     })
   return {
     ready,
@@ -149,12 +153,28 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       await ready.catch(() => {})
       watch.stop()
       await core.virtualHosts?.leave()
+      await notifier.stop()
       await control.close()
       await served.close()
       await core.stop()
       drill?.close()
     },
   }
+}
+
+function notifierOf({ notify, matrix, node, stateDir }: MatrixdConfig, core: NodeCore, log: Log): Notifier {
+  const secret = (path: string): Promise<string> => realHost.secret(path)
+  return new Notifier({
+    ...{ rules: notify, node: node.name, events: core.events, clock: realClock, log },
+    journal: new DeliveryJournal(deliveriesFile(stateDir), log),
+    courier: new Courier({
+      matrix: matrix.name,
+      programs: realPrograms,
+      webhooks: realWebhooks,
+      mailer: realMailer,
+      secret,
+    }),
+  })
 }
 
 function hostAddresses({ addresses: { script } }: MatrixdConfig, log: Log): HostAddresses {

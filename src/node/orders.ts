@@ -1,6 +1,7 @@
 /** What `matrix` asks of the running node, by its control socket: each order, and what is told of its outcome. */
 import type { ControlRequest } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
+import type { Notifier } from '../services/index.ts'
 import type { ControlHandler } from './control.ts'
 import type { NodeCore } from './core.ts'
 import type { Gateways } from './gateways.ts'
@@ -13,10 +14,12 @@ const DRAIN_STEP_MS = 1000
 export class Orders {
   readonly #core: NodeCore
   readonly #gateways: Gateways
+  readonly #notifier: Notifier
 
-  constructor(core: NodeCore, gateways: Gateways) {
+  constructor(core: NodeCore, gateways: Gateways, notifier: Notifier) {
     this.#core = core
     this.#gateways = gateways
+    this.#notifier = notifier
   }
 
   /** Rejects with what is told to whoever asked. */
@@ -61,6 +64,17 @@ export class Orders {
           throw new MatrixError('not-found', 'the configuration of this node has no [[virtual_hosts]]')
         await this.#core.virtualHosts.move(request.name, request.node)
         return {}
+      case 'notify-rules': {
+        const { rules, failure } = this.#notifier.list()
+        const listed = rules.map((rule) => ({ ...rule, events: [...rule.events], objects: [...rule.objects] }))
+        return { notify: { rules: listed, ...(failure !== undefined && { failure }) } }
+      }
+      case 'notify-dead':
+        return { dead: [...this.#notifier.dead] }
+      case 'notify-test':
+        return { sent: await this.#notifier.test(request.rule) }
+      case 'notify-retry':
+        return { again: this.#notifier.retry(request) }
       case 'report':
         return { report: await admin.report(request.place) }
       case 'sql': {
