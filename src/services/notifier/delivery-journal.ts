@@ -1,7 +1,7 @@
 /**
  * What the notifier has to deliver, and what it could not: in memory, and in a file of the node's state_dir that is written ahead of every delivery.
  *
- * Layout: a line of JSON per change (`journalLine`), appended. Opening the file writes it anew with what counts, and so does growing beyond COMPACT_BYTES.
+ * Layout: a line of JSON per change (`journalLine`), appended. Opening the file writes it anew with what counts, and so does growing to twice that.
  *
  * Invariants
  *   1. A delivery is attempted only once its `queue` line is durable (`sync`).
@@ -21,6 +21,7 @@ import { type MatrixEvent, matrixEvent } from '../events.ts'
 export const WAITING_MAX = 1000
 /** Of all rules. */
 export const DEAD_MAX = 1000
+/** The file is written anew once it has more than this, and more than twice what counts. */
 const COMPACT_BYTES = 1024 * 1024
 
 const which = { id: v.string(), rule: v.string() }
@@ -56,6 +57,7 @@ export class DeliveryJournal {
   #seen: string | undefined
   #fd: number | undefined
   #size = 0
+  #compactAt = COMPACT_BYTES
 
   /** Throws what the file system does when the file cannot be made. */
   constructor(path: string, log: Log) {
@@ -162,7 +164,7 @@ export class DeliveryJournal {
         return
       case 'queue':
         this.#seen = line.event.id
-        for (const rule of line.rules) this.#waiting.set(rule, [...this.waiting(rule), { event: line.event, rule }])
+        for (const rule of line.rules) this.#add({ event: line.event, rule })
         return
       case 'done':
         this.#take(line)
@@ -184,19 +186,24 @@ export class DeliveryJournal {
         if (!found) return
         this.#dead = this.#dead.filter((each) => each !== found)
         const { event, rule } = found
-        if (line.op === 'retry') this.#waiting.set(rule, [...this.waiting(rule), { event, rule }])
+        if (line.op === 'retry') this.#add({ event, rule })
         return
       }
     }
   }
 
   #take({ id, rule }: { readonly id: string; readonly rule: string }): Delivery | undefined {
-    const all = this.waiting(rule)
-    const taken = all.find(({ event }) => event.id === id)
-    const left = all.filter((each) => each !== taken)
-    if (left.length === 0) this.#waiting.delete(rule)
-    else this.#waiting.set(rule, left)
+    const all = this.#waiting.get(rule) ?? []
+    const at = all.findIndex(({ event }) => event.id === id)
+    const [taken] = at < 0 ? [] : all.splice(at, 1)
+    if (all.length === 0) this.#waiting.delete(rule)
     return taken
+  }
+
+  #add(delivery: Delivery): void {
+    const all = this.#waiting.get(delivery.rule)
+    if (all) all.push(delivery)
+    else this.#waiting.set(delivery.rule, [delivery])
   }
 
   #note(line: JournalLine): void {
@@ -204,7 +211,7 @@ export class DeliveryJournal {
     if (this.#fd === undefined) return
     try {
       this.#size += append(this.#fd, [line])
-      if (this.#size > COMPACT_BYTES) this.#rewrite()
+      if (this.#size > this.#compactAt) this.#rewrite()
     } catch (error) {
       this.#fail(error)
     }
@@ -226,6 +233,7 @@ export class DeliveryJournal {
       ...(this.#seen === undefined ? [] : [{ op: 'seen' as const, id: this.#seen }]),
     ]
     this.#size = append(fd, lines)
+    this.#compactAt = Math.max(COMPACT_BYTES, 2 * this.#size)
     fsyncSync(fd)
     renameSync(beside, this.#path)
     const folder = openSync(dirname(this.#path), 'r')

@@ -77,7 +77,7 @@ export class Notifier {
     const { events, journal, clock } = this.#options
     for (const name of journal.rules)
       if (!this.#lanes.has(name))
-        for (const delivery of journal.waiting(name))
+        for (const delivery of [...journal.waiting(name)])
           journal.bury(delivery, { at: clock.wall(), reason: 'no rule has this name any more', attempts: 0 })
     const last = events.events.at(-1)
     if (journal.seen !== undefined) for (const event of events.after(journal.seen)) this.#take(event)
