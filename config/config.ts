@@ -1,7 +1,7 @@
 /** What a checked configuration file means to the program: bytes, milliseconds, absolute paths, addresses. */
 import type { Timings } from '../src/base/timings.ts'
 import type { PeerAddress } from '../src/platform/transport.ts'
-import type { Service, VirtualHost } from '../src/services/index.ts'
+import type { NotifyRule, Service, VirtualHost } from '../src/services/index.ts'
 import type { FenceAgentName, LogLevel, PortmapMode } from './schema.ts'
 
 export type ConfiguredNode = {
@@ -112,6 +112,8 @@ export type MatrixdConfig = {
   readonly services: readonly Service[]
   /** How addresses come to this node; the system's own programs when there is no script. */
   readonly addresses: { readonly script?: { readonly path: string; readonly timeoutMs: number } }
+  /** Paths are absolute. */
+  readonly notify: readonly NotifyRule[]
   readonly cache: { readonly dataBytes: number }
   readonly log: { readonly level: LogLevel }
 }

@@ -26,6 +26,10 @@
  *     {"command":"mounts"}                                            {"ok":true,"mounts":[{"filesystem":"home","directory":"/home"}]}
  *     {"command":"virtual-hosts"}                                     {"ok":true,"virtualHosts":[{"name":"files","address":"10.0.0.50","node":"n1",…}]}
  *     {"command":"clear-service","name":"web"}                        {"ok":true}
+ *     {"command":"notify-rules"}                                     {"ok":true,"notify":{"rules":[{"name":"pager","target":"script /etc/page","taken":3,…}]}}
+ *     {"command":"notify-dead"}                                      {"ok":true,"dead":[{"rule":"pager","event":{…},"reason":"answered with 404",…}]}
+ *     {"command":"notify-test","rule":"pager"}                       {"ok":true,"sent":{"how":"taken"}}
+ *     {"command":"notify-retry","rule":"pager"}                      {"ok":true,"again":2}
  *     {"command":"move-virtual-host","name":"files","node":"n2"}      {"ok":true}
  *     {"command":"jobs"}                                              {"ok":true,"job":{"available":true,"kinds":[…],"jobs":[…]}}     (as the admin plane answers)
  *     {"command":"start-job","kind":"scrub","input":{"filesystem":"home"},"by":"root"}     {"ok":true,"job":{"job":{"kind":"scrub","id":"home.1c9f02ab",…}}}
@@ -93,6 +97,9 @@ export const controlRequest = v.variant('command', [
     url: v.pipe(v.string(), v.minLength(1), v.maxLength(MAX_LUN_URL)),
   }),
   v.strictObject({ command: v.literal('virtual-hosts') }),
+  v.strictObject({ command: v.picklist(['notify-rules', 'notify-dead']) }),
+  v.strictObject({ command: v.literal('notify-test'), rule: v.string() }),
+  v.strictObject({ command: v.literal('notify-retry'), rule: v.optional(v.string()), event: v.optional(v.string()) }),
   v.strictObject({ command: v.literal('move-virtual-host'), name: v.string(), node: v.string() }),
   v.strictObject({ command: v.literal('clear-service'), name: v.string() }),
   v.strictObject({ command: v.literal('remove-lun'), uuid: v.string() }),
@@ -130,6 +137,8 @@ export const lookingRequests: readonly ControlRequest['command'][] = [
   'show-job',
   'sql',
   'virtual-hosts',
+  'notify-rules',
+  'notify-dead',
 ]
 
 const sight = v.object({
@@ -148,6 +157,24 @@ const virtualHost = v.object({
   node: v.optional(v.string()),
   byHand: v.boolean(),
   nodes: v.array(v.object({ name: v.string(), state: v.string() })),
+})
+const notifyRule = v.object({
+  name: v.string(),
+  events: v.array(v.string()),
+  objects: v.array(v.string()),
+  severity: v.string(),
+  target: v.string(),
+  taken: v.number(),
+  waiting: v.number(),
+  dead: v.number(),
+  trouble: v.optional(v.string()),
+})
+const deadDelivery = v.object({
+  rule: v.string(),
+  event: v.object({ id: v.string(), at: v.number(), kind: v.string(), text: v.string() }),
+  at: v.number(),
+  reason: v.string(),
+  attempts: v.number(),
 })
 const exportEntry = v.object({
   path: v.string(),
@@ -188,6 +215,13 @@ export const controlAnswer = v.variant('ok', [
     /** How each node sees the LUNs; or why it does not say. */
     looks: v.optional(v.array(v.object({ node: v.string(), sights: v.union([v.string(), v.array(sight)]) }))),
     virtualHosts: v.optional(v.array(virtualHost)),
+    /** Rules of the notifier, and why deliveries are not kept any more. */
+    notify: v.optional(v.object({ rules: v.array(notifyRule), failure: v.optional(v.string()) })),
+    dead: v.optional(v.array(deadDelivery)),
+    /** What became of a notice that was tried: `why` it was not taken. */
+    sent: v.optional(v.object({ how: v.string(), why: v.optional(v.string()) })),
+    /** Dead deliveries that wait again. */
+    again: v.optional(v.number()),
     /** An answer of the admin plane. */
     report: v.optional(v.unknown()),
     /** Likewise, about jobs. */

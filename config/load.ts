@@ -13,6 +13,7 @@ import type { ServiceCheck, VirtualHost } from '../src/services/index.ts'
 import { adminOf, adminProblems, readRedisPassword } from './admin-config.ts'
 import type { ConfiguredHttp, ConfiguredNode, MatrixdConfig } from './config.ts'
 import { type ConfigFiles, realFiles } from './files.ts'
+import { notifyOf, notifyProblems } from './notify.ts'
 import { octal } from './private-file.ts'
 import { explain } from './problems.ts'
 import { type ConfigFile, fileSchema, SECRET_MIN } from './schema.ts'
@@ -37,6 +38,7 @@ export function loadConfig(path: string, files: ConfigFiles = realFiles): Matrix
     ...tlsProblems(file, result.output, files),
     ...httpProblems(file, result.output, files),
     ...adminProblems(file, (result.output as Partial<ConfigFile>).admin, files),
+    ...notifyProblems(result.output, (key, script) => programProblems(key, script, files)),
   )
   const redisPassword = readRedisPassword(file, (result.output as Partial<ConfigFile>).admin, files, problems)
   const secret = readSecret(file, (result.output as Partial<ConfigFile>).matrix, files, problems)
@@ -90,6 +92,7 @@ function conflicts(output: unknown): string[] {
   unique('luns', tables(file.luns), 'url')
   unique('exports', tables(file.exports), 'path')
   unique('mounts', tables(file.mounts), 'directory')
+  unique('notify', tables(file.notify), 'name')
   const hosts = tables(file.virtual_hosts)
   unique('virtual_hosts', hosts, 'name')
   unique(
@@ -427,6 +430,7 @@ function configOf(file: string, written: ConfigFile, secret: string, redisPasswo
         script: { path: written.addresses.script, timeoutMs: written.addresses.script_timeout },
       }),
     },
+    notify: notifyOf(folder, written),
     cache: { dataBytes: cache.data },
     log,
   }

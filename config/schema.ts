@@ -7,7 +7,7 @@ import * as v from 'valibot'
 import { MAX_NETWORKS, MAX_SLOTS } from '../src/base/limits.ts'
 import { MiB, TiB } from '../src/base/units.ts'
 import { isIscsiUrl } from '../src/san/index.ts'
-import { failbackPolicies } from '../src/services/index.ts'
+import { failbackPolicies, severities } from '../src/services/index.ts'
 import { admin } from './admin-config.ts'
 import { devices, services } from './services-schema.ts'
 import {
@@ -35,6 +35,8 @@ export const MAX_EXPORTS = 1024
 export const MAX_MOUNTS = 256
 /** Virtual hosts of one matrix. */
 export const MAX_VIRTUAL_HOSTS = 64
+/** Rules of the notifier. */
+export const MAX_NOTIFY_RULES = 64
 /** LUNs of one matrix. */
 export const MAX_LUNS = 256
 
@@ -403,6 +405,104 @@ const addressProgram = v.strictObject({
   script_timeout: v.optional(duration('A script that takes longer is killed.', { min: '100ms', max: '1m' }), '5s'),
 })
 
+const patterns = (about: string, allowed: string, fits: RegExp) =>
+  v.pipe(
+    v.array(text(about, allowed, (written) => fits.test(written))),
+    v.minLength(1, 'at least one, or leave it out'),
+    v.maxLength(64, 'at most 64'),
+  )
+function isMailAddress(written: string): boolean {
+  return /^[^\s@<>,;"]{1,64}@[^\s@<>,;"]{1,255}$/.test(written)
+}
+
+const notify = v.pipe(
+  v.array(
+    v.strictObject({
+      name: name('Name of the rule ([how rules work](notifier.md)). It is part of what a target knows a delivery by.'),
+      events: v.optional(
+        patterns(
+          'Kinds of events ([which there are](notifier.md#events)). Default: all.',
+          'kinds such as "node-down"; * stands for any characters, as in "virtual-host-*"',
+          /^[a-z*-]{1,64}$/,
+        ),
+        ['*'],
+      ),
+      objects: v.optional(
+        patterns(
+          'What they have happened to. Default: anything.',
+          'TYPE:NAME such as "node:n2"; * stands for any characters, as in "service:*"',
+          /^(\*|[a-z*-]{1,32}:[^\s]{1,128})$/,
+        ),
+        ['*'],
+      ),
+      severity: v.optional(oneOf('The least severe events that it goes by.', severities), 'info'),
+      script: v.optional(
+        text(
+          'A program that is run for each event. Nobody but its owner may be able to write to it. Exactly one of `script`, `webhook`, `webhook_file` and `mail_to` is necessary.',
+          'an absolute path',
+          (written) => isPath(written) && isAbsolute(written),
+        ),
+      ),
+      webhook: v.optional(text('A URL that each event is posted to, as JSON.', 'a URL', isUrl)),
+      webhook_file: v.optional(
+        path(
+          'File whose first line is that URL, when whoever knows it may post. Only its owner may be able to read it.',
+        ),
+      ),
+      webhook_token_file: v.optional(
+        path(
+          'File whose first line is a token that is sent to the URL (`Authorization: Bearer`). Only its owner may be able to read it.',
+        ),
+      ),
+      webhook_ca: v.optional(path('Certificates to trust there instead of those of the system (PEM).')),
+      mail_to: v.optional(
+        v.pipe(
+          v.array(
+            text(
+              'Who gets a mail for each event, by way of `[mail]`.',
+              'an address such as "ops@example.org"',
+              isMailAddress,
+            ),
+          ),
+          v.minLength(1, 'at least one address'),
+          v.maxLength(32, 'at most 32 addresses'),
+        ),
+      ),
+      timeout: v.optional(duration('An attempt that takes longer has failed.', { min: '100ms', max: '10m' }), '30s'),
+      retries: v.optional(
+        whole('So often it is tried again before the event is put on the list of dead deliveries.', {
+          min: 0,
+          max: 1000,
+        }),
+        12,
+      ),
+      retry_after: v.optional(
+        duration('Pause before the first of these; twice as long before each further one, up to five minutes.', {
+          min: '10ms',
+          max: '5m',
+        }),
+        '1s',
+      ),
+    }),
+  ),
+  v.maxLength(MAX_NOTIFY_RULES, `at most ${MAX_NOTIFY_RULES} rules`),
+)
+
+const mail = v.strictObject({
+  server: address('The mail server (SMTP) that takes the mails of `[[notify]]`, such as "smtp.example.org:587".'),
+  security: v.optional(
+    oneOf(
+      '`starttls`: TLS is begun on the connection, or nothing is sent. `tls`: from the first byte. `none`: in the clear.',
+      ['starttls', 'tls', 'none'],
+    ),
+    'starttls',
+  ),
+  from: text('Sender of the mails.', 'an address such as "matrix@example.org"', isMailAddress),
+  user: v.optional(text('Who logs in there. Together with `password_file`.', '1…256 characters', isShort)),
+  password_file: v.optional(path('File with the password in its first line. Only its owner may be able to read it.')),
+  ca: v.optional(path('Certificates to trust instead of those of the system (PEM).')),
+})
+
 const cache = v.strictObject({
   data: v.optional(
     size('Memory for cached file data. Dirty data counts; when half of it is dirty, writers wait.', {
@@ -434,6 +534,8 @@ export const fileSchema = v.strictObject({
   services: v.optional(services, []),
   devices: v.optional(devices, []),
   addresses: v.optional(addressProgram, {}),
+  notify: v.optional(notify, []),
+  mail: v.optional(mail),
   cache: v.optional(cache, {}),
   log: v.optional(log, {}),
 })

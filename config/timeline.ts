@@ -5,6 +5,11 @@ export function timelineFile(stateDir: string): string {
   return join(stateDir, 'timeline.jsonl')
 }
 
+/** What the notifier has yet to deliver (src/services/notifier/delivery-journal.ts). */
+export function deliveriesFile(stateDir: string): string {
+  return join(stateDir, 'deliveries.jsonl')
+}
+
 export function eventsFile(stateDir: string): string {
   return join(stateDir, 'events.jsonl')
 }

@@ -15,6 +15,7 @@ import { jobCommand } from './job-command.ts'
 import { locksCommand } from './locks-command.ts'
 import { lunCommand } from './lun-command.ts'
 import { mountCommand, umountCommand } from './mount-command.ts'
+import { notifyCommand } from './notify-command.ts'
 import { UsageError } from './option-values.ts'
 import { reportCommand } from './report-command.ts'
 import { serviceCommand } from './service-command.ts'
@@ -50,6 +51,7 @@ export const program = new Command('matrix')
   .addCommand(vhostCommand())
   .addCommand(jobCommand())
   .addCommand(serviceCommand())
+  .addCommand(notifyCommand())
   .addCommand(targetCommand())
   .addCommand(userCommand())
   .addCommand(completionCommand())

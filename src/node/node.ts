@@ -5,7 +5,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { type ConfiguredNode, lookingRequests, type MatrixdConfig } from '../../config/index.ts'
+import { type ConfiguredNode, deliveriesFile, lookingRequests, type MatrixdConfig } from '../../config/index.ts'
 import { AuditLog, LogTail } from '../admin/index.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import { Prng } from '../base/prng.ts'
@@ -14,14 +14,16 @@ import type { HostAddresses, Log } from '../platform/index.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realHost, sysctl } from '../platform/real/host.ts'
 import { IpAddresses } from '../platform/real/ip-addresses.ts'
+import { realMailer } from '../platform/real/mailer.ts'
 import { realProcesses } from '../platform/real/processes.ts'
 import { isProgram, realPrograms } from '../platform/real/programs.ts'
 import { ScriptAddresses } from '../platform/real/script-addresses.ts'
 import { realThreads } from '../platform/real/threads.ts'
 import { tlsDialer } from '../platform/real/tls-dialer.ts'
 import { createTcpTransport } from '../platform/real/transport.ts'
+import { realWebhooks } from '../platform/real/webhooks.ts'
 import { type Lun, openLun, orphanIoMs, startLeaseThread } from '../san/index.ts'
-import type { AddressedGateway } from '../services/index.ts'
+import { type AddressedGateway, Courier, DeliveryJournal, Notifier } from '../services/index.ts'
 import { ControlServer } from './control.ts'
 import { NodeCore } from './core.ts'
 import { DrillNetwork } from './drill-network.ts'
@@ -126,7 +128,8 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   const audit = new AuditLog(config.stateDir, realClock)
   gateways = new Gateways(config, core, log, { logTail, formerly, audit, order: (request) => orders.answer(request) })
   const served = gateways
-  const orders = new Orders(core, served, log)
+  const notifier = notifierOf(config, core, log)
+  const orders = new Orders(core, served, { notifier, log })
   const control = new ControlServer((request) => {
     const run = () => orders.answer(request)
     if (lookingRequests.includes(request.command)) return run()
@@ -148,6 +151,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       await control.listen(config.stateDir)
       core.virtualHosts?.begin()
       served.beginJobs()
+      notifier.start()
     })
   return {
     ready,
@@ -160,12 +164,28 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       await ready.catch(() => {})
       watch.stop()
       await core.virtualHosts?.leave()
+      await notifier.stop()
       await control.close()
       await served.close()
       await core.stop()
       drill?.close()
     },
   }
+}
+
+function notifierOf({ notify, matrix, node, stateDir }: MatrixdConfig, core: NodeCore, log: Log): Notifier {
+  const secret = (path: string): Promise<string> => realHost.secret(path)
+  return new Notifier({
+    ...{ rules: notify, node: node.name, events: core.events, clock: realClock, log },
+    journal: new DeliveryJournal(deliveriesFile(stateDir), log),
+    courier: new Courier({
+      matrix: matrix.name,
+      programs: realPrograms,
+      webhooks: realWebhooks,
+      mailer: realMailer,
+      secret,
+    }),
+  })
 }
 
 function hostAddresses({ addresses: { script } }: MatrixdConfig, log: Log): HostAddresses {

@@ -2,6 +2,7 @@
 import type { ControlRequest } from '../../config/index.ts'
 import { isFsError, MatrixError } from '../base/errors.ts'
 import type { Log } from '../platform/index.ts'
+import type { Notifier } from '../services/index.ts'
 import type { ControlHandler } from './control.ts'
 import type { NodeCore } from './core.ts'
 import type { Gateways } from './gateways.ts'
@@ -16,11 +17,17 @@ const DRAIN_STEP_MS = 1000
 export class Orders {
   readonly #core: NodeCore
   readonly #gateways: Gateways
+  readonly #notifier: Notifier
   readonly #log: Log
 
-  constructor(core: NodeCore, gateways: Gateways, log: Log) {
+  constructor(
+    core: NodeCore,
+    gateways: Gateways,
+    { notifier, log }: { readonly notifier: Notifier; readonly log: Log },
+  ) {
     this.#core = core
     this.#gateways = gateways
+    this.#notifier = notifier
     this.#log = log
   }
 
@@ -78,6 +85,17 @@ export class Orders {
           throw new MatrixError('not-found', 'the configuration of this node has no [[virtual_hosts]]')
         this.#core.virtualHosts.clearFailure(request.name)
         return {}
+      case 'notify-rules': {
+        const { rules, failure } = this.#notifier.list()
+        const listed = rules.map((rule) => ({ ...rule, events: [...rule.events], objects: [...rule.objects] }))
+        return { notify: { rules: listed, ...(failure !== undefined && { failure }) } }
+      }
+      case 'notify-dead':
+        return { dead: [...this.#notifier.dead] }
+      case 'notify-test':
+        return { sent: await this.#notifier.test(request.rule) }
+      case 'notify-retry':
+        return { again: this.#notifier.retry(request) }
       case 'report':
         return { report: await admin.report(request.place) }
       case 'sql': {

@@ -97,6 +97,12 @@ for (const [how, asked] of [
       /^p\n\/docs\/a$/m,
       (value: { rows: unknown }) => JSON.stringify(value.rows) === '[["/docs/a"]]',
     )
+    await works(
+      ['notify', 'list', ...at],
+      /^no rule is configured/,
+      (value: { rules: unknown[] }) => value.rules.length === 0,
+    )
+    await works(['notify', 'dead', ...at], /^everything was delivered/, (value: unknown[]) => value.length === 0)
     await works(['vhost', 'list', ...at], /^no virtual host is configured$/m, (value: unknown[]) => value.length === 0)
     const { stdout } = await matrix(['report', 'matrix', ...at])
     assert.is(JSON.parse(stdout).answeredBy, at[0] === '--node' ? 'n2' : 'n1')
@@ -166,6 +172,9 @@ test('exports, mounts, fencing, virtual hosts', async () => {
     (value: { slot: number }) => value.slot === 1,
   )
   await fails(['fence', 'test', 'n9', '--dry-run', ...config()], /n9/)
+  await works(['notify', 'retry', ...config()], /^0 of them/, (value: { again: number }) => value.again === 0)
+  await fails(['notify', 'test', 'pager', ...config()], /no \[\[notify\]\] has the name pager; this node has none/)
+  await fails(['notify', 'retry', '--rule', 'pager', ...config()], /has the name pager/)
   await fails(['vhost', 'move', 'files', 'n2', ...config()], /no \[\[virtual_hosts\]\]/)
   await fails(['mount', 'home', ...config()], /say where to mount it/, exitCodes.usage)
   await fails(['mount', 'hme', demo.dir, ...config()], /hme/)

@@ -615,4 +615,32 @@ test('services and devices that cannot be are told with the key, what was found,
   ])
 })
 
+test('a rule of the notifier has one target, and what that needs; its paths are found beside the file', () => {
+  const load = (text: string) => loadConfig('/etc/matrix/m.toml', host(`${sample}\n${text}`))
+  const mail = '[mail]\nserver = "smtp.example.org:587"\nfrom = "m@example.org"\nuser = "m"\npassword_file = "pass"\n'
+  const [hook, ops] = load(
+    `[[notify]]\nname = "hook"\nwebhook_file = "url"\nevents = ["node-*"]\n[[notify]]\nname = "ops"\nmail_to = ["o@example.org"]\nretries = 0\n${mail}`,
+  ).notify
+  assert.equal(hook, {
+    ...{ name: 'hook', events: ['node-*'], objects: ['*'], severity: 'info', timeoutMs: 30_000, retries: 12 },
+    ...{ retryAfterMs: 1000, target: { kind: 'webhook', url: { file: '/etc/matrix/url' } } },
+  })
+  assert.equal(ops?.target.kind === 'mail' && ops.target.server, {
+    ...{ host: 'smtp.example.org', port: 587, security: 'starttls', from: 'm@example.org' },
+    login: { user: 'm', passwordFile: '/etc/matrix/pass' },
+  })
+  for (const [text, problem] of [
+    ['[[notify]]\nname = "a"', /notify\[0\]: found no target; allowed is exactly one of script, webhook/],
+    [
+      '[[notify]]\nname = "a"\nwebhook = "http://x/"\nscript = "/x"',
+      /found script and webhook; allowed is exactly one/,
+    ],
+    ['[[notify]]\nname = "a"\nmail_to = ["o@example.org"]', /notify\[0\]\.mail_to: there is no \[mail\]/],
+    ['[[notify]]\nname = "a"\nmail_to = ["nobody"]', /mail_to.*found "nobody"; allowed is an address/],
+    ['[[notify]]\nname = "a"\nwebhook = "ftp://x"', /notify\[0\]\.webhook: found "ftp:\/\/x"; allowed is a URL/],
+    [mail.replace('user = "m"\n', ''), /mail\.user: missing; mail\.password_file needs it/],
+  ] as const)
+    assert.throws(() => load(text), problem)
+})
+
 test.run()
