@@ -179,6 +179,7 @@ export async function goesOn(stage: Stage): Promise<void> {
         }
         await give('large.bin')
         await page.getByText('It goes on in a moment.').waitFor()
+        assert.not.match((await page.locator('.uploads .detail').textContent()) ?? '', ' 0 B of ')
         await stage.shoot(page, 'broken')
         await page.getByRole('heading', { name: '1 file uploaded' }).waitFor()
         // what was on its way between the two is lost
