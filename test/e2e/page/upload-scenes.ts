@@ -24,7 +24,7 @@ export async function uploads500(stage: Stage): Promise<void> {
     })
     assert.match((await page.locator('.uploads .detail').textContent()) ?? '', /^\d+ of 500 · .* of .*B/)
     await stage.shoot(page, 'uploading')
-    await page.getByRole('heading', { name: '500 files uploaded' }).waitFor({ timeout: 60_000 })
+    await page.getByRole('heading', { name: '500 files uploaded' }).waitFor({ timeout: 180_000 })
     await rowCount(page, 500)
     assert.match((await page.locator('.summary').textContent()) ?? '', /^500 files, /)
     const got = await Promise.all(Array.from({ length: 500 }, (_, i) => read(stage, `/home/many/file%20${i}.txt`)))
