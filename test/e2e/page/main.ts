@@ -61,7 +61,8 @@ try {
       say(`ok    ${name}  ${((performance.now() - began) / 1000).toFixed(1)} s`)
     } catch (error) {
       failed++
-      say(`FAIL  ${name}\n${(error as Error).stack}`)
+      const { stack, details = '' } = error as Error & { details?: string }
+      say(`FAIL  ${name}\n${stack}\n${details}`)
     }
   }
   for (const scene of scenes) {

@@ -24,7 +24,7 @@ export async function uploads500(stage: Stage): Promise<void> {
     })
     assert.match((await page.locator('.uploads .detail').textContent()) ?? '', /^\d+ of 500 · .* of .*B/)
     await stage.shoot(page, 'uploading')
-    await page.getByRole('heading', { name: '500 files uploaded' }).waitFor({ timeout: 60_000 })
+    await page.getByRole('heading', { name: '500 files uploaded' }).waitFor({ timeout: 180_000 })
     await rowCount(page, 500)
     assert.match((await page.locator('.summary').textContent()) ?? '', /^500 files, /)
     const got = await Promise.all(Array.from({ length: 500 }, (_, i) => read(stage, `/home/many/file%20${i}.txt`)))
@@ -179,6 +179,7 @@ export async function goesOn(stage: Stage): Promise<void> {
         }
         await give('large.bin')
         await page.getByText('It goes on in a moment.').waitFor()
+        assert.not.match((await page.locator('.uploads .detail').textContent()) ?? '', ' 0 B of ')
         await stage.shoot(page, 'broken')
         await page.getByRole('heading', { name: '1 file uploaded' }).waitFor()
         // what was on its way between the two is lost
@@ -202,7 +203,8 @@ export async function goesOn(stage: Stage): Promise<void> {
         await until(async () => (await request(there(stage), 'HEAD', upload, { headers })).status === 404)
       },
       {},
-      /ERR_|404/,
+      // 409: the first node had more in its hands when the other was asked
+      /ERR_|404|409/,
     )
   } finally {
     await proxy.close()

@@ -26,7 +26,7 @@ export class ResumableUpload {
   #request
   #cancelled = false
   /** What the server is known to have, bytes. */
-  sent = 0
+  #sent = 0
 
   /**
    * @param {string} folder Its address.
@@ -50,9 +50,10 @@ export class ResumableUpload {
     const ready = this.#location === undefined ? await this.#create() : await this.#find(this.#location)
     // without a place to send to it is in its own already
     if (!ready.ok || this.#location === undefined) return ready
+    onProgress(this.#sent)
     for (;;) {
       const result = await this.#sendPart(onProgress)
-      if (!result.ok || this.sent === this.#file.size) return result
+      if (!result.ok || this.#sent === this.#file.size) return result
     }
   }
 
@@ -67,7 +68,7 @@ export class ResumableUpload {
   /** @returns {Promise<Outcome>} */
   async #create() {
     const { size } = this.#file
-    this.sent = 0
+    this.#sent = 0
     const answer = await answerOf('POST', this.#folder, {
       'Upload-Length': String(size),
       'Upload-Metadata': `filename ${base64(this.#name)}`,
@@ -88,7 +89,7 @@ export class ResumableUpload {
   async #find(location) {
     const answer = await answerOf('HEAD', location)
     if (answer?.ok) {
-      this.sent = Number(answer.headers.get('Upload-Offset'))
+      this.#sent = Number(answer.headers.get('Upload-Offset'))
       return outcome(200)
     }
     if (answer?.status !== 404) return outcome(answer?.status ?? 0)
@@ -113,7 +114,7 @@ export class ResumableUpload {
    * @returns {Promise<Outcome>}
    */
   #sendPart(onProgress) {
-    const { sent } = this
+    const sent = this.#sent
     const part = this.#file.slice(sent, sent + PART_BYTES)
     return new Promise((resolve) => {
       if (this.#cancelled || this.#location === undefined) return resolve(outcome(0))
@@ -126,7 +127,7 @@ export class ResumableUpload {
       request.upload.addEventListener('progress', ({ loaded }) => onProgress(sent + Math.min(loaded, part.size)))
       request.addEventListener('loadend', () => {
         this.#request = undefined
-        if (request.status === 204) this.sent = sent + part.size
+        if (request.status === 204) this.#sent = sent + part.size
         // 409: the server is elsewhere, since what it got last of a connection that broke came later than the question
         resolve(outcome(request.status === 409 ? 0 : request.status))
       })

@@ -115,7 +115,7 @@ export class UploadQueue {
     this.#folders.clear()
     for (const upload of this.uploads) {
       if (upload.state !== 'failed' || !which(upload)) continue
-      upload.loaded = upload.resumable?.sent ?? 0
+      if (!upload.resumable) upload.loaded = 0
       this.#set(upload, 'waiting')
     }
     this.#next = 0
@@ -159,12 +159,14 @@ export class UploadQueue {
       const { resumable } = upload
       if (resumable && upload.loaded > most) tries = 0
       most = Math.max(most, upload.loaded)
-      upload.loaded = resumable?.sent ?? 0
+      // of one that goes on the server will say how much it has
+      if (!resumable) upload.loaded = 0
       const wait = (resumable ? LONG_PATIENCE : PATIENCE)[tries]
       if (!isPassing(result) || wait === undefined) return this.#set(upload, 'failed', result.message)
       this.#set(upload, 'active', `${result.message} It goes on in a moment.`)
       await new Promise((resolve) => setTimeout(resolve, wait))
       if (upload.state !== 'active') return
+      this.#set(upload, 'active')
     }
   }
 
@@ -199,7 +201,6 @@ export class UploadQueue {
   #resume(upload, resumable) {
     return resumable.send((loaded) => {
       upload.loaded = loaded
-      upload.message = ''
       this.#onChange()
     })
   }
