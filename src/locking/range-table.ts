@@ -13,6 +13,7 @@
  * neither holds what the other wants, and that would have to be told from a deadlock.
  */
 import { brokenRules } from '../base/broken-rules.ts'
+import { HeldRanges } from './held-ranges.ts'
 import type { ByteRange, RangeLock, RangeMode, RangeOwner } from './range-locks.ts'
 
 /** A request in the line; a later one has a higher `order`. */
@@ -26,6 +27,8 @@ const noChange: RangeChange = { gone: [], come: [] }
 export class RangeTable<Waiter extends RangeWaiter = RangeWaiter> {
   /** By owner, ascending. */
   readonly #held = new Map<string, RangeLock[]>()
+  /** The same by the bytes they touch. */
+  readonly #ranges = new HeldRanges()
   /** By `order`, ascending. */
   readonly #waiters: Waiter[] = []
   /** The same by owner. */
@@ -67,6 +70,7 @@ export class RangeTable<Waiter extends RangeWaiter = RangeWaiter> {
     const locks = this.#held.get(key) ?? []
     locks.splice(firstEndingFrom(locks, lock.start), 0, lock)
     this.#held.set(key, locks)
+    this.#ranges.add(lock)
     this.#size++
     this.#promised = undefined
   }
@@ -78,24 +82,16 @@ export class RangeTable<Waiter extends RangeWaiter = RangeWaiter> {
     return this.#heldAgainst(request) ?? (brokenRules.promisedIsKept ? undefined : firstOf(this.promised(), request))
   }
 
-  /** Everybody in the way of `request`: holders, and those with a promise. */
+  /** Everybody in the way of `request`: holders, and those with a promise; some more than once. */
   *ownersInTheWay(request: RangeLock): IterableIterator<RangeOwner> {
-    const own = ownerKey(request)
-    for (const [key, locks] of this.#held) {
-      const lock = key === own ? undefined : conflictIn(locks, request)
-      if (lock) yield lock
-    }
+    for (const lock of this.#ranges.touching(request)) if (conflicts(lock, request)) yield lock
     for (const waiter of this.promised()) if (conflicts(waiter, request)) yield waiter
   }
 
   #heldAgainst(request: RangeLock): RangeLock | undefined {
-    const own = ownerKey(request)
     let first: RangeLock | undefined
-    for (const [key, locks] of this.#held) {
-      if (key === own) continue
-      const lock = conflictIn(locks, request)
-      if (lock && !(first && first.start <= lock.start)) first = lock
-    }
+    for (const lock of this.#ranges.touching(request))
+      if (conflicts(lock, request) && !(first && first.start <= lock.start)) first = lock
     return first
   }
 
@@ -133,6 +129,8 @@ export class RangeTable<Waiter extends RangeWaiter = RangeWaiter> {
     const come = pieces.filter((piece) => !old.some((lock) => isSame(piece, lock)))
     if (gone.length === 0 && come.length === 0) return noChange
     this.#promised = undefined
+    for (const lock of old) this.#ranges.remove(lock)
+    for (const piece of pieces) this.#ranges.add(piece)
     locks.splice(from, to - from, ...pieces)
     this.#size += pieces.length - old.length
     if (locks.length === 0) this.#held.delete(key)
@@ -200,8 +198,7 @@ export class RangeTable<Waiter extends RangeWaiter = RangeWaiter> {
   /** Whether nobody keeps it from its range but those behind it; `promised`: those before it whose turn it is. */
   #isNext(waiter: Waiter, promised: readonly Waiter[]): boolean {
     if (firstOf(promised, waiter)) return false
-    const own = ownerKey(waiter)
-    for (const [key, locks] of this.#held) if (key !== own && conflictIn(locks, waiter)) return false
+    for (const lock of this.#ranges.touching(waiter)) if (conflicts(lock, waiter)) return false
     return true
   }
 }
@@ -230,16 +227,6 @@ function firstEndingFrom(locks: readonly RangeLock[], byte: number): number {
     else high = middle
   }
   return low
-}
-
-/** The first of another owner's locks that conflicts with `request`. */
-function conflictIn(locks: readonly RangeLock[], request: RangeLock): RangeLock | undefined {
-  for (let i = firstEndingFrom(locks, request.start); i < locks.length; i++) {
-    const lock = locks[i] as RangeLock
-    if (lock.start > request.end) return undefined
-    if (lock.mode === 'exclusive' || request.mode === 'exclusive') return lock
-  }
-  return undefined
 }
 
 function firstOf(locks: readonly RangeLock[], request: RangeLock): RangeLock | undefined {

@@ -157,14 +157,8 @@ over(
     const began = performance.now()
     for (let i = 0; i < 100; i++) assert.is(await other.status('GETATTR', { object: root }), 0)
     assert.ok(performance.now() - began < 5000, 'a hundred calls beside them')
-    // that address has its share, and no more
-    const excess = await Promise.all(
-      Array.from({ length: 30 }, () => NfsClient.connect(served.port, { localAddress: address })),
-    )
-    for (let tries = 0; tries < 100 && served.server.stats().connections > 1026; tries++) await turn()
-    assert.ok(served.lines.some((line) => /too many/.test(line.message)))
     await alive(served)
-    for (const { socket } of [...many, ...excess]) socket.resetAndDestroy()
+    for (const { socket } of many) socket.resetAndDestroy()
     for (let tries = 0; tries < 250 && served.server.stats().connections > 4; tries++) await turn()
     assert.ok(served.server.stats().connections <= 4, 'and nothing of it is left')
   },
