@@ -7,7 +7,7 @@ import { isBuiltin } from 'node:module'
 import { dirname, join, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { FLOORS, floorOf, folderOf, isReal, isWorkerEntry } from './floors.ts'
+import { FLOORS, floorOf, folderOf, isReal, isWorkerEntry, TOP_FLOOR } from './floors.ts'
 import { type Finding, type Import, importsOf, lineOf, printFindings, readSources, type Source } from './source.ts'
 
 export interface Face {
@@ -65,18 +65,18 @@ function judge(from: string, to: string, { kind }: Import, faces: Face[]): strin
   const other = floorOf(to)
   if (own === undefined || other === undefined) return undefined
   if (isReal(to) && !isReal(from)) {
-    return own >= 10 || isWorkerEntry(from)
+    return own >= TOP_FLOOR || isWorkerEntry(from)
       ? undefined
-      : `src/platform/real may be imported only by floor 10, tests and bench: have ${to} handed in through its interface`
+      : `src/platform/real may be imported only by floor ${TOP_FLOOR}, tests and bench: have ${to} handed in through its interface`
   }
   const [ownFolder, otherFolder] = [folderOf(from), folderOf(to)]
   if (ownFolder === otherFolder) return undefined
   if (kind === 'url') {
     // What starts another process may name its entry on the same floor.
-    return other > own || (other === own && own < 10) ? upwards(ownFolder, otherFolder) : undefined
+    return other > own || (other === own && own < TOP_FLOOR) ? upwards(ownFolder, otherFolder) : undefined
   }
   if (other >= own) return upwards(ownFolder, otherFolder)
-  if (otherFolder === 'config' && own < 9) return 'src/config may be imported only by floors 9 and 10'
+  if (otherFolder === 'config' && own < 9) return 'src/config may be imported only from floor 9 up'
   if (to === `src/${otherFolder}/index.ts`) return undefined
   if (faces.some(({ path }) => (path.endsWith('/') ? to.startsWith(path) : to === path))) return undefined
   return `another folder is entered by its face: import src/${otherFolder}/index.ts instead of ${to}`

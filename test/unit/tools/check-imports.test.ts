@@ -74,13 +74,13 @@ test('another folder is entered by its face only', () => {
   assert.equal(check(files, [{ path: 'src/san/scsi/cdb.ts', reason: 'test' }]), [])
 })
 
-test('src/config is for floors 9 and 10', () => {
+test('src/config is for the floors from 9 up', () => {
   const files = { 'src/config/index.ts': '' }
   only(check({ ...files, 'src/services/a.ts': imports('../config/index.ts') }), 'src/services/a.ts:1', /sibling/)
   only(check({ ...files, 'src/export/a.ts': imports('../config/index.ts') }), 'src/export/a.ts:1', /upwards/)
 })
 
-test('the real platform is for floor 10, workers of the SAN, tests and bench', () => {
+test('the real platform is for the top floor, workers of the SAN, tests and bench', () => {
   const files = { 'src/platform/real/clock.ts': '' }
   for (const file of ['src/platform/a.ts', 'src/san/a.ts', 'src/admin/a.ts', 'src/cluster/a-worker.ts']) {
     const path = file.startsWith('src/platform') ? './real/clock.ts' : '../platform/real/clock.ts'
