@@ -1,6 +1,6 @@
 /** Certificate and key of a server, from two PEM files that may be replaced while it runs: what connects afterwards gets the new ones. */
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
-import { createSecureContext } from 'node:tls'
 import { MatrixError } from '../base/errors.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/log.ts'
@@ -14,7 +14,8 @@ const LOOK_AGAIN_MS = 1000
 export function readTls({ cert, key }: TlsFiles): TlsOptions {
   try {
     const options = { cert: readFileSync(cert), key: readFileSync(key), minVersion: 'TLSv1.2' } as const
-    createSecureContext(options)
+    if (!new X509Certificate(options.cert).checkPrivateKey(createPrivateKey(options.key)))
+      throw new Error('they do not belong together')
     return options
   } catch (cause) {
     throw new MatrixError('config', `${cert} and ${key} cannot be used as certificate and key: ${String(cause)}`, {

@@ -5,7 +5,7 @@ import { assert } from '../../base/assert.ts'
 import { MatrixError } from '../../base/errors.ts'
 import * as api from '../api/access.ts'
 import { nothing } from '../api/jobs.ts'
-import type { Endpoint } from '../endpoints.ts'
+import type { Endpoint } from '../endpoint.ts'
 import type { Asker } from './access.ts'
 
 /** A request of the control socket, and once more the name of what it is about. */

@@ -6,8 +6,6 @@
  * the same password wait for the one check; and only a few are checked at a time.
  */
 import { createHmac, randomBytes } from 'node:crypto'
-import type { IncomingMessage } from 'node:http'
-import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../../platform/clock.ts'
 import type { Log } from '../../platform/log.ts'
 import { isLoopback, plainAddress } from '../local-addresses.ts'
@@ -15,6 +13,13 @@ import { isOwnToken, PASSWORD_MAX_BYTES, type User, type Users } from '../users/
 import type { JwtVerifier } from './jwt.ts'
 import { LoginLimits } from './login-limits.ts'
 import { LoginRefusal } from './login-refusal.ts'
+
+/** What of a request over HTTP says who sends it. */
+export type LoginRequest = {
+  readonly headers: { readonly authorization?: string | undefined }
+  /** `encrypted`: of TLS. */
+  readonly socket: { readonly remoteAddress?: string | undefined; readonly encrypted?: boolean }
+}
 
 export type AuthenticatorOptions = {
   readonly users: Users
@@ -50,7 +55,7 @@ export class Authenticator {
   }
 
   /** undefined: the request does not say. Throws LoginRefusal. */
-  async userOf(req: IncomingMessage): Promise<User | undefined> {
+  async userOf(req: LoginRequest): Promise<User | undefined> {
     const { authorization } = req.headers
     if (authorization === undefined) return undefined
     const [, scheme, credentials] = /^(\S+) +(\S+)\s*$/.exec(authorization) ?? []
@@ -78,8 +83,8 @@ export class Authenticator {
   }
 
   /** Nobody reads along. */
-  isPrivate({ socket }: IncomingMessage): boolean {
-    if (this.#options.insecure || (socket as TLSSocket).encrypted === true) return true
+  isPrivate({ socket }: LoginRequest): boolean {
+    if (this.#options.insecure || socket.encrypted === true) return true
     return isLoopback(plainAddress(socket.remoteAddress ?? ''))
   }
 

@@ -13,7 +13,7 @@ import { type Clock, type Log, type Sent, within } from '../../platform/index.ts
 import type { EventBook, MatrixEvent } from '../events.ts'
 import type { Courier } from './courier.ts'
 import type { DeadDelivery, Delivery, DeliveryJournal } from './delivery-journal.ts'
-import { describeTarget, matches, type NotifyRule, waitBefore } from './rule.ts'
+import { describeNotifyTarget, matches, type NotifyRule, waitBefore } from './rule.ts'
 
 /** A stop waits so long for attempts that are under way, ms; then scripts are ended, and so long it waits for that. What was not taken waits for the next start. */
 const STOP_PATIENCE_MS = 3_000
@@ -107,7 +107,7 @@ export class Notifier {
     const { journal } = this.#options
     const rules = [...this.#lanes.values()].map(({ rule, taken, trouble }) => ({
       ...{ name: rule.name, events: rule.events, objects: rule.objects, severity: rule.severity },
-      ...{ target: describeTarget(rule.target), taken, waiting: journal.waiting(rule.name).length },
+      ...{ target: describeNotifyTarget(rule.target), taken, waiting: journal.waiting(rule.name).length },
       dead: journal.dead.filter(({ rule: name }) => name === rule.name).length,
       ...(trouble !== undefined && { trouble }),
     }))

@@ -57,7 +57,7 @@ export function waitBefore({ retryAfterMs }: NotifyRule, attempt: number): numbe
 }
 
 /** For people: no secret is in it. */
-export function describeTarget(target: NotifyTarget): string {
+export function describeNotifyTarget(target: NotifyTarget): string {
   if (target.kind === 'script') return `script ${target.path}`
   if (target.kind === 'mail') return `mail to ${target.to.join(', ')}`
   return typeof target.url === 'string'
