@@ -141,6 +141,16 @@ export const lookingRequests: readonly ControlRequest['command'][] = [
   'notify-dead',
 ]
 
+/** The name of what a request is about: that of a LUN, a node, a client and so on; otherwise of the request itself. */
+export function objectOf(request: ControlRequest): string {
+  const fields = request as Partial<Record<string, unknown>>
+  for (const key of ['client', 'name', 'node', 'uuid', 'directory', 'filesystem', 'kind']) {
+    const value = fields[key]
+    if (typeof value === 'string') return value
+  }
+  return request.command === 'add-lun' ? request.lun.name : request.command
+}
+
 const sight = v.object({
   uuid: v.string(),
   path: v.optional(v.string()),

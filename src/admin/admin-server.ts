@@ -259,7 +259,7 @@ export class AdminServer {
       const { 'WWW-Authenticate': challenge, ...headers } = error.headers
       ctx.set(headers)
       // a browser would ask by a window of its own, where the page does
-      if (challenge !== undefined && ctx.get('Sec-Fetch-Mode') === '') ctx.set('WWW-Authenticate', challenge)
+      if (challenge !== undefined && ctx.get('Sec-Fetch-Site') === '') ctx.set('WWW-Authenticate', challenge)
       sayFailure(ctx, error.status, error.status === 403 ? 'role' : 'login', error.message)
       return
     }

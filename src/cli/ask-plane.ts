@@ -6,7 +6,14 @@ import { readFileSync } from 'node:fs'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import * as v from 'valibot'
-import { type ControlRequest, type ControlResult, controlResult, isLoopback } from '../../config/index.ts'
+import {
+  type ControlRequest,
+  type ControlResult,
+  controlResult,
+  isLoopback,
+  lookingRequests,
+  objectOf,
+} from '../../config/index.ts'
 import { MatrixError, type MatrixErrorCode } from '../base/errors.ts'
 import { realHost } from '../platform/real/host.ts'
 import { UsageError } from './option-values.ts'
@@ -23,7 +30,9 @@ export type PlaneOptions = {
 }
 
 /** The node has so long to answer, ms: it may ask all others meanwhile. */
-const ANSWER_MS = 30_000
+const LOOK_MS = 30_000
+/** Until something is done, ms: a drill waits until its node is back. */
+const ACT_MS = 600_000
 /** Longest answer, bytes. */
 const ANSWER_MAX = 64 * 1024 * 1024
 
@@ -35,8 +44,12 @@ type Reply = { readonly status: number; readonly type: string; readonly text: st
 export async function askPlane(options: PlaneOptions, question: ControlRequest): Promise<ControlResult> {
   const origin = originOf(options.url)
   const authorization = await authorizationFor(options, origin)
-  const body = JSON.stringify(question)
-  const reply = await post(new URL('/_admin/api/ask', origin), body, { authorization, ca: readCa(options.ca) })
+  const looks = lookingRequests.includes(question.command)
+  // whoever types a command names what it is about
+  const body = JSON.stringify(looks ? question : { request: question, confirm: objectOf(question) })
+  const reply = await post(new URL(`/_admin/api/${looks ? 'ask' : 'act'}`, origin), body, {
+    ...{ authorization, ca: readCa(options.ca), patienceMs: looks ? LOOK_MS : ACT_MS },
+  })
   const { status, type } = reply
   const answer = type.startsWith('application/json') ? parsed(reply.text) : undefined
   const result = v.safeParse(controlResult, answer)
@@ -96,7 +109,11 @@ function readCa(file: string | undefined): string | undefined {
 function post(
   url: URL,
   body: string,
-  { authorization, ca }: { readonly authorization: string | undefined; readonly ca: string | undefined },
+  {
+    authorization,
+    ca,
+    patienceMs,
+  }: { readonly authorization: string | undefined; readonly ca: string | undefined; readonly patienceMs: number },
 ): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const headers = {
@@ -104,11 +121,11 @@ function post(
       'Content-Length': Buffer.byteLength(body),
       ...(authorization !== undefined && { Authorization: authorization }),
     }
-    const options = { method: 'POST', headers, agent: false, timeout: ANSWER_MS }
+    const options = { method: 'POST', headers, agent: false, timeout: patienceMs }
     const asked = url.protocol === 'https:' ? httpsRequest(url, { ...options, ca }) : httpRequest(url, options)
     asked.on('response', (response) => read(response).then(resolve, reject))
     asked.on('timeout', () => {
-      asked.destroy(new MatrixError('timeout', `${url.origin} has not answered within ${ANSWER_MS / 1000} s`))
+      asked.destroy(new MatrixError('timeout', `${url.origin} has not answered within ${patienceMs / 1000} s`))
     })
     asked.on('error', (cause) => reject(explain(cause, url.origin)))
     asked.end(body)

@@ -1,7 +1,7 @@
 /** `matrix export …`: what the running matrixd of this machine exports, and that it reads its exports again. */
 import { Command } from 'commander'
 import type { ControlResult } from '../../config/index.ts'
-import { ask, type NodeOptions, withConfig, withNode } from './ask-node.ts'
+import { ask, type NodeOptions, withNode } from './ask-node.ts'
 import { formatTable, type JsonOption, say, sayResult, withJson } from './table.ts'
 
 export function exportCommand(): Command {
@@ -17,7 +17,7 @@ export function exportCommand(): Command {
         .action(list),
     )
     .addCommand(
-      withJson(withConfig(new Command('reload')))
+      withJson(withNode(new Command('reload')))
         .description('have the exports of the configuration file read again, without a restart')
         .addHelpText(
           'after',

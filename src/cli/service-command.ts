@@ -37,7 +37,7 @@ Example:
         }),
     )
     .addCommand(
-      withJson(withConfig(new Command('clear')))
+      withJson(withNode(new Command('clear')))
         .argument('<name>', 'a service, application or device')
         .description('say that it may be used again at the node of this machine, after it has failed there')
         .addHelpText('after', '\nExample:\n  matrix service clear web --config /etc/matrixfs/matrixd.toml')

@@ -1,7 +1,7 @@
 /** `matrix vhost`: virtual hosts, as the running matrixd of this machine has them from all members. */
 import { Command } from 'commander'
 import type { ControlAnswer } from '../../config/index.ts'
-import { ask, type NodeOptions, withConfig, withNode } from './ask-node.ts'
+import { ask, type NodeOptions, withNode } from './ask-node.ts'
 import { persist } from './lun-change.ts'
 import { formatTable, type JsonOption, sayResult, withJson } from './table.ts'
 
@@ -20,7 +20,7 @@ export function vhostCommand(): Command {
         }),
     )
     .addCommand(
-      withJson(withConfig(new Command('move')))
+      withJson(withNode(new Command('move')))
         .argument('<name>', 'the virtual host')
         .argument('<node>', 'one of its nodes')
         .description('move one to another of its nodes; clients notice a pause of about a second, and no error')

@@ -146,17 +146,11 @@ test('who cannot be asked, or cannot be asked for this', async () => {
     await fails([...words, '--node', 'http://127.0.0.1:1'], /http:\/\/127\.0\.0\.1:1 cannot be asked: .*ECONNREFUSED/)
   await fails(['waits', ...config(), ...plane()], /one of --node and --config/, exitCodes.usage)
   await fails(['status', '--dir', demo.dir, ...plane()], /one of --node, --lun, --config and --dir/, exitCodes.usage)
-  // nothing is changed through the plane: that is told before anything happens
+  // operators change something through the plane, too; here everybody on this machine is one
   const env = { MATRIX_NODE: plane()[1] as string }
-  for (const words of [
-    ['export', 'reload'],
-    ['umount', '/x'],
-    ['fence', 'test', 'n2'],
-    ['lun', 'remove', 'x'],
-    ['vhost', 'move', 'a', 'b'],
-  ])
-    if (words[0] !== 'lun')
-      await fails(words, /changes something: run the command on the machine of node n2/, exitCodes.failed, env)
+  assert.is((await matrix(['export', 'reload'], env)).status, exitCodes.ok)
+  await fails(['umount', '/x'], /\/x/, exitCodes.failed, env)
+  await fails(['vhost', 'move', 'a', 'b'], /virtual_hosts/, exitCodes.failed, env)
   assert.match((await matrix(['waits'], env)).stdout, /nobody waits/)
 })
 

@@ -1,6 +1,6 @@
 /** What the API has for those who log in, and for operators. */
 import * as v from 'valibot'
-import { type ControlRequest, controlRequest, controlResult } from '../../../config/index.ts'
+import { controlRequest, controlResult, objectOf } from '../../../config/index.ts'
 import { assert } from '../../base/assert.ts'
 import { MatrixError } from '../../base/errors.ts'
 import * as api from '../api/access.ts'
@@ -60,14 +60,4 @@ export const accessEndpoints: readonly Endpoint[] = [
 
 function describe(node: string, asker: Asker | undefined): api.SessionAnswer {
   return { node, name: asker?.name ?? null, role: asker?.role ?? null, csrf: asker?.session?.csrf ?? null }
-}
-
-/** The name of what a request is about: that of a LUN, a node, a client and so on; otherwise of the request itself. */
-export function objectOf(request: ControlRequest): string {
-  const fields = request as Partial<Record<string, unknown>>
-  for (const key of ['client', 'name', 'node', 'uuid', 'directory', 'filesystem', 'kind']) {
-    const value = fields[key]
-    if (typeof value === 'string') return value
-  }
-  return request.command === 'add-lun' ? request.lun.name : request.command
 }
