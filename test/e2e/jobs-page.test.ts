@@ -66,7 +66,7 @@ test('the card shows what has become of each, and its log; a form is made of the
   await card.getByText(/Really\? It cannot be undone/).waitFor(LIMIT)
   assert.equal(complaints, [])
   await card.getByRole('button', { name: 'Yes, start it' }).click()
-  await card.getByText(/has no login yet, and changes nothing: use matrix job/).waitFor(LIMIT)
+  await card.getByRole('row', { name: /add a LUN.*failed/ }).waitFor(LIMIT)
   await page.context().close()
 })
 
