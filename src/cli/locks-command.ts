@@ -39,8 +39,8 @@ With one: byte-range locks of all nodes, of NFS clients and of local mounts (the
 inode the first twenty are shown. The inode of a path: stat -c %i FILE
 
 Examples:
-  matrix locks --node http://127.0.0.1:20190
-  matrix locks home --config var/demo/n1.toml`,
+  matrix locks show --node http://127.0.0.1:20190
+  matrix locks show home --config var/demo/n1.toml`,
     )
     .action((filesystem: string | undefined, options: LocksOptions) =>
       filesystem === undefined ? nodeLocks(options) : rangeLocks(filesystem, options),

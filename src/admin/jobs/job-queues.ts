@@ -172,16 +172,18 @@ export class JobQueues {
 
   /** In the order in which jobs go from state to state, so that none is missed; one that goes on meanwhile is in two lists, and the later one is right. */
   async #jobsOf(queue: Queue<JobData, JobResult>): Promise<readonly Job[]> {
-    const lists: readonly [Job['state'], Promise<BullJob[]>][] = [
+    const asked: readonly [Job['state'], Promise<BullJob[]>][] = [
       ['waiting', queue.getWaiting()],
       ['active', queue.getActive()],
       ['retrying', queue.getDelayed()],
       ['completed', queue.getCompleted(0, FINISHED_SHOWN - 1)],
       ['failed', queue.getFailed(0, FINISHED_SHOWN - 1)],
     ]
+    // all of them awaited together: when Redis goes away each of them fails, and none may be left without anybody who hears it
+    const lists = await Promise.all(asked.map(async ([state, list]) => [state, await list] as const))
     const found = new Map<string, Job>()
     for (const [state, list] of lists)
-      for (const job of (await list).filter(isThere)) {
+      for (const job of list.filter(isThere)) {
         const cancelling = !isOver(state) && (await this.#isCancelling(job))
         found.set(job.id as string, viewOf(job, state, cancelling))
       }
