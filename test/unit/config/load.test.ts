@@ -102,13 +102,32 @@ test('LUNs of an iSCSI target: secrets are found beside the file, and what is wr
   assert.match(problems[0] as string, /luns\[0\]\.url: .*user and secret_file go together/)
 })
 
-test('the admin plane listens where only this machine reaches it, and on a port of its own', () => {
+test('the admin plane: others reach it only where they log in over TLS; it has a port of its own', () => {
   const with_ = (at: string) => loadConfig('/etc/matrix/m.toml', host(sample.replace('"127.0.0.1:20190"', `"${at}"`)))
-  assert.equal(with_('[::1]:20190').admin, { listen: { host: '::1', port: 20190 } })
-  assert.equal(with_('localhost:20190').admin, { listen: { host: 'localhost', port: 20190 } })
-  const allowed = 'a loopback address and port, such as "127.0.0.1:20190", "[::1]:20190" or "localhost:20190"'
-  for (const at of ['0.0.0.0:20190', '10.0.0.1:20190', '[::]:20190', 'example.net:20190', '127.0.0.1'])
-    assert.equal(problemsOf([['"127.0.0.1:20190"', `"${at}"`]]), [`admin.listen: found "${at}"; allowed is ${allowed}`])
+  const access = { anonymous: 'viewer' }
+  assert.equal(with_('[::1]:20190').admin, { listen: { host: '::1', port: 20190 }, access })
+  assert.equal(with_('localhost:20190').admin, { listen: { host: 'localhost', port: 20190 }, access })
+  for (const at of ['0.0.0.0:20190', '10.0.0.1:20190', '[::]:20190', 'example.net:20190'])
+    assert.equal(problemsOf([['"127.0.0.1:20190"', `"${at}"`]]), [
+      `admin.users: missing; others reach ${at}, and nobody may look there without it`,
+      `admin.tls_cert: missing; others reach ${at}, and nobody may look there without it`,
+    ])
+  const edit = (lines: string): [string, string] => ['"127.0.0.1:20190"', `"127.0.0.1:20190"\n${lines}`]
+  assert.equal(problemsOf([edit('operators = ["ann"]')]), [
+    'admin.users: missing; admin.viewers and admin.operators are users of that file',
+  ])
+  assert.equal(problemsOf([edit('users = "u"')]), [
+    'admin.operators: nobody; with admin.users somebody has to be among admin.operators or admin.viewers',
+  ])
+  assert.equal(problemsOf([edit('users = "u"\noperators = ["@a"]\nanonymous = "operator"')]), [
+    'admin.anonymous: "operator"; with admin.users everybody logs in: leave it out',
+  ])
+  assert.equal(problemsOf([edit('tls_cert = "c"')]), ['admin.tls_key: missing; admin.tls_cert needs it beside it'])
+  const { admin } = loadConfig(
+    '/etc/matrix/m.toml',
+    host(sample.replace(...edit('users = "u"\noperators = ["@a", "b"]'))),
+  )
+  assert.equal(admin?.access, { users: '/etc/matrix/u', viewers: [], operators: ['@a', 'b'] })
   assert.equal(problemsOf([['"127.0.0.1:20190"', '"127.0.0.1:20180"']]), [
     'admin.listen: 127.0.0.1:20180 is also that of http.listen; allowed is a port of its own',
   ])

@@ -76,7 +76,7 @@ test('users are written whole, for their owner alone, and taken anew when they c
   assert.equal(readUserFile(path), file)
   assert.not.match(readFileSync(path, 'utf8'), secret)
   const users = new Users(path, moving, silentLog)
-  const ann = { name: 'ann', caller: { uid: 1000, gid: 100, gids: [50] } }
+  const ann = { name: 'ann', groups: ['staff'], caller: { uid: 1000, gid: 100, gids: [50] } }
   assert.equal(await users.byPassword('ann', 'password'), ann)
   assert.is(await users.byPassword('ann', 'Password'), undefined)
   assert.is(await users.byPassword('bob', 'password'), undefined)
