@@ -289,14 +289,20 @@ export class Connection implements Session {
   }
 
   #send({ parts, bytes }: Batch): void {
-    const done = () => {
+    const release = () => {
       for (const part of parts) this.#pool.release(part.buffer)
       this.#queuedBytes -= bytes
+    }
+    const done = () => {
+      release()
       this.#proceed()
     }
     const socket = this.#socket
     if (!socket.writable) {
-      done()
+      // nobody will read this answer: what else the client has sent is not worth serving
+      release()
+      socket.destroy()
+      this.#endWhenIdle()
       return
     }
     if (parts.length > 1) socket.cork()
