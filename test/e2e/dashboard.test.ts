@@ -1,15 +1,13 @@
 // time limit: 300 s
 /** The dashboard of a real matrix in a real browser: what it shows, that it follows, that everybody can use it, and that nothing of it complains. */
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import type { Browser, Page } from 'playwright-core'
+import type { Browser } from 'playwright-core'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { noChromium, openChromium } from '../helpers/chromium.ts'
 import { Demo } from './demo.ts'
 import { freeBasePort } from './free-ports.ts'
+import { assertAccessible, type Visit, visit } from './page/browser.ts'
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const LIMIT = { timeout: 30_000 }
 
 type Context = { demo: Demo; browser: Browser }
@@ -31,35 +29,21 @@ async function open(
   { demo, browser }: Context,
   name: string,
   options: { readonly width?: number; readonly dark?: boolean } = {},
-): Promise<{ readonly page: Page; readonly complaints: string[] }> {
-  const context = await browser.newContext({
+): Promise<Visit> {
+  const visited = await visit(browser, demo.node(name).admin!.url, {
     viewport: { width: options.width ?? 1440, height: 900 },
     colorScheme: options.dark ? 'dark' : 'light',
     // axe is put into the page from outside; what the page itself may do is told by the test of the policy
     bypassCSP: true,
   })
-  const page = await context.newPage()
-  const complaints: string[] = []
-  page.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type())) complaints.push(message.text())
-  })
-  page.on('pageerror', (error) => complaints.push(String(error)))
-  await page.goto(demo.node(name).admin!.url)
+  const { page } = visited
   await page.getByRole('heading', { name: 'Nodes and LUNs' }).waitFor(LIMIT)
   await page.getByRole('button', { name: /n2\s*serving/ }).waitFor(LIMIT)
   await page
     .getByText(/free of/)
     .first()
     .waitFor(LIMIT)
-  return { page, complaints }
-}
-
-async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(axe)
-  const found = (await page.evaluate('axe.run({ resultTypes: ["violations"] })')) as {
-    violations: { id: string; help: string; nodes: { html: string }[] }[]
-  }
-  return found.violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes[0]?.html.slice(0, 200)}`)
+  return visited
 }
 
 test('it shows nodes, LUNs, paths, filesystems, locks with paths and the timeline, and the browser finds nothing wrong', async (c) => {
@@ -107,7 +91,7 @@ for (const [name, options] of [
 ] as const) {
   test(`everybody can use it (axe): ${name}; nothing is wider than the window`, async (c) => {
     const { page } = await open(c, 'n1', options)
-    assert.equal(await violations(page), [])
+    await assertAccessible(page, name)
     const wide = await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth')
     assert.is(wide, 0)
     await page.context().close()

@@ -1,16 +1,14 @@
 // time limit: 300 s
 /** Jobs in a real browser: the card of the dashboard, and the inside of the queues; nothing of them complains, and everybody can use the card. */
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import type { Browser, Page } from 'playwright-core'
+import type { Browser } from 'playwright-core'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { noChromium, openChromium } from '../helpers/chromium.ts'
 import { requireProgram } from '../helpers/program.ts'
 import { Demo } from './demo.ts'
 import { freeBasePort } from './free-ports.ts'
+import { assertAccessible, type Visit, visit } from './page/browser.ts'
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const LIMIT = { timeout: 30_000 }
 
 type Context = { demo: Demo; browser: Browser }
@@ -30,23 +28,17 @@ test.after(async (c) => {
   await c.demo?.dispose()
 })
 
-async function open(
+function open(
   { browser, demo }: Context,
   path: string,
-  options: { readonly width?: number; readonly dark?: boolean; readonly bypassCSP?: boolean } = {},
-): Promise<{ readonly page: Page; readonly complaints: string[] }> {
-  const { width = 1440, dark = false, bypassCSP = false } = options
-  const context = await browser.newContext({
-    ...{ viewport: { width, height: 900 }, colorScheme: dark ? 'dark' : 'light', bypassCSP },
+  { width = 1440, dark = false, bypassCSP = false }: { width?: number; dark?: boolean; bypassCSP?: boolean } = {},
+): Promise<Visit> {
+  const colorScheme = dark ? 'dark' : 'light'
+  return visit(browser, `${demo.node('n1').admin!.url}${path}`, {
+    viewport: { width, height: 900 },
+    colorScheme,
+    bypassCSP,
   })
-  const page = await context.newPage()
-  const complaints: string[] = []
-  page.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type())) complaints.push(message.text())
-  })
-  page.on('pageerror', (error) => complaints.push(String(error)))
-  await page.goto(`${demo.node('n1').admin!.url}${path}`)
-  return { page, complaints }
 }
 
 test('the card shows what has become of each, and its log; a form is made of the schema of each kind', async (c) => {
@@ -80,14 +72,7 @@ for (const [name, options] of [
     const card = page.locator('#jobs')
     await card.getByRole('button', { name: 'Log of Check a filesystem: home' }).click(LIMIT)
     await card.getByRole('button', { name: 'Start a job …' }).click()
-    await page.evaluate(axe)
-    const { violations } = (await page.evaluate('axe.run("#jobs", { resultTypes: ["violations"] })')) as {
-      violations: { id: string; nodes: { html: string }[] }[]
-    }
-    assert.equal(
-      violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`),
-      [],
-    )
+    await assertAccessible(page, name)
     assert.is(await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth'), 0)
     const shots = process.env['SHOTS']
     if (shots) await card.screenshot({ path: `${shots}/jobs-${name}.png` })

@@ -82,6 +82,18 @@ export async function checkRedis(client: Redis, shown: string): Promise<void> {
     throw new MatrixError('config', `Redis at ${shown} is a replica, which takes no changes; name its primary`)
 }
 
+/** One question, over a connection of its own that is tried once. Rejects with what the client tells. */
+export async function askOnce<T>(options: RedisOptions, question: (client: Redis) => Promise<T>): Promise<T> {
+  const client = new Redis({ ...options, lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 })
+  client.on('error', () => {}) // the question fails, too
+  try {
+    await client.connect()
+    return await question(client)
+  } finally {
+    client.disconnect()
+  }
+}
+
 /** What an error of Redis, its client or BullMQ means to people; a MatrixError is passed on as it is. */
 export function explainRedis(error: unknown, shown: string): Error {
   if (error instanceof MatrixError) return error

@@ -12,11 +12,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { accessSync, constants, mkdirSync, rmSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { MatrixError } from '../../base/errors.ts'
 import type { Clock, Log, Timer } from '../../platform/index.ts'
 import { sleep } from '../../platform/index.ts'
-import type { RedisPlace } from './redis-place.ts'
+import { askOnce, type RedisPlace } from './redis-place.ts'
 
 /** More than thousands of jobs with their logs take. */
 const MEMORY = '256mb'
@@ -162,18 +162,8 @@ export class RedisProcess {
     return this.#ask(async (client) => (await client.ping()) === 'PONG').catch(() => false)
   }
 
-  async #ask<T>(question: (client: Redis) => Promise<T>): Promise<T> {
-    const client = new Redis({
-      ...this.place.options,
-      ...{ lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0, commandTimeout: STOP_LIMIT_MS },
-    })
-    client.on('error', () => {})
-    try {
-      await client.connect()
-      return await question(client)
-    } finally {
-      client.disconnect()
-    }
+  #ask<T>(question: (client: Redis) => Promise<T>): Promise<T> {
+    return askOnce({ ...this.place.options, commandTimeout: STOP_LIMIT_MS }, question)
   }
 }
 

@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
+import { askOnce } from '../../../src/admin/jobs/redis-place.ts'
 import { requireProgram } from '../../helpers/program.ts'
 
 const UP_LIMIT_MS = 15_000
@@ -36,17 +37,8 @@ export class OwnRedis {
     }
   }
 
-  async ask<T>(question: (client: Redis) => Promise<T>): Promise<T> {
-    const client = new Redis({
-      ...{ port: this.port, host: '127.0.0.1', lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 },
-    })
-    client.on('error', () => {})
-    try {
-      await client.connect()
-      return await question(client)
-    } finally {
-      client.disconnect()
-    }
+  ask<T>(question: (client: Redis) => Promise<T>): Promise<T> {
+    return askOnce({ port: this.port, host: '127.0.0.1' }, question)
   }
 
   /** SIGKILL; resolves once it is gone. */

@@ -4,9 +4,10 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { askOnce } from '../../../../src/admin/jobs/redis-place.ts'
 import { RedisProcess } from '../../../../src/admin/jobs/redis-process.ts'
 import { silentLog } from '../../../../src/platform/index.ts'
 import { realClock } from '../../../../src/platform/real/clock.ts'
@@ -29,19 +30,8 @@ test.after.each(async ({ redis, dir }) => {
   rmSync(dir, { recursive: true, force: true })
 })
 
-async function ask<T>(dir: string, password: string | undefined, question: (client: Redis) => Promise<T>): Promise<T> {
-  const path = join(dir, 'redis', 'redis.sock')
-  const client = new Redis({
-    ...{ path, lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 },
-    ...(password !== undefined && { password }),
-  })
-  client.on('error', () => {})
-  try {
-    await client.connect()
-    return await question(client)
-  } finally {
-    client.disconnect()
-  }
+function ask<T>(dir: string, password: string | undefined, question: (client: Redis) => Promise<T>): Promise<T> {
+  return askOnce({ path: join(dir, 'redis', 'redis.sock'), ...(password !== undefined && { password }) }, question)
 }
 
 async function rejection(what: Promise<unknown>): Promise<string> {
