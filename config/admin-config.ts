@@ -3,7 +3,8 @@ import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
 import type { MatrixdConfig } from './config.ts'
 import type { ConfigFiles } from './files.ts'
-import { privateFileProblem } from './private-file.ts'
+import { privateLine } from './private-file.ts'
+import { tlsKeyProblems, tlsKeys, tlsOf } from './tls-keys.ts'
 import { address, formatAddress, isLoopback, oneOf, path, text } from './values.ts'
 
 /** Somebody, or a group, of the users' file. */
@@ -23,12 +24,7 @@ export const admin = v.strictObject({
   listen: address(
     'Where the [admin plane](admin.md) is served: dashboard, API and metrics. An address that others can reach needs `users` and `tls_cert`.',
   ),
-  tls_cert: v.optional(
-    path(
-      'Certificate of this node with those of its issuers (PEM), for HTTPS instead of HTTP. Together with `tls_key`; both may be replaced at any time.',
-    ),
-  ),
-  tls_key: v.optional(path('The private key of `tls_cert` (PEM). Only its owner may be able to read it.')),
+  ...tlsKeys,
   users: v.optional(
     path(
       'File with the users that may log in, as `matrix user` writes it; it may be that of `[http]`. Without it whoever has an account on this machine may do what `anonymous` says. Taken anew when it changes.',
@@ -58,14 +54,8 @@ type WrittenAdmin = v.InferOutput<typeof admin>
 /** What of [admin] does not fit together. */
 export function adminProblems(file: string, written: Partial<WrittenAdmin> | undefined, files: ConfigFiles): string[] {
   if (typeof written !== 'object' || written === null) return []
-  const { listen, users, viewers = [], operators = [], anonymous, tls_cert: cert, tls_key: key } = written
-  const problems: string[] = []
-  if ((cert === undefined) !== (key === undefined)) {
-    const [missing, there] = cert === undefined ? ['tls_cert', 'tls_key'] : ['tls_key', 'tls_cert']
-    problems.push(`admin.${missing}: missing; admin.${there} needs it beside it`)
-  }
-  if (typeof key === 'string')
-    problems.push(...[privateFileProblem('admin.tls_key', resolve(dirname(file), key), files) ?? []].flat())
+  const { listen, users, viewers = [], operators = [], anonymous } = written
+  const problems = tlsKeyProblems('admin', written, file, files)
   if (listen !== undefined && typeof listen === 'object' && !isLoopback(listen.host))
     for (const needed of ['users', 'tls_cert'] as const)
       if (written[needed] === undefined)
@@ -96,17 +86,9 @@ export function readRedisPassword(
     return undefined
   }
   const path = resolve(dirname(file), written.redis_password_file)
-  const problem = privateFileProblem(key, path, files)
-  if (problem !== undefined) problems.push(problem)
-  try {
-    const [password = ''] = files.read(path).split('\n', 1)
-    if (password.trim() !== '') return password.trim()
-    problems.push(`${key}: the first line of ${path} is empty; allowed is the password of the Redis`)
-  } catch (error) {
-    if (problem === undefined)
-      problems.push(`${key}: cannot read ${path}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
-  }
-  return undefined
+  const password = privateLine(key, path, files, problems)
+  if (password === '') problems.push(`${key}: the first line of ${path} is empty; allowed is the password of the Redis`)
+  return password === '' ? undefined : password
 }
 
 export function adminOf(
@@ -114,11 +96,11 @@ export function adminOf(
   written: WrittenAdmin,
   password: string | undefined,
 ): NonNullable<MatrixdConfig['admin']> {
-  const { listen, users, viewers, operators, anonymous = 'viewer', redis, tls_cert: cert, tls_key: key } = written
+  const { listen, users, viewers, operators, anonymous = 'viewer', redis } = written
   const at = (path: string) => resolve(folder, path)
   return {
     listen,
-    ...(cert !== undefined && key !== undefined && { tls: { cert: at(cert), key: at(key) } }),
+    ...tlsOf(folder, written),
     access: users === undefined ? { anonymous } : { users: at(users), viewers, operators },
     ...(redis !== undefined && { redis: { url: redis, ...(password !== undefined && { password }) } }),
   }

@@ -14,10 +14,11 @@ import { adminOf, adminProblems, readRedisPassword } from './admin-config.ts'
 import type { ConfiguredHttp, ConfiguredNode, MatrixdConfig } from './config.ts'
 import { type ConfigFiles, realFiles } from './files.ts'
 import { notifyOf, notifyProblems } from './notify.ts'
-import { octal } from './private-file.ts'
-import { explain } from './problems.ts'
+import { octal, privateFileProblem, privateLine } from './private-file.ts'
+import { explain, incomplete } from './problems.ts'
 import { type ConfigFile, fileSchema, SECRET_MIN } from './schema.ts'
 import { programKeys, reachable, serviceProblems, servicesOf } from './services.ts'
+import { tlsKeyProblems, tlsOf } from './tls-keys.ts'
 import { type ConfiguredMonitor, formatAddress } from './values.ts'
 
 /** Of a fence script, unless the file says otherwise, ms. */
@@ -295,19 +296,13 @@ function readSecret(
   }
   const [key, path] =
     secretFile === undefined ? ['matrix.secret', file] : ['matrix.secret_file', resolve(dirname(file), secretFile)]
-  try {
-    const text = secret ?? files.read(path).split('\n', 1)[0]!.trim()
-    const mode = files.mode(path)
-    if (mode !== undefined && (mode & 0o077) !== 0) {
-      problems.push(`${key}: ${path} has mode ${octal(mode)}; allowed is 600 or 400 (chmod 600 ${path})`)
-    }
-    if (text.length >= SECRET_MIN) return text
-    problems.push(
-      `${key}: found ${text.length} characters in the first line of ${path}; allowed is at least ${SECRET_MIN}`,
-    )
-  } catch (error) {
-    problems.push(`${key}: cannot read ${path}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
-  }
+  const text = secret ?? privateLine(key, path, files, problems)
+  const problem = secret === undefined ? undefined : privateFileProblem(key, path, files)
+  if (problem !== undefined) problems.push(problem)
+  if (text === undefined || text.length >= SECRET_MIN) return text
+  problems.push(
+    `${key}: found ${text.length} characters in the first line of ${path}; allowed is at least ${SECRET_MIN}`,
+  )
   return undefined
 }
 
@@ -327,13 +322,13 @@ function nfsOf(folder: string, nfs: NonNullable<ConfigFile['nfs']>): NonNullable
 }
 
 function httpOf(folder: string, written: WrittenHttp): ConfiguredHttp {
-  const { listen, uid, gid, tls_cert: cert, tls_key: key, users, insecure_logins: insecureLogins } = written
+  const { listen, uid, gid, users, insecure_logins: insecureLogins } = written
   const { cors_origins: corsOrigins } = written
   const { bearer_issuer: issuer, bearer_audience: audience, bearer_keys: keys, bearer_claim: claim } = written
   const at = (path: string) => resolve(folder, path)
   return {
     ...{ listen, uid, gid, insecureLogins, corsOrigins },
-    ...(cert !== undefined && key !== undefined && { tls: { cert: at(cert), key: at(key) } }),
+    ...tlsOf(folder, written),
     ...(users !== undefined && { users: at(users) }),
     ...(issuer !== undefined &&
       audience !== undefined &&
@@ -348,19 +343,9 @@ function httpProblems(file: string, output: unknown, files: ConfigFiles): string
   const { http, exports } = output as Partial<ConfigFile>
   if (typeof http !== 'object' || http === null) return []
   const problems = [
-    ...incomplete(http, ['tls_cert', 'tls_key']),
-    ...incomplete(http, ['bearer_issuer', 'bearer_audience', 'bearer_keys']),
+    ...tlsKeyProblems('http', http, file, files),
+    ...incomplete('http', http, ['bearer_issuer', 'bearer_audience', 'bearer_keys']),
   ]
-  if (typeof http.tls_key === 'string') {
-    const key = resolve(dirname(file), http.tls_key)
-    try {
-      const mode = files.mode(key)
-      if (mode !== undefined && (mode & 0o077) !== 0)
-        problems.push(`http.tls_key: ${key} has mode ${octal(mode)}; allowed is 600 or 400 (chmod 600 ${key})`)
-    } catch (error) {
-      problems.push(`http.tls_key: cannot read ${key}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
-    }
-  }
   if (http.users !== undefined) return problems
   if (http.bearer_issuer !== undefined)
     problems.push('http.bearer_issuer: there is no http.users; allowed is with the users whom its tokens are of')
@@ -371,13 +356,6 @@ function httpProblems(file: string, output: unknown, files: ConfigFiles): string
       )
   })
   return problems
-}
-
-function incomplete(http: WrittenHttp, keys: readonly (keyof WrittenHttp)[]): string[] {
-  const missing = keys.filter((key) => http[key] === undefined)
-  if (missing.length === 0 || missing.length === keys.length) return []
-  const there = keys.find((key) => http[key] !== undefined)
-  return missing.map((key) => `http.${key}: missing; http.${there} needs it beside it`)
 }
 
 function configOf(file: string, written: ConfigFile, secret: string, redisPassword?: string): MatrixdConfig {

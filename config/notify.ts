@@ -1,6 +1,7 @@
 /** Rules of the notifier as a configuration file has them: what of a rule does not fit together, and what it means. */
 import { isAbsolute, resolve } from 'node:path'
 import type { ConfiguredMail, NotifyRule, NotifyTarget } from '../src/services/index.ts'
+import { incomplete } from './problems.ts'
 import type { ConfigFile } from './schema.ts'
 
 type WrittenRule = ConfigFile['notify'][number]
@@ -33,10 +34,7 @@ export function notifyProblems(
       if (typeof rule.script === 'string' && isAbsolute(rule.script))
         problems.push(...programProblems(`${where}.script`, rule.script))
     }
-  if (typeof mail === 'object' && mail !== null && (mail.user === undefined) !== (mail.password_file === undefined)) {
-    const [there, missing] = mail.user === undefined ? ['password_file', 'user'] : ['user', 'password_file']
-    problems.push(`mail.${missing}: missing; mail.${there} needs it beside it`)
-  }
+  if (typeof mail === 'object' && mail !== null) problems.push(...incomplete('mail', mail, ['user', 'password_file']))
   return problems
 }
 

@@ -12,6 +12,19 @@ export function privateFileProblem(key: string, path: string, files: Pick<Config
   }
 }
 
+/** The first line of such a file, without spaces around it; undefined when it cannot be read. What is wrong is added to `problems`. */
+export function privateLine(key: string, path: string, files: ConfigFiles, problems: string[]): string | undefined {
+  try {
+    const [line = ''] = files.read(path).split('\n', 1)
+    const problem = privateFileProblem(key, path, files)
+    if (problem !== undefined) problems.push(problem)
+    return line.trim()
+  } catch (error) {
+    problems.push(`${key}: cannot read ${path}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
+    return undefined
+  }
+}
+
 export function octal(mode: number): string {
   return mode.toString(8).padStart(3, '0')
 }

@@ -21,6 +21,18 @@ export function explain(schema: Schema, issue: v.BaseIssue<unknown>): string {
   return `${where}: found ${show(issue.input)}; allowed is ${issue.message}`
 }
 
+/** Keys of a table that are there only together: a line for each that lacks. */
+export function incomplete<Key extends string>(
+  table: string,
+  written: { readonly [K in Key]?: unknown },
+  keys: readonly Key[],
+): string[] {
+  const missing = keys.filter((key) => written[key] === undefined)
+  const there = keys.find((key) => written[key] !== undefined)
+  if (there === undefined) return []
+  return missing.map((key) => `${table}.${key}: missing; ${table}.${there} needs it beside it`)
+}
+
 /** `nodes[1].mesh`. */
 export function formatPath(path: Path): string {
   const text = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${key}`)).join('')

@@ -10,6 +10,7 @@ import { isIscsiUrl } from '../src/san/index.ts'
 import { failbackPolicies, severities } from '../src/services/index.ts'
 import { admin } from './admin-config.ts'
 import { devices, services } from './services-schema.ts'
+import { tlsKeys } from './tls-keys.ts'
 import {
   address,
   addresses,
@@ -220,12 +221,7 @@ const http = v.strictObject({
   listen: address('Where HTTP and WebDAV are served.'),
   uid: v.optional(whole('User id that requests act as.', { min: 0, max: MAX_ID }), NOBODY),
   gid: v.optional(whole('Group id that requests act as.', { min: 0, max: MAX_ID }), NOBODY),
-  tls_cert: v.optional(
-    path(
-      'Certificate of this node with those of its issuers (PEM), for HTTPS instead of HTTP. Together with `tls_key`; both may be replaced at any time.',
-    ),
-  ),
-  tls_key: v.optional(path('The private key of `tls_cert` (PEM). Only its owner may be able to read it.')),
+  ...tlsKeys,
   users: v.optional(
     path(
       'File with the users that may log in, as `matrix user` writes it ([how](http.md#who-may)). Without it everybody is anonymous. Taken anew when it changes.',

@@ -16,7 +16,7 @@ import * as v from 'valibot'
 import type { AdminAccess } from '../../config/index.ts'
 import { InvariantError } from '../base/assert.ts'
 import { isMatrixError, MatrixError, type MatrixErrorCode } from '../base/errors.ts'
-import { LoginRefusal, readTls, type TlsFiles, TlsWatch } from '../export/index.ts'
+import { LoginRefusal, readTls, renewCertificate, type TlsFiles } from '../export/index.ts'
 import type { Log } from '../platform/index.ts'
 import { Access, type Asker } from './access/access.ts'
 import { type Asset, Assets } from './assets.ts'
@@ -94,12 +94,7 @@ export class AdminServer {
         { ...options, ...readTls(tls), handshakeTimeout: HEADERS_TIMEOUT_MS },
         app.callback(),
       )
-      const watch = new TlsWatch(tls, clock, log)
-      server.on('connection', () => {
-        const changed = watch.changed()
-        if (changed) server.setSecureContext(changed)
-      })
-      server.on('tlsClientError', (_error, socket) => socket.destroy())
+      renewCertificate(server, tls, clock, log)
       this.#server = server
     } else this.#server = createServer(options, app.callback())
     this.#server.maxConnections = MAX_CONNECTIONS
@@ -162,7 +157,7 @@ export class AdminServer {
     if (path === '/' || path === '/_admin') return ctx.redirect('/_admin/')
     if (path === BOARD_PATH) return ctx.redirect(`${BOARD_PATH}/`)
     const asker = await this.#access.askerOf(ctx.req)
-    if (!asker) throw unknownAsker()
+    if (!asker) throw this.#access.unknown()
     if (path === '/metrics') {
       ctx.type = this.#metrics.contentType
       ctx.body = await this.#metrics.text(await this.#desk.collector.own())
@@ -198,7 +193,7 @@ export class AdminServer {
     ctx.set('Cache-Control', 'no-store')
     const { role } = endpoint
     const asker = await this.#access.askerOf(ctx.req)
-    if (!asker && role !== 'anybody') throw unknownAsker()
+    if (!asker && role !== 'anybody') throw this.#access.unknown()
     if (asker && endpoint.method === 'post') this.#access.checkOrigin(ctx.req, asker)
     if (asker && role === 'operator') needOperator(asker)
     if (role === undefined && endpoint.method === 'get' && ctx.querystring === '' && !endpoint.path.includes(':'))
@@ -272,10 +267,6 @@ export class AdminServer {
     // the node must not go on
     if (error instanceof InvariantError) this.#desk.host.clock.soon(() => raise(error))
   }
-}
-
-function unknownAsker(): LoginRefusal {
-  return new LoginRefusal(401, 'log in', { 'WWW-Authenticate': 'Basic realm="matrixfs", charset="UTF-8", Bearer' })
 }
 
 /** Throws LoginRefusal. */

@@ -25,7 +25,7 @@ export function readTls({ cert, key }: TlsFiles): TlsOptions {
 }
 
 /** Notices that the files have changed. */
-export class TlsWatch {
+class TlsWatch {
   readonly #files: TlsFiles
   readonly #clock: Clock
   readonly #log: Log
@@ -56,6 +56,23 @@ export class TlsWatch {
       return undefined
     }
   }
+}
+
+/** A server over TLS, as far as its certificate is concerned. */
+type TlsListener = {
+  on(event: 'connection', listener: () => void): unknown
+  on(event: 'tlsClientError', listener: (error: Error, socket: { destroy(): unknown }) => void): unknown
+  setSecureContext(options: TlsOptions): void
+}
+
+/** Whoever connects gets what the files have by then; whose handshake fails is let go. */
+export function renewCertificate(server: TlsListener, files: TlsFiles, clock: Clock, log: Log): void {
+  const watch = new TlsWatch(files, clock, log)
+  server.on('connection', () => {
+    const changed = watch.changed()
+    if (changed) server.setSecureContext(changed)
+  })
+  server.on('tlsClientError', (_error, socket) => socket.destroy())
 }
 
 function stampOf({ cert, key }: TlsFiles): string {

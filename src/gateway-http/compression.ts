@@ -7,7 +7,7 @@ import type { ServerResponse } from 'node:http'
 import { promisify } from 'node:util'
 import { createGzip, gzip } from 'node:zlib'
 import { type Call, header } from './call.ts'
-import { Disconnected, type Outlet, PlainOutlet } from './outlet.ts'
+import { Disconnected, drained, type Outlet, PlainOutlet } from './outlet.ts'
 
 /** Less is not worth it: bytes of a file, characters of a text. */
 export const MIN_LENGTH = 2048
@@ -63,21 +63,10 @@ export class GzipOutlet implements Outlet {
 
   write(chunk: Buffer | string, done?: () => void): Promise<void> | undefined {
     if (this.#res.destroyed || this.#res.closed) throw new Disconnected()
-    const zip = this.#zip
-    const room = zip.write(chunk, (error) => {
+    const room = this.#zip.write(chunk, (error) => {
       if (!error) done?.()
     })
-    if (room) return undefined
-    return new Promise((resolve, reject) => {
-      const settle = () => {
-        zip.off('drain', settle)
-        zip.off('close', settle)
-        if (zip.destroyed) reject(new Disconnected())
-        else resolve()
-      }
-      zip.on('drain', settle)
-      zip.on('close', settle)
-    })
+    return room ? undefined : drained(this.#zip)
   }
 
   end(chunk?: string): void {

@@ -17,8 +17,8 @@ import {
   LocalAddresses,
   plainAddress,
   readTls,
+  renewCertificate,
   type TlsFiles,
-  TlsWatch,
   type User,
 } from '../export/index.ts'
 import { LockedError } from '../metadata/index.ts'
@@ -114,12 +114,7 @@ export class HttpGateway {
     }
     if (tls) {
       const server = createTlsServer({ ...options, ...readTls(tls), handshakeTimeout: HEADERS_TIMEOUT_MS }, handle)
-      const watch = new TlsWatch(tls, clock, log)
-      server.on('connection', () => {
-        const changed = watch.changed()
-        if (changed) server.setSecureContext(changed)
-      })
-      server.on('tlsClientError', (_error, socket) => socket.destroy())
+      renewCertificate(server, tls, clock, log)
       this.#server = server
     } else this.#server = createServer(options, handle)
     // Uploads may take hours as long as something moves: only silence is limited.

@@ -1,5 +1,6 @@
 /** Writing a response body at the client's pace. */
 import type { ServerResponse } from 'node:http'
+import type { Writable } from 'node:stream'
 
 /** The client is gone: nothing is left to answer, and nothing to log but the fact. */
 export class Disconnected extends Error {
@@ -47,15 +48,16 @@ export class PlainOutlet implements Outlet {
   }
 }
 
-function drained(res: ServerResponse): Promise<void> {
+/** Resolves once the stream has taken what was written; rejects with Disconnected when it never will. */
+export function drained(stream: Writable): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = () => {
-      res.off('drain', settle)
-      res.off('close', settle)
-      if (res.destroyed || res.closed) reject(new Disconnected())
+      stream.off('drain', settle)
+      stream.off('close', settle)
+      if (stream.destroyed || stream.closed) reject(new Disconnected())
       else resolve()
     }
-    res.on('drain', settle)
-    res.on('close', settle)
+    stream.on('drain', settle)
+    stream.on('close', settle)
   })
 }

@@ -87,6 +87,11 @@ export class Access {
     return signedIn && { ...this.#asker(signedIn), session }
   }
 
+  /** Of whoever does not say who he is, and has to. */
+  unknown(): LoginRefusal {
+    return (this.#known as Known).authenticator.unauthorized()
+  }
+
   /** Who changes something by a session has to know its second number. Throws LoginRefusal. */
   checkOrigin(req: IncomingMessage, { session }: Asker): void {
     if (session && !same(String(req.headers[CSRF_HEADER] ?? ''), session.csrf))
