@@ -24,6 +24,7 @@ import {
 import { LockedError } from '../metadata/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Log, silentLog } from '../platform/log.ts'
+import { answerAtHand } from './at-hand.ts'
 import { type Call, header, type Workshop } from './call.ts'
 import { answerCors, type CorsOrigins } from './cors.ts'
 import { HttpFailure, toHttpFailure } from './failure.ts'
@@ -108,7 +109,10 @@ export class HttpGateway {
     // Failures after the answer began (a socket that breaks) end here; everything else is caught in #serve.
     app.on('error', (error: Error) => log.debug({ error }, 'a response could not be finished'))
     app.use((ctx) => this.#serve(ctx))
-    const handle = app.callback()
+    const whole = app.callback()
+    const handle = (req: IncomingMessage, res: ServerResponse) => {
+      if (!this.#serveAtHand(req, res)) void whole(req, res)
+    }
     const options = {
       ...{ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 0, keepAliveTimeout: KEEP_ALIVE_MS, noDelay: true },
     }
@@ -123,7 +127,7 @@ export class HttpGateway {
     this.#server.on('connection', (socket: Socket) => this.#connected(socket))
     this.#server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
       noteExpectation(req)
-      void handle(req, res)
+      void whole(req, res)
     })
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => refuseGarbage(error, socket))
   }
@@ -229,6 +233,21 @@ export class HttpGateway {
 
   stats(): HttpStatistics {
     return { requests: this.#requests, failures: this.#failures, underWay: this.#underWay }
+  }
+
+  /** The short cut (at-hand.ts), for what is nobody's in particular. True: that was it. */
+  #serveAtHand(req: IncomingMessage, res: ServerResponse): boolean {
+    if (this.#closing || this.#corsOrigins.length > 0) return false
+    const address = this.#addressAt(req.socket)
+    if (this.#addresses.stateOf(address) !== 'served') return false
+    if (!answerAtHand(req, res, this.#shown(undefined))) return false
+    this.#requests++
+    // the rest of it waits for a slow client
+    if (req.socket.writableLength > 0) {
+      this.#count(address, 1)
+      res.once('close', () => this.#count(address, -1))
+    }
+    return true
   }
 
   async #serve(ctx: Context): Promise<void> {

@@ -18,14 +18,11 @@ import { GzipOutlet, MIN_LENGTH, takesGzip } from '../compression.ts'
 import { evaluate, ifRangeHolds } from '../conditions.ts'
 import { contentTypeOf, isCompressible } from '../content-types.ts'
 import { offerDigest } from '../digest.ts'
-import { gzipTag } from '../etag.ts'
 import { HttpFailure } from '../failure.ts'
+import { fileHeaders, type Representation } from '../file-headers.ts'
 import { copyOut, FileChanged, type Piece, readPiece, type Version, versionOf } from '../file-pieces.ts'
-import { formatHttpDate } from '../http-date.ts'
-import { NO_CACHE } from '../http-export.ts'
 import { MAX_PACKED_BYTES, PIECE_BYTES } from '../limits.ts'
 import { Disconnected, PlainOutlet } from '../outlet.ts'
-import { protectionOf } from '../protection.ts'
 import { type ByteRange, contentRange, parseRanges } from '../ranges.ts'
 import { type Found, find, retryStale } from '../resolve.ts'
 import { getDirectory } from './get-directory.ts'
@@ -34,9 +31,6 @@ import { getDirectory } from './get-directory.ts'
 const SMALL_BYTES = 32 * KiB
 /** A file under constant change still gets an answer after so many tries; its tag is then that of the last one. */
 const MAX_TRIES = 5
-
-/** What is sent of a file: which version of it, as what, and whether compressed. */
-type Representation = { readonly version: Version; readonly type: string; readonly isPacked: boolean }
 
 export function get(call: ExportCall): Promise<void> {
   return retryStale(
@@ -106,18 +100,8 @@ function rangesOf(call: ExportCall, version: Version): readonly ByteRange[] | 'w
   return ranges
 }
 
-function baseHeaders(call: ExportCall, { version, type, isPacked }: Representation): Record<string, string> {
-  return {
-    ETag: isPacked ? gzipTag(version.etag) : version.etag,
-    'Last-Modified': formatHttpDate(version.modifiedS),
-    ...(!isPacked && { 'Accept-Ranges': 'bytes' }),
-    'Cache-Control': call.share.cacheControl ?? NO_CACHE,
-    ...protectionOf(type),
-  }
-}
-
 function notModified(call: ExportCall, representation: Representation): void {
-  call.ctx.set(baseHeaders(call, representation))
+  call.ctx.set(fileHeaders(call.share, representation))
   call.ctx.status = 304
 }
 
@@ -125,7 +109,7 @@ type Layout = { readonly status: number; readonly headers: Record<string, string
 
 function layout(call: ExportCall, representation: Representation, ranges: readonly ByteRange[] | 'whole'): Layout {
   const { version, type, isPacked } = representation
-  const headers = baseHeaders(call, representation)
+  const headers = fileHeaders(call.share, representation)
   if (isPacked) return { status: 200, headers: { ...headers, 'Content-Type': type, 'Content-Encoding': 'gzip' } }
   if (ranges === 'whole') {
     return { status: 200, headers: { ...headers, 'Content-Type': type, 'Content-Length': String(version.size) } }
