@@ -40,6 +40,10 @@ export async function perform(fs: MatrixFs, operation: Operation, bytes: Buffer,
     }
     case 'write':
       return void (await fs.write(ROOT, await find(fs, operation.path), operation.at, bytes, operation.stable))
+    case 'store': {
+      const { dir, name } = await place(fs, operation.path)
+      return void (await fs.store(ROOT, dir, name, bytes, { mode: CREATE_MODE }))
+    }
     case 'truncate':
       return void (await setattr(fs, operation.path, { size: operation.size }, request))
     case 'chmod':

@@ -21,7 +21,8 @@ export type Content = { readonly bytes: Buffer; readonly written: ReadonlySet<nu
 
 /** `step` numbers operations from 1; 0 is before the first. */
 export type DataEvent =
-  | { readonly step: number; readonly kind: 'write'; readonly offset: number; readonly bytes: Buffer }
+  /** 'store': the file has no content before. */
+  | { readonly step: number; readonly kind: 'write' | 'store'; readonly offset: number; readonly bytes: Buffer }
   | { readonly step: number; readonly kind: 'truncate'; readonly size: number }
 
 type Node = {
@@ -83,6 +84,7 @@ export class Model {
 
   /** What an operation of this step writes; nothing when there is no such file. */
   bytesOf(operation: Operation, step: number): Buffer {
+    if (operation.op === 'store') return stamped(operation.path, step, 0, operation.bytes)
     const node = operation.op === 'write' ? this.#find(operation.path) : undefined
     if (operation.op !== 'write' || node?.type !== REG) return Buffer.alloc(0)
     return stamped(operation.path, step, offsetOf(operation.at, node), operation.bytes)
@@ -135,6 +137,8 @@ export class Model {
         node.mtime = undefined
         return void this.#note(node, { step, kind: 'write', offset, bytes })
       }
+      case 'store':
+        return void this.#store(operation.path, this.bytesOf(operation, step), step)
       case 'truncate':
         return void this.#resize(this.#file(operation.path), operation.size, step)
       case 'chmod':
@@ -164,6 +168,20 @@ export class Model {
     target.directory.entries.set(target.name, node)
     this.#changed(source.directory)
     this.#changed(target.directory)
+  }
+
+  /** A new file in the place of whatever file has the name, with its mode and owner. */
+  #store(path: string, bytes: Buffer, step: number): void {
+    const { directory, name } = this.#place(path)
+    const old = directory.entries.get(name)
+    if (old?.type === DIR) throw new Refused('EISDIR')
+    if (old && old.type !== REG) throw new Refused('EINVAL')
+    const node = this.#make(REG, old ? old.mode & 0o1777 : CREATE_MODE)
+    if (old) Object.assign(node, { uid: old.uid, gid: old.gid })
+    node.size = bytes.length
+    directory.entries.set(name, node)
+    this.#changed(directory)
+    this.#note(node, { step, kind: 'store', offset: 0, bytes })
   }
 
   #resize(node: Node, size: number, step: number): void {

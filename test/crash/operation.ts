@@ -14,6 +14,7 @@ export type Operation =
       readonly bytes: number
       readonly stable: boolean
     }
+  | { readonly op: 'store'; readonly path: string; readonly bytes: number }
   | { readonly op: 'truncate'; readonly path: string; readonly size: number }
   | { readonly op: 'chmod' | 'chown' | 'utimes'; readonly path: string }
   | { readonly op: 'commit'; readonly path: string }

@@ -7,6 +7,7 @@
  * Bytes of a file: data becomes durable at its own time, so every 512-byte sector may be that of any version since the last
  * one that was answered as stable; but
  *  - the size is that of one of these versions, and no sector is older than that version: no size covers what was not written;
+ *  - content that came with its name (store) is whole wherever the name is there;
  *  - a block that was a hole is a hole still, or it is written whole: never in part, never what somebody else left there.
  */
 import { BLOCK_SIZE } from '../../src/base/limits.ts'
@@ -127,7 +128,7 @@ function versions(history: History, moment: number, id: number, events: readonly
   let out: Content[] = [NOTHING]
   for (const event of events) {
     const latest = changed(out.at(-1) as Content, event)
-    if (event.step <= stable) out = [latest]
+    if (event.step <= stable || event.kind === 'store') out = [latest]
     else if (event.kind === 'write') out.push(latest)
     // a new size is journaled in its order among the names, whatever data of before is late
     else if (event.step <= k) out = out.map((content) => changed(content, event))

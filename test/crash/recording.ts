@@ -200,9 +200,9 @@ class Victim {
   }
 }
 
-/** Those whose change is one transaction. */
+/** Those whose change is one transaction, and that are asked for with a request that may come again. */
 function isRecorded({ op }: Operation): boolean {
-  return !['write', 'commit', 'sync', 'checkpoint', 'age', 'truncate'].includes(op)
+  return !['write', 'store', 'commit', 'sync', 'checkpoint', 'age', 'truncate'].includes(op)
 }
 
 async function codeOf(promise: Promise<void>): Promise<string | undefined> {

@@ -54,6 +54,13 @@ function choices(): readonly Choice[] {
         out.push({ operation: { op: 'write', path, at, bytes, stable }, files: [path] })
     out.push({ operation: { op: 'commit', path }, files: [path] })
   }
+  for (const path of ['foo', 'A/foo'])
+    for (const bytes of [0, 1500, 4096, 10_000]) {
+      out.push({ operation: { op: 'store', path, bytes } })
+      out.push({ operation: { op: 'store', path, bytes }, files: [path] })
+    }
+  out.push({ operation: { op: 'store', path: 'foo', bytes: 5000 }, files: ['foo'], alias: 'bar' })
+  out.push({ operation: { op: 'store', path: 'A', bytes: 5000 }, directories: ['A'] }) // refused
   out.push({ operation: { op: 'write', path: 'bar', at: 'end', bytes: 70_000, stable: true }, files: ['bar'] })
   for (const path of ['A', 'A/C', 'B']) out.push({ operation: { op: 'mkdir', path } })
   for (const path of ['foo', 'A/bar', 'A/C/foo']) out.push({ operation: { op: 'unlink', path }, files: [path] })
@@ -113,6 +120,7 @@ export function sequencesOfReuse(): readonly Sequence[] {
     sequence([{ operation: { op: 'truncate', path: 'foo', size: 0 }, files }, reuse]),
     sequence([{ operation: { op: 'recreate', path: 'foo' }, files }, again]),
     sequence([{ operation: { op: 'rename', path: 'A/foo', to: 'foo' }, files: ['A/foo', ...files] }, reuse]),
+    sequence([{ operation: { op: 'store', path: 'foo', bytes: 4096 }, files }, reuse]),
   ]
 }
 

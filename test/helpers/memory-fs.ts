@@ -18,6 +18,7 @@ import {
   type PropertyPatch,
   REG,
   type RenameHow,
+  type StoreHow,
 } from '../../src/metadata/index.ts'
 import { LocalRangeLocks } from './local-range-locks.ts'
 import { MemoryClients } from './memory-clients.ts'
@@ -183,6 +184,30 @@ export class MemoryFs {
     return { before: before(dir), dir, inode: node, created: true }
   }
 
+  #store(caller: Caller, dirIno: number, name: string, content: Buffer, how: StoreHow) {
+    const dir = this.#dir(dirIno)
+    this.#need(caller, dir, 3)
+    const old = dir.entries.has(name) ? this.#child(dir, name) : undefined
+    how.expect?.(old)
+    if (old && how.noReplace) throw new FsError('EEXIST')
+    if (old?.type === DIR) throw new FsError('EISDIR')
+    if (old) this.#need(caller, old, 2)
+    const node = this.#make(REG, old ? old.mode & 0o1777 : how.mode, caller)
+    if (old && caller.uid === 0) Object.assign(node, { uid: old.uid, gid: old.gid })
+    node.properties = new Map(old?.properties)
+    this.#nodes.set(node.ino, node)
+    try {
+      this.#write(node.ino, 0, content)
+    } catch (error) {
+      this.#nodes.delete(node.ino)
+      throw error
+    }
+    if (how.mtime) this.#change(node, { mtime: how.mtime })
+    if (old) this.#drop(dir, name)
+    this.#add(dir, name, node)
+    return { before: before(dir), dir, inode: node, created: !old }
+  }
+
   #write(ino: number, at: number | 'end', data: Buffer): Node {
     const node = this.#get(ino)
     const offset = at === 'end' ? node.size : at
@@ -284,6 +309,9 @@ export class MemoryFs {
         )
       }
     }
+    const store = verb('store', (caller: Caller, dir: number, name: string, content: Buffer, how: StoreHow) =>
+      this.#store(caller, dir, name, content, how),
+    )
     const face: MatrixFs = {
       name: 'memory',
       fsid: 7,
@@ -326,6 +354,7 @@ export class MemoryFs {
       create: verb('create', (caller: Caller, dir: number, name: string, changes: AttributeChanges, _: CreateHow) =>
         this.#created(caller, dir, name, REG, changes),
       ),
+      store: async (...args) => store(...args),
       mkdir: verb('mkdir', (caller: Caller, dir: number, name: string, changes: AttributeChanges) =>
         this.#created(caller, dir, name, DIR, changes),
       ),

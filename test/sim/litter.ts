@@ -56,6 +56,7 @@ export class Litter {
     switch (
       prng.pick([
         'create',
+        'put',
         'mkdir',
         'link',
         'rename',
@@ -76,6 +77,11 @@ export class Litter {
           id: `${inode.ino}`,
         }))
         await fs.write(ROOT, made.inode.ino, prng.below(20_000), prng.bytes(5000), false)
+        return
+      }
+      case 'put': {
+        const store = () => fs.store(ROOT, from.dir, from.name, prng.bytes(prng.below(20_000)), { mode: 0o644 })
+        await record({ kind: 'put', name, token }, store, ({ inode }) => ({ id: `${inode.ino}` }))
         return
       }
       case 'mkdir': {

@@ -1,22 +1,21 @@
 /**
- * PUT (RFC 9110 9.3.4): the body goes to a hidden temporary beside the target, is made durable, and takes the target's place
- * by one rename, which is made durable before the answer.
+ * PUT (RFC 9110 9.3.4). A small body becomes the file in one transaction (`store`). A larger one, or one of which nobody says how long it is, goes to a hidden
+ * temporary beside the target, is made durable, and takes the target's place by one rename. Both are durable before the answer.
  *
  * 1. Readers see the old content or the new, whole; a failed upload (abort, no space, crash) leaves the old.
  * 2. 201 and 204 are sent only when data and name survive any crash.
  * 3. A replaced file hands on its permission bits, owner and group; who may not write it may not replace it.
- * 4. With `If-None-Match: *` the name is made by link(2), which refuses when somebody was faster: of many clients at any
- *    nodes exactly one gets 201. Other conditions are checked again right before the rename.
+ * 4. Conditions are checked before the body is read, and once more in the transaction. From a temporary, with `If-None-Match: *`, the name is made by
+ *    link(2), which refuses when somebody was faster: of many clients at any nodes exactly one gets 201. Other conditions are checked again right before the rename.
+ * 5. A resource keeps its dead properties and locks; a lock of another client is found before the body is read, and once more by the transaction.
  *
- * 5. A resource keeps its dead properties and locks; a lock of another client is found before the body is read, and once more by the rename.
- *
- * A crash leaves: before the rename, the temporary (temporaries.ts removes it); after it, the whole new file.
+ * A crash leaves: before the rename, the temporary (temporaries.ts removes it); after it, or after the transaction, the whole new file.
  */
 import { isFsError, isMatrixError } from '../../base/errors.ts'
 import { FILE_MAX } from '../../base/limits.ts'
 import { isPromise } from '../../base/maybe-promise.ts'
 import type { Inode } from '../../metadata/index.ts'
-import { DIR, REG, W_OK } from '../../metadata/index.ts'
+import { DIR, MAX_STORED_BYTES, REG, W_OK } from '../../metadata/index.ts'
 import { answer, durable, type ExportCall, header } from '../call.ts'
 import { evaluate, type Validators } from '../conditions.ts'
 import { BodyDigest } from '../digest.ts'
@@ -25,10 +24,10 @@ import { HttpFailure } from '../failure.ts'
 import { formatHttpDate } from '../http-date.ts'
 import { fileMode } from '../http-export.ts'
 import { type Part, partOf, putPart } from '../partial-put.ts'
-import { pipeBody } from '../request-body.ts'
+import { pipeBody, readBody } from '../request-body.ts'
 import { child, type Place, retryStale, walk } from '../resolve.ts'
 import { discard, newTemporaryName } from '../temporaries.ts'
-import { uploadTime } from '../upload-time.ts'
+import { type FileTime, uploadTime } from '../upload-time.ts'
 
 export async function put(call: ExportCall): Promise<void> {
   refuseCodings(call)
@@ -41,6 +40,31 @@ export async function put(call: ExportCall): Promise<void> {
     return found
   })
   if (part) return answerPart(call, place, part)
+  const upload = { digest, time }
+  const announced = header(call, 'content-length')
+  const isSmall = announced !== undefined && Number(announced) <= MAX_STORED_BYTES
+  const stored = isSmall ? await putWhole(call, place, upload) : await putInPieces(call, place, upload)
+  await durable(call.fs)
+  answer(call, place.inode ? 204 : 201, { ...stored, ...(time && { 'X-OC-Mtime': 'accepted' }) })
+}
+
+type Upload = { readonly digest: BodyDigest; readonly time: FileTime | undefined }
+
+/** What fits into one transaction: that looks once more at what may have changed since. Gives the new file's validators. */
+async function putWhole(call: ExportCall, place: Place, { digest, time }: Upload): Promise<Record<string, string>> {
+  const content = await readBody(call, MAX_STORED_BYTES)
+  digest.update(content)
+  digest.check()
+  const { inode } = await call.fs.store(call.caller, place.dir, place.name, content, {
+    mode: fileMode(call.share),
+    mtime: time,
+    expect: (current) => needPossible(call, place, current),
+  })
+  return validatorsOfStored(inode)
+}
+
+/** Into a temporary, which then takes its final name. Gives the new file's validators. */
+async function putInPieces(call: ExportCall, place: Place, { digest, time }: Upload): Promise<Record<string, string>> {
   const replaced = place.inode && { mode: place.inode.mode, uid: place.inode.uid, gid: place.inode.gid }
   const temporary = newTemporaryName()
   const { fs, unbound } = call
@@ -66,11 +90,7 @@ export async function put(call: ExportCall): Promise<void> {
     await discard(call, place.dir, temporary)
     throw error
   }
-  await durable(fs)
-  answer(call, replaced ? 204 : 201, {
-    ...(await validators(call, ino)),
-    ...(time ? { 'X-OC-Mtime': 'accepted' } : {}),
-  })
+  return validators(call, ino)
 }
 
 async function answerPart(call: ExportCall, place: Place, part: Part): Promise<void> {
@@ -86,15 +106,22 @@ function refuseCodings(call: ExportCall): void {
 
 /** Throws unless the target, as it is now, may be created or replaced. */
 async function check(call: ExportCall, place: Place, current: Inode | undefined): Promise<void> {
+  needPossible(call, place, current)
+  const checking = call.fs.dav.check(call.caller, place, 'content')
+  if (isPromise(checking)) await checking
+  if (!current) return
+  const access = call.fs.access(call.caller, current.ino, W_OK)
+  const { granted } = isPromise(access) ? await access : access
+  if (granted !== W_OK) throw new HttpFailure(403)
+}
+
+/** The same for what the target is, and what the client expects of it. */
+function needPossible(call: ExportCall, place: Place, current: Inode | undefined): void {
   if (place.name === '' || current?.type === DIR)
     throw new HttpFailure(405, 'a directory', { headers: { Allow: 'GET, HEAD, PROPFIND' } })
   if (call.target.trailingSlash) throw new HttpFailure(409, "a file's address does not end in a slash")
   if (current && current.type !== REG) throw new HttpFailure(403, 'devices, sockets and pipes are not served')
   evaluate(call.req.headers, validatorsOf(current), false)
-  await call.fs.dav.check(call.caller, place, 'content')
-  if (!current) return
-  const { granted } = await call.fs.access(call.caller, current.ino, W_OK)
-  if (granted !== W_OK) throw new HttpFailure(403)
 }
 
 function validatorsOf(inode: Inode | undefined): Validators {
@@ -144,10 +171,13 @@ async function settle(call: ExportCall, { dir, name }: Place, ino: number, tempo
  */
 async function validators(call: ExportCall, ino: number): Promise<Record<string, string>> {
   try {
-    const inode = await call.fs.getattr(ino)
-    return { ETag: etagOf(inode), 'Last-Modified': formatHttpDate(inode.mtimeS) }
+    return validatorsOfStored(await call.fs.getattr(ino))
   } catch (error) {
     if (isFsError(error) || isMatrixError(error)) return {}
     throw error
   }
+}
+
+function validatorsOfStored(inode: Inode): Record<string, string> {
+  return { ETag: etagOf(inode), 'Last-Modified': formatHttpDate(inode.mtimeS) }
 }

@@ -23,11 +23,16 @@ export function needInsertable(caller: Caller, dir: CachedInode): void {
   need(caller, dir, W_OK | X_OK)
 }
 
+/** There may be one inode more. */
+export function needFewer({ mount }: Op): void {
+  if (mount.volume.image.totals().inodes >= mount.maxFiles)
+    throw new FsError('ENOSPC', 'the filesystem holds its most files')
+}
+
 /** Makes and names the object, in one transaction. The name has been checked and is free; `dir` is locked EX. */
 export function makeInode(op: Op, caller: Caller, dir: CachedInode, name: FileName, object: NewObject): Created {
   const { mount } = op
-  if (mount.volume.image.totals().inodes >= mount.maxFiles)
-    throw new FsError('ENOSPC', 'the filesystem holds its most files')
+  needFewer(op)
   needMembership(op, caller, dir)
   const before = dir.before()
   const record = newRecord(op, caller, dir, object)
@@ -43,7 +48,8 @@ export function makeInode(op: Op, caller: Caller, dir: CachedInode, name: FileNa
   return { before, dir, inode, created: true }
 }
 
-function newRecord(op: Op, caller: Caller, dir: CachedInode, object: NewObject): MutableRecord {
+/** The row of an inode that has its one name in `dir`, with a number that is taken for it; EPERM, EINVAL, EFBIG. */
+export function newRecord(op: Op, caller: Caller, dir: CachedInode, object: NewObject): MutableRecord {
   const { attributes, type } = object
   const { mount } = op
   const { s, ns } = now(mount.clock)

@@ -25,6 +25,7 @@ import { InodeCache } from '../cache/inode-cache.ts'
 import { asOfNow } from '../cache/inode-snapshot.ts'
 import { Loader } from '../cache/loader.ts'
 import { LunIo } from '../cache/lun-io.ts'
+import { StagedContent } from '../cache/staged-content.ts'
 import type { RequestId } from '../image/done-requests.ts'
 import type { FileName, FileType } from '../image/mutation.ts'
 import { ClientRegistry, type Lives, type RangePeers, RangeService } from '../ranges/index.ts'
@@ -57,6 +58,7 @@ import type {
   ReadResult,
   Renamed,
   RenameHow,
+  StoreHow,
 } from './matrix-fs.ts'
 import { mkdir } from './mkdir.ts'
 import { mknod } from './mknod.ts'
@@ -75,6 +77,7 @@ import { asFsError, Runner } from './run.ts'
 import { Scrubber, type ScrubProgress } from './scrub.ts'
 import { setattr } from './setattr.ts'
 import { statfs } from './statfs.ts'
+import { store } from './store.ts'
 import { symlink } from './symlink.ts'
 import { write } from './write.ts'
 
@@ -363,6 +366,22 @@ export class MatrixFilesystem implements MatrixFs {
       this.#runner.run((op) => create(op, caller, dir, name, attributes, how), request),
       request,
     )
+  }
+
+  async store(caller: Caller, dir: Ino, name: FileName, content: Buffer, how: StoreHow): Promise<Created> {
+    const { space, data } = this.#mount
+    try {
+      const staged = await StagedContent.stage({ space, data, io: this.#io }, content)
+      try {
+        const result = this.#runner.run((op) => store(op, caller, dir, name, staged, how))
+        return isPromise(result) ? await result : asOfNow(result)
+      } catch (error) {
+        staged.discard()
+        throw error
+      }
+    } catch (error) {
+      throw asFsError(error)
+    }
   }
 
   mkdir(

@@ -9,6 +9,7 @@
 import type { Ino } from '../../base/ids.ts'
 import type { MaybePromise } from '../../base/maybe-promise.ts'
 import type { RangeLocks } from '../../locking/index.ts'
+import { CHUNK_BYTES } from '../cache/chunk.ts'
 import type { RequestId } from '../image/done-requests.ts'
 import type { FileName, FileType, InodeRecord } from '../image/mutation.ts'
 import type { WatchedClients } from '../ranges/index.ts'
@@ -51,6 +52,15 @@ export type RenameHow = {
   readonly fresh?: Fresh | undefined
   readonly request?: RequestId | undefined
 }
+export type StoreHow = {
+  /** Of a file that is new; one that is replaced leaves its own, with its owner as far as the caller may give files away. */
+  readonly mode: number
+  readonly mtime?: { readonly s: number; readonly ns: number } | undefined
+  /** EEXIST when the name is there already. */
+  readonly noReplace?: boolean
+  /** Told what has the name now, in the moment of the change; what it throws is what `store` fails with. Pure: it may be told several times. */
+  readonly expect?: (current: Inode | undefined) => void
+}
 export type Renamed = { readonly from: DirChanged; readonly to: DirChanged }
 
 export type Fresh = 'content' | 'copy'
@@ -87,6 +97,8 @@ export type FsStatistics = {
   readonly freeFiles: number
 }
 
+/** Longest content that `store` takes, bytes. */
+export const MAX_STORED_BYTES = CHUNK_BYTES
 export const R_OK = 4
 export const W_OK = 2
 export const X_OK = 1
@@ -144,6 +156,11 @@ export interface MatrixFs {
     how: CreateHow,
     request?: RequestId,
   ): MaybePromise<Created>
+  /**
+   * A file with the name and this content, at most MAX_STORED_BYTES, in one transaction: where there was none, or in place of another (a new inode). Whoever looks finds
+   * the old content or the new, whole, also after a crash. Copies `content` before it returns.
+   */
+  store(caller: Caller, dir: Ino, name: FileName, content: Buffer, how: StoreHow): Promise<Created>
   mkdir(
     caller: Caller,
     dir: Ino,

@@ -17,6 +17,7 @@ import { CHUNK_BYTES, type Chunk } from '../cache/chunk.ts'
 import { discardFrom } from '../cache/discard.ts'
 import { ExtentMap } from '../cache/extent-map.ts'
 import type { CachedInode, Entry, MutableRecord } from '../cache/inode.ts'
+import type { StagedContent } from '../cache/staged-content.ts'
 import type { RequestId } from '../image/done-requests.ts'
 import { DIR, type FileName, type FileType, type Mutation } from '../image/mutation.ts'
 import type { Mount } from './mount.ts'
@@ -71,6 +72,7 @@ export class Op {
   readonly #removed: CachedInode[] = []
   readonly #orphaned: Ino[] = []
   readonly #unmapped: CachedInode[] = []
+  #placed: StagedContent | undefined
 
   constructor(mount: Mount) {
     this.mount = mount
@@ -264,6 +266,13 @@ export class Op {
     return inode.extents.lastBlock <= fromBlock
   }
 
+  /** The new inode has this content. The last step before `commit`: nothing is waited for with space of it in use and not committed. */
+  place(inode: CachedInode, content: StagedContent): void {
+    assert(this.#hasRoom, 'there is room in the journal for what is placed')
+    content.place(inode, this.#mutations)
+    this.#placed = content
+  }
+
   /**
    * Commits all changes in one transaction: image first, then what is cached; with them, that the verb's request is done. Throws
    * FsError ENOSPC with nothing changed.
@@ -288,6 +297,7 @@ export class Op {
     try {
       volume.commit(mutations)
     } catch (error) {
+      this.#placed?.notPlaced()
       this.#forgetChanges()
       throw error
     }
@@ -401,6 +411,7 @@ export class Op {
     this.#removed.length = 0
     this.#orphaned.length = 0
     this.#unmapped.length = 0
+    this.#placed = undefined
   }
 
   #pinned(rid: ResourceId, mode: Mode): boolean {
