@@ -101,6 +101,87 @@ export function posixSuite(title: string, make: () => Promise<PosixTarget>): Tes
     assert.equal([inode.uid, inode.gid, inode.size], [1000, 1000, 0])
   })
 
+  test('store: a file with its content, where there was none', async (c) => {
+    for (const [name, bytes] of [
+      ['empty', 0],
+      ['short', 5],
+      ['block', 4096],
+      ['long', 65_536],
+    ] as const) {
+      const content = Buffer.alloc(bytes, `${name} `)
+      const { inode, created, dir } = await fs(c).store(alice, c.dir, name, content, { mode: 0o640 })
+      assert.is(created, true)
+      assert.is(dir.ino, c.dir)
+      const found = shot(await lookup(c, name))
+      assert.equal([found.ino, found.type, found.mode, found.nlink], [inode.ino, REG, 0o640, 1])
+      assert.equal([found.uid, found.gid, found.size], [1000, 1000, bytes])
+      assert.ok((await readAll(fs(c), inode.ino)).equals(content), name)
+      // and goes on as any other file
+      await fs(c).write(superuser, inode.ino, 'end', Buffer.from('more'), true)
+      assert.ok((await readAll(fs(c), inode.ino)).equals(Buffer.concat([content, Buffer.from('more')])), name)
+    }
+  })
+
+  test('store: in place of a file, with its mode and owner; the old one lives on under its other names', async (c) => {
+    const old = await file(c, 'f', 'old content', alice, 0o4751)
+    await fs(c).link(superuser, old, c.dir, 'other')
+    const { inode, created } = await fs(c).store(superuser, c.dir, 'f', Buffer.from('new'), {
+      mode: 0o600,
+      mtime: { s: 7, ns: 8 },
+    })
+    assert.is(created, false)
+    const found = shot(await lookup(c, 'f'))
+    assert.is(found.ino, inode.ino)
+    assert.equal([found.mode, found.uid, found.gid, found.nlink], [0o751, 1000, 1000, 1])
+    assert.equal(found.mtime, [7, 8])
+    assert.is((await readAll(fs(c), inode.ino)).toString(), 'new')
+    assert.is((await lookup(c, 'other')).ino, old)
+    assert.is((await attributes(c, old)).nlink, 1)
+    assert.is((await readAll(fs(c), old)).toString(), 'old content')
+    // bob may write it, and cannot give away what he makes
+    await fs(c).setattr(superuser, old, { mode: 0o666 })
+    await fs(c).store(bob, c.dir, 'other', Buffer.from("bob's"), { mode: 0o600 })
+    const bobs = shot(await lookup(c, 'other'))
+    assert.equal([bobs.mode, bobs.uid, bobs.gid], [0o666, 1001, 1001])
+    assert.is(await codeOf(() => fs(c).getattr(old)), 'ESTALE')
+  })
+
+  test('store: an open file is read until it is closed, whatever has its name', async (c) => {
+    const old = await file(c, 'f', 'old')
+    const at = fs(c)
+    await at.open(old)
+    await fs(c).store(superuser, c.dir, 'f', Buffer.from('new'), { mode: 0o600 })
+    assert.is((await readAll(at, old)).toString(), 'old')
+    at.close(old)
+  })
+
+  test('store: refuses what is no file, what may not be written, and what is not expected, and changes nothing', async (c) => {
+    const how = { mode: 0o644 }
+    const content = Buffer.from('new')
+    const ino = await file(c, 'f', 'old', superuser, 0o644)
+    await mkdir(c, 'd')
+    await fs(c).symlink(superuser, c.dir, 'l', 'f', {})
+    assert.is(await codeOf(() => fs(c).store(superuser, c.dir, 'd', content, how)), 'EISDIR')
+    assert.is(await codeOf(() => fs(c).store(superuser, c.dir, 'l', content, how)), 'EINVAL')
+    assert.is(await codeOf(() => fs(c).store(superuser, ino, 'x', content, how)), 'ENOTDIR')
+    assert.is(await codeOf(() => fs(c).store(superuser, c.dir, 'n'.repeat(256), content, how)), 'ENAMETOOLONG')
+    assert.is(await codeOf(() => fs(c).store(superuser, c.dir, 'f', content, { ...how, noReplace: true })), 'EEXIST')
+    assert.is(await codeOf(() => fs(c).store(alice, c.dir, 'f', content, how)), 'EACCES')
+    const closed = await mkdir(c, 'closed', superuser, { mode: 0o755 })
+    assert.is(await codeOf(() => fs(c).store(alice, closed, 'f', content, how)), 'EACCES')
+    const seen: (Ino | undefined)[] = []
+    const expect = (current: Inode | undefined) => {
+      seen.push(current?.ino)
+      throw new FsError('EAGAIN')
+    }
+    for (const name of ['f', 'none'])
+      assert.is(await codeOf(() => fs(c).store(superuser, c.dir, name, content, { ...how, expect })), 'EAGAIN')
+    assert.equal([...new Set(seen)], [ino, undefined])
+    assert.is((await lookup(c, 'f')).ino, ino)
+    assert.is((await readAll(fs(c), ino)).toString(), 'old')
+    assert.is(await codeOf(() => lookup(c, 'none')), 'ENOENT')
+  })
+
   test('create: guarded refuses what exists, unchecked opens it and cuts it to the size asked for', async (c) => {
     const ino = await file(c, 'f', 'content')
     assert.is(await codeOf(() => fs(c).create(superuser, c.dir, 'f', {}, 'guarded')), 'EEXIST')

@@ -20,6 +20,41 @@ function ios(matrix: LocalMatrix): number {
   return matrix.luns.reduce((sum, lun) => sum + lun.reads + lun.writes + lun.flushes, 0)
 }
 
+test('small files stored anew at random nodes are read whole at every other, and their space comes back', async () => {
+  for (const seed of [1, 2]) {
+    const matrix = await makeLocalMatrix({ nodes: 3, dataCacheBytes: 1024 * 1024, seed })
+    const prng = new Prng(seed)
+    const fs = () => prng.pick(matrix.nodes).fs
+    const models = new Map<string, Buffer>()
+    for (let round = 0; round < 300; round++) {
+      const name = `f${prng.below(5)}`
+      const content = prng.bytes(prng.below(prng.pick([10, 5000, 65_536])))
+      if (prng.chance(0.6)) {
+        await fs().store(superuser, 1, name, content, { mode: 0o644 })
+        models.set(name, content)
+      } else if (models.has(name)) {
+        const at = fs()
+        const { inode } = await at.lookup(superuser, 1, name)
+        if (prng.chance(0.3)) {
+          await at.write(superuser, inode.ino, 'end', content, false)
+          models.set(name, Buffer.concat([models.get(name) as Buffer, content]))
+        } else {
+          assert.ok(
+            (await readAll(at, inode.ino)).equals(models.get(name) as Buffer),
+            `seed ${seed} round ${round}: ${name}`,
+          )
+        }
+      }
+    }
+    for (const { fs: each } of matrix.nodes) {
+      await each.sync()
+      assert.is(each.stats().reservedBlocks, 0, 'nothing is promised any more')
+    }
+    assert.equal(await matrix.check(), [])
+    await matrix.close()
+  }
+})
+
 test('random writes, truncations and reads at random nodes agree with a model (R19, R64, R69)', async () => {
   for (const seed of [1, 2, 3, 4]) {
     // a tiny cache, so that eviction and loading are part of it

@@ -339,4 +339,30 @@ test('a sweep removes locks whose time is over, and no others', async () => {
   assert.equal(await world.settle(attempt()), { early: 1, late: 1, findings: [] })
 })
 
+test('store: a locked file is replaced with the token of its lock only, and keeps lock and properties', async () => {
+  await withNodes(2, async ([one, other]) => {
+    const at = one as MatrixFs
+    const away = other as MatrixFs
+    const how = { mode: 0o644 }
+    await at.store(client(), ROOT_INO, 'f', Buffer.from('old'), how)
+    await at.dav.patchProperties(
+      client(),
+      { dir: ROOT_INO, name: 'f' },
+      { attributes: {}, remove: [], set: new Map([['{x}p', 'value']]) },
+    )
+    const {
+      lock: { token },
+    } = await at.dav.lock(client(), { dir: ROOT_INO, name: 'f' }, request())
+    await refused(away.store(client(), ROOT_INO, 'f', Buffer.from('new'), how))
+    const { inode } = await away.store(client(token), ROOT_INO, 'f', Buffer.from('new'), how)
+    assert.equal((await at.dav.properties([inode.ino])).get(inode.ino)?.get('{x}p'), 'value')
+    await refused(at.store(client(), ROOT_INO, 'f', Buffer.from('newer'), how))
+    await at.store(client(token), ROOT_INO, 'f', Buffer.from('newest'), how)
+    // a lock on the directory stands against new names, too
+    const { lock: whole } = await at.dav.lock(client(), { dir: ROOT_INO, name: '' }, request())
+    await refused(away.store(client(), ROOT_INO, 'g', Buffer.from('new'), how))
+    await away.store(client(whole.token), ROOT_INO, 'g', Buffer.from('new'), how)
+  })
+})
+
 test.run()

@@ -36,6 +36,9 @@ const operations: readonly Operation[] = [
   { name: 'write at the end', run: (fs, o) => fs.write(superuser, o.file, 'end', Buffer.alloc(3 * BLOCK, 'e'), true) },
   { name: 'write far away', run: (fs, o) => fs.write(superuser, o.file, 900 * MiB, Buffer.from('far'), true) },
   { name: 'write, unstable', run: (fs, o) => fs.write(superuser, o.other, 0, Buffer.alloc(MiB, 'u'), false) },
+  { name: 'store', run: (fs) => fs.store(superuser, ROOT, 'stored', Buffer.alloc(3 * BLOCK, 's'), { mode: 0o644 }) },
+  { name: 'store over', run: (fs) => fs.store(superuser, ROOT, 'file', Buffer.alloc(3 * BLOCK, 's'), { mode: 0o644 }) },
+  { name: 'store nothing over', run: (fs) => fs.store(superuser, ROOT, 'file', Buffer.alloc(0), { mode: 0o644 }) },
   { name: 'grow by truncate', run: (fs, o) => fs.setattr(superuser, o.file, { size: 64 * MiB + 5 }) },
   { name: 'chmod', run: (fs, o) => fs.setattr(superuser, o.file, { mode: 0o600 }) },
   { name: 'chown', run: (fs, o) => fs.setattr(superuser, o.file, { uid: 7, gid: 8 }) },
@@ -74,7 +77,7 @@ const kinds: readonly {
         assert.ok(code === 'none' || code === 'ENOSPC', code)
       }
     },
-    refused: ['write at the end', 'write far away', 'write, unstable'],
+    refused: ['store', 'write at the end', 'write far away', 'write, unstable'],
   },
   {
     what: 'inodes',
