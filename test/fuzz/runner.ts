@@ -47,19 +47,30 @@ export async function fuzz(target: FuzzTarget, options: FuzzOptions): Promise<Fu
   process.on('uncaughtException', note)
   process.on('unhandledRejection', note)
   const run = await target.start(seed)
+  const { lanes = 1 } = target
+  const end = began + limitMs
   let slowestMs = 0
   let early = 0
   let done = 0
-  try {
-    for (; done < inputs && performance.now() - began < limitMs; done++) {
+  let failed = false
+  const lane = async (first: number) => {
+    for (let number = first; number < inputs && !failed && performance.now() < end; number += lanes) {
       const at = performance.now()
-      const kind = await inTime(run.input(done), hangMs).catch((error) => fail(target, seed, done, error))
+      const kind = await inTime(run.input(number), hangMs).catch((error) => fail(target, seed, number, error))
       slowestMs = Math.max(slowestMs, performance.now() - at)
       kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
-      if (uncaught) fail(target, seed, done, uncaught)
-      if (done === Math.floor(inputs / 10)) early = memoryInUse()
-      if (done % PROGRESS_EVERY === PROGRESS_EVERY - 1) onProgress?.(done + 1)
+      if (uncaught) fail(target, seed, number, uncaught)
+      if (done++ === Math.floor(inputs / 10)) early = memoryInUse()
+      if (done % PROGRESS_EVERY === 0) onProgress?.(done)
     }
+  }
+  try {
+    const running = Array.from({ length: lanes }, (_, first) => lane(first))
+    await Promise.all(running).catch(async (error) => {
+      failed = true
+      await Promise.allSettled(running)
+      throw error
+    })
     await inTime(run.check(), 12 * hangMs).catch((error) => fail(target, seed, done, error))
     const late = memoryInUse()
     early ||= late

@@ -19,9 +19,12 @@ import { mutate } from '../mutate.ts'
 import type { FuzzRun, FuzzTarget } from '../target.ts'
 import { type Known, madeRequest } from './requests.ts'
 
+const LANES = 8
+
 export const httpTarget: FuzzTarget = {
   name: 'http',
-  about: 'HTTP and WebDAV: requests right and wrong to two nodes, over a real filesystem',
+  about: 'HTTP and WebDAV: requests right and wrong to two nodes, several at a time, over a real filesystem',
+  lanes: LANES,
   start: (seed) => HttpFuzz.start(seed),
 }
 
@@ -30,7 +33,8 @@ const CLEAR_EVERY = 300
 const REMEMBERED = 20
 
 class HttpFuzz implements FuzzRun {
-  readonly #prng: Prng
+  /** Of each lane. */
+  readonly #prngs: readonly Prng[]
   readonly #matrix: LocalMatrix
   readonly #gateways: readonly HttpGateway[]
   readonly #ports: readonly number[]
@@ -58,7 +62,8 @@ class HttpFuzz implements FuzzRun {
   }
 
   private constructor(seed: number, matrix: LocalMatrix, gateways: readonly HttpGateway[], ports: readonly number[]) {
-    this.#prng = new Prng(seed)
+    const prng = new Prng(seed)
+    this.#prngs = Array.from({ length: LANES }, () => prng.fork())
     this.#matrix = matrix
     this.#gateways = gateways
     this.#ports = ports
@@ -66,11 +71,12 @@ class HttpFuzz implements FuzzRun {
 
   async input(number: number): Promise<string> {
     if (number % CLEAR_EVERY === CLEAR_EVERY - 1) await this.#clear()
-    const made = madeRequest(this.#prng, this.#known)
-    const isWrong = this.#prng.chance(0.3)
-    const bytes = isWrong ? mutate(this.#prng, made.bytes, madeRequest(this.#prng, this.#known).bytes) : made.bytes
+    const prng = this.#prngs[number % LANES] as Prng
+    const made = madeRequest(prng, this.#known)
+    const isWrong = prng.chance(0.3)
+    const bytes = isWrong ? mutate(prng, made.bytes, madeRequest(prng, this.#known).bytes) : made.bytes
     const mayBeCut = isWrong || !made.isWhole
-    const answer = await exchange(this.#ports[number % this.#ports.length] as number, bytes, mayBeCut)
+    const answer = await exchange(prng.pick(this.#ports), bytes, mayBeCut)
     try {
       this.#judge(answer, mayBeCut)
     } catch (error) {
