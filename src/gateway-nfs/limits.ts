@@ -72,6 +72,8 @@ export const CALL_RESEND_MS = 500
 export type NfsLimits = {
   /** Connections at a time; one more is refused. */
   readonly connections: number
+  /** The same for clients of one address: who opens them without end leaves room for others. */
+  readonly connectionsPerAddress: number
   /** Requests of one connection whose replies are not made yet; above it, nothing is read from it. */
   readonly inFlight: number
   /** Bytes of replies of one connection that wait for durability or for the client to read; above it, nothing is read from it. */
@@ -84,6 +86,7 @@ export type NfsLimits = {
 
 export const defaultLimits: NfsLimits = {
   connections: 4096,
+  connectionsPerAddress: 1024,
   inFlight: 256,
   queuedBytes: 8 * MiB,
   halfRecordMs: 60_000,

@@ -38,6 +38,8 @@ export type NfsServerOptions = ProgramsOptions & {
 
 export type NfsStatistics = ProgramStatistics & {
   readonly connections: number
+  /** For a limit, since the start. */
+  readonly connectionsRefused: number
   readonly inFlight: number
   readonly portmap: Readonly<Record<string, Readonly<Record<string, number>>>>
   /** Datagrams: taken, lost because too many were under way, refused because no export admits their sender. */
@@ -169,6 +171,7 @@ export class NfsServer {
   stats(): NfsStatistics {
     return {
       connections: this.#streams.connections,
+      connectionsRefused: this.#streams.refused,
       inFlight: this.#streams.inFlight + this.#datagrams.inFlight,
       ...this.#programs.stats(),
       portmap: this.#portmapper.calls,

@@ -29,7 +29,7 @@ export type Served = {
   readonly lines: LogLine[]
   /** May be replaced while it serves. */
   exports: readonly Export[]
-  connect(user?: NfsUser | undefined, localPort?: number): Promise<NfsClient>
+  connect(user?: NfsUser | undefined, from?: { localAddress: string; localPort?: number }): Promise<NfsClient>
   close(): Promise<void>
 }
 
@@ -86,8 +86,8 @@ export async function serve(
     set exports(list) {
       exported = list
     },
-    async connect(user = { uid: 0, gid: 0 }, localPort) {
-      const client = await NfsClient.connect(port, localPort === undefined ? {} : { localPort })
+    async connect(user = { uid: 0, gid: 0 }, from) {
+      const client = await NfsClient.connect(port, from)
       client.user = user
       clients.push(client)
       return client

@@ -43,6 +43,7 @@ const filesystem = v.object({
 const nfs = v.object({
   address: v.string(),
   connections: count,
+  connectionsRefused: count,
   inFlight: count,
   duplicates: count,
   /** By procedure. */

@@ -32,6 +32,10 @@ const CLOSE_GRACE_MS = 1_000
 export class StreamPort {
   readonly #options: StreamOptions
   readonly #connections = new Set<Connection>()
+  /** How many there are by client address; and those of which more were refused since they had none. */
+  readonly #byAddress = new Map<string, number>()
+  readonly #tooMany = new Set<string>()
+  #refused = 0
   readonly #addresses = new LocalAddresses()
   /** Accepted by the system, and not read from: of an address that is draining, or of a client that is not known yet. */
   readonly #waiting = new Set<Socket>()
@@ -46,6 +50,11 @@ export class StreamPort {
 
   get connections(): number {
     return this.#connections.size
+  }
+
+  /** Connections refused for a limit since the start. */
+  get refused(): number {
+    return this.#refused
   }
 
   get inFlight(): number {
@@ -165,10 +174,7 @@ export class StreamPort {
     if (state === 'draining') return void this.#keepWaiting(socket)
     const { limits, programs, pool, clock, meet, tls } = this.#options
     const log = this.#options.log.child({ client: `${address}:${port}` })
-    if (this.#connections.size + this.#waiting.size >= limits.connections) {
-      log.warn({ limit: limits.connections }, 'nfs connection refused: there are too many')
-      return void socket.destroy()
-    }
+    if (!this.#hasRoom(address, log)) return void socket.destroy()
     const known = isMet ? undefined : meet?.(address)
     if (known) {
       this.#keepWaiting(socket)
@@ -182,8 +188,40 @@ export class StreamPort {
     const connection = new Connection({
       ...{ socket, programs, pool, clock, log, limits, tls },
       client: this.#options.client(address, port, localAddress),
-      onClose: () => this.#connections.delete(connection),
+      onClose: () => {
+        this.#connections.delete(connection)
+        this.#count(address, -1)
+      },
     })
     this.#connections.add(connection)
+    this.#count(address, 1)
+  }
+
+  /** One connection more of this address is taken. */
+  #hasRoom(address: string, log: Log): boolean {
+    const { connections, connectionsPerAddress } = this.#options.limits
+    if (this.#connections.size + this.#waiting.size >= connections) {
+      log.warn({ limit: connections }, 'nfs connection refused: there are too many')
+    } else if (this.#ofAddress(address) >= connectionsPerAddress) {
+      // once: it may be tried without end
+      if (!this.#tooMany.has(address))
+        log.warn({ limit: connectionsPerAddress }, 'nfs connections refused: there are too many of this address')
+      this.#tooMany.add(address)
+    } else return true
+    this.#refused++
+    return false
+  }
+
+  #ofAddress(address: string): number {
+    return this.#byAddress.get(address) ?? 0
+  }
+
+  #count(address: string, change: 1 | -1): void {
+    const count = this.#ofAddress(address) + change
+    if (count > 0) this.#byAddress.set(address, count)
+    else {
+      this.#byAddress.delete(address)
+      this.#tooMany.delete(address)
+    }
   }
 }

@@ -194,6 +194,26 @@ over(
   },
 )
 
+over(
+  'connections of one address end at a limit, told once, and do not keep out those of another',
+  { limits: { connectionsPerAddress: 3 } },
+  async (served) => {
+    const from = (localAddress: string) => NfsClient.connect(served.port, { localAddress })
+    const many: NfsClient[] = []
+    for (let n = 0; n < 3; n++) many.push(await from('127.0.0.7'))
+    for (let n = 0; n < 5; n++) await (await from('127.0.0.7')).closed
+    assert.is(served.lines.filter((line) => /of this address/.test(line.message)).length, 1)
+    assert.is(served.server.stats().connectionsRefused, 5)
+    const other = await from('127.0.0.8')
+    assert.is((await other.rpc(NFS, 3, 0)).kind, 'success')
+    many[0]!.socket.destroy()
+    while (served.server.stats().connections > 4) await turn()
+    const next = await from('127.0.0.7')
+    assert.is((await next.rpc(NFS, 3, 0)).kind, 'success', 'there is room again')
+    for (const client of [...many, other, next]) client.socket.destroy()
+  },
+)
+
 over('one connection too many is refused', { limits: { connections: 1 } }, async (served) => {
   const second = await served.connect()
   await second.closed
@@ -330,7 +350,8 @@ test('every failure of the filesystem becomes its status, with attributes where 
 
 test('a change that is asked again is not done again: same connection, and the next from the same port', async () => {
   const served = await serve(new MemoryFs().fs)
-  const first = await served.connect()
+  const localAddress = '127.0.0.5' // where nobody else takes a port
+  const first = await served.connect(undefined, { localAddress })
   const localPort = first.socket.localPort as number
   const root = await first.mount('/home')
   await first.create(root, 'f')
@@ -341,7 +362,7 @@ test('a change that is asked again is not done again: same connection, and the n
   first.socket.resetAndDestroy() // the port is free at once
   await first.closed
   await turn()
-  const again = await served.connect(undefined, localPort)
+  const again = await served.connect(undefined, { localAddress, localPort })
   assert.is((await remove(again, 77)).status, 0, 'repeated after reconnecting')
   const other = await served.connect()
   assert.is((await remove(other, 77)).status, c.NFS3ERR_NOENT, 'another client')
