@@ -1,8 +1,9 @@
 /** What a checked configuration file means to the program: bytes, milliseconds, absolute paths, addresses. */
 import type { Timings } from '../src/base/timings.ts'
+import type { LogLevel, Subsystem } from '../src/platform/index.ts'
 import type { PeerAddress } from '../src/platform/transport.ts'
 import type { NotifyRule, Service, VirtualHost } from '../src/services/index.ts'
-import type { FenceAgentName, LogLevel, PortmapMode } from './schema.ts'
+import type { FenceAgentName, PortmapMode } from './schema.ts'
 
 export type ConfiguredNode = {
   readonly name: string
@@ -115,5 +116,5 @@ export type MatrixdConfig = {
   /** Paths are absolute. */
   readonly notify: readonly NotifyRule[]
   readonly cache: { readonly dataBytes: number }
-  readonly log: { readonly level: LogLevel }
+  readonly log: { readonly level: LogLevel; readonly levels: Readonly<Partial<Record<Subsystem, LogLevel>>> }
 }

@@ -17,6 +17,7 @@
  *     {"command":"refill-lun","uuid":"…"}                             {"ok":true,"bytes":0}
  *     {"command":"grow-lun","uuid":"…"}                               {"ok":true,"bytes":1073741824}
  *     {"command":"look-at-luns"}                                      {"ok":true,"looks":[{"node":"n1","sights":[{"uuid":"…","path":"/luns/lun1.img","state":"up"}]}]}
+ *     {"command":"set-log-level","subsystem":"nfs","level":"debug"}  {"ok":true,"logLevels":[{"subsystem":"nfs","level":"debug","configured":"info"},…]}     (without `level`: as configured)
  *     {"command":"report","place":"/waits"}                          {"ok":true,"report":{"waits":[]}}
  *     {"command":"sql","sql":"select count(*) n from inode"}        {"ok":true,"sql":{"node":"n1","filesystem":"home","columns":["n"],"rows":[[7]],…}}
  *     {"command":"fence-plan","node":"n2"}                            {"ok":true,"plan":{"slot":1,"incarnation":4,"agents":["scsi-pr"],"rehearsals":[]}}
@@ -38,6 +39,7 @@
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { MAX_LUN_URL } from '../src/base/limits.ts'
+import { logLevels, subsystems } from '../src/platform/index.ts'
 
 export function controlSocket(stateDir: string): string {
   return join(stateDir, 'control.sock')
@@ -83,6 +85,12 @@ export const controlRequest = v.variant('command', [
     client: v.pipe(v.string(), v.minLength(1)),
   }),
   v.strictObject({ command: v.literal('look-at-luns') }),
+  v.strictObject({ command: v.literal('log-levels') }),
+  v.strictObject({
+    command: v.literal('set-log-level'),
+    subsystem: v.picklist(subsystems),
+    level: v.optional(v.picklist(logLevels)),
+  }),
   v.strictObject({ command: v.literal('report'), place: v.picklist(reportPlaces) }),
   v.strictObject({
     command: v.literal('sql'),
@@ -133,6 +141,7 @@ export const lookingRequests: readonly ControlRequest['command'][] = [
   'range-locks',
   'range-clients',
   'jobs',
+  'log-levels',
   'report',
   'show-job',
   'sql',
@@ -144,7 +153,7 @@ export const lookingRequests: readonly ControlRequest['command'][] = [
 /** The name of what a request is about: that of a LUN, a node, a client and so on; otherwise of the request itself. */
 export function objectOf(request: ControlRequest): string {
   const fields = request as Partial<Record<string, unknown>>
-  for (const key of ['client', 'name', 'node', 'uuid', 'directory', 'filesystem', 'kind']) {
+  for (const key of ['client', 'name', 'node', 'uuid', 'directory', 'filesystem', 'kind', 'subsystem']) {
     const value = fields[key]
     if (typeof value === 'string') return value
   }
@@ -210,6 +219,11 @@ const inodeRanges = v.object({
 })
 const rangeClient = v.object({ client: v.string(), inodes: v.number(), held: v.number(), waiting: v.number() })
 
+const levelOfSubsystem = v.object({
+  subsystem: v.picklist(subsystems),
+  level: v.picklist(logLevels),
+  configured: v.picklist(logLevels),
+})
 const mountEntry = v.object({ filesystem: v.string(), directory: v.string() })
 
 export const controlAnswer = v.variant('ok', [
@@ -232,6 +246,8 @@ export const controlAnswer = v.variant('ok', [
     sent: v.optional(v.object({ how: v.string(), why: v.optional(v.string()) })),
     /** Dead deliveries that wait again. */
     again: v.optional(v.number()),
+    /** Of each subsystem, now and as configured. */
+    logLevels: v.optional(v.array(levelOfSubsystem)),
     /** An answer of the admin plane. */
     report: v.optional(v.unknown()),
     /** Likewise, about jobs. */

@@ -6,6 +6,7 @@ import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
 import { MAX_NETWORKS, MAX_SLOTS } from '../src/base/limits.ts'
 import { MiB, TiB } from '../src/base/units.ts'
+import { type LogLevel, logLevels, type Subsystem, subsystems } from '../src/platform/index.ts'
 import { isIscsiUrl } from '../src/san/index.ts'
 import { failbackPolicies, severities } from '../src/services/index.ts'
 import { admin } from './admin-config.ts'
@@ -50,8 +51,6 @@ export const fenceAgents = ['kill', 'scsi-pr', 'script', 'lease'] as const
 export type FenceAgentName = (typeof fenceAgents)[number]
 export const portmapModes = ['auto', 'own', 'rpcbind', 'off'] as const
 export type PortmapMode = (typeof portmapModes)[number]
-export const logLevels = ['debug', 'info', 'warn', 'error'] as const
-export type LogLevel = (typeof logLevels)[number]
 
 const matrix = v.strictObject({
   name: name('Name of the matrix. It is written on its LUNs; a LUN of another matrix is refused.'),
@@ -511,7 +510,20 @@ const cache = v.strictObject({
 
 const log = v.strictObject({
   level: v.optional(oneOf('Least severe lines that are written to standard error, as JSON.', logLevels), 'info'),
+  levels: v.optional(
+    key(
+      `The same for lines of some parts of the node. They can be changed without a restart, too: \`matrix log level\`.`,
+      `a table of ${subsystems.map((each) => `"${each}"`).join(', ')}, each with a level, such as { nfs = "debug" }`,
+      levelsOf,
+    ),
+    {},
+  ),
 })
+
+function levelsOf(written: unknown): Partial<Record<Subsystem, LogLevel>> | undefined {
+  const table = v.safeParse(v.record(v.picklist(subsystems), v.picklist(logLevels)), written)
+  return table.success ? table.output : undefined
+}
 
 /** The whole file. */
 export const fileSchema = v.strictObject({

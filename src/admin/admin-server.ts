@@ -211,7 +211,7 @@ export class AdminServer {
     if (role !== 'operator' || endpoint.method === 'get') return sayJson(ctx, JSON.stringify(await run()))
     const from = ctx.req.socket.remoteAddress ?? ''
     const action = { by, from, what: ctx.path.slice(API_PREFIX.length), about: question }
-    sayJson(ctx, JSON.stringify(await this.#desk.host.audit.run(action, run)))
+    sayJson(ctx, JSON.stringify(await this.#desk.host.audit.run(action, async () => run())))
   }
 
   #visit(ctx: Context, asker: Asker | undefined): Visit {

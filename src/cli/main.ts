@@ -13,6 +13,7 @@ import { fenceCommand } from './fence-command.ts'
 import { fsCommand } from './fs-command.ts'
 import { jobCommand } from './job-command.ts'
 import { locksCommand } from './locks-command.ts'
+import { logCommand } from './log-command.ts'
 import { lunCommand } from './lun-command.ts'
 import { mountCommand, umountCommand } from './mount-command.ts'
 import { notifyCommand } from './notify-command.ts'
@@ -26,7 +27,7 @@ import { targetCommand } from './target-command.ts'
 import { timelineCommand } from './timeline-command.ts'
 import { userCommand } from './user-command.ts'
 import { vhostCommand } from './vhost-command.ts'
-import { logCommand, waitsCommand } from './waits-command.ts'
+import { waitsCommand } from './waits-command.ts'
 
 /** The whole command, with all of its commands. */
 export const program = new Command('matrix')

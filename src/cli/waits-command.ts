@@ -1,6 +1,6 @@
-/** `matrix waits` and `matrix log`: what everybody in the matrix waits for, and what a node has warned of. */
+/** `matrix waits`: what everybody in the matrix waits for. */
 import { Command } from 'commander'
-import { logAnswer, type Waits, waits as waitsAnswer } from '../admin/api/answers.ts'
+import { type Waits, waits as waitsAnswer } from '../admin/api/answers.ts'
 import { type NodeOptions, report, withNode } from './ask-node.ts'
 import { formatTable, type JsonOption, printable, sayResult, withJson } from './table.ts'
 
@@ -19,20 +19,6 @@ Examples:
     .action(waits)
 }
 
-export function logCommand(): Command {
-  return withJson(withNode(new Command('log')))
-    .description('the last warnings and errors of a node, oldest first')
-    .addHelpText(
-      'after',
-      `
-The last two hundred since its start; all of them, and those of lower levels, are in its log on standard error.
-
-Example:
-  matrix log --node http://127.0.0.1:20290`,
-    )
-    .action(log)
-}
-
 async function waits({ json, ...node }: NodeOptions & JsonOption): Promise<void> {
   const answer = await report(node, '/waits', waitsAnswer)
   sayResult(json, answer.waits, describeWaits(answer))
@@ -46,12 +32,4 @@ export function describeWaits({ waits: all }: Waits): string {
     printable(what),
   ])
   return formatTable(['for', 'kind', 'what'], rows)
-}
-
-async function log({ json, ...node }: NodeOptions & JsonOption): Promise<void> {
-  const answer = await report(node, '/log', logAnswer)
-  const lines = answer.lines.map(
-    ({ at, level, message, fields }) => `${new Date(at).toISOString()}  ${level.padEnd(5)}  ${message}  ${fields}`,
-  )
-  sayResult(json, answer, lines.join('\n') || `${answer.node} has warned of nothing`)
 }

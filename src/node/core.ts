@@ -19,6 +19,7 @@ import {
   type Clock,
   type HostAddresses,
   type Log,
+  type Subsystem,
   sleep,
   type Threads,
   type Timer,
@@ -165,17 +166,20 @@ export class NodeCore {
   }
 
   private constructor(options: NodeCoreOptions, luns: readonly LabelledLun[], lease: NodeLease, watch: LeaseWatch) {
-    const { clock, log, timings, self } = options
+    const { clock, timings, self } = options
+    const of = (subsystem: Subsystem) => options.log.child({ subsystem })
+    const [san, log, services] = [of('san'), of('recovery'), of('services')]
     this.#options = options
     this.#lease = lease
     this.#watch = watch
     this.#registration = options.reserves ? new Registration(lease.life) : undefined
     this.luns = new LunTable(luns, {
-      ...{ clock, lease, timings, log, finder: options.lunFinder, registration: this.#registration },
+      ...{ clock, lease, timings, log: san, finder: options.lunFinder, registration: this.#registration },
       onReserved: (lun, reason) => this.#reserved(lun, reason),
     })
     this.#cluster = new ClusterNode({
       ...options,
+      log: of('cluster'),
       self: { ...self, incarnation: lease.life.incarnation },
       peers: options.nodes.filter((node) => node.slot !== self.slot),
       knowsAllPeers: options.nodes.some((node) => node.slot === self.slot),
@@ -196,7 +200,7 @@ export class NodeCore {
     mesh.onMessage('admin', (_from, payload) => timeline.told(payload))
     this.timeline = timeline
     this.events = new EventBook({
-      ...{ node: self.name, incarnation: lease.life.incarnation, clock, log, store: options.events },
+      ...{ node: self.name, incarnation: lease.life.incarnation, clock, log: services, store: options.events },
     })
     this.#members = new Members({
       mesh,
@@ -276,7 +280,7 @@ export class NodeCore {
     this.virtualHosts =
       options.virtualHosts &&
       new VirtualHosts({
-        ...{ node: self.name, mesh, clock, log, timings, ...options.virtualHosts },
+        ...{ node: self.name, mesh, clock, log: services, timings, ...options.virtualHosts },
         tools: { ...options.virtualHosts.tools, whyNot: (kind, name) => this.#whyNot(kind, name) },
         publish: (news) => this.events.publish(news),
         goodUntil: () => (this.#ended ? Number.NEGATIVE_INFINITY : lease.goodUntil()),
@@ -290,7 +294,7 @@ export class NodeCore {
     this.#cluster.addListener(this.#election)
     if (this.virtualHosts) this.#cluster.addListener(this.virtualHosts)
     this.#care = new LunCare({
-      ...{ clock, log, timings, life: lease.life, luns: this.luns },
+      ...{ clock, log: san, timings, life: lease.life, luns: this.luns },
       onTransition: (lun, { from, to, reason }) => {
         timeline.note('LUN', lun, `${from} → ${to}: ${reason}`)
         const isUp = to === 'up'
@@ -421,7 +425,7 @@ export class NodeCore {
         mesh: this.#cluster.mesh,
         clock,
         prng: prng.fork(),
-        log,
+        log: log.child({ subsystem: 'filesystem' }),
         timings,
         dataCacheBytes,
         luns: (uuids) => uuids.map((uuid) => (uuid === null ? undefined : this.luns.gate(uuid))),

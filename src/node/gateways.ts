@@ -10,7 +10,7 @@ import { MatrixError } from '../base/errors.ts'
 import { Authenticator, HostNames, JwtVerifier, UserGroups, Users } from '../export/index.ts'
 import { HttpGateway } from '../gateway-http/index.ts'
 import { NfsServer, type TlsMaterial, TlsOffer } from '../gateway-nfs/index.ts'
-import type { Log } from '../platform/index.ts'
+import type { Log, Subsystem } from '../platform/index.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realNames } from '../platform/real/names.ts'
 import { realPrograms } from '../platform/real/programs.ts'
@@ -47,7 +47,9 @@ export class Gateways {
   constructor(config: MatrixdConfig, core: NodeCore, log: Log, sources: AdminSources) {
     this.#config = config
     this.#core = core
-    this.#log = log
+    const of = (subsystem: Subsystem) => log.child({ subsystem })
+    const nfs = of('nfs')
+    this.#log = of('http')
     const filesystems = () => core.mounts.map(({ fs }) => fs)
     this.exports = new ServedExports({
       ...{ config, log },
@@ -55,19 +57,19 @@ export class Gateways {
       prepare: async (exports) => this.#nfs?.learnNames(exports),
       renew: ({ nfs }) => this.#renewCertificates(nfs?.tls),
     })
-    if (config.nfs?.tls) this.#tls = new TlsOffer(materialOf(config.nfs.tls), log)
+    if (config.nfs?.tls) this.#tls = new TlsOffer(materialOf(config.nfs.tls), nfs)
     if (config.nfs)
       this.#nfs = new NfsServer({
-        ...{ exports: () => this.exports.nfs, log, clock: realClock },
+        ...{ exports: () => this.exports.nfs, log: nfs, clock: realClock },
         ...{ udp: config.nfs.udp, portmap: config.nfs.portmap },
         ...{ hostName: hostname(), life: core.life },
         tls: this.#tls,
-        hosts: new HostNames({ service: realNames, clock: realClock, log }),
+        hosts: new HostNames({ service: realNames, clock: realClock, log: nfs }),
         ...(config.nfs.groups === 'server' && {
-          groups: new UserGroups({ programs: realPrograms, clock: realClock, log }),
+          groups: new UserGroups({ programs: realPrograms, clock: realClock, log: nfs }),
         }),
       })
-    this.mounts = new LocalMounts({ filesystems, clock: realClock, log })
+    this.mounts = new LocalMounts({ filesystems, clock: realClock, log: of('mount') })
     this.filesystems = new FilesystemMonitor({
       ...{ wanted: config.mounts, clock: realClock, publish: (news) => core.events.publish(news) },
       serviceOf: (name) => {
@@ -80,7 +82,7 @@ export class Gateways {
       unmount: ({ directory }) => this.mounts.unmount(directory, true),
     })
     this.admin = new AdminPlane(
-      adminHost(config, core, { ...sources, log, gateways: () => this.#report(), mounts: this.mounts }),
+      adminHost(config, core, { ...sources, log: of('admin'), gateways: () => this.#report(), mounts: this.mounts }),
     )
   }
 

@@ -20,6 +20,7 @@ import {
   writeRunFile,
 } from '../../config/index.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
+import { LogLevels } from '../platform/index.ts'
 import { createLog } from '../platform/real/log.ts'
 import { realProcesses } from '../platform/real/processes.ts'
 
@@ -59,7 +60,8 @@ try {
 }
 
 async function run(config: MatrixdConfig, runFile: string | undefined): Promise<void> {
-  const log = createLog({ level: config.log.level, destination: process.stderr }).child({ node: config.node.name })
+  const logLevels = new LogLevels(config.log.level, config.log.levels)
+  const log = createLog({ level: logLevels, destination: process.stderr }).child({ node: config.node.name })
   const report = (state: RunState): void => {
     if (runFile) writeRunFile(runFile, { process: realProcesses.self(), state })
   }
@@ -102,7 +104,7 @@ async function run(config: MatrixdConfig, runFile: string | undefined): Promise<
   // Loaded here: help and checks need none of it.
   const { startNode } = await import('./node.ts')
   const node = await startNode(config, {
-    log,
+    ...{ log, logLevels },
     onStopped(reason) {
       log.error({ reason }, 'the node had to stop')
       report('halted')

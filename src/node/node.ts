@@ -10,7 +10,7 @@ import { AuditLog, LogTail } from '../admin/index.ts'
 import { isMatrixError, MatrixError } from '../base/errors.ts'
 import { Prng } from '../base/prng.ts'
 import type { KnownPeer } from '../cluster/index.ts'
-import type { HostAddresses, Log } from '../platform/index.ts'
+import type { HostAddresses, Log, LogLevels, Subsystem } from '../platform/index.ts'
 import { realClock } from '../platform/real/clock.ts'
 import { realHost, sysctl } from '../platform/real/host.ts'
 import { IpAddresses } from '../platform/real/ip-addresses.ts'
@@ -39,6 +39,8 @@ const TIMELINE_SHOWN = 200
 
 export type NodeHooks = {
   readonly log: Log
+  /** Of `log`. */
+  readonly logLevels: LogLevels
   /** The node has ended by itself (fenced, lease lost, withdrawn): the process has to end at once. */
   onStopped(reason: string): void
 }
@@ -57,17 +59,19 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   const logTail = new LogTail(() => realClock.wall())
   const log = logTail.behind(hooks.log)
   mkdirSync(config.stateDir, { recursive: true })
+  const of = (subsystem: Subsystem) => log.child({ subsystem })
+  const [san, cluster, recovery, services] = [of('san'), of('cluster'), of('recovery'), of('services')]
   const urls = new Map<Lun, string>()
   const { timings, node } = config
-  for (const { url, lun } of await openAll(config, log)) urls.set(lun, url)
+  for (const { url, lun } of await openAll(config, san)) urls.set(lun, url)
   const reserves = config.fencing.agents.includes('scsi-pr')
   const timeline = new TimelineFile(config.stateDir, log)
   const formerly = timeline.read(TIMELINE_SHOWN)
-  const lunFinder = new NodeLuns(config, realHost, log)
+  const lunFinder = new NodeLuns(config, realHost, san)
   const orphansMs = () => orphanIoMs(lunFinder.urls(), timings)
-  const network = createTcpTransport({ secret: config.matrix.secret, matrixName: config.matrix.name, log })
+  const network = createTcpTransport({ secret: config.matrix.secret, matrixName: config.matrix.name, log: cluster })
   const drill = config.drills
-    ? new DrillNetwork(network, { stateDir: config.stateDir, clock: realClock, log })
+    ? new DrillNetwork(network, { stateDir: config.stateDir, clock: realClock, log: cluster })
     : undefined
   let gateways: Gateways | undefined
   const { virtualHosts: hosts } = config
@@ -104,17 +108,19 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       }),
     reserves,
     fenceAgents: (lease, watch, storage) =>
-      config.fencing.agents.map((name) => makeFenceAgent(name, config, { lease, watch, storage, log, orphansMs })),
+      config.fencing.agents.map((name) =>
+        makeFenceAgent(name, config, { lease, watch, storage, log: recovery, orphansMs }),
+      ),
     threads: realThreads,
     newImageFile: (record) => newImageFile(config.stateDir, record.name),
     dataCacheBytes: config.cache.dataBytes,
     ...(hosts.length > 0 && {
       virtualHosts: {
-        ...{ hosts, services: config.services, addresses: hostAddresses(config, log), gateways: addressed },
+        ...{ hosts, services: config.services, addresses: hostAddresses(config, services), gateways: addressed },
         tools: { dialer: realHost.dialer, tls: tlsDialer, programs: realPrograms },
       },
     }),
-    events: eventStore(config.stateDir, log),
+    events: eventStore(config.stateDir, services),
     onTimeline: (entry) => {
       timeline.add(entry)
       gateways?.admin.noteTimeline(entry)
@@ -128,8 +134,8 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   const audit = new AuditLog(config.stateDir, realClock)
   gateways = new Gateways(config, core, log, { logTail, formerly, audit, order: (request) => orders.answer(request) })
   const served = gateways
-  const notifier = notifierOf(config, core, log)
-  const orders = new Orders(core, served, { notifier, log })
+  const notifier = notifierOf(config, core, services)
+  const orders = new Orders(core, served, { notifier, log: of('admin'), logLevels: hooks.logLevels })
   const control = new ControlServer((request) => {
     const run = () => orders.answer(request)
     if (lookingRequests.includes(request.command)) return run()

@@ -1,7 +1,7 @@
 /** What `matrix` asks of the running node, by its control socket: each order, and what is told of its outcome. */
 import type { ControlRequest } from '../../config/index.ts'
 import { isFsError, MatrixError } from '../base/errors.ts'
-import type { Log } from '../platform/index.ts'
+import type { Log, LogLevels } from '../platform/index.ts'
 import type { Notifier } from '../services/index.ts'
 import type { ControlHandler } from './control.ts'
 import type { NodeCore } from './core.ts'
@@ -19,16 +19,18 @@ export class Orders {
   readonly #gateways: Gateways
   readonly #notifier: Notifier
   readonly #log: Log
+  readonly #logLevels: LogLevels
 
   constructor(
     core: NodeCore,
     gateways: Gateways,
-    { notifier, log }: { readonly notifier: Notifier; readonly log: Log },
+    { notifier, log, logLevels }: { readonly notifier: Notifier; readonly log: Log; readonly logLevels: LogLevels },
   ) {
     this.#core = core
     this.#gateways = gateways
     this.#notifier = notifier
     this.#log = log
+    this.#logLevels = logLevels
   }
 
   /** Rejects with what is told to whoever asked. */
@@ -96,6 +98,11 @@ export class Orders {
         return { sent: await this.#notifier.test(request.rule) }
       case 'notify-retry':
         return { again: this.#notifier.retry(request) }
+      case 'log-levels':
+        return { logLevels: [...this.#logLevels.list()] }
+      case 'set-log-level':
+        this.#logLevels.set(request.subsystem, request.level)
+        return { logLevels: [...this.#logLevels.list()] }
       case 'report':
         return { report: await admin.report(request.place) }
       case 'sql': {

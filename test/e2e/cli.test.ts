@@ -57,6 +57,27 @@ const config = () => ['--config', join(demo.dir, 'n1.toml')]
 /** n2's plane, which is not that of the configuration. */
 const plane = () => ['--node', new URL(demo.node('n2').admin?.url as string).origin]
 
+test('log level: of one part, at once, and back', async () => {
+  for (const at of [config(), plane()]) {
+    const nfs = (level: string) => (value: { subsystem: string; level: string }[]) =>
+      value.some((each) => each.subsystem === 'nfs' && each.level === level)
+    await works(['log', 'level', 'nfs', 'debug', ...at], /^nfs +debug +info after a restart$/m, nfs('debug'))
+    await works(['log', 'level', ...at], /^nfs +debug/m, nfs('debug'))
+    await works(['log', 'level', 'nfs', 'configured', ...at], /^nfs +info$/m, nfs('info'))
+  }
+  await fails(
+    ['log', 'level', 'nfs', 'loud', ...config()],
+    /level: "loud" is none; allowed is debug, info, warn, error, configured/,
+    exitCodes.usage,
+  )
+  await fails(['log', 'level', 'nfs', ...config()], /level: is missing/, exitCodes.usage)
+  await fails(
+    ['log', 'level', 'disks', 'debug', ...config()],
+    /subsystem: "disks" is none; allowed is cluster, san/,
+    exitCodes.usage,
+  )
+})
+
 for (const [how, asked] of [
   ['the node of this machine', config],
   ['any node by its admin plane', plane],
@@ -83,6 +104,9 @@ for (const [how, asked] of [
     await works(['waits', ...at], /^nobody waits$/m, (value: unknown[]) => value.length === 0)
     await works(['log', ...at], /warned of nothing|Z {2}(warn|error)/, (value: { node: string }) =>
       /^n[12]$/.test(value.node),
+    )
+    await works(['log', 'level', ...at], /^nfs +info$/m, (value: { subsystem: string; level: string }[]) =>
+      value.some(({ subsystem, level }) => subsystem === 'nfs' && level === 'info'),
     )
     await works(
       ['counters', ...at],

@@ -40,7 +40,7 @@ export const accessEndpoints: readonly Endpoint[] = [
     ...{ method: 'post', path: '/act', role: 'operator', answer: controlResult, question: actQuestion },
     summary:
       'Has something done by the node that answers, as its control socket has it; `confirm` is the name of what it is about, once more',
-    async run({ host }, _query, body) {
+    async run({ host }, _query, body, { by = '' }) {
       const { request, confirm } = body as v.InferOutput<typeof actQuestion>
       const name = objectOf(request)
       if (confirm !== name)
@@ -48,7 +48,8 @@ export const accessEndpoints: readonly Endpoint[] = [
           'query',
           `confirm: found "${confirm}"; allowed is "${name}", which ${request.command} is about`,
         )
-      return { ok: true, ...(await host.order(request)) }
+      // who it is by is known here, whatever is said
+      return { ok: true, ...(await host.order('by' in request ? { ...request, by } : request)) }
     },
   },
   {

@@ -207,4 +207,40 @@ test('the audit log: who, from where, what, and what came of it; refused when it
   assert.not(ran)
 })
 
+test('the audit log: what is asked for step by step is one action', async () => {
+  const log = new AuditLog(mkdtempSync(join(dir, 'steps-')), realClock)
+  const drain = (by: string, left: number | undefined) =>
+    log.run({ by, from: '10.0.0.7', what: 'drain-lun', about: { uuid: 'u1' } }, async () => ({ left }))
+  for (const left of [30, 20, 10]) await drain('ann', left)
+  assert.equal(
+    log.last(10).map(({ by }) => by),
+    ['ann'],
+  )
+  await drain('bob', 5)
+  await drain('ann', undefined)
+  await drain('ann', undefined)
+  assert.equal(
+    log
+      .last(10)
+      .toReversed()
+      .map(({ by, outcome }) => by ?? outcome),
+    ['ann', 'bob', 'done', 'ann', 'done'],
+  )
+  const [first, , done] = log.last(10).toReversed()
+  assert.is(done?.id, first?.id)
+  const failed = log.run({ by: 'bob', from: '10.0.0.7', what: 'drain-lun', about: { uuid: 'u1' } }, async () => {
+    throw new Error('no space')
+  })
+  await failed.catch(() => undefined)
+  assert.is(log.last(1)[0]?.outcome, 'no space')
+})
+
+test('a job is by whoever has logged in, whatever the request says', async () => {
+  const url = await plane(withUsers)
+  orders.length = 0
+  const request = { command: 'start-job', kind: 'scrub', input: {}, by: 'root' }
+  assert.is((await post(url, '/act', { request, confirm: 'scrub' }, basic('ann'))).status, 200)
+  assert.equal(orders, [{ ...request, by: 'ann' }])
+})
+
 test.run()

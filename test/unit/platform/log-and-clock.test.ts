@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { LogLevels, logLevels } from '../../../src/platform/index.ts'
 import { realClock } from '../../../src/platform/real/clock.ts'
 import { createLog } from '../../../src/platform/real/log.ts'
 
@@ -17,6 +18,34 @@ test('lines are JSON with time, level, fields of their ancestors and message; lo
   const { time, ...rest } = JSON.parse(lines[0]!)
   assert.equal(rest, { level: 40, node: 'n1', peer: 'n2', reason: 'x', msg: 'gone' })
   assert.match(time, /^\d{4}-\d\d-\d\dT/)
+})
+
+test('each part of a node has a level of its own, which changes while it runs', () => {
+  const lines: string[] = []
+  const levels = new LogLevels('info', { nfs: 'debug', san: 'error' })
+  const log = createLog({ level: levels, destination: { write: (line: string) => void lines.push(line) } })
+  const [nfs, san, http] = (['nfs', 'san', 'http'] as const).map((subsystem) => log.child({ subsystem }))
+  const written = () => {
+    for (const each of [log, nfs, san, http]) for (const level of logLevels) each?.[level]({}, level)
+    const all = lines.splice(0).map((line) => JSON.parse(line) as { subsystem?: string; msg: string })
+    return ['', 'nfs', 'san', 'http'].map((name) =>
+      all.flatMap(({ subsystem = '', msg }) => (subsystem === name ? msg : [])).join(' '),
+    )
+  }
+  const [general, all] = ['info warn error', 'debug info warn error']
+  assert.equal(written(), [general, all, 'error', general])
+  levels.set('http', 'debug')
+  levels.set('nfs', 'warn')
+  assert.equal(written(), [general, 'warn error', 'error', all])
+  assert.equal(
+    levels.list().find(({ subsystem }) => subsystem === 'nfs'),
+    {
+      ...{ subsystem: 'nfs', level: 'warn', configured: 'debug' },
+    },
+  )
+  levels.set('nfs', undefined)
+  levels.set('http', undefined)
+  assert.equal(written(), [general, all, 'error', general])
 })
 
 test('a log file in a new folder holds each line as soon as it is written, and is appended to', () => {
