@@ -12,11 +12,13 @@ import { commit, machine, save } from './results.ts'
 import { benchSan } from './san.ts'
 import { type StormResult, storm } from './storm.ts'
 import { cpuMicros, type Target } from './target.ts'
+import { benchViewers } from './viewers.ts'
 import { Objects, type WorkloadName, workloadNames } from './workloads.ts'
 
 const help = `npm run bench [-- options]        a node, over NFS
 npm run bench -- san [options]   the iSCSI initiator (--help for its own)
 npm run bench -- http [options]  the HTTP gateway beside nginx and Apache (--help for its own)
+npm run bench -- viewers [options]  NFS while people look at the dashboard (--help for its own)
 
   --only a,b        only these workloads: ${workloadNames.join(', ')}, handover
   --runs N          turns of every workload (default 3); medians are shown
@@ -27,9 +29,13 @@ npm run bench -- http [options]  the HTTP gateway beside nginx and Apache (--hel
 
 With MATRIXFS_PERF_LAB=DIR, DIR/peers.sh starts nfs-ganesha as a peer.`
 
+/** Benchmarks with options of their own. */
+const others: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
+  ...{ san: benchSan, http: benchHttp, viewers: benchViewers },
+}
 const what = process.argv[2]
 const { values } = parseArgs({
-  args: what === 'san' || what === 'http' ? [] : process.argv.slice(2),
+  args: what !== undefined && what in others ? [] : process.argv.slice(2),
   options: {
     only: { type: 'string' },
     runs: { type: 'string', default: '3' },
@@ -174,8 +180,8 @@ function report(targets: readonly Target[], rows: readonly Row[], handover: Hand
   return `${lines.join('\n')}\n`
 }
 
-if (what === 'san') await benchSan(process.argv.slice(3))
-else if (what === 'http') await benchHttp(process.argv.slice(3))
+const other = what === undefined ? undefined : others[what]
+if (other) await other(process.argv.slice(3))
 else if (values.help) process.stdout.write(`${help}\n`)
 else {
   await main().catch((error: unknown) => {

@@ -36,6 +36,8 @@ const REQUEST_TIMEOUT_MS = 30_000
 const BODY_MAX = 64 * 1024
 /** An answer that many ask for at once is put together once, ms. */
 const TEXT_FRESH_MS = 500
+/** The same for the metrics: who counts by the second gets them anew. */
+const METRICS_FRESH_MS = 900
 /** The inside of the queues (jobs/queue-board.ts). */
 const BOARD_PATH = '/_admin/queues'
 
@@ -62,9 +64,17 @@ export class AdminServer {
   readonly #scheme: 'http' | 'https'
   readonly #assets = new Assets()
   readonly #metrics = new Metrics()
+  readonly #metricsText: SharedAnswer<string>
   readonly #headers: Readonly<Record<string, string>>
   readonly #description: string
-  readonly #routes = endpoints.map((endpoint) => ({ endpoint, pattern: patternOf(endpoint.path) }))
+  /** Endpoints by their path; and those of which a part of the path may be anything. */
+  readonly #routes = Map.groupBy(
+    endpoints.filter(({ path }) => !path.includes(':')),
+    ({ path }) => API_PREFIX + path,
+  )
+  readonly #patterns = endpoints
+    .filter(({ path }) => path.includes(':'))
+    .map((endpoint) => ({ endpoint, pattern: patternOf(endpoint.path) }))
   /** Answers without a question, as text, by path. */
   readonly #texts = new Map<string, SharedAnswer<string>>()
 
@@ -81,6 +91,8 @@ export class AdminServer {
     this.#scheme = tls ? 'https' : 'http'
     this.#access = new Access(access, { node: self.name, realm: matrixName, isSecure: tls !== undefined, clock, log })
     this.#headers = securityHeaders(this.#assets.scriptHashes())
+    const text = async () => this.#metrics.text(await desk.collector.own())
+    this.#metricsText = new SharedAnswer(text, () => clock.now(), METRICS_FRESH_MS)
     this.#description = JSON.stringify(describeApi(endpoints, desk.host.version))
     const app = new Koa()
     app.silent = true
@@ -134,10 +146,7 @@ export class AdminServer {
 
   async #dispatch(ctx: Context): Promise<void> {
     const { path } = ctx
-    const found = this.#routes.flatMap(({ endpoint, pattern }) => {
-      const match = pattern.exec(path)
-      return match ? [{ endpoint, params: decoded(match.groups) }] : []
-    })
+    const found = this.#find(path)
     const route = found.find(({ endpoint }) => (endpoint.method === 'post') === (ctx.method === 'POST')) ?? found[0]
     const allowed = found.map(({ endpoint }) => (endpoint.method === 'post' ? 'POST' : 'GET, HEAD')).join(', ')
     const refusal = refuse(
@@ -160,7 +169,7 @@ export class AdminServer {
     if (!asker) throw this.#access.unknown()
     if (path === '/metrics') {
       ctx.type = this.#metrics.contentType
-      ctx.body = await this.#metrics.text(await this.#desk.collector.own())
+      ctx.body = await this.#metricsText.get()
       return
     }
     if (path === `${API_PREFIX}/openapi.json`) return sayJson(ctx, this.#description)
@@ -170,6 +179,15 @@ export class AdminServer {
       return this.#board(ctx)
     }
     sayFailure(ctx, 404, 'not-found', `nothing is at ${path}; the dashboard is at /_admin/`)
+  }
+
+  #find(path: string): readonly { readonly endpoint: Endpoint; readonly params: Readonly<Record<string, string>> }[] {
+    const known = this.#routes.get(path)
+    if (known) return known.map((endpoint) => ({ endpoint, params: {} }))
+    return this.#patterns.flatMap(({ endpoint, pattern }) => {
+      const match = pattern.exec(path)
+      return match ? [{ endpoint, params: decoded(match.groups) }] : []
+    })
   }
 
   async #board(ctx: Context): Promise<void> {

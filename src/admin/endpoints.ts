@@ -7,9 +7,11 @@ import { answerFilesystems } from './answers/filesystems-answer.ts'
 import { answerLocks } from './answers/locks-answer.ts'
 import { answerLuns } from './answers/luns-answer.ts'
 import { answerMatrix, nodeAnswer } from './answers/matrix-answer.ts'
+import { answerOverview } from './answers/overview-answer.ts'
 import { answerServices } from './answers/services-answer.ts'
 import { answerWaits } from './answers/waits-answer.ts'
 import * as api from './api/answers.ts'
+import { overview } from './api/overview.ts'
 import type { Endpoint } from './endpoint.ts'
 import { jobEndpoints } from './jobs/job-endpoints.ts'
 import { SAMPLE_MS } from './samples.ts'
@@ -20,6 +22,11 @@ export const endpoints: readonly Endpoint[] = [
     ...{ method: 'get', path: '/matrix', answer: api.matrix },
     summary: 'The matrix: its nodes with what each says of itself, view, administrator, SAN generation, leases',
     run: ({ host, collector }) => answerMatrix(host, collector),
+  },
+  {
+    ...{ method: 'get', path: '/overview', answer: overview },
+    summary: 'All that the dashboard shows: what the following have to say, null for what cannot be had just now',
+    run: answerOverview,
   },
   {
     ...{ method: 'get', path: '/luns', answer: api.luns },

@@ -14,6 +14,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 /** @typedef {import('../api/answers.ts').TimelineStep} TimelineStep */
 /** @typedef {import('../api/answers.ts').SqlAnswer} SqlAnswer */
 /** @typedef {import('../api/jobs.ts').Jobs} Jobs */
+/** @typedef {import('../api/overview.ts').Overview} Overview */
 /** @typedef {{ at: number, level: 'warn' | 'error', message: string, fields: string }} LogLine */
 /**
  * @typedef {object} Knowledge
@@ -129,22 +130,16 @@ export function useKnowledge() {
 async function lookAround(known) {
   const ends = [...known.samples.values()].map((all) => all.at(-1)?.at ?? 0)
   const since = ends.length > 0 ? Math.min(...ends) : 0
-  const none = () => undefined
-  const [matrix, filesystems, luns, waits, locks, jobs, services, timeline, log, samples] = await Promise.all([
-    /** @type {Promise<Matrix>} */ (ask('/matrix')),
-    // what needs the LUNs may fail while they do; the rest is shown all the same
-    /** @type {Promise<Filesystems | undefined>} */ (ask('/filesystems').catch(none)),
-    /** @type {Promise<Luns | undefined>} */ (ask('/luns').catch(none)),
-    /** @type {Promise<Waits | undefined>} */ (ask('/waits').catch(none)),
-    /** @type {Promise<Locks | undefined>} */ (ask('/locks').catch(none)),
-    /** @type {Promise<Jobs | undefined>} */ (ask('/jobs').catch(none)),
-    /** @type {Promise<Services | undefined>} */ (ask('/services').catch(none)),
-    /** @type {Promise<{ entries: TimelineStep[] }>} */ (ask('/timeline')),
-    /** @type {Promise<{ lines: LogLine[] }>} */ (ask('/log')),
+  const [overview, samples] = await Promise.all([
+    /** @type {Promise<Overview>} */ (ask('/overview')),
     /** @type {Promise<SamplesAnswer>} */ (ask(`/samples?since=${since}`)),
   ])
+  // what needs the LUNs may fail while they do; the rest is shown all the same
+  const { matrix, filesystems, luns, waits, locks, jobs, services, timeline, log } = overview
   return {
-    ...{ matrix, filesystems, waits, timeline: timeline.entries, log: log.lines, error: undefined },
+    ...{ matrix, timeline: timeline.entries, log: log.lines, error: undefined },
+    filesystems: filesystems ?? undefined,
+    waits: waits ?? undefined,
     luns: luns ?? known.luns,
     locks: locks ?? known.locks,
     jobs: jobs ?? known.jobs,

@@ -1,0 +1,17 @@
+/** GET /overview: the parts are as their own places answer them. */
+import * as v from 'valibot'
+import { filesystems, locks, logAnswer, luns, matrix, services, timeline, waits } from './answers.ts'
+import { jobs } from './jobs.ts'
+
+export const overview = v.object({
+  matrix,
+  filesystems: v.nullable(filesystems),
+  luns: v.nullable(luns),
+  locks: v.nullable(locks),
+  waits: v.nullable(waits),
+  services: v.nullable(services),
+  jobs: v.nullable(jobs),
+  timeline,
+  log: logAnswer,
+})
+export type Overview = v.InferOutput<typeof overview>
