@@ -4,11 +4,15 @@
  */
 import { Agent, get } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { gunzipSync } from 'node:zlib'
 
 /** As src/admin/ui/data.js asks. */
 const PERIOD_MS = 2_000
 /** As Prometheus does unless it is told otherwise is a minute; who looks closely asks more often. */
 const SCRAPE_MS = 5_000
+
+/** As browsers and Prometheus send it. */
+const headers = { 'Accept-Encoding': 'gzip' }
 
 class Watcher {
   readonly #url: string
@@ -42,13 +46,17 @@ class Watcher {
 
   #ask(path: string): Promise<string> {
     return new Promise((resolve, reject) => {
-      get(new URL(path, this.#url), { agent: this.#agent }, (response) => {
-        let text = ''
-        response.setEncoding('utf8').on('data', (more) => (text += more))
+      get(new URL(path, this.#url), { agent: this.#agent, headers }, (response) => {
+        const isPacked = response.headers['content-encoding'] === 'gzip'
+        const parts: Buffer[] = []
+        response.on('data', (part) => parts.push(part))
         response.on('error', reject)
-        response.on('end', () =>
-          response.statusCode === 200 ? resolve(text) : reject(new Error(`${path}: ${response.statusCode} ${text}`)),
-        )
+        response.on('end', () => {
+          const bytes = Buffer.concat(parts)
+          const text = (isPacked ? gunzipSync(bytes) : bytes).toString()
+          if (response.statusCode === 200) resolve(text)
+          else reject(new Error(`${path}: ${response.statusCode} ${text}`))
+        })
       }).on('error', reject)
     })
   }

@@ -26,7 +26,7 @@ import type { EventStream } from './event-stream.ts'
 import { boardPolicy, refuse, securityHeaders } from './guard.ts'
 import { Metrics } from './metrics.ts'
 import { API_PREFIX, describeApi } from './openapi.ts'
-import { SharedAnswer } from './shared-answer.ts'
+import { SharedText } from './shared-text.ts'
 
 /** Connections at once: viewers, each with a few. */
 const MAX_CONNECTIONS = 512
@@ -64,7 +64,7 @@ export class AdminServer {
   readonly #scheme: 'http' | 'https'
   readonly #assets = new Assets()
   readonly #metrics = new Metrics()
-  readonly #metricsText: SharedAnswer<string>
+  readonly #metricsText: SharedText
   readonly #headers: Readonly<Record<string, string>>
   readonly #description: string
   /** Endpoints by their path; and those of which a part of the path may be anything. */
@@ -76,7 +76,7 @@ export class AdminServer {
     .filter(({ path }) => path.includes(':'))
     .map((endpoint) => ({ endpoint, pattern: patternOf(endpoint.path) }))
   /** Answers without a question, as text, by path. */
-  readonly #texts = new Map<string, SharedAnswer<string>>()
+  readonly #texts = new Map<string, SharedText>()
 
   /** Throws MatrixError 'config' when certificate or users cannot be read. */
   constructor(
@@ -92,7 +92,7 @@ export class AdminServer {
     this.#access = new Access(access, { node: self.name, realm: matrixName, isSecure: tls !== undefined, clock, log })
     this.#headers = securityHeaders(this.#assets.scriptHashes())
     const text = async () => this.#metrics.text(await desk.collector.own())
-    this.#metricsText = new SharedAnswer(text, () => clock.now(), METRICS_FRESH_MS)
+    this.#metricsText = new SharedText(text, () => clock.now(), METRICS_FRESH_MS)
     this.#description = JSON.stringify(describeApi(endpoints, desk.host.version))
     const app = new Koa()
     app.silent = true
@@ -168,9 +168,7 @@ export class AdminServer {
     const asker = await this.#access.askerOf(ctx.req)
     if (!asker) throw this.#access.unknown()
     if (path === '/metrics') {
-      ctx.type = this.#metrics.contentType
-      ctx.body = await this.#metricsText.get()
-      return
+      return this.#metricsText.send(ctx, this.#metrics.contentType)
     }
     if (path === `${API_PREFIX}/openapi.json`) return sayJson(ctx, this.#description)
     if (path === `${API_PREFIX}/events`) return this.#listen(ctx)
@@ -215,7 +213,7 @@ export class AdminServer {
     if (asker && endpoint.method === 'post') this.#access.checkOrigin(ctx.req, asker)
     if (asker && role === 'operator') needOperator(asker)
     if (role === undefined && endpoint.method === 'get' && ctx.querystring === '' && !endpoint.path.includes(':'))
-      return sayJson(ctx, await this.#text(endpoint))
+      return this.#text(endpoint).send(ctx, 'application/json')
     const question = endpoint.question ? readQuestion(endpoint.question, await readBody(ctx.req)) : undefined
     const by = asker?.name ?? 'somebody at this machine'
     const run = () =>
@@ -244,14 +242,14 @@ export class AdminServer {
     }
   }
 
-  #text(endpoint: Endpoint): Promise<string> {
+  #text(endpoint: Endpoint): SharedText {
     let text = this.#texts.get(endpoint.path)
     if (!text) {
       const make = async () => JSON.stringify(await endpoint.run(this.#desk, new URLSearchParams(), undefined, {}))
-      text = new SharedAnswer(make, () => this.#desk.host.clock.now(), TEXT_FRESH_MS)
+      text = new SharedText(make, () => this.#desk.host.clock.now(), TEXT_FRESH_MS)
       this.#texts.set(endpoint.path, text)
     }
-    return text.get()
+    return text
   }
 
   #listen(ctx: Context): void {
