@@ -3,6 +3,7 @@
 export const FLOORS: Record<string, number> = {
   cli: 12,
   node: 12,
+  replicator: 11,
   'program-api': 10,
   'gateway-nfs': 9,
   'gateway-http': 9,

@@ -18,6 +18,7 @@ import { lunCommand } from './lun-command.ts'
 import { mountCommand, umountCommand } from './mount-command.ts'
 import { notifyCommand } from './notify-command.ts'
 import { UsageError } from './option-values.ts'
+import { replicateCommand } from './replicate-command.ts'
 import { reportCommand } from './report-command.ts'
 import { serviceCommand } from './service-command.ts'
 import { sqlCommand } from './sql-command.ts'
@@ -53,6 +54,7 @@ export const program = new Command('matrix')
   .addCommand(jobCommand())
   .addCommand(serviceCommand())
   .addCommand(notifyCommand())
+  .addCommand(replicateCommand())
   .addCommand(targetCommand())
   .addCommand(userCommand())
   .addCommand(completionCommand())

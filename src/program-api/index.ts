@@ -19,8 +19,10 @@ import type { User } from './rpc-connection.ts'
 
 export { DirectClient } from './direct-client.ts'
 export { codeOf, failure } from './failure.ts'
+export { HostFileSystem } from './host-filesystem.ts'
 export type { MatrixClient } from './matrix-client.ts'
 export { MatrixFileSystem, type MatrixInode } from './matrix-filesystem.ts'
+export { NfsClient } from './nfs-client.ts'
 export { isNfsUrl, parseNfsUrl } from './nfs-url.ts'
 export type { User } from './rpc-connection.ts'
 
@@ -107,6 +109,7 @@ export function mountFileSystem(filesystem: MatrixFileSystem, user = ownUser()):
   return { fs, filesystem, close: () => filesystem.close() }
 }
 
-function ownUser(): User {
+/** That of this process. */
+export function ownUser(): User {
   return { uid: geteuid?.() ?? 0, gid: getegid?.() ?? 0, gids: getgroups?.() ?? [] }
 }

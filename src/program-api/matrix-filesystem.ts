@@ -14,8 +14,9 @@
  */
 import { constants } from 'node:fs'
 import { basename, dirname, join } from 'node:path/posix'
-import { type CreationOptions, FileSystem, InodeFlags, type InodeLike, type UsageInfo } from '@zenfs/core'
+import { type CreationOptions, InodeFlags, type InodeLike, type UsageInfo } from '@zenfs/core'
 import { cacheOf } from '@zenfs/core/vfs/vcache'
+import { AsyncFileSystem } from './async-filesystem.ts'
 import { codeOf, failure } from './failure.ts'
 import type { Attributes, Changes, Found, MatrixClient, ObjectType, Space } from './matrix-client.ts'
 import * as client from './matrix-client.ts'
@@ -69,7 +70,7 @@ type Directory<Ref> = {
   readonly until: number
 }
 
-export class MatrixFileSystem<Ref = unknown> extends FileSystem {
+export class MatrixFileSystem<Ref = unknown> extends AsyncFileSystem {
   readonly #client: MatrixClient<Ref>
   readonly #dirTtlMs: number
   readonly #follows: boolean
@@ -328,47 +329,6 @@ export class MatrixFileSystem<Ref = unknown> extends FileSystem {
     const open = inode[OPEN]
     if (open) open.known = knownOf(inode)
   }
-
-  renameSync(): never {
-    return refuse()
-  }
-  statSync(): never {
-    return refuse()
-  }
-  touchSync(): never {
-    return refuse()
-  }
-  createFileSync(): never {
-    return refuse()
-  }
-  unlinkSync(): never {
-    return refuse()
-  }
-  rmdirSync(): never {
-    return refuse()
-  }
-  mkdirSync(): never {
-    return refuse()
-  }
-  readdirSync(): never {
-    return refuse()
-  }
-  linkSync(): never {
-    return refuse()
-  }
-  syncSync(): never {
-    return refuse()
-  }
-  readSync(): never {
-    return refuse()
-  }
-  writeSync(): never {
-    return refuse()
-  }
-}
-
-function refuse(): never {
-  throw failure('ENOTSUP', 'a matrix has no synchronous calls')
 }
 
 function knownOf({ mode, uid, gid, size, atimeMs, mtimeMs, ctimeMs }: InodeLike): Known {

@@ -1,0 +1,147 @@
+/** `matrix replicate`: a tree is copied to another, and from then on what has changed. */
+import { createHash } from 'node:crypto'
+import { homedir } from 'node:os'
+import { isAbsolute, join } from 'node:path'
+import { Argument, Command, Option } from 'commander'
+import { exitCodes, onStopSignal } from '../../config/index.ts'
+import { MatrixError } from '../base/errors.ts'
+import { formatSize } from '../base/units.ts'
+import {
+  addressForms,
+  checkAddress,
+  type Outcome,
+  type PrunePolicy,
+  prunePolicies,
+  replicate,
+} from '../replicator/index.ts'
+import { type JsonOption, printable, say, sayJson, withJson } from './table.ts'
+
+type CopyOptions = JsonOption & {
+  readonly prune: PrunePolicy
+  readonly exclude: readonly string[]
+  readonly verify: boolean
+  readonly owners: boolean
+  readonly journal?: string
+}
+
+export function replicateCommand(): Command {
+  return new Command('replicate').description('copies trees, and from then on what has changed in them').addCommand(
+    withJson(new Command('copy'))
+      .description('copy a tree to another, or what has changed since the last time')
+      .addArgument(new Argument('<from>', `a tree: ${addressForms}`))
+      .addArgument(new Argument('<to>', 'a directory that is there, in the same forms'))
+      .addOption(
+        new Option(
+          '--prune <what>',
+          'remove from the target what is not at the source: never, what earlier runs have made, or all',
+        )
+          .choices(prunePolicies)
+          .default('never'),
+      )
+      .option(
+        '--exclude <glob>',
+        'leave out (repeatable): *.tmp anywhere, cache/** below the tree',
+        (glob: string, former: readonly string[] = []) => [...former, glob],
+        [],
+      )
+      .option('--no-verify', 'do not read again what was written')
+      .option('--no-owners', 'leave owners as they come about (the default for others than root)')
+      .option(
+        '--journal <file>',
+        'what is known of earlier runs (default: one for each pair of trees, in ~/.local/state/matrixfs/replicas)',
+      )
+      .addHelpText(
+        'after',
+        `
+Modes, owners, times, symbolic links, several names of one file and holes are kept. What has not changed is not copied; what was interrupted goes on.
+At the target there are whole files only, old or new, at any moment. Exit code ${exitCodes.failed}: something could not be copied; it is named.
+
+Examples:
+  matrix replicate copy nfs://files/home/projects /backup/projects --prune made
+  matrix replicate copy /srv/www nfs://127.0.0.1/home/www --exclude '*.tmp'`,
+      )
+      .action(copy),
+  )
+}
+
+async function copy(from: string, to: string, options: CopyOptions): Promise<void> {
+  for (const address of [from, to]) checkAddress(address)
+  const stop = new AbortController()
+  const leave = onStopSignal({
+    stop: (signal) => stop.abort(new MatrixError('withdrawn', `stopped by ${signal}; the next run goes on from here`)),
+    hurry: () => process.exit(exitCodes.failed),
+  })
+  const progress = options.json ? undefined : new CopyProgress(process.stderr)
+  try {
+    const outcome = await replicate({
+      ...{ from, to, prune: options.prune, exclude: options.exclude, verify: options.verify },
+      owners: options.owners && process.geteuid?.() === 0,
+      journal: options.journal ?? defaultJournal(from, to),
+      signal: stop.signal,
+      ...(progress && { onProgress: (so) => progress.show(so) }),
+    })
+    progress?.end()
+    if (options.json) sayJson(outcome)
+    else say(describe(outcome))
+    if (outcome.failed > 0) process.exitCode = exitCodes.failed
+  } finally {
+    progress?.end()
+    leave()
+  }
+}
+
+function defaultJournal(from: string, to: string): string {
+  const home = process.env['XDG_STATE_HOME']
+  const state = home !== undefined && isAbsolute(home) ? home : join(homedir(), '.local', 'state')
+  const id = createHash('sha256').update(`${from}\0${to}`).digest('hex').slice(0, 16)
+  return join(state, 'matrixfs', 'replicas', `${id}.sqlite`)
+}
+
+export function describe({
+  looked,
+  copied,
+  bytes,
+  made,
+  adjusted,
+  unchanged,
+  pruned,
+  skipped,
+  troubles,
+  failed,
+}: Outcome): string {
+  const parts = [
+    `${looked} looked at`,
+    `${copied} copied (${formatSize(bytes)} read)`,
+    ...(made > 0 ? [`${made} directories, links and pipes made`] : []),
+    ...(adjusted > 0 ? [`${adjusted} with other attributes`] : []),
+    `${unchanged} unchanged`,
+    ...(pruned > 0 ? [`${pruned} removed`] : []),
+    ...(skipped > 0 ? [`${skipped} left out`] : []),
+    ...(failed > 0 ? [`${failed} failed`] : []),
+  ]
+  const lines = troubles.map(({ path, why }) => `${printable(path)}: ${why}`)
+  const more = failed - troubles.length
+  return [parts.join(', '), ...lines, ...(more > 0 ? [`and ${more} more`] : [])].join('\n')
+}
+
+/** How far a copy is: a line that changes on a terminal, one every ten seconds elsewhere. */
+class CopyProgress {
+  readonly #out: NodeJS.WriteStream
+  #next = performance.now()
+
+  constructor(out: NodeJS.WriteStream) {
+    this.#out = out
+  }
+
+  show({ looked, copied, bytes }: Outcome): void {
+    const now = performance.now()
+    if (now < this.#next) return
+    this.#next = now + (this.#out.isTTY ? 200 : 10_000)
+    const line = `${looked} looked at, ${copied} copied, ${formatSize(bytes)} read`
+    this.#out.write(this.#out.isTTY ? `\r\x1b[K${line}` : `${line}\n`)
+  }
+
+  end(): void {
+    if (this.#out.isTTY) this.#out.write('\r\x1b[K')
+  }
+}

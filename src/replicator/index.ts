@@ -1,0 +1,8 @@
+/**
+ * Floor 11: the replicator: a tree is copied to another, and from then on what has changed (docs/replicator.md).
+ */
+export { ReplicaJournal } from './journal.ts'
+export { Outcome, type Trouble } from './outcome.ts'
+export { type ReplicateOptions, replicate } from './replicate.ts'
+export { type PrunePolicy, prunePolicies, Replication, type ReplicationOptions } from './replication.ts'
+export { addressForms, checkAddress, openTree, type Tree } from './tree.ts'

@@ -1,0 +1,445 @@
+/**
+ * One run from a source tree to a target tree. Whatever moment it is ended at, by whatever, the target has whole objects only: the old ones or the new ones; and the next run goes on.
+ *
+ *     file ─► unchanged since the journal's row, on both sides ──────────────────────────► nothing to do
+ *          ─► no row, but the same size and time at the target: content compared ────────► row
+ *          ─► else: temporary name ► content, hashed ► attributes ► read again ► flushed ► renamed over ► row
+ *
+ * A file that changes while it is copied is copied again, and left for the next run when it does not stop. Names of one file (hard links) become names of one file. The times of a
+ * directory are set when everything in it is done. What is at the target and not at the source is removed as `prune` says, only in directories that were listed whole, and not at all when
+ * the source is empty: a disk that is not mounted must not empty its copy.
+ */
+import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
+import { basename, dirname, join, matchesGlob } from 'node:path/posix'
+import type { InodeLike } from '@zenfs/core'
+import { MatrixError } from '../base/errors.ts'
+import { codeOf, failure } from '../program-api/index.ts'
+import { copyContent, digestOf } from './content.ts'
+import { FORMAT, isDirectory, isFile, isSame, isUnmoved, near } from './inode-facts.ts'
+import type { ReplicaJournal } from './journal.ts'
+import { Lanes } from './lanes.ts'
+import { Outcome } from './outcome.ts'
+import { removeTree } from './remove-tree.ts'
+import type { Tree } from './tree.ts'
+
+/** 'made': what an earlier run has made. 'all': whatever is not at the source. */
+export const prunePolicies = ['never', 'made', 'all'] as const
+export type PrunePolicy = (typeof prunePolicies)[number]
+
+export type ReplicationOptions = {
+  readonly source: Tree
+  readonly target: Tree
+  readonly journal: ReplicaJournal
+  readonly prune: PrunePolicy
+  /** Globs of paths below the source, such as `*.tmp` or `cache/**`, that are neither copied nor pruned. */
+  readonly exclude: readonly string[]
+  /** Owners are set, which takes a superuser at the target. */
+  readonly owners: boolean
+  /** What was written is read again before it gets its name. */
+  readonly verify: boolean
+  readonly signal?: AbortSignal
+  readonly onProgress?: (outcome: Outcome, path: string) => void
+}
+
+/** Files under way at a time. */
+const LANES = 8
+/** A file that changes while it is copied is tried so often. */
+const MAX_TRIES = 3
+const PERMISSIONS = 0o7777
+/** What a run does not go on after. */
+const FATAL = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'ETIMEDOUT', 'ECONNREFUSED', 'ECONNRESET', 'EHOSTUNREACH'])
+
+export class Replication {
+  readonly #options: ReplicationOptions
+  readonly #outcome = new Outcome()
+  readonly #lanes = new Lanes(LANES)
+  /** Files with several names, by inode: the name at the target that was first. */
+  readonly #names = new Map<number, Promise<string | undefined>>()
+  #serial = 0
+  #prunes: boolean
+
+  constructor(options: ReplicationOptions) {
+    this.#options = options
+    this.#prunes = options.prune !== 'never'
+  }
+
+  /** Rejects with MatrixError 'config' when there is no source, with the error that ended it, or with the signal's reason. What failed by itself is in the outcome. */
+  async run(): Promise<Outcome> {
+    const { source, target, journal } = this.#options
+    const top = await source.stat('/').catch((error) => {
+      throw new MatrixError('config', `the source cannot be read: ${error.message}`)
+    })
+    if (!isDirectory(top)) throw new MatrixError('config', 'the source is no directory')
+    if (this.#prunes && journal.objects > 0 && (await source.readdir('/')).length === 0) {
+      this.#prunes = false
+      this.#outcome.fail('/', 'the source is empty: nothing is removed from the target')
+    }
+    await target.stat('/').catch((error) => {
+      throw new MatrixError('config', `the target cannot be written: ${error.message}`)
+    })
+    await this.#directory('/', top)
+    return this.#outcome
+  }
+
+  /** Everything in a directory that is at the target already, then its own attributes. */
+  async #directory(path: string, inode: InodeLike): Promise<void> {
+    const { source, target } = this.#options
+    const names = await this.#attempt(path, () => source.readdir(path))
+    if (!names) return
+    const there = await this.#attempt(path, () => this.#there(path))
+    if (!there) return
+    const kept = new Set<string>()
+    const directories: { readonly path: string; readonly inode: InodeLike }[] = []
+    const files = names.sort().map((name) =>
+      this.#lanes.run(async () => {
+        const each = join(path, name)
+        if (this.#isExcluded(each)) {
+          kept.add(name)
+          this.#outcome.skipped++
+          return
+        }
+        const found = await this.#entry(each, there.has(name))
+        if (found !== 'vanished') kept.add(name)
+        if (typeof found === 'object') directories.push({ path: each, inode: found })
+      }),
+    )
+    await all(files)
+    directories.sort((a, b) => (a.path < b.path ? -1 : 1))
+    for (const each of directories) await this.#directory(each.path, each.inode)
+    if (this.#prunes)
+      for (const name of there)
+        if (!kept.has(name) && !this.#isExcluded(join(path, name))) await this.#prune(join(path, name))
+    await this.#attempt(path, async () => {
+      const made = await target.stat(path)
+      await this.#adjust(path, inode, made)
+      await target.flush?.(path)
+    })
+  }
+
+  /** Names at the target. What a former run has left under a temporary name goes. */
+  async #there(path: string): Promise<Set<string>> {
+    const { target } = this.#options
+    const names = new Set(await target.readdir(path))
+    for (const name of names) {
+      if (!isTemporary(name)) continue
+      names.delete(name)
+      await target.unlink(join(path, name)).catch(() => undefined)
+    }
+    return names
+  }
+
+  /** A directory is given back, made, for its content to follow. */
+  async #entry(path: string, isThere: boolean): Promise<InodeLike | 'done' | 'vanished'> {
+    const { source, target, signal, onProgress } = this.#options
+    signal?.throwIfAborted()
+    this.#outcome.looked++
+    onProgress?.(this.#outcome, path)
+    let inode: InodeLike
+    try {
+      inode = await source.stat(path)
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throwFatal(error)
+      if (codeOf(error) === 'ENOENT' && !path.includes('\uFFFD')) return 'vanished'
+      this.#outcome.fail(path, path.includes('\uFFFD') ? 'the name is not UTF-8' : messageOf(error))
+      return 'done'
+    }
+    const result = await this.#attempt(path, async () => {
+      const made = isThere ? await target.stat(path).catch(() => undefined) : undefined
+      switch (inode.mode & FORMAT) {
+        case constants.S_IFDIR:
+          if (made && !isDirectory(made)) await this.#makeWay(path, made)
+          if (!made || !isDirectory(made)) await this.#makeDirectory(path)
+          return inode
+        case constants.S_IFREG:
+          await this.#file(path, inode, made)
+          return 'done' as const
+        case constants.S_IFLNK:
+          await this.#symlink(path, inode, made)
+          return 'done' as const
+        default:
+          await this.#special(path, inode, made)
+          return 'done' as const
+      }
+    })
+    return result ?? 'done'
+  }
+
+  async #makeDirectory(path: string): Promise<void> {
+    await this.#options.target.mkdir(path, { mode: 0o700, uid: 0, gid: 0 })
+    this.#outcome.made++
+    const made = await this.#options.target.stat(path)
+    this.#note(path, made, '', made)
+  }
+
+  async #file(path: string, inode: InodeLike, made: InodeLike | undefined): Promise<void> {
+    if (inode.nlink > 1) return this.#named(path, inode, made)
+    await this.#content(path, inode, made)
+  }
+
+  /** A file with several names: the first that is met brings the content, the others become its names. */
+  async #named(path: string, inode: InodeLike, made: InodeLike | undefined): Promise<void> {
+    const { target } = this.#options
+    const known = this.#names.get(inode.ino)
+    if (!known) {
+      const first = this.#content(path, inode, made).then(() => path)
+      this.#names.set(
+        inode.ino,
+        first.catch(() => undefined),
+      )
+      await first
+      return
+    }
+    const first = await known
+    if (first === undefined) throw failure('EAGAIN', `its content, under another name, was not copied`)
+    const one = await target.stat(first)
+    if (made && made.ino === one.ino) {
+      this.#outcome.unchanged++
+      return
+    }
+    if (made && isDirectory(made)) await this.#makeWay(path, made)
+    await this.#take(path, (temporary) => target.link(first, temporary))
+    this.#outcome.made++
+    this.#note(path, inode, this.#options.journal.find(first)?.digest ?? '', await target.stat(path))
+  }
+
+  async #content(path: string, inode: InodeLike, made: InodeLike | undefined): Promise<void> {
+    const { source, target, journal } = this.#options
+    const row = journal.find(path)
+    const isOurs =
+      row &&
+      made &&
+      isFile(made) &&
+      made.ino === row.madeIno &&
+      near(made.mtimeMs, row.madeMtimeMs) &&
+      made.size === row.size
+    if (row && isOurs && isSame(row, inode)) {
+      if (await this.#adjust(path, inode, made)) this.#outcome.adjusted++
+      else this.#outcome.unchanged++
+      return
+    }
+    // the source may have another change time for its attributes alone, and the target may have been copied by a run whose journal is lost
+    if (made && isFile(made) && made.size === inode.size && (isOurs || near(made.mtimeMs, inode.mtimeMs))) {
+      const digest = await digestOf(source, path, inode.size, this.#read)
+      const there = isOurs ? row.digest : await digestOf(target, path, made.size, () => undefined)
+      const now = await source.stat(path)
+      if (digest === there && isUnmoved(inode, now)) {
+        if (await this.#adjust(path, inode, made)) this.#outcome.adjusted++
+        else this.#outcome.unchanged++
+        this.#note(path, inode, digest, await target.stat(path))
+        return
+      }
+    }
+    if (made && isDirectory(made)) await this.#makeWay(path, made)
+    await this.#copy(path, inode)
+  }
+
+  async #copy(path: string, first: InodeLike): Promise<void> {
+    const { source, target, verify } = this.#options
+    let inode = first
+    for (let tries = 1; ; tries++) {
+      const temporary = this.#temporary(path)
+      try {
+        await target.createFile(temporary, { mode: constants.S_IFREG | 0o600, uid: 0, gid: 0 })
+        const digest = await copyContent(
+          { tree: source, path },
+          { tree: target, path: temporary },
+          inode.size,
+          this.#read,
+        )
+        if (verify && (await digestOf(target, temporary, inode.size, () => undefined)) !== digest)
+          throw failure('EIO', 'what was written is not what is read again')
+        const now = await source.stat(path)
+        if (!isUnmoved(inode, now)) {
+          await target.unlink(temporary)
+          if (tries === MAX_TRIES) throw failure('EBUSY', 'it changes while it is copied')
+          inode = now
+          continue
+        }
+        await this.#adjust(temporary, inode, await target.stat(temporary))
+        await target.flush?.(temporary)
+        await target.rename(temporary, path)
+        this.#outcome.copied++
+        this.#note(path, inode, digest, await target.stat(path))
+        return
+      } catch (error) {
+        await target.unlink(temporary).catch(() => undefined)
+        throw error
+      }
+    }
+  }
+
+  async #symlink(path: string, inode: InodeLike, made: InodeLike | undefined): Promise<void> {
+    const { source, target } = this.#options
+    const text = await linkText(source, path, inode.size)
+    if (made && (made.mode & FORMAT) === constants.S_IFLNK && (await linkText(target, path, made.size)) === text) {
+      if (await this.#adjust(path, inode, made)) this.#outcome.adjusted++
+      else this.#outcome.unchanged++
+    } else {
+      if (made && isDirectory(made)) await this.#makeWay(path, made)
+      await this.#take(path, async (temporary) => {
+        await target.symlink(text, temporary)
+        await this.#adjust(temporary, inode, await target.stat(temporary))
+      })
+      this.#outcome.made++
+    }
+    this.#note(path, inode, text, await target.stat(path))
+  }
+
+  /** Pipes and devices, where the target can have them; sockets are nothing without their program. */
+  async #special(path: string, inode: InodeLike, made: InodeLike | undefined): Promise<void> {
+    const { target } = this.#options
+    const format = inode.mode & FORMAT
+    const isDevice = format === constants.S_IFCHR || format === constants.S_IFBLK
+    if (made && (made.mode & FORMAT) === format && (!isDevice || made.rdev === inode.rdev)) {
+      if (await this.#adjust(path, inode, made)) this.#outcome.adjusted++
+      else this.#outcome.unchanged++
+      return
+    }
+    if (format === constants.S_IFSOCK) return void this.#outcome.skipped++
+    if (made && isDirectory(made)) await this.#makeWay(path, made)
+    try {
+      await this.#take(path, async (temporary) => {
+        await target.createFile(temporary, {
+          mode: inode.mode,
+          uid: 0,
+          gid: 0,
+          ...(inode.rdev !== undefined && { rdev: inode.rdev }),
+        })
+        await this.#adjust(temporary, inode, await target.stat(temporary))
+      })
+    } catch (error) {
+      if (codeOf(error) !== 'ENOTSUP') throw error
+      this.#outcome.skipped++
+      return
+    }
+    this.#outcome.made++
+    this.#note(path, inode, '', await target.stat(path))
+  }
+
+  /** Makes something under a temporary name, which then takes the place of what has the name. */
+  async #take(path: string, make: (temporary: string) => Promise<unknown>): Promise<void> {
+    const { target } = this.#options
+    const temporary = this.#temporary(path)
+    try {
+      await make(temporary)
+      await target.rename(temporary, path)
+    } catch (error) {
+      await target.unlink(temporary).catch(() => undefined)
+      throw error
+    }
+  }
+
+  /** True when something had to be set. */
+  async #adjust(at: string, wanted: InodeLike, made: InodeLike): Promise<boolean> {
+    const { target, owners } = this.#options
+    const isLink = (wanted.mode & FORMAT) === constants.S_IFLNK
+    const owner = owners && (made.uid !== wanted.uid || made.gid !== wanted.gid)
+    // a change of owner takes set-id bits away
+    const mode = !isLink && (owner || (made.mode & PERMISSIONS) !== (wanted.mode & PERMISSIONS))
+    if (owner || mode)
+      await target.touch(at, { ...(owner && { uid: wanted.uid, gid: wanted.gid }), ...(mode && { mode: wanted.mode }) })
+    const time = !near(made.mtimeMs, wanted.mtimeMs)
+    if (time) await target.touch(at, { atimeMs: wanted.atimeMs, mtimeMs: wanted.mtimeMs })
+    return owner || mode || time
+  }
+
+  /** Something of another kind stands where a directory comes, or the other way round. */
+  async #makeWay(path: string, made: InodeLike): Promise<void> {
+    const { prune, journal, target } = this.#options
+    const mayGo = prune === 'all' || (prune === 'made' && journal.find(path) !== undefined)
+    if (!mayGo) throw failure('EEXIST', 'something of another kind has the name at the target')
+    await this.#remove(path, made)
+    if (
+      await target.stat(path).then(
+        () => true,
+        () => false,
+      )
+    )
+      throw failure('ENOTEMPTY', 'something of another kind has the name at the target')
+  }
+
+  async #prune(path: string): Promise<void> {
+    const { prune, journal, target } = this.#options
+    if (prune === 'made' && !journal.find(path)) return
+    await this.#attempt(path, async () => {
+      const made = await target.stat(path).catch(() => undefined)
+      if (made) await this.#remove(path, made)
+    })
+  }
+
+  async #remove(path: string, made: InodeLike): Promise<void> {
+    const { target, journal, prune } = this.#options
+    const removed = await removeTree(target, path, made, (each) => prune === 'all' || journal.find(each) !== undefined)
+    this.#outcome.pruned += removed
+    journal.drop(path)
+  }
+
+  #isExcluded(path: string): boolean {
+    const below = path.slice(1)
+    return this.#options.exclude.some((glob) => matchesGlob(glob.includes('/') ? below : basename(below), glob))
+  }
+
+  /** undefined when it failed by itself, which is noted; throws what ends the run. */
+  async #attempt<T>(path: string, work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work()
+    } catch (error) {
+      this.#options.signal?.throwIfAborted()
+      throwFatal(error)
+      this.#outcome.fail(path, messageOf(error))
+      return undefined
+    }
+  }
+
+  readonly #read = (bytes: number): void => {
+    this.#options.signal?.throwIfAborted()
+    this.#outcome.bytes += bytes
+    this.#options.onProgress?.(this.#outcome, '')
+  }
+
+  #note(path: string, { ino, size, mtimeMs, ctimeMs }: InodeLike, digest: string, made: InodeLike): void {
+    this.#options.journal.put({
+      path,
+      ino,
+      size,
+      mtimeMs,
+      ctimeMs,
+      digest,
+      madeIno: made.ino,
+      madeMtimeMs: made.mtimeMs,
+    })
+  }
+
+  #temporary(path: string): string {
+    const id = createHash('sha256')
+      .update(`${process.pid} ${this.#serial++} ${path} ${Date.now()}`)
+      .digest('hex')
+    return join(dirname(path), `${TEMPORARY}${id.slice(0, 24)}`)
+  }
+}
+
+const TEMPORARY = '.~replica-'
+
+function isTemporary(name: string): boolean {
+  return /^\.~replica-[0-9a-f]{24}$/.test(name)
+}
+
+async function linkText(tree: Tree, path: string, size: number): Promise<string> {
+  const text = Buffer.alloc(size)
+  await tree.read(path, text, 0, size)
+  return text.toString()
+}
+
+function throwFatal(error: unknown): void {
+  if (FATAL.has(codeOf(error) ?? '')) throw error
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** Waits for all, then throws the first failure. */
+async function all(work: readonly Promise<unknown>[]): Promise<void> {
+  for (const result of await Promise.allSettled(work)) if (result.status === 'rejected') throw result.reason
+}
