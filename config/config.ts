@@ -3,6 +3,7 @@ import type { Timings } from '../src/base/timings.ts'
 import type { LogLevel, Subsystem } from '../src/platform/index.ts'
 import type { PeerAddress } from '../src/platform/transport.ts'
 import type { NotifyRule, Service, VirtualHost } from '../src/services/index.ts'
+import type { ReplicationRule } from './replicate-schema.ts'
 import type { FenceAgentName, PortmapMode } from './schema.ts'
 
 export type ConfiguredNode = {
@@ -115,6 +116,7 @@ export type MatrixdConfig = {
   readonly addresses: { readonly script?: { readonly path: string; readonly timeoutMs: number } }
   /** Paths are absolute. */
   readonly notify: readonly NotifyRule[]
+  readonly replicate: readonly ReplicationRule[]
   readonly cache: { readonly dataBytes: number }
   readonly log: { readonly level: LogLevel; readonly levels: Readonly<Partial<Record<Subsystem, LogLevel>>> }
 }

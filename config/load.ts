@@ -16,6 +16,7 @@ import { type ConfigFiles, realFiles } from './files.ts'
 import { notifyOf, notifyProblems } from './notify.ts'
 import { octal, privateFileProblem, privateLine } from './private-file.ts'
 import { explain, incomplete } from './problems.ts'
+import { replicateProblems, replicationsOf } from './replicate-schema.ts'
 import { type ConfigFile, fileSchema, SECRET_MIN } from './schema.ts'
 import { programKeys, reachable, serviceProblems, servicesOf } from './services.ts'
 import { tlsKeyProblems, tlsOf } from './tls-keys.ts'
@@ -94,6 +95,13 @@ function conflicts(output: unknown): string[] {
   unique('exports', tables(file.exports), 'path')
   unique('mounts', tables(file.mounts), 'directory')
   unique('notify', tables(file.notify), 'name')
+  unique('replicate', tables(file.replicate), 'name')
+  problems.push(
+    ...replicateProblems(
+      tables(file.replicate),
+      nodes.map(({ name }) => name),
+    ),
+  )
   const hosts = tables(file.virtual_hosts)
   unique('virtual_hosts', hosts, 'name')
   unique(
@@ -409,6 +417,7 @@ function configOf(file: string, written: ConfigFile, secret: string, redisPasswo
       }),
     },
     notify: notifyOf(folder, written),
+    replicate: replicationsOf(written.replicate),
     cache: { dataBytes: cache.data },
     log,
   }

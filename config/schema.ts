@@ -10,6 +10,7 @@ import { type LogLevel, logLevels, type Subsystem, subsystems } from '../src/pla
 import { isIscsiUrl } from '../src/san/index.ts'
 import { failbackPolicies, severities } from '../src/services/index.ts'
 import { admin } from './admin-config.ts'
+import { replicate } from './replicate-schema.ts'
 import { devices, services } from './services-schema.ts'
 import { tlsKeys } from './tls-keys.ts'
 import {
@@ -544,6 +545,7 @@ export const fileSchema = v.strictObject({
   addresses: v.optional(addressProgram, {}),
   notify: v.optional(notify, []),
   mail: v.optional(mail),
+  replicate: v.optional(replicate, []),
   cache: v.optional(cache, {}),
   log: v.optional(log, {}),
 })

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { Argument, Command, Option } from 'commander'
-import { exitCodes, onStopSignal } from '../../config/index.ts'
+import { type ControlResult, exitCodes, loadConfig, onStopSignal, replicasDir } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
 import { formatSize } from '../base/units.ts'
 import {
@@ -14,7 +14,8 @@ import {
   prunePolicies,
   replicate,
 } from '../replicator/index.ts'
-import { type JsonOption, printable, say, sayJson, withJson } from './table.ts'
+import { ask, configFile, type NodeOptions, withConfig, withNode } from './ask-node.ts'
+import { formatTable, type JsonOption, printable, say, sayJson, sayResult, withJson } from './table.ts'
 
 type CopyOptions = JsonOption & {
   readonly prune: PrunePolicy
@@ -25,43 +26,108 @@ type CopyOptions = JsonOption & {
 }
 
 export function replicateCommand(): Command {
-  return new Command('replicate').description('copies trees, and from then on what has changed in them').addCommand(
-    withJson(new Command('copy'))
-      .description('copy a tree to another, or what has changed since the last time')
-      .addArgument(new Argument('<from>', `a tree: ${addressForms}`))
-      .addArgument(new Argument('<to>', 'a directory that is there, in the same forms'))
-      .addOption(
-        new Option(
-          '--prune <what>',
-          'remove from the target what is not at the source: never, what earlier runs have made, or all',
-        )
-          .choices(prunePolicies)
-          .default('never'),
+  return new Command('replicate')
+    .description('copies trees, and from then on what has changed in them')
+    .addCommand(copyCommand())
+    .addCommand(runCommand())
+    .addCommand(listCommand())
+}
+
+function copyCommand(): Command {
+  return withJson(new Command('copy'))
+    .description('copy a tree to another, or what has changed since the last time')
+    .addArgument(new Argument('<from>', `a tree: ${addressForms}`))
+    .addArgument(new Argument('<to>', 'a directory that is there, in the same forms'))
+    .addOption(
+      new Option(
+        '--prune <what>',
+        'remove from the target what is not at the source: never, what earlier runs have made, or all',
       )
-      .option(
-        '--exclude <glob>',
-        'leave out (repeatable): *.tmp anywhere, cache/** below the tree',
-        (glob: string, former: readonly string[] = []) => [...former, glob],
-        [],
-      )
-      .option('--no-verify', 'do not read again what was written')
-      .option('--no-owners', 'leave owners as they come about (the default for others than root)')
-      .option(
-        '--journal <file>',
-        'what is known of earlier runs (default: one for each pair of trees, in ~/.local/state/matrixfs/replicas)',
-      )
-      .addHelpText(
-        'after',
-        `
+        .choices(prunePolicies)
+        .default('never'),
+    )
+    .option(
+      '--exclude <glob>',
+      'leave out (repeatable): *.tmp anywhere, cache/** below the tree',
+      (glob: string, former: readonly string[] = []) => [...former, glob],
+      [],
+    )
+    .option('--no-verify', 'do not read again what was written')
+    .option('--no-owners', 'leave owners as they come about (the default for others than root)')
+    .option(
+      '--journal <file>',
+      'what is known of earlier runs (default: one for each pair of trees, in ~/.local/state/matrixfs/replicas)',
+    )
+    .addHelpText(
+      'after',
+      `
 Modes, owners, times, symbolic links, several names of one file and holes are kept. What has not changed is not copied; what was interrupted goes on.
 At the target there are whole files only, old or new, at any moment. Exit code ${exitCodes.failed}: something could not be copied; it is named.
 
 Examples:
   matrix replicate copy nfs://files/home/projects /backup/projects --prune made
   matrix replicate copy /srv/www nfs://127.0.0.1/home/www --exclude '*.tmp'`,
-      )
-      .action(copy),
-  )
+    )
+    .action(copy)
+}
+
+function runCommand(): Command {
+  return withJson(withConfig(new Command('run')))
+    .description('run a configured replication now')
+    .argument('<name>', 'of [[replicate]] in the configuration')
+    .addHelpText(
+      'after',
+      `
+matrixd runs it by itself, so long after the last run as the configuration says; this is for in between. It is refused while a run is under way here.
+
+Example:
+  matrix replicate run offsite --config /etc/matrixfs/matrixd.toml`,
+    )
+    .action(run)
+}
+
+function listCommand(): Command {
+  return withJson(withNode(new Command('list')))
+    .description('the configured replications, and what became of them at this node')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  matrix replicate list --config /etc/matrixfs/matrixd.toml\n  matrix replicate list --node https://n1:20190 --user ann --json',
+    )
+    .action(list)
+}
+
+async function run(name: string, { json, ...node }: NodeOptions & JsonOption): Promise<void> {
+  const { replicate: rules, stateDir } = loadConfig(configFile(node))
+  const rule = rules.find((each) => each.name === name)
+  if (!rule) {
+    const known = rules.map((each) => each.name).join(', ') || 'none'
+    throw new MatrixError('not-found', `the configuration has no replication ${name}; it has ${known}`)
+  }
+  const { from, to, prune, exclude, verify } = rule
+  const journal = join(replicasDir(stateDir), `${name}.sqlite`)
+  await copy(from, to, { prune, exclude, verify, owners: true, journal, ...(json !== undefined && { json }) })
+}
+
+async function list({ json, ...node }: NodeOptions & JsonOption): Promise<void> {
+  const { replications = [] } = await ask(node, { command: 'replications' })
+  sayResult(json, replications, describeList(replications))
+}
+
+type Listed = NonNullable<ControlResult['replications']>[number]
+
+function describeList(all: readonly Listed[]): string {
+  if (all.length === 0) return 'nothing is replicated'
+  const rows = all.map(({ name, from, to, everyMs, node, since, last, mine }) => [
+    ...[name, from, to, `${everyMs / 1000} s`, node ?? 'administrator'],
+    since !== undefined ? 'under way' : !mine ? 'at another node' : last ? outcomeOf(last) : 'not yet',
+  ])
+  return formatTable(['replication', 'from', 'to', 'every', 'by', 'last run'], rows)
+}
+
+function outcomeOf({ at, copied, pruned, failed, why }: NonNullable<Listed['last']>): string {
+  const when = new Date(at).toISOString().slice(0, 19)
+  const did = `${copied} copied${pruned > 0 ? `, ${pruned} removed` : ''}`
+  return `${when}, ${did}${why === undefined ? '' : `${failed > 0 ? `, ${failed} failed` : ''}: ${printable(why)}`}`
 }
 
 async function copy(from: string, to: string, options: CopyOptions): Promise<void> {

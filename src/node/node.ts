@@ -31,8 +31,10 @@ import { makeFenceAgent } from './fence-agents.ts'
 import { Gateways } from './gateways.ts'
 import { ImageWatch, newImageFile } from './image-watch.ts'
 import { eventStore, TimelineFile } from './kept-lists.ts'
+import { runMatrix } from './matrix-command.ts'
 import { NodeLuns } from './node-luns.ts'
 import { Orders } from './orders.ts'
+import { Replications } from './replications.ts'
 
 /** Entries of the timeline from before this start that the admin plane shows. */
 const TIMELINE_SHOWN = 200
@@ -135,7 +137,14 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
   gateways = new Gateways(config, core, log, { logTail, formerly, audit, order: (request) => orders.answer(request) })
   const served = gateways
   const notifier = notifierOf(config, core, services)
-  const orders = new Orders(core, served, { notifier, log: of('admin'), logLevels: hooks.logLevels })
+  const replications = new Replications({
+    ...{ rules: config.replicate, stateDir: config.stateDir, clock: realClock, log: services },
+    isMine: ({ node: configured }) =>
+      configured === undefined ? core.administrator?.slot === node.slot : configured === node.name,
+    matrix: (args, options) => runMatrix([...args, '--config', config.file], options),
+    publish: (news) => core.events.publish(news),
+  })
+  const orders = new Orders(core, served, { notifier, replications, log: of('admin'), logLevels: hooks.logLevels })
   const control = new ControlServer((request) => {
     const run = () => orders.answer(request)
     if (lookingRequests.includes(request.command)) return run()
@@ -158,6 +167,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       core.virtualHosts?.begin()
       served.beginJobs()
       notifier.start()
+      replications.begin()
     })
   return {
     ready,
@@ -170,6 +180,7 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
       await ready.catch(() => {})
       watch.stop()
       await core.virtualHosts?.leave()
+      replications.end()
       await notifier.stop()
       await control.close()
       await served.close()

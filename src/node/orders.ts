@@ -6,6 +6,7 @@ import type { Notifier } from '../services/index.ts'
 import type { ControlHandler } from './control.ts'
 import type { NodeCore } from './core.ts'
 import type { Gateways } from './gateways.ts'
+import type { Replications } from './replications.ts'
 
 /** Inodes with byte-range locks that one answer tells of. */
 const RANGED_INODES = 50
@@ -20,17 +21,29 @@ export class Orders {
   readonly #notifier: Notifier
   readonly #log: Log
   readonly #logLevels: LogLevels
+  readonly #replications: Replications
 
   constructor(
     core: NodeCore,
     gateways: Gateways,
-    { notifier, log, logLevels }: { readonly notifier: Notifier; readonly log: Log; readonly logLevels: LogLevels },
+    {
+      notifier,
+      replications,
+      log,
+      logLevels,
+    }: {
+      readonly notifier: Notifier
+      readonly replications: Replications
+      readonly log: Log
+      readonly logLevels: LogLevels
+    },
   ) {
     this.#core = core
     this.#gateways = gateways
     this.#notifier = notifier
     this.#log = log
     this.#logLevels = logLevels
+    this.#replications = replications
   }
 
   /** Rejects with what is told to whoever asked. */
@@ -98,6 +111,8 @@ export class Orders {
         return { sent: await this.#notifier.test(request.rule) }
       case 'notify-retry':
         return { again: this.#notifier.retry(request) }
+      case 'replications':
+        return { replications: this.#replications.list() }
       case 'log-levels':
         return { logLevels: [...this.#logLevels.list()] }
       case 'set-log-level':

@@ -39,10 +39,21 @@ export const eventKinds = [
   'filesystem-error',
   'lun-up',
   'lun-failed',
+  'replication-failed', // a run could not copy everything, or nothing
+  'replication-recovered',
 ] as const
 export type EventKind = (typeof eventKinds)[number]
 
-export const objectTypes = ['service', 'application', 'device', 'virtual-host', 'node', 'filesystem', 'lun'] as const
+export const objectTypes = [
+  'service',
+  'application',
+  'device',
+  'virtual-host',
+  'node',
+  'filesystem',
+  'lun',
+  'replication',
+] as const
 export type ObjectType = (typeof objectTypes)[number]
 
 export const severities = ['info', 'warning', 'error'] as const
