@@ -55,7 +55,7 @@ export function SignIn({ session, renew }) {
         ${error && html`<p class="alarm" role="alert">${error}</p>`}
         <label>Name <input name="name" autocomplete="username" required autofocus /></label>
         <label>Password <input name="password" type="password" autocomplete="current-password" required /></label>
-        <button type="submit" disabled=${busy}>${busy ? 'Logging in …' : 'Log in'}</button>
+        <button type="submit" class="primary" disabled=${busy}>${busy ? 'Logging in …' : 'Log in'}</button>
       </form>
     </main>
   `
