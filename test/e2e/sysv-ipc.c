@@ -33,7 +33,7 @@ int semget(key_t key, int count, int flags)
 		return -1;
 	}
 	semaphore = shared(sizeof *semaphore);
-	return semaphore ? 0 : -1;
+	return semaphore ? 1 : -1; /* dbench takes 0 for a failure */
 }
 
 int semop(int id, struct sembuf *operations, size_t count)
