@@ -11,7 +11,7 @@
  */
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { basename, dirname, join, matchesGlob } from 'node:path/posix'
+import { dirname, join } from 'node:path/posix'
 import type { InodeLike } from '@zenfs/core'
 import { MatrixError } from '../base/errors.ts'
 import { codeOf, failure } from '../program-api/index.ts'
@@ -20,12 +20,8 @@ import { FORMAT, isDirectory, isFile, isSame, isUnmoved, near } from './inode-fa
 import type { ReplicaJournal } from './journal.ts'
 import { Lanes } from './lanes.ts'
 import { Outcome } from './outcome.ts'
-import { removeTree } from './remove-tree.ts'
+import { type PrunePolicy, Pruner } from './pruner.ts'
 import type { Tree } from './tree.ts'
-
-/** 'made': what an earlier run has made. 'all': whatever is not at the source. */
-export const prunePolicies = ['never', 'made', 'all'] as const
-export type PrunePolicy = (typeof prunePolicies)[number]
 
 export type ReplicationOptions = {
   readonly source: Tree
@@ -57,11 +53,11 @@ export class Replication {
   /** Files with several names, by inode: the name at the target that was first. */
   readonly #names = new Map<number, Promise<string | undefined>>()
   #serial = 0
-  #prunes: boolean
+  readonly #pruner: Pruner
 
   constructor(options: ReplicationOptions) {
     this.#options = options
-    this.#prunes = options.prune !== 'never'
+    this.#pruner = new Pruner(options, this.#outcome)
   }
 
   /** Rejects with MatrixError 'config' when there is no source, with the error that ended it, or with the signal's reason. What failed by itself is in the outcome. */
@@ -71,8 +67,8 @@ export class Replication {
       throw new MatrixError('config', `the source cannot be read: ${error.message}`)
     })
     if (!isDirectory(top)) throw new MatrixError('config', 'the source is no directory')
-    if (this.#prunes && journal.objects > 0 && (await source.readdir('/')).length === 0) {
-      this.#prunes = false
+    if (this.#pruner.isAtWork && journal.objects > 0 && (await source.readdir('/')).length === 0) {
+      this.#pruner.isAtWork = false
       this.#outcome.fail('/', 'the source is empty: nothing is removed from the target')
     }
     await target.stat('/').catch((error) => {
@@ -94,7 +90,7 @@ export class Replication {
     const files = names.sort().map((name) =>
       this.#lanes.run(async () => {
         const each = join(path, name)
-        if (this.#isExcluded(each)) {
+        if (this.#pruner.isExcluded(each)) {
           kept.add(name)
           this.#outcome.skipped++
           return
@@ -107,9 +103,10 @@ export class Replication {
     await all(files)
     directories.sort((a, b) => (a.path < b.path ? -1 : 1))
     for (const each of directories) await this.#directory(each.path, each.inode)
-    if (this.#prunes)
+    if (this.#pruner.isAtWork)
       for (const name of there)
-        if (!kept.has(name) && !this.#isExcluded(join(path, name))) await this.#prune(join(path, name))
+        if (!kept.has(name) && !this.#pruner.isExcluded(join(path, name)))
+          await this.#attempt(join(path, name), () => this.#pruner.prune(join(path, name)))
     await this.#attempt(path, async () => {
       const made = await target.stat(path)
       await this.#adjust(path, inode, made)
@@ -148,7 +145,7 @@ export class Replication {
       const made = isThere ? await target.stat(path).catch(() => undefined) : undefined
       switch (inode.mode & FORMAT) {
         case constants.S_IFDIR:
-          if (made && !isDirectory(made)) await this.#makeWay(path, made)
+          if (made && !isDirectory(made)) await this.#pruner.makeWay(path, made)
           if (!made || !isDirectory(made)) await this.#makeDirectory(path)
           return inode
         case constants.S_IFREG:
@@ -197,7 +194,7 @@ export class Replication {
       this.#outcome.unchanged++
       return
     }
-    if (made && isDirectory(made)) await this.#makeWay(path, made)
+    if (made && isDirectory(made)) await this.#pruner.makeWay(path, made)
     await this.#take(path, (temporary) => target.link(first, temporary))
     this.#outcome.made++
     this.#note(path, inode, this.#options.journal.find(first)?.digest ?? '', await target.stat(path))
@@ -230,7 +227,7 @@ export class Replication {
         return
       }
     }
-    if (made && isDirectory(made)) await this.#makeWay(path, made)
+    if (made && isDirectory(made)) await this.#pruner.makeWay(path, made)
     await this.#copy(path, inode)
   }
 
@@ -276,7 +273,7 @@ export class Replication {
       if (await this.#adjust(path, inode, made)) this.#outcome.adjusted++
       else this.#outcome.unchanged++
     } else {
-      if (made && isDirectory(made)) await this.#makeWay(path, made)
+      if (made && isDirectory(made)) await this.#pruner.makeWay(path, made)
       await this.#take(path, async (temporary) => {
         await target.symlink(text, temporary)
         await this.#adjust(temporary, inode, await target.stat(temporary))
@@ -297,7 +294,7 @@ export class Replication {
       return
     }
     if (format === constants.S_IFSOCK) return void this.#outcome.skipped++
-    if (made && isDirectory(made)) await this.#makeWay(path, made)
+    if (made && isDirectory(made)) await this.#pruner.makeWay(path, made)
     try {
       await this.#take(path, async (temporary) => {
         await target.createFile(temporary, {
@@ -342,42 +339,6 @@ export class Replication {
     const time = !near(made.mtimeMs, wanted.mtimeMs)
     if (time) await target.touch(at, { atimeMs: wanted.atimeMs, mtimeMs: wanted.mtimeMs })
     return owner || mode || time
-  }
-
-  /** Something of another kind stands where a directory comes, or the other way round. */
-  async #makeWay(path: string, made: InodeLike): Promise<void> {
-    const { prune, journal, target } = this.#options
-    const mayGo = prune === 'all' || (prune === 'made' && journal.find(path) !== undefined)
-    if (!mayGo) throw failure('EEXIST', 'something of another kind has the name at the target')
-    await this.#remove(path, made)
-    if (
-      await target.stat(path).then(
-        () => true,
-        () => false,
-      )
-    )
-      throw failure('ENOTEMPTY', 'something of another kind has the name at the target')
-  }
-
-  async #prune(path: string): Promise<void> {
-    const { prune, journal, target } = this.#options
-    if (prune === 'made' && !journal.find(path)) return
-    await this.#attempt(path, async () => {
-      const made = await target.stat(path).catch(() => undefined)
-      if (made) await this.#remove(path, made)
-    })
-  }
-
-  async #remove(path: string, made: InodeLike): Promise<void> {
-    const { target, journal, prune } = this.#options
-    const removed = await removeTree(target, path, made, (each) => prune === 'all' || journal.find(each) !== undefined)
-    this.#outcome.pruned += removed
-    journal.drop(path)
-  }
-
-  #isExcluded(path: string): boolean {
-    const below = path.slice(1)
-    return this.#options.exclude.some((glob) => matchesGlob(glob.includes('/') ? below : basename(below), glob))
   }
 
   /** undefined when it failed by itself, which is noted; throws what ends the run. */
