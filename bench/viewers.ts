@@ -1,6 +1,7 @@
 /**
- * `npm run bench -- viewers`: what NFS clients of a node notice of people who look at it: its throughput while fifty have the dashboard and the metrics open (watchers.ts), and
- * while nobody has, in turns. All of it on this machine: what the watchers' process itself takes is part of the fall.
+ * `npm run bench -- viewers`: what NFS clients of a node notice of people who look at it. In turns: nobody looks; fifty have the dashboard and the metrics of the other node open
+ * (watchers.ts); they have those of this node open. They and the load run on this machine, too, and take of its processors whatever they look at: so it is the third that is compared with the
+ * second.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
@@ -31,7 +32,10 @@ const help = `npm run bench -- viewers [options]
   --no-save         leave bench/results/ alone`
 
 type Turn = { readonly perSecond: number; readonly p99Us: number; readonly serverUs: number }
-type Row = { readonly name: string; readonly alone: Turn[]; readonly watched: Turn[] }
+/** Whom the viewers look at meanwhile. */
+const ways = ['nobody', 'the other node', 'this node'] as const
+type Way = (typeof ways)[number]
+type Row = { readonly name: string; readonly turns: Readonly<Record<Way, Turn[]>> }
 
 export async function benchViewers(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
@@ -53,7 +57,10 @@ export async function benchViewers(args: readonly string[]): Promise<void> {
     const { nfs, pid, admin } = demo.node('n1')
     const target: Target = { name: 'n1', ...nfs, pid }
     const objects = await Objects.make(target)
-    const rows: Row[] = names.map((name) => ({ name, alone: [], watched: [] }))
+    const rows: Row[] = names.map((name) => ({ name, turns: { nobody: [], 'the other node': [], 'this node': [] } }))
+    const urls: Readonly<Record<Way, string | undefined>> = {
+      ...{ nobody: undefined, 'the other node': demo.node('n2').admin?.url, 'this node': admin?.url },
+    }
     const turn = async (name: WorkloadName): Promise<Turn> => {
       const before = cpuMicros(target)
       const { perSecond, p99Us, calls } = await storm(target, await objects.workload(name), { ...options, seconds })
@@ -61,13 +68,14 @@ export async function benchViewers(args: readonly string[]): Promise<void> {
     }
     for (const row of rows) await turn(row.name as WorkloadName) // warm
     for (let run = 0; run < runs; run++) {
-      process.stderr.write(`  run ${run + 1} of ${runs}, alone\n`)
-      for (const row of rows) row.alone.push(await turn(row.name as WorkloadName))
-      process.stderr.write(`  run ${run + 1} of ${runs}, watched\n`)
-      const watchers = await watch(admin?.url as string, values.viewers)
-      await sleep(SETTLE_MS)
-      for (const row of rows) row.watched.push(await turn(row.name as WorkloadName))
-      await watchers.end()
+      for (const way of ways) {
+        process.stderr.write(`  run ${run + 1} of ${runs}, viewers look at ${way}\n`)
+        const url = urls[way]
+        const watchers = url === undefined ? undefined : await watch(url, values.viewers)
+        await sleep(SETTLE_MS)
+        for (const row of rows) row.turns[way].push(await turn(row.name as WorkloadName))
+        await watchers?.end()
+      }
     }
     await objects.close()
     const text = report(rows, values.viewers, `medians of ${runs} runs of ${seconds} s`)
@@ -100,22 +108,22 @@ function report(rows: readonly Row[], viewers: string, how: string): string {
   const of = (turns: readonly Turn[], pick: (turn: Turn) => number) => median(turns.map(pick))
   const shown = (turns: readonly Turn[]) =>
     `${of(turns, ({ perSecond }) => perSecond).toFixed(0)}; ${of(turns, ({ p99Us }) => p99Us).toFixed(0)}; ${of(turns, ({ serverUs }) => serverUs).toFixed(1)}`
-  const lines = rows.map(({ name, alone, watched }) => {
-    const ratio = median(alone.map((each, run) => (watched[run] as Turn).perSecond / each.perSecond))
-    return [
-      `${name} ${options.connections}x${options.depth}`,
-      shown(alone),
-      shown(watched),
-      ratio.toFixed(3),
-      `${GOAL}`,
-    ]
+  const lines = rows.map(({ name, turns }) => {
+    const here = turns['this node']
+    const times = (way: Way) =>
+      median(turns[way].map((each, run) => (here[run] as Turn).perSecond / each.perSecond)).toFixed(3)
+    const workload = `${name} ${options.connections}x${options.depth}`
+    return [workload, ...ways.map((way) => shown(turns[way])), times('nobody'), times('the other node'), `${GOAL}`]
   })
-  const head = ['calls/s; p99 µs; server CPU µs/call', 'alone', `${viewers} viewers`, 'times', 'goal']
+  const head = [
+    ...['calls/s; p99 µs; server CPU µs/call', ...ways.map((way) => `${viewers} look at ${way}`)],
+    ...['times nobody', 'times the other node', 'goal'],
+  ]
   return `matrixfs ${commit()}, ${new Date().toISOString().slice(0, 10)}: NFS beside ${viewers} viewers, each with the dashboard and the metrics open
 ${machine()}; ${how}
 
 ${markdownTable(head, lines)}
 
-The watchers run on this machine, too: what their process takes of the processors is in the difference.
+The viewers run on this machine, too: what they take of its processors themselves is in the first ratio, and not in the second.
 `
 }
