@@ -31,6 +31,7 @@ export class Trial {
   /** Its process ends: it is restarted where it is. */
   async stop(application: Application): Promise<string> {
     await this.#answeredBy(application, 'n1', GOAL_MS)
+    await this.#isKnownUp(application)
     const before = this.events()
     end(this.#matrix.dir, 'n1', application)
     const ms = await this.#silentThen(application, 'n1', GOAL_MS)
@@ -43,6 +44,7 @@ export class Trial {
   async breakDown(application: Application): Promise<string> {
     const { dir } = this.#matrix
     await this.#answeredBy(application, 'n1', GOAL_MS)
+    await this.#isKnownUp(application)
     const before = this.events()
     breakAt(dir, 'n1', application, true)
     end(dir, 'n1', application)
@@ -69,6 +71,15 @@ export class Trial {
     })
     if (new Set(all.map(({ id }) => id)).size < all.length) throw new Error('two events have one id')
     return all.sort((a, b) => a.at - b.at)
+  }
+
+  /** It answers a moment before its node has found out so: until then it is not down, but has not come up yet. */
+  async #isKnownUp(application: Application): Promise<void> {
+    for (const until = Date.now() + GOAL_MS; ; await sleep(100)) {
+      const last = this.events().findLast(({ object }) => object.name === application)
+      if (last && ['application-started', 'service-restarted', 'service-up'].includes(last.kind)) return
+      if (Date.now() > until) throw new Error(`${application} is not known to be up: ${last?.kind}`)
+    }
   }
 
   /** What has happened since, up to the first event of a kind. */
