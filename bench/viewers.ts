@@ -1,9 +1,10 @@
 /**
  * `npm run bench -- viewers`: what NFS clients of a node notice of people who look at it. In turns: nobody looks; fifty have the dashboard and the metrics of the other node open
- * (watchers.ts); they have those of this node open. They and the load run on this machine, too, and take of its processors whatever they look at: so it is the third that is compared with the
- * second.
+ * (watchers.ts); they have those of this node open. The node has a processor to itself, as a server has; the load, the viewers and the other node share the rest, and the second of the
+ * three tells what that alone makes of the figures.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -56,6 +57,8 @@ export async function benchViewers(args: readonly string[]): Promise<void> {
     await demo.start()
     const { nfs, pid, admin } = demo.node('n1')
     const target: Target = { name: 'n1', ...nfs, pid }
+    pin(pid, '0')
+    for (const each of [demo.node('n2').pid, process.pid]) pin(each, others())
     const objects = await Objects.make(target)
     const rows: Row[] = names.map((name) => ({ name, turns: { nobody: [], 'the other node': [], 'this node': [] } }))
     const urls: Readonly<Record<Way, string | undefined>> = {
@@ -84,6 +87,20 @@ export async function benchViewers(args: readonly string[]): Promise<void> {
   } finally {
     await demo.dispose()
   }
+}
+
+/** All threads of a process run there, and what it starts from now on. Throws an Error that says what is missing. */
+function pin(pid: number, processors: string): void {
+  const { error, status, stderr } = spawnSync('taskset', ['-acp', processors, `${pid}`], { encoding: 'utf8' })
+  if (error) throw new Error('taskset is missing: apt-get install util-linux')
+  if (status !== 0) throw new Error(`taskset: ${stderr.trim()}`)
+}
+
+/** All processors but the first. */
+function others(): string {
+  const count = cpus().length
+  if (count < 2) throw new Error('two processors are needed: one is for the node')
+  return count === 2 ? '1' : `1-${count - 1}`
 }
 
 /** `end` rejects when somebody was not answered. */
@@ -124,6 +141,6 @@ ${machine()}; ${how}
 
 ${markdownTable(head, lines)}
 
-The viewers run on this machine, too: what they take of its processors themselves is in the first ratio, and not in the second.
+The node has the first processor to itself; the load, the viewers and the other node have the rest.
 `
 }

@@ -39,6 +39,12 @@ const make = (mount: NonNullable<SimNode['mount']>, name: string) =>
     return inode.ino
   })
 
+/** A small file with its content: of what fails the content is written first. */
+const store = async (mount: NonNullable<SimNode['mount']>, name: string) => {
+  await mount.fs.store(ROOT, ROOT_INO, name, Buffer.from(name), { mode: 0o644 })
+  await durable(mount.fs)
+}
+
 /** Files are made in `home` at every node until it is over. How many; rejects with the first error that anybody got, and when anybody waited too long. */
 function working({ nodes, timings }: SimMatrix, world: SimWorld) {
   let isOver = false
@@ -71,8 +77,15 @@ const ways: readonly (readonly [string, (ioTimeoutMs: number) => SimFault])[] = 
   ['hangs, and fails everything in the end', (ms) => ({ slowMs: 4 * ms, fails: true })],
 ]
 
-for (const [way, faultOf] of ways)
-  test(`a LUN that fails everywhere isolates its filesystem, and nothing else: it ${way} (${SEEDS} seeds)`, async () => {
+const losses = [
+  { what: 'a file is made', lose: make },
+  { what: 'a file is stored', lose: store },
+]
+
+for (const [way, faultOf, what, lose] of ways.flatMap((each) =>
+  losses.map(({ what, lose }) => [...each, what, lose] as const),
+))
+  test(`a LUN that fails everywhere isolates its filesystem, and nothing else: it ${way} when ${what} (${SEEDS} seeds)`, async () => {
     for (let seed = 1; seed <= SEEDS; seed++) {
       const { world, matrix } = await started(seed)
       const { nodes, timings } = matrix
@@ -84,7 +97,7 @@ for (const [way, faultOf] of ways)
       const fault = faultOf(timings.ioTimeoutMs)
       const hook = () => fault
       matrix.otherDisk!.faults.add(hook)
-      const lost = nodes.map((node) => make(otherAt(node)!, `lost-${node.name}`).catch((error) => error))
+      const lost = nodes.map((node) => lose(otherAt(node)!, `lost-${node.name}`).catch((error) => error))
       await until(world, `seed ${seed}: isolated at every node`, 12 * timings.ioLifeMs, () =>
         nodes.every((node) => !otherAt(node)),
       )

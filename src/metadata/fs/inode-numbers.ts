@@ -41,6 +41,11 @@ export class InodeNumbers {
     mutations.push({ op: 'putSlot', slot: this.#slot, inoCounter: this.#next + BATCH })
   }
 
+  /** The reservation as it stands: a change that changes nothing, to see whether the journal can be written. */
+  unchanged(): Mutation {
+    return { op: 'putSlot', slot: this.#slot, inoCounter: this.#reserved }
+  }
+
   reserved(): void {
     if (this.#next > this.#reserved) this.#reserved = this.#next + BATCH
   }

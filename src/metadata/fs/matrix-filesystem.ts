@@ -371,7 +371,10 @@ export class MatrixFilesystem implements MatrixFs {
   async store(caller: Caller, dir: Ino, name: FileName, content: Buffer, how: StoreHow): Promise<Created> {
     const { space, data } = this.#mount
     try {
-      const staged = await StagedContent.stage({ space, data, io: this.#io }, content)
+      const staged = await StagedContent.stage({ space, data, io: this.#io }, content).catch((error) => {
+        if (isMatrixError(error)) this.#tryJournal()
+        throw error
+      })
       try {
         const result = this.#runner.run((op) => store(op, caller, dir, name, staged, how))
         return isPromise(result) ? await result : asOfNow(result)
@@ -481,6 +484,20 @@ export class MatrixFilesystem implements MatrixFs {
       await this.#mount.volume.flush()
     } catch (error) {
       throw asFsError(error)
+    }
+  }
+
+  /**
+   * Content could not be written, and nothing of it is to be journaled. Whether the journal can be written decides what becomes of this mount when a LUN
+   * fails (decision 20); so that does not wait until somebody changes something else.
+   */
+  #tryJournal(): void {
+    const { volume, numbers } = this.#mount
+    try {
+      volume.commit([numbers.unchanged()])
+      volume.afterDurable(() => {})
+    } catch (error) {
+      if (!isMatrixError(error) && !isFsError(error)) throw error // it has ended already, or its journal is full
     }
   }
 
