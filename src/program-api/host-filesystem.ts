@@ -26,13 +26,21 @@ export class HostFileSystem extends AsyncFileSystem {
     this.attributes.set('no_async_preload')
   }
 
-  async stat(path: string): Promise<InodeLike> {
-    const { ino, mode, nlink, uid, gid, size, rdev, mtimeNs, ctimeNs, atimeNs, birthtimeNs } = await host.lstat(
+  /** With the device that it is on. */
+  async stat(path: string): Promise<InodeLike & { readonly dev: number }> {
+    const { dev, ino, mode, nlink, uid, gid, size, rdev, mtimeNs, ctimeNs, atimeNs, birthtimeNs } = await host.lstat(
       this.#at(path),
       { bigint: true },
     )
     return {
-      ...{ ino: Number(ino), mode: Number(mode), nlink: Number(nlink), uid: Number(uid), gid: Number(gid) },
+      ...{
+        dev: Number(dev),
+        ino: Number(ino),
+        mode: Number(mode),
+        nlink: Number(nlink),
+        uid: Number(uid),
+        gid: Number(gid),
+      },
       ...{ size: Number(size), rdev: Number(rdev), data: 0, flags: InodeFlags.DAX },
       ...{ mtimeMs: milliseconds(mtimeNs), ctimeMs: milliseconds(ctimeNs) },
       ...{ atimeMs: milliseconds(atimeNs), birthtimeMs: milliseconds(birthtimeNs) },

@@ -34,3 +34,11 @@ export function isUnmoved(before: InodeLike, now: InodeLike): boolean {
     before.ctimeMs === now.ctimeMs
   )
 }
+
+/**
+ * The same for all names of one file, and for no two files. Its number alone is not: another filesystem may be mounted within a tree of a machine, and have the same
+ * numbers. So its device counts where it is known, and its size and times.
+ */
+export function fileId({ ino, size, mtimeMs, ctimeMs, ...rest }: InodeLike & { readonly dev?: number }): string {
+  return [rest.dev ?? '', ino, size, mtimeMs, ctimeMs].join(' ')
+}

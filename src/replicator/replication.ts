@@ -16,7 +16,7 @@ import type { InodeLike } from '@zenfs/core'
 import { MatrixError } from '../base/errors.ts'
 import { codeOf, failure } from '../program-api/index.ts'
 import { copyContent, digestOf } from './content.ts'
-import { FORMAT, isDirectory, isFile, isSame, isUnmoved, near } from './inode-facts.ts'
+import { FORMAT, fileId, isDirectory, isFile, isSame, isUnmoved, near } from './inode-facts.ts'
 import type { ReplicaJournal } from './journal.ts'
 import { Lanes } from './lanes.ts'
 import { Outcome } from './outcome.ts'
@@ -44,14 +44,14 @@ const LANES = 8
 const MAX_TRIES = 3
 const PERMISSIONS = 0o7777
 /** What a run does not go on after. */
-const FATAL = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'ETIMEDOUT', 'ECONNREFUSED', 'ECONNRESET', 'EHOSTUNREACH'])
+const FATAL = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'ETIMEDOUT', 'ECONNREFUSED', 'ECONNRESET', 'EHOSTUNREACH'])
 
 export class Replication {
   readonly #options: ReplicationOptions
   readonly #outcome = new Outcome()
   readonly #lanes = new Lanes(LANES)
-  /** Files with several names, by inode: the name at the target that was first. */
-  readonly #names = new Map<number, Promise<string | undefined>>()
+  /** Files with several names (`fileId`): the name at the target that was first. */
+  readonly #names = new Map<string, Promise<string | undefined>>()
   #serial = 0
   readonly #pruner: Pruner
 
@@ -177,11 +177,12 @@ export class Replication {
   /** A file with several names: the first that is met brings the content, the others become its names. */
   async #named(path: string, inode: InodeLike, made: InodeLike | undefined): Promise<void> {
     const { target } = this.#options
-    const known = this.#names.get(inode.ino)
+    const id = fileId(inode)
+    const known = this.#names.get(id)
     if (!known) {
       const first = this.#content(path, inode, made).then(() => path)
       this.#names.set(
-        inode.ino,
+        id,
         first.catch(() => undefined),
       )
       await first
