@@ -2,8 +2,8 @@
  * `npm run bench`: a demo of two nodes on this machine's disk, and peers if there are any, measured in turns with the same calls.
  * Prints a table and keeps it, with the commit and the machine, in bench/results/.
  */
-import { accessSync, constants } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { canMount } from '../test/e2e/can-mount.ts'
 import { Demo } from '../test/e2e/demo.ts'
 import { type Handovers, measureHandover, median } from './handover.ts'
 import { benchHttp } from './http.ts'
@@ -94,16 +94,6 @@ async function main(): Promise<void> {
 function ours(demo: Demo): Target {
   const { nfs, pid } = demo.node('n1')
   return { name: 'matrixfs', host: nfs.host, port: nfs.port, mountPort: nfs.mountPort, export: nfs.export, pid }
-}
-
-/** The local mount needs root and FUSE. */
-function canMount(): boolean {
-  try {
-    accessSync('/dev/fuse', constants.R_OK | constants.W_OK)
-    return process.getuid?.() === 0
-  } catch {
-    return false
-  }
 }
 
 /** Target after target in every run, never two at once. */

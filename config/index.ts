@@ -9,7 +9,13 @@ export type { ConfigFiles } from './files.ts'
 export { loadConfig } from './load.ts'
 export * from './network-cut.ts'
 export * from './program.ts'
-export { type ReplicationRule, replicasDir, replicationStatus } from './replicate-schema.ts'
+export {
+  type PrunePolicy,
+  prunePolicies,
+  type ReplicationRule,
+  replicasDir,
+  replicationStatus,
+} from './replicate-schema.ts'
 export * from './run-file.ts'
 export { type FenceAgentName, fenceAgents } from './schema.ts'
 export { onStopSignal } from './stop-signal.ts'

@@ -6,15 +6,16 @@ import { duration, key, name, oneOf, text } from './values.ts'
 /** Replications of one matrix. */
 export const MAX_REPLICATIONS = 64
 
-/** As src/replicator knows them. */
-const prunePolicies = ['never', 'made', 'all'] as const
+/** 'made': what an earlier run has made. 'all': whatever is not at the source. */
+export const prunePolicies = ['never', 'made', 'all'] as const
+export type PrunePolicy = (typeof prunePolicies)[number]
 
 export type ReplicationRule = {
   readonly name: string
   readonly from: string
   readonly to: string
   readonly everyMs: number
-  readonly prune: (typeof prunePolicies)[number]
+  readonly prune: PrunePolicy
   readonly exclude: readonly string[]
   readonly verify: boolean
   /** Who runs it; the administrator when it is left out. */

@@ -3,17 +3,18 @@ import { createHash } from 'node:crypto'
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { Argument, Command, Option } from 'commander'
-import { type ControlResult, exitCodes, loadConfig, onStopSignal, replicasDir } from '../../config/index.ts'
-import { MatrixError } from '../base/errors.ts'
-import { formatSize } from '../base/units.ts'
 import {
-  addressForms,
-  checkAddress,
-  type Outcome,
+  type ControlResult,
+  exitCodes,
+  loadConfig,
+  onStopSignal,
   type PrunePolicy,
   prunePolicies,
-  replicate,
-} from '../replicator/index.ts'
+  replicasDir,
+} from '../../config/index.ts'
+import { MatrixError } from '../base/errors.ts'
+import { formatSize } from '../base/units.ts'
+import { addressForms, checkAddress, type Outcome, replicate } from '../replicator/index.ts'
 import { ask, configFile, type NodeOptions, withConfig, withNode } from './ask-node.ts'
 import { formatTable, type JsonOption, printable, say, sayJson, sayResult, withJson } from './table.ts'
 

@@ -32,7 +32,7 @@ const indifferent = new Set([
 const LATER = Symbol('later')
 
 /** True: the request has been answered. `exports`: those that anybody may read. */
-export function answerAtHand(req: IncomingMessage, res: ServerResponse, exports: readonly HttpExport[]): boolean {
+export function answerAtHand(req: IncomingMessage, res: ServerResponse, exports: () => readonly HttpExport[]): boolean {
   if (req.method !== 'GET' || req.httpVersionMinor !== 1) return false
   try {
     const found = lookUp(req, exports)
@@ -60,7 +60,7 @@ export function answerAtHand(req: IncomingMessage, res: ServerResponse, exports:
 type FoundFile = { readonly share: HttpExport; readonly inode: Inode; readonly type: string }
 
 /** The regular, small file that is asked for. */
-function lookUp(req: IncomingMessage, exports: readonly HttpExport[]): FoundFile | undefined {
+function lookUp(req: IncomingMessage, exports: () => readonly HttpExport[]): FoundFile | undefined {
   const { segments, trailingSlash } = parseTarget(req.url as string)
   if (segments.length < 2 || trailingSlash) return undefined
   const type = contentTypeOf(segments.at(-1) as string)
@@ -69,7 +69,7 @@ function lookUp(req: IncomingMessage, exports: readonly HttpExport[]): FoundFile
     const name = (req.rawHeaders[i] as string).toLowerCase()
     if (!indifferent.has(name) && (isPackable || name !== 'accept-encoding')) return undefined
   }
-  const share = exports.find(({ name }) => name === segments[0])
+  const share = exports().find(({ name }) => name === segments[0])
   if (!share) return undefined
   let ino: Ino = ROOT_INO
   let inode: Inode | undefined

@@ -240,7 +240,7 @@ export class HttpGateway {
     if (this.#closing || this.#corsOrigins.length > 0) return false
     const address = this.#addressAt(req.socket)
     if (this.#addresses.stateOf(address) !== 'served') return false
-    if (!answerAtHand(req, res, this.#shown(undefined))) return false
+    if (!answerAtHand(req, res, () => this.#shown(undefined))) return false
     this.#requests++
     // the rest of it waits for a slow client
     if (req.socket.writableLength > 0) {

@@ -3,7 +3,6 @@
  */
 export { ReplicaJournal } from './journal.ts'
 export { Outcome, type Trouble } from './outcome.ts'
-export { type PrunePolicy, prunePolicies } from './pruner.ts'
 export { type ReplicateOptions, replicate } from './replicate.ts'
 export { Replication, type ReplicationOptions } from './replication.ts'
 export { addressForms, checkAddress, openTree, type Tree } from './tree.ts'

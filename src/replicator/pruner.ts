@@ -1,20 +1,18 @@
 /** What is at the target and not at the source, or stands in the way: whether it may go, and that it goes. */
 import { basename, matchesGlob } from 'node:path/posix'
 import type { InodeLike } from '@zenfs/core'
+import type { PrunePolicy } from '../../config/index.ts'
 import { failure } from '../program-api/index.ts'
 import type { ReplicaJournal } from './journal.ts'
 import type { Outcome } from './outcome.ts'
 import { removeTree } from './remove-tree.ts'
 import type { Tree } from './tree.ts'
 
-/** 'made': what an earlier run has made. 'all': whatever is not at the source. */
-export const prunePolicies = ['never', 'made', 'all'] as const
-export type PrunePolicy = (typeof prunePolicies)[number]
-
 export type PrunerOptions = {
   readonly target: Tree
   readonly journal: ReplicaJournal
   readonly prune: PrunePolicy
+  /** Globs of paths below the source, such as `*.tmp` or `cache/**`, that are neither copied nor pruned. */
   readonly exclude: readonly string[]
 }
 

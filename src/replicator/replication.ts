@@ -14,22 +14,16 @@ import { constants } from 'node:fs'
 import { dirname, join } from 'node:path/posix'
 import type { InodeLike } from '@zenfs/core'
 import { MatrixError } from '../base/errors.ts'
+import { Lanes } from '../base/lanes.ts'
 import { codeOf, failure } from '../program-api/index.ts'
 import { copyContent, digestOf } from './content.ts'
 import { FORMAT, fileId, isDirectory, isFile, isSame, isUnmoved, near } from './inode-facts.ts'
-import type { ReplicaJournal } from './journal.ts'
-import { Lanes } from './lanes.ts'
 import { Outcome } from './outcome.ts'
-import { type PrunePolicy, Pruner } from './pruner.ts'
+import { Pruner, type PrunerOptions } from './pruner.ts'
 import type { Tree } from './tree.ts'
 
-export type ReplicationOptions = {
+export type ReplicationOptions = PrunerOptions & {
   readonly source: Tree
-  readonly target: Tree
-  readonly journal: ReplicaJournal
-  readonly prune: PrunePolicy
-  /** Globs of paths below the source, such as `*.tmp` or `cache/**`, that are neither copied nor pruned. */
-  readonly exclude: readonly string[]
   /** Owners are set, which takes a superuser at the target. */
   readonly owners: boolean
   /** What was written is read again before it gets its name. */
@@ -149,7 +143,8 @@ export class Replication {
           if (!made || !isDirectory(made)) await this.#makeDirectory(path)
           return inode
         case constants.S_IFREG:
-          await this.#file(path, inode, made)
+          if (inode.nlink > 1) await this.#named(path, inode, made)
+          else await this.#content(path, inode, made)
           return 'done' as const
         case constants.S_IFLNK:
           await this.#symlink(path, inode, made)
@@ -167,11 +162,6 @@ export class Replication {
     this.#outcome.made++
     const made = await this.#options.target.stat(path)
     this.#note(path, made, '', made)
-  }
-
-  async #file(path: string, inode: InodeLike, made: InodeLike | undefined): Promise<void> {
-    if (inode.nlink > 1) return this.#named(path, inode, made)
-    await this.#content(path, inode, made)
   }
 
   /** A file with several names: the first that is met brings the content, the others become its names. */
@@ -195,8 +185,7 @@ export class Replication {
       this.#outcome.unchanged++
       return
     }
-    if (made && isDirectory(made)) await this.#pruner.makeWay(path, made)
-    await this.#take(path, (temporary) => target.link(first, temporary))
+    await this.#take(path, made, (temporary) => target.link(first, temporary))
     this.#outcome.made++
     this.#note(path, inode, this.#options.journal.find(first)?.digest ?? '', await target.stat(path))
   }
@@ -212,8 +201,7 @@ export class Replication {
       near(made.mtimeMs, row.madeMtimeMs) &&
       made.size === row.size
     if (row && isOurs && isSame(row, inode)) {
-      if (await this.#adjust(path, inode, made)) this.#outcome.adjusted++
-      else this.#outcome.unchanged++
+      await this.#keep(path, inode, made)
       return
     }
     // the source may have another change time for its attributes alone, and the target may have been copied by a run whose journal is lost
@@ -222,8 +210,7 @@ export class Replication {
       const there = isOurs ? row.digest : await digestOf(target, path, made.size, () => undefined)
       const now = await source.stat(path)
       if (digest === there && isUnmoved(inode, now)) {
-        if (await this.#adjust(path, inode, made)) this.#outcome.adjusted++
-        else this.#outcome.unchanged++
+        await this.#keep(path, inode, made)
         this.#note(path, inode, digest, await target.stat(path))
         return
       }
@@ -271,11 +258,9 @@ export class Replication {
     const { source, target } = this.#options
     const text = await linkText(source, path, inode.size)
     if (made && (made.mode & FORMAT) === constants.S_IFLNK && (await linkText(target, path, made.size)) === text) {
-      if (await this.#adjust(path, inode, made)) this.#outcome.adjusted++
-      else this.#outcome.unchanged++
+      await this.#keep(path, inode, made)
     } else {
-      if (made && isDirectory(made)) await this.#pruner.makeWay(path, made)
-      await this.#take(path, async (temporary) => {
+      await this.#take(path, made, async (temporary) => {
         await target.symlink(text, temporary)
         await this.#adjust(temporary, inode, await target.stat(temporary))
       })
@@ -290,14 +275,12 @@ export class Replication {
     const format = inode.mode & FORMAT
     const isDevice = format === constants.S_IFCHR || format === constants.S_IFBLK
     if (made && (made.mode & FORMAT) === format && (!isDevice || made.rdev === inode.rdev)) {
-      if (await this.#adjust(path, inode, made)) this.#outcome.adjusted++
-      else this.#outcome.unchanged++
+      await this.#keep(path, inode, made)
       return
     }
     if (format === constants.S_IFSOCK) return void this.#outcome.skipped++
-    if (made && isDirectory(made)) await this.#pruner.makeWay(path, made)
     try {
-      await this.#take(path, async (temporary) => {
+      await this.#take(path, made, async (temporary) => {
         await target.createFile(temporary, {
           mode: inode.mode,
           uid: 0,
@@ -316,8 +299,9 @@ export class Replication {
   }
 
   /** Makes something under a temporary name, which then takes the place of what has the name. */
-  async #take(path: string, make: (temporary: string) => Promise<unknown>): Promise<void> {
+  async #take(path: string, made: InodeLike | undefined, make: (temporary: string) => Promise<unknown>): Promise<void> {
     const { target } = this.#options
+    if (made && isDirectory(made)) await this.#pruner.makeWay(path, made)
     const temporary = this.#temporary(path)
     try {
       await make(temporary)
@@ -326,6 +310,12 @@ export class Replication {
       await target.unlink(temporary).catch(() => undefined)
       throw error
     }
+  }
+
+  /** The object is there as it should be, but perhaps for its attributes. */
+  async #keep(path: string, wanted: InodeLike, made: InodeLike): Promise<void> {
+    if (await this.#adjust(path, wanted, made)) this.#outcome.adjusted++
+    else this.#outcome.unchanged++
   }
 
   /** True when something had to be set. */

@@ -9,9 +9,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { matrixCommand as matrix } from '../helpers/matrix-command.ts'
+import { canMount } from './can-mount.ts'
 import { Demo } from './demo.ts'
 import { freeBasePort } from './free-ports.ts'
-import { canMount } from './replicator/can-mount.ts'
 import { replicatorTrial } from './replicator/trial.ts'
 
 test('a tree is copied into a matrix, killed in the middle, goes on, is the same; and then what has changed alone', async () => {

@@ -13,6 +13,7 @@ import * as fs from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { MatrixError } from '../../base/errors.ts'
+import { Lanes } from '../../base/lanes.ts'
 import type { BlockDevice, BlockDevices, DeviceWrite } from '../block-devices.ts'
 import { giveAligned, isAligned, MAX_ALIGNED, takeAligned } from './aligned-memory.ts'
 import { type DeviceFacts, readDeviceFacts, usersOf } from './device-facts.ts'
@@ -43,8 +44,7 @@ class DirectDevice implements BlockDevice {
   readonly #path: string
   readonly #rdev: number
   readonly #fd: number
-  #underWay = 0
-  readonly #waiting: (() => void)[] = []
+  readonly #lanes = new Lanes(MAX_UNDER_WAY)
   /** The last write of each sector that was written in part: the next waits for it. */
   readonly #shared = new Map<number, Promise<unknown>>()
 
@@ -59,7 +59,7 @@ class DirectDevice implements BlockDevice {
 
   read(offset: number, buffer: Buffer): Promise<void> {
     if (buffer.length === 0) return Promise.resolve()
-    return this.#admitted(async () => {
+    return this.#lanes.run(async () => {
       const { from, to } = this.#sectors(offset, buffer.length)
       if (isAligned(buffer) && to - from === buffer.length) return this.#transfer('read', buffer, from)
       await this.#bounced(from, to, async (bounce, start) => {
@@ -75,7 +75,7 @@ class DirectDevice implements BlockDevice {
     const { from, to } = this.#sectors(offset, length)
     if (to - from > length) return this.#writeParts({ from: offset, to: offset + length }, buffers, options)
     const askedAt = performance.now()
-    return this.#admitted(async () => {
+    return this.#lanes.run(async () => {
       this.#refuseLate(offset, askedAt, options)
       const [only] = buffers
       if (only && buffers.length === 1 && isAligned(only)) return this.#transfer('write', only, from)
@@ -108,7 +108,7 @@ class DirectDevice implements BlockDevice {
     const shared = [...new Set([...first, ...last])]
     const before = shared.flatMap((sector) => this.#shared.get(sector) ?? [])
     const written = Promise.allSettled(before).then(() =>
-      this.#admitted(async () => {
+      this.#lanes.run(async () => {
         const source = new Source(buffers)
         await this.#bounced(from, to, async (bounce, start) => {
           const end = start + bounce.length
@@ -157,19 +157,6 @@ class DirectDevice implements BlockDevice {
         await piece(bounce.subarray(0, Math.min(bounce.length, to - start)), start)
     } finally {
       giveAligned(bounce)
-    }
-  }
-
-  async #admitted<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#underWay < MAX_UNDER_WAY) this.#underWay++
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    try {
-      return await work()
-    } finally {
-      // whoever waited takes this place
-      const next = this.#waiting.shift()
-      if (next) next()
-      else this.#underWay--
     }
   }
 

@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { scriptOptions } from '../../helpers/script-options.ts'
+import { canMount } from '../can-mount.ts'
 import { Demo } from '../demo.ts'
 import { freeBasePort } from '../free-ports.ts'
-import { canMount } from './can-mount.ts'
 import { replicatorTrial } from './trial.ts'
 
 const values = scriptOptions(

@@ -1,4 +1,4 @@
-/** So many things at a time. */
+/** So many things at a time; others wait for their turn. */
 export class Lanes {
   #free: number
   readonly #waiting: (() => void)[] = []
@@ -13,6 +13,7 @@ export class Lanes {
     try {
       return await work()
     } finally {
+      // whoever waited takes this place
       const next = this.#waiting.shift()
       if (next) next()
       else this.#free++
