@@ -1,5 +1,6 @@
-/** What every answer says of a file, with its content or without. */
-import { gzipTag } from './etag.ts'
+/** What answers say of a file, with its content or without. */
+import type { Inode } from '../metadata/index.ts'
+import { etagOf, gzipTag } from './etag.ts'
 import type { Version } from './file-pieces.ts'
 import { formatHttpDate } from './http-date.ts'
 import { type HttpExport, NO_CACHE } from './http-export.ts'
@@ -16,4 +17,9 @@ export function fileHeaders(share: HttpExport, { version, type, isPacked }: Repr
     'Cache-Control': share.cacheControl ?? NO_CACHE,
     ...protectionOf(type),
   }
+}
+
+/** What an answer says of a file that has just been stored. */
+export function validatorsOfFile(inode: Inode): Record<string, string> {
+  return { ETag: etagOf(inode), 'Last-Modified': formatHttpDate(inode.mtimeS) }
 }

@@ -7,26 +7,23 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
-import { type AddressInfo, createServer as createListener, type Server as Listener, type Socket } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import Koa, { type Context } from 'koa'
 import { InvariantError } from '../base/assert.ts'
 import { MatrixError } from '../base/errors.ts'
-import {
-  type Authenticator,
-  hears,
-  LocalAddresses,
-  plainAddress,
-  readTls,
-  renewCertificate,
-  type TlsFiles,
-  type User,
-} from '../export/index.ts'
+import { isPromise, type MaybePromise } from '../base/maybe-promise.ts'
+import { type Authenticator, readTls, renewCertificate, type TlsFiles, type User } from '../export/index.ts'
 import { LockedError } from '../metadata/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Log, silentLog } from '../platform/log.ts'
-import { answerAtHand } from './at-hand.ts'
 import { type Call, header, type Workshop } from './call.ts'
 import { answerCors, type CorsOrigins } from './cors.ts'
+import { Doors } from './doors.ts'
+import type { Answer } from './express/answer.ts'
+import { ExpressLane } from './express/lane.ts'
+import { type PlainPut, type PlainRequest, plainGetOf } from './express/plain-request.ts'
+import { quickGet } from './express/quick-get.ts'
+import { quickPut } from './express/quick-put.ts'
 import { HttpFailure, toHttpFailure } from './failure.ts'
 import { Gate } from './gate.ts'
 import type { HttpExport } from './http-export.ts'
@@ -50,6 +47,7 @@ import { parseTarget } from './paths.ts'
 import { PiecePool } from './piece-pool.ts'
 import { RenderedListings } from './rendered-entries.ts'
 import { neverInvited, noteExpectation } from './request-body.ts'
+import { Turns } from './turns.ts'
 import { errorDocument, XML_TYPE } from './xml/multistatus.ts'
 
 export type HttpGatewayOptions = {
@@ -70,6 +68,7 @@ export type HttpStatistics = { readonly requests: number; readonly failures: num
 export class HttpGateway {
   readonly #workshop: Workshop
   readonly #server: Server | TlsServer
+  readonly #lane: ExpressLane
   readonly #authenticator: Authenticator | undefined
   readonly #corsOrigins: CorsOrigins
   readonly #scheme: 'http' | 'https'
@@ -77,18 +76,8 @@ export class HttpGateway {
   #failures = 0
   #underWay = 0
   #closing = false
-  readonly #addresses = new LocalAddresses()
-  /** Open ones; of TLS, those beneath. */
-  readonly #sockets = new Set<Socket>()
-  /** The address that a connection came to, plain. */
-  readonly #addressOf = new WeakMap<Socket, string>()
-  /** Requests under way, by the address that they came to. */
-  readonly #busy = new Map<string, number>()
-  /** Further listeners, by their address. */
-  readonly #further = new Map<string, Listener>()
+  readonly #doors: Doors
   #listening: { readonly host: string; readonly port: number } | undefined
-  /** Whoever waits until nothing is under way at an address. */
-  #idle: (() => void)[] = []
 
   /** Throws MatrixError 'config' when certificate and key cannot be used. */
   constructor({ exports, authenticator, corsOrigins = [], tls, clock, log = silentLog }: HttpGatewayOptions) {
@@ -110,9 +99,11 @@ export class HttpGateway {
     app.on('error', (error: Error) => log.debug({ error }, 'a response could not be finished'))
     app.use((ctx) => this.#serve(ctx))
     const whole = app.callback()
-    const handle = (req: IncomingMessage, res: ServerResponse) => {
-      if (!this.#serveAtHand(req, res)) void whole(req, res)
-    }
+    const turns = new Turns()
+    const handle = (req: IncomingMessage, res: ServerResponse) =>
+      turns.take(req, res, () => {
+        if (!this.#serveQuickly(req, res)) void whole(req, res)
+      })
     const options = {
       ...{ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 0, keepAliveTimeout: KEEP_ALIVE_MS, noDelay: true },
     }
@@ -124,10 +115,12 @@ export class HttpGateway {
     // Uploads may take hours as long as something moves: only silence is limited.
     this.#server.timeout = IDLE_TIMEOUT_MS
     this.#server.maxConnections = MAX_CONNECTIONS
-    this.#server.on('connection', (socket: Socket) => this.#connected(socket))
+    this.#doors = new Doors((socket) => this.#server.emit('connection', socket))
+    this.#server.prependListener('connection', (socket: Socket) => this.#doors.admit(socket))
+    this.#lane = this.#openLane(clock, tls ? 'secureConnection' : 'connection')
     this.#server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
       noteExpectation(req)
-      void whole(req, res)
+      turns.take(req, res, () => void whole(req, res))
     })
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => refuseGarbage(error, socket))
   }
@@ -156,109 +149,120 @@ export class HttpGateway {
   async open(address: string): Promise<void> {
     const own = this.#listening
     if (!own || this.#closing) throw new MatrixError('withdrawn', 'HTTP is not served yet, or no more')
-    this.#addresses.open(address)
-    if (hears(own.host, address) || this.#further.has(address)) return
-    const listener = createListener({ noDelay: true }, (socket) => this.#server.emit('connection', socket))
-    await new Promise<void>((resolve, reject) => {
-      listener.once('error', (cause: NodeJS.ErrnoException) => {
-        const code = cause.code === 'EADDRINUSE' ? 'in-use' : 'config'
-        reject(new MatrixError(code, `HTTP cannot listen on ${address}:${own.port}: ${cause.message}`, { cause }))
-      })
-      listener.listen(own.port, address, resolve)
-    })
-    this.#further.set(address, listener)
+    await this.#doors.open(address, own)
   }
 
   /** Resolves once nothing is under way at an address; a connection ends with the answer to what comes from now on. */
-  async drain(address: string): Promise<void> {
-    this.#addresses.drain(address)
-    while (this.#busy.has(address)) await new Promise<void>((resolve) => this.#idle.push(resolve))
+  drain(address: string): Promise<void> {
+    return this.#doors.drain(address)
   }
 
   /** Nothing is served at an address any more: its connections are reset. */
   closeAt(address: string): void {
-    this.#addresses.close(address)
-    this.#further.get(address)?.close()
-    this.#further.delete(address)
-    for (const socket of this.#sockets)
-      if (plainAddress(socket.localAddress ?? '') === address) socket.resetAndDestroy()
-  }
-
-  #connected(socket: Socket): void {
-    if (this.#addresses.stateOf(socket.localAddress) === 'closed') return void socket.resetAndDestroy()
-    this.#sockets.add(socket)
-    socket.once('close', () => this.#sockets.delete(socket))
-  }
-
-  #addressAt(socket: Socket): string {
-    let address = this.#addressOf.get(socket)
-    if (address === undefined) this.#addressOf.set(socket, (address = plainAddress(socket.localAddress ?? '')))
-    return address
-  }
-
-  /** One request more or less is under way there. */
-  #count(address: string, change: 1 | -1): void {
-    const requests = (this.#busy.get(address) ?? 0) + change
-    if (requests > 0) this.#busy.set(address, requests)
-    else this.#busy.delete(address)
-    if (this.#idle.length > 0) for (const resolve of this.#idle.splice(0)) resolve()
-  }
-
-  #closeFurther(): void {
-    for (const listener of this.#further.values()) listener.close()
-    this.#further.clear()
+    this.#doors.close(address)
   }
 
   /** Takes no new connections, lets requests under way finish for CLOSE_PATIENCE_MS, then cuts the rest. */
   close(): Promise<void> {
     this.#closing = true
-    this.#closeFurther()
+    this.#doors.closeFurther()
     return new Promise((resolve) => {
-      const timer = this.#workshop.clock.after(CLOSE_PATIENCE_MS, () => this.#server.closeAllConnections())
+      const timer = this.#workshop.clock.after(CLOSE_PATIENCE_MS, () => this.#cutAll())
       this.#server.close(() => {
         timer.cancel()
         resolve()
       })
       this.#server.closeIdleConnections()
+      this.#lane.end()
     })
+  }
+
+  #cutAll(): void {
+    this.#server.closeAllConnections()
+    this.#lane.cut()
   }
 
   /** Nothing is answered from now on: connections end without a word. */
   abandon(): void {
     this.#closing = true
-    this.#closeFurther()
+    this.#doors.closeFurther()
     this.#server.close()
-    this.#server.closeAllConnections()
+    this.#cutAll()
   }
 
   stats(): HttpStatistics {
     return { requests: this.#requests, failures: this.#failures, underWay: this.#underWay }
   }
 
-  /** The short cut (at-hand.ts), for what is nobody's in particular. True: that was it. */
-  #serveAtHand(req: IncomingMessage, res: ServerResponse): boolean {
-    if (this.#closing || this.#corsOrigins.length > 0) return false
-    const address = this.#addressAt(req.socket)
-    if (this.#addresses.stateOf(address) !== 'served') return false
-    if (!answerAtHand(req, res, () => this.#shown(undefined))) return false
-    this.#requests++
-    // the rest of it waits for a slow client
-    if (req.socket.writableLength > 0) {
-      this.#count(address, 1)
-      res.once('close', () => this.#count(address, -1))
-    }
+  /** Connections come to the express lane first. `ready`: the event with which the HTTP server gets one that may be read. */
+  #openLane(clock: Clock, ready: 'connection' | 'secureConnection'): ExpressLane {
+    const server = this.#server
+    const serve = server.listeners(ready).at(-1) as (socket: Socket) => void
+    const lane = new ExpressLane({
+      clock,
+      answer: (request, socket) => this.#quickly(request, socket),
+      slow: (socket, done) => this.#keepBusy(socket, done),
+      handOver: (socket) => serve.call(server, socket),
+    })
+    server.off(ready, serve)
+    server.on(ready, (socket: Socket) => {
+      if (!socket.destroyed) lane.take(socket)
+    })
+    return lane
+  }
+
+  /** The short cuts, for what is nobody's in particular. */
+  #quickly(request: PlainRequest, socket: Socket): MaybePromise<Answer | undefined> {
+    if (this.#closing || this.#corsOrigins.length > 0 || this.#doors.stateAt(socket) !== 'served') return undefined
+    if (request.method === 'PUT') return this.#putQuickly(request, socket)
+    const answer = quickGet(request, this.#shown(undefined))
+    if (answer) this.#requests++
+    return answer
+  }
+
+  #putQuickly(request: PlainPut, socket: Socket): Promise<Answer | undefined> | undefined {
+    const mayChange = ({ readOnly, anonymous = 'rw' }: HttpExport) =>
+      !readOnly && (!this.#authenticator || anonymous === 'rw')
+    const answering = quickPut(request, this.#workshop.exports().filter(mayChange))
+    if (!answering) return undefined
+    const underWay = this.#doors.begin(socket)
+    this.#underWay++
+    return answering
+      .then((answer) => {
+        if (answer) this.#requests++
+        return answer
+      })
+      .finally(() => {
+        this.#underWay--
+        underWay.ended()
+      })
+  }
+
+  /** The same on a connection that has been handed over. True: that was it. */
+  #serveQuickly(req: IncomingMessage, res: ServerResponse): boolean {
+    const get = plainGetOf(req)
+    const answer = get && this.#quickly(get, req.socket)
+    if (!answer || isPromise(answer)) return false
+    res.writeHead(200, answer.headers).end(answer.body, 'latin1')
+    if (req.socket.writableLength > 0)
+      this.#keepBusy(req.socket, new Promise<void>((resolve) => res.once('close', resolve)))
     return true
+  }
+
+  /** An answer has been given, and its client has not taken all of it yet. */
+  #keepBusy(socket: Socket, done: Promise<void>): void {
+    const underWay = this.#doors.begin(socket)
+    void done.then(() => underWay.ended())
   }
 
   async #serve(ctx: Context): Promise<void> {
     const { req, res } = ctx
-    const address = this.#addressAt(req.socket)
     this.#requests++
     this.#underWay++
-    this.#count(address, 1)
+    const underWay = this.#doors.begin(req.socket)
     // until its answer has left, not only until it is made
-    res.once('close', () => this.#count(address, -1))
-    if (this.#closing || this.#addresses.stateOf(address) === 'draining') ctx.set('Connection', 'close')
+    res.once('close', () => underWay.ended())
+    if (this.#closing || this.#doors.stateAt(req.socket) === 'draining') ctx.set('Connection', 'close')
     try {
       if (answerCors(ctx, this.#corsOrigins, ALLOWED)) return
       await this.#dispatch(ctx)

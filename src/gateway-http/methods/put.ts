@@ -21,7 +21,7 @@ import { evaluate, type Validators } from '../conditions.ts'
 import { BodyDigest } from '../digest.ts'
 import { etagOf } from '../etag.ts'
 import { HttpFailure } from '../failure.ts'
-import { formatHttpDate } from '../http-date.ts'
+import { validatorsOfFile } from '../file-headers.ts'
 import { fileMode } from '../http-export.ts'
 import { type Part, partOf, putPart } from '../partial-put.ts'
 import { pipeBody, readBody } from '../request-body.ts'
@@ -60,7 +60,7 @@ async function putWhole(call: ExportCall, place: Place, { digest, time }: Upload
     mtime: time,
     expect: (current) => needPossible(call, place, current),
   })
-  return validatorsOfStored(inode)
+  return validatorsOfFile(inode)
 }
 
 /** Into a temporary, which then takes its final name. Gives the new file's validators. */
@@ -171,13 +171,9 @@ async function settle(call: ExportCall, { dir, name }: Place, ino: number, tempo
  */
 async function validators(call: ExportCall, ino: number): Promise<Record<string, string>> {
   try {
-    return validatorsOfStored(await call.fs.getattr(ino))
+    return validatorsOfFile(await call.fs.getattr(ino))
   } catch (error) {
     if (isFsError(error) || isMatrixError(error)) return {}
     throw error
   }
-}
-
-function validatorsOfStored(inode: Inode): Record<string, string> {
-  return { ETag: etagOf(inode), 'Last-Modified': formatHttpDate(inode.mtimeS) }
 }

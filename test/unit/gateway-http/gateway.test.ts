@@ -119,6 +119,8 @@ const uploads = [
   { way: 'at once', body: 'new', verbs: 5 },
   { way: 'in pieces', body: [Buffer.from('new')], verbs: 8 },
 ]
+/** What the express lane takes. */
+const quickUpload = { body: 'new', verbs: 1 }
 
 for (const { way, body, verbs } of uploads) {
   test(`fault sweep: a PUT ${way} whose nth step finds no space answers 507 and leaves the old content and nothing else`, async () => {
@@ -206,10 +208,11 @@ test('a file that is replaced at any moment of a GET or a PUT is never missing',
     assert.is(status, 200, `before verb ${n}`)
     assert.ok(text === 'old' || text === 'other', text)
   })
-  assert.ok(reads > 3, `${reads} moments`)
-  for (const { body, verbs } of uploads) {
+  assert.ok(reads >= 3, `${reads} moments`)
+  for (const { body, verbs } of [...uploads, quickUpload]) {
+    const headers: Record<string, string> = verbs === quickUpload.verbs ? {} : { 'X-OC-Mtime': '1' }
     const writes = await overtaken(replace, async ({ url }, n) => {
-      const { status } = await request(url, 'PUT', '/home/a', { body })
+      const { status } = await request(url, 'PUT', '/home/a', { body, headers })
       assert.is(status, 204, `before verb ${n}`)
     })
     assert.ok(writes > verbs, `${writes} moments`)
