@@ -1,15 +1,16 @@
 /**
- * People who look: each has the dashboard open (its event stream, and every two seconds what its page asks for), and a Prometheus that asks for
- * the metrics. A process of its own, `node bench/watchers.ts URL COUNT`, until its standard input ends; says `watching` once everybody has seen everything.
+ * People who look: each has the dashboard open (its event stream, which tells it everything every two seconds), and a Prometheus that asks for
+ * the metrics. A process of its own, `node bench/watchers.ts URL COUNT`, until its standard input ends. `watch` on it has everybody open the dashboard, `rest` close it; each is
+ * answered with a line once it is so.
  */
-import { Agent, get } from 'node:http'
+import { Agent, get, type IncomingMessage } from 'node:http'
+import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { gunzipSync } from 'node:zlib'
 
-/** As src/admin/ui/data.js asks. */
-const PERIOD_MS = 2_000
-/** As Prometheus does unless it is told otherwise is a minute; who looks closely asks more often. */
-const SCRAPE_MS = 5_000
+/** Who has been told nothing for so long is not watching, ms: it should be every two seconds. */
+const SILENCE_MS = 10_000
+/** As most have set it; a Prometheus that is told nothing asks every minute. */
+const SCRAPE_MS = 15_000
 
 /** As browsers and Prometheus send it. */
 const headers = { 'Accept-Encoding': 'gzip' }
@@ -17,57 +18,67 @@ const headers = { 'Accept-Encoding': 'gzip' }
 class Watcher {
   readonly #url: string
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 2 })
-  #since = 0
+  #events: IncomingMessage | undefined
+  #heardAt = 0
 
   constructor(url: string) {
     this.#url = url
   }
 
-  /** Listens to what happens, for as long as the process lives. */
-  async listen(): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      get(`${this.#url}api/events`, (stream) => {
-        stream.on('data', () => resolve())
+  get isWatching(): boolean {
+    return this.#events !== undefined
+  }
+
+  /** Opens the stream of what happens. */
+  async open(): Promise<void> {
+    this.#events = await new Promise<IncomingMessage>((resolve, reject) => {
+      get(`${this.#url}api/events?follow=overview`, (stream) => {
+        stream.once('data', () => resolve(stream))
+        stream.on('data', () => (this.#heardAt = performance.now()))
         stream.on('error', reject)
-        stream.on('close', () => reject(new Error('the event stream has ended')))
-      }).on('error', reject)
-    })
-  }
-
-  async look(): Promise<void> {
-    const [samples] = await Promise.all([this.#ask(`api/samples?since=${this.#since}`), this.#ask('api/overview')])
-    const { nodes } = JSON.parse(samples as string) as { nodes: { samples: { at: number }[] }[] }
-    this.#since = Math.min(...nodes.map((node) => node.samples.at(-1)?.at ?? this.#since))
-  }
-
-  async scrape(): Promise<void> {
-    await this.#ask('../metrics')
-  }
-
-  #ask(path: string): Promise<string> {
-    return new Promise((resolve, reject) => {
-      get(new URL(path, this.#url), { agent: this.#agent, headers }, (response) => {
-        const isPacked = response.headers['content-encoding'] === 'gzip'
-        const parts: Buffer[] = []
-        response.on('data', (part) => parts.push(part))
-        response.on('error', reject)
-        response.on('end', () => {
-          const bytes = Buffer.concat(parts)
-          const text = (isPacked ? gunzipSync(bytes) : bytes).toString()
-          if (response.statusCode === 200) resolve(text)
-          else reject(new Error(`${path}: ${response.statusCode} ${text}`))
+        stream.on('close', () => {
+          if (this.#events === stream) throw new Error('the event stream has ended')
         })
       }).on('error', reject)
     })
   }
+
+  close(): void {
+    const events = this.#events
+    this.#events = undefined
+    events?.on('error', () => undefined).destroy()
+  }
+
+  /** As the page does at first. */
+  async arrive(): Promise<void> {
+    await Promise.all([this.#ask('api/overview'), this.#ask('api/samples?since=0'), this.scrape()])
+  }
+
+  async scrape(): Promise<void> {
+    if (this.isWatching && performance.now() - this.#heardAt > SILENCE_MS) throw new Error('nothing comes any more')
+    await this.#ask('../metrics')
+  }
+
+  /** What is answered is thrown away: what browsers make of it is not the node's work. */
+  #ask(path: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const asked = get(new URL(path, this.#url), { agent: this.#agent, headers }, (response) => {
+        if (response.statusCode !== 200) reject(new Error(`${path}: ${response.statusCode}`))
+        response.on('error', reject)
+        response.on('end', resolve).resume()
+      })
+      // an idle connection may end in the moment in which it is used again; browsers ask once more, too
+      asked.on('error', (error) => (asked.reusedSocket ? resolve(this.#ask(path)) : reject(error)))
+    })
+  }
 }
 
-/** Again and again, beginning somewhere within the period. */
-async function every(ms: number, work: () => Promise<void>): Promise<void> {
+/** Again and again while somebody watches, beginning somewhere within the period. */
+async function every(ms: number, watcher: Watcher, work: () => Promise<void>): Promise<void> {
   await sleep(Math.random() * ms)
   for (;;) {
     const began = performance.now()
-    await work()
+    if (watcher.isWatching) await work()
     await sleep(Math.max(0, ms - (performance.now() - began)))
   }
 }
@@ -75,9 +86,15 @@ async function every(ms: number, work: () => Promise<void>): Promise<void> {
 const [url, count] = process.argv.slice(2)
 if (!url || !/^\d+$/.test(count ?? '')) throw new Error('usage: node bench/watchers.ts URL COUNT')
 const watchers = Array.from({ length: Number(count) }, () => new Watcher(url))
-for (const watcher of watchers) await Promise.all([watcher.listen(), watcher.look(), watcher.scrape()])
-process.stdin.resume().on('end', () => process.exit())
-process.stdout.write('watching\n')
-await Promise.all(
-  watchers.flatMap((watcher) => [every(PERIOD_MS, () => watcher.look()), every(SCRAPE_MS, () => watcher.scrape())]),
-)
+for (const watcher of watchers) {
+  // what a page asks for first is much, and not what is measured
+  await watcher.arrive()
+  void every(SCRAPE_MS, watcher, () => watcher.scrape())
+}
+process.stdout.write('ready\n')
+for await (const line of createInterface({ input: process.stdin })) {
+  if (line === 'watch') await Promise.all(watchers.map((watcher) => watcher.open()))
+  else for (const watcher of watchers) watcher.close()
+  process.stdout.write(`${line}\n`)
+}
+process.exit()

@@ -26,6 +26,7 @@ import type { EventStream } from './event-stream.ts'
 import { boardPolicy, refuse, securityHeaders } from './guard.ts'
 import { Metrics } from './metrics.ts'
 import { API_PREFIX, describeApi } from './openapi.ts'
+import { SAMPLE_MS } from './samples.ts'
 import { SharedText } from './shared-text.ts'
 
 /** Connections at once: viewers, each with a few. */
@@ -92,6 +93,8 @@ export class AdminServer {
     this.#access = new Access(access, { node: self.name, realm: matrixName, isSecure: tls !== undefined, clock, log })
     this.#headers = securityHeaders(this.#assets.scriptHashes())
     const text = async () => this.#metrics.text(await desk.collector.own())
+    const overview = endpoints.find(({ path }) => path === '/overview') as Endpoint
+    events.feed('overview', SAMPLE_MS, () => this.#text(overview).bytes())
     this.#metricsText = new SharedText(text, () => clock.now(), METRICS_FRESH_MS)
     this.#description = JSON.stringify(describeApi(endpoints, desk.host.version))
     const app = new Koa()
@@ -171,7 +174,7 @@ export class AdminServer {
       return this.#metricsText.send(ctx, this.#metrics.contentType)
     }
     if (path === `${API_PREFIX}/openapi.json`) return sayJson(ctx, this.#description)
-    if (path === `${API_PREFIX}/events`) return this.#listen(ctx)
+    if (path === `${API_PREFIX}/events`) return this.#listen(ctx, asker)
     if (path.startsWith(`${BOARD_PATH}/`)) {
       needOperator(asker)
       return this.#board(ctx)
@@ -252,7 +255,10 @@ export class AdminServer {
     return text
   }
 
-  #listen(ctx: Context): void {
+  #listen(ctx: Context, { name, role }: Asker): void {
+    const wanted = new URLSearchParams(ctx.querystring).get('follow')
+    if (wanted !== null && wanted !== 'overview')
+      throw new MatrixError('query', `follow: found "${wanted}"; allowed is overview`)
     if (ctx.method === 'HEAD') {
       ctx.status = 200
       ctx.type = 'text/event-stream'
@@ -260,7 +266,12 @@ export class AdminServer {
     }
     ctx.respond = false
     for (const [name, value] of Object.entries(this.#headers)) ctx.res.setHeader(name, value)
-    if (this.#events.add(ctx.res)) return
+    const { req } = ctx
+    const may = async () => {
+      const asker = await this.#access.askerOf(req)
+      return asker !== undefined && asker.name === name && asker.role === role
+    }
+    if (this.#events.add(ctx.res, { ...(wanted !== null && { follow: wanted }), may })) return
     ctx.respond = true
     sayFailure(ctx, 503, 'busy', 'too many listen already')
   }

@@ -8,13 +8,13 @@ import { answerLocks } from './answers/locks-answer.ts'
 import { answerLuns } from './answers/luns-answer.ts'
 import { answerMatrix, nodeAnswer } from './answers/matrix-answer.ts'
 import { answerOverview } from './answers/overview-answer.ts'
+import { answerSamples } from './answers/samples-answer.ts'
 import { answerServices } from './answers/services-answer.ts'
 import { answerWaits } from './answers/waits-answer.ts'
 import * as api from './api/answers.ts'
 import { overview } from './api/overview.ts'
 import type { Endpoint } from './endpoint.ts'
 import { jobEndpoints } from './jobs/job-endpoints.ts'
-import { SAMPLE_MS } from './samples.ts'
 import { runSql } from './sql.ts'
 
 export const endpoints: readonly Endpoint[] = [
@@ -84,11 +84,7 @@ export const endpoints: readonly Endpoint[] = [
       const since = Number(query.get('since') ?? 0)
       if (!Number.isFinite(since))
         throw new MatrixError('query', `since: found "${query.get('since')}"; allowed is a number of ms`)
-      const nodes = (await collector.samples()).map((answer) => {
-        const samples = (answer.value ?? []).filter(({ at }) => at > since)
-        return { ...nodeAnswer(answer), slot: answer.slot, samples }
-      })
-      return { everyMs: SAMPLE_MS, nodes }
+      return answerSamples(collector, since)
     },
   },
   {

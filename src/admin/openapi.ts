@@ -27,7 +27,9 @@ export function describeApi(endpoints: readonly Endpoint[], version: string): Re
   const events = {
     get: {
       operationId: 'events',
-      summary: 'Changes as they happen: events `timeline`, `state`, `log` and `job`',
+      summary:
+        'Changes as they happen: events `timeline`, `state`, `log` and `job`; with ?follow=overview also the answer of /overview every two seconds',
+      parameters: [{ name: 'follow', in: 'query', required: false, schema: { type: 'string', enum: ['overview'] } }],
       responses: { 200: { description: 'Server-sent events', content: { 'text/event-stream': {} } }, default: refused },
     },
   }

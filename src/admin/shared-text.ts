@@ -18,6 +18,12 @@ export class SharedText {
     this.#answer = new SharedAnswer(async () => encoded(await make()), now, freshMs)
   }
 
+  /** As it is, not compressed. */
+  async bytes(): Promise<Buffer> {
+    const { bytes } = await this.#answer.get()
+    return bytes
+  }
+
   async send(ctx: Context, type: string): Promise<void> {
     const { bytes, packed } = await this.#answer.get()
     ctx.type = type

@@ -8,6 +8,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import * as v from 'valibot'
 import * as api from '../../src/admin/api/answers.ts'
+import { overview } from '../../src/admin/api/overview.ts'
 import { endpoints } from '../../src/admin/endpoints.ts'
 import { Demo } from './demo.ts'
 import { freeBasePort } from './free-ports.ts'
@@ -222,6 +223,25 @@ test('what comes from elsewhere is refused, and says nothing', async () => {
     assert.is((await fetch(`${origin('n1')}${path}`)).status, 404, path)
   assert.is((await fetch(`${origin('n1')}/_admin/api/matrix`, { method: 'DELETE' })).status, 405)
   assert.is((await fetch(`${origin('n1')}/_admin/api/sql`)).status, 405)
+})
+
+test('who follows the overview is told it again and again, as it is answered', async () => {
+  let heard = ''
+  const listening = get(`${origin('n1')}/_admin/api/events?follow=overview`, (response) => {
+    response.setEncoding('utf8').on('data', (more) => (heard += more))
+    response.on('error', () => {})
+  })
+  listening.on('error', () => {})
+  const told = () => [...heard.matchAll(/^event: overview\ndata: (.*)\n\n/gm)]
+  const [, first, second] = await until('two of them', async () => (told().length > 2 ? told() : undefined))
+  listening.destroy()
+  const [earlier, later] = [first, second].map((each) => v.parse(overview, JSON.parse(each?.[1] as string)))
+  assert.ok((later?.matrix.at as number) > (earlier?.matrix.at as number))
+  for (const { node, samples } of later?.samples.nodes ?? []) {
+    assert.ok(samples.length > 0, node)
+    const all = (await ask('n1', '/samples', api.samplesAnswer)).nodes.find((each) => each.node === node)?.samples ?? []
+    assert.ok(samples.every(({ at }) => all.some((each) => each.at === at)))
+  }
 })
 
 test('a node dies: listeners hear the steps, it is shown as gone, and its lease with it; it comes back', async () => {

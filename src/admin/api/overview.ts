@@ -1,10 +1,12 @@
 /** GET /overview: the parts are as their own places answer them. */
 import * as v from 'valibot'
-import { filesystems, locks, logAnswer, luns, matrix, services, timeline, waits } from './answers.ts'
+import { filesystems, locks, logAnswer, luns, matrix, samplesAnswer, services, timeline, waits } from './answers.ts'
 import { jobs } from './jobs.ts'
 
 export const overview = v.object({
   matrix,
+  /** The newest only; earlier ones are told by GET /samples. */
+  samples: samplesAnswer,
   filesystems: v.nullable(filesystems),
   luns: v.nullable(luns),
   locks: v.nullable(locks),

@@ -1,6 +1,6 @@
 /**
- * What the dashboard knows: asked of the node that serves it every two seconds while somebody looks, at once when an event says that something has
- * changed, and less and less often while the node does not answer.
+ * What the dashboard knows: told by the node that serves it every two seconds while somebody looks, asked for at once when an event says that something has
+ * changed, and less and less often while the node tells nothing.
  */
 import { useEffect, useRef, useState } from 'preact/hooks'
 
@@ -37,6 +37,8 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 
 const PERIOD_MS = 2_000
 const PERIOD_MAX_MS = 15_000
+/** A node that has told nothing for so long is asked, ms. */
+const SILENCE_MS = 5_000
 /** As long as the nodes keep them, ms. */
 const SAMPLES_FOR_MS = 15 * 60_000
 
@@ -83,57 +85,65 @@ export function useKnowledge() {
     let period = PERIOD_MS
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer
-    let asking = false
+    let learning = false
+    /** @type {EventSource | undefined} */
+    let events
     /** @param {Partial<Knowledge>} news */
     const learn = (news) => {
       if (!stopped) setKnown((before) => ({ ...before, ...news }))
     }
-    const look = async () => {
+    /** One at a time. @param {() => Promise<Overview> | Overview} source */
+    const take = async (source) => {
       clearTimeout(timer)
-      if (asking || stopped) return
-      asking = true
+      if (learning || stopped) return
+      learning = true
       try {
-        learn(await lookAround(latest.current))
+        learn(await learnt(latest.current, await source()))
         period = PERIOD_MS
       } catch (error) {
         learn({ error: error instanceof Error ? error.message : String(error) })
         period = Math.min(period * 1.5, PERIOD_MAX_MS)
       }
-      asking = false
-      // nobody looks at a hidden page
-      if (!document.hidden) timer = setTimeout(look, period)
+      learning = false
+      // nobody looks at a hidden page; and while it is told, it asks only when it is not
+      if (!document.hidden) timer = setTimeout(look, latest.current.live ? SILENCE_MS : period)
+    }
+    const look = () => void take(() => ask('/overview'))
+    const listen = () => {
+      events = new EventSource('api/events?follow=overview')
+      events.onopen = () => learn({ live: true })
+      events.onerror = () => {
+        learn({ live: false })
+        look()
+      }
+      for (const name of ['timeline', 'state', 'log']) events.addEventListener(name, look)
+      events.addEventListener('overview', ({ data }) => void take(() => JSON.parse(data)))
+      events.addEventListener('job', ({ data }) => {
+        if (!stopped) setKnown((before) => ({ ...before, jobs: withJob(before.jobs, JSON.parse(data)) }))
+      })
     }
     const onVisible = () => {
-      if (!document.hidden) void look()
+      events?.close()
+      if (document.hidden) return
+      listen()
+      look()
     }
     document.addEventListener('visibilitychange', onVisible)
-    const events = new EventSource('api/events')
-    events.onopen = () => learn({ live: true })
-    events.onerror = () => learn({ live: false })
-    for (const name of ['timeline', 'state', 'log']) events.addEventListener(name, () => void look())
-    events.addEventListener('job', ({ data }) => {
-      if (!stopped) setKnown((before) => ({ ...before, jobs: withJob(before.jobs, JSON.parse(data)) }))
-    })
-    learn({ look: () => void look() })
-    void look()
+    learn({ look })
+    onVisible()
     return () => {
       stopped = true
       clearTimeout(timer)
-      events.close()
+      events?.close()
       document.removeEventListener('visibilitychange', onVisible)
     }
   }, [])
   return known
 }
 
-/** @param {Knowledge} known @returns {Promise<Partial<Knowledge>>} */
-async function lookAround(known) {
-  const ends = [...known.samples.values()].map((all) => all.at(-1)?.at ?? 0)
-  const since = ends.length > 0 ? Math.min(...ends) : 0
-  const [overview, samples] = await Promise.all([
-    /** @type {Promise<Overview>} */ (ask('/overview')),
-    /** @type {Promise<SamplesAnswer>} */ (ask(`/samples?since=${since}`)),
-  ])
+/** @param {Knowledge} known @param {Overview} overview @returns {Promise<Partial<Knowledge>>} */
+async function learnt(known, overview) {
+  const samples = await samplesSince(known.samples, overview.samples)
   // what needs the LUNs may fail while they do; the rest is shown all the same
   const { matrix, filesystems, luns, waits, locks, jobs, services, timeline, log } = overview
   return {
@@ -148,6 +158,23 @@ async function lookAround(known) {
     before: known.matrix && known.matrix.at < matrix.at ? known.matrix : known.before,
     samples: joined(known.samples, samples),
   }
+}
+
+/**
+ * What has not been known yet: mostly the newest are all of it.
+ *
+ * @param {Map<string, Sample[]>} known
+ * @param {SamplesAnswer} newest
+ * @returns {Promise<SamplesAnswer>}
+ */
+async function samplesSince(known, newest) {
+  const ends = newest.nodes.map(({ node, samples }) => {
+    const [first] = samples
+    const last = known.get(node)?.at(-1)?.at ?? 0
+    return !first || first.at <= last ? undefined : last
+  })
+  const gaps = ends.filter((end) => end !== undefined)
+  return gaps.length === 0 ? newest : ask(`/samples?since=${Math.min(...gaps)}`)
 }
 
 /** @param {Map<string, Sample[]>} known @param {SamplesAnswer} news */

@@ -100,6 +100,9 @@ test('without users everybody on this machine looks, and acts where the configur
 
 test('with users nobody looks without a login; who logs in may do what his role says', async () => {
   const url = await plane(withUsers)
+  const wrong = await fetch(new URL('api/events?follow=everything', url), { headers: basic('ann') })
+  assert.is(wrong.status, 400)
+  assert.match(await wrong.text(), 'found \\"everything\\"; allowed is overview')
   for (const path of ['api/log', 'api/matrix', 'api/events', 'queues/', '../metrics'])
     assert.is((await fetch(new URL(path, url))).status, 401, path)
   assert.is((await fetch(url)).status, 200, 'the page itself shows nothing, and asks for a login')

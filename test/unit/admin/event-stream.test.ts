@@ -4,17 +4,18 @@ import { type AddressInfo, connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { EventStream, LISTENERS_MAX } from '../../../src/admin/event-stream.ts'
+import { EventStream, LISTENERS_MAX, type Listening } from '../../../src/admin/event-stream.ts'
 import { realClock } from '../../../src/platform/real/clock.ts'
 
-type Context = { stream: EventStream; server: Server; port: number; refused: number }
+type Context = { stream: EventStream; server: Server; port: number; refused: number; listening: Listening }
 const test = suite<Context>('admin events', {} as Context)
 
 test.before.each(async (c) => {
   c.stream = new EventStream(realClock)
   c.refused = 0
+  c.listening = {}
   c.server = createServer((_, response) => {
-    if (c.stream.add(response)) return
+    if (c.stream.add(response, c.listening)) return
     c.refused++
     response.writeHead(503).end()
   })
@@ -75,6 +76,73 @@ test('there are only so many listeners; one that goes makes room', async (c) => 
   assert.is(c.refused, 3)
   for (const request of requests.slice(0, 10)) request.destroy()
   await until(() => c.stream.listeners < LISTENERS_MAX)
+})
+
+test('what is told regularly is made once for all who follow it, and not while nobody does', async (c) => {
+  let made = 0
+  c.stream.feed('overview', 20, async () => Buffer.from(`{"made":${++made}}`))
+  await sleep(60)
+  assert.is(made, 0)
+  c.listening = { follow: 'overview' }
+  const texts = ['', '', '']
+  for (const i of texts.keys())
+    get({ port: c.port }, (response) => response.on('data', (more) => (texts[i] += String(more))))
+  await until(() => texts.every((text) => text.includes('event: overview\ndata: {"made":')))
+  c.listening = {}
+  let other = ''
+  get({ port: c.port }, (response) => response.on('data', (more) => (other += String(more))))
+  await until(() => other.includes('retry'))
+  const before = made
+  await until(() => made >= before + 3)
+  assert.is(other, 'retry: 2000\n\n')
+  assert.ok(texts.every((text) => text.split('event:').length <= made + 1))
+})
+
+test('what cannot be made is not told, and is tried again', async (c) => {
+  let tries = 0
+  c.stream.feed('overview', 10, async () => {
+    if (++tries < 3) throw new Error('not now')
+    return Buffer.from('{}')
+  })
+  c.listening = { follow: 'overview' }
+  let text = ''
+  get({ port: c.port }, (response) => response.on('data', (more) => (text += String(more))))
+  await until(() => text.includes('data: {}\n\n'))
+  assert.ok(tries >= 3)
+})
+
+test('a listener who may not listen any more is told nothing more', async () => {
+  const periodic: (() => void)[] = []
+  const clock = {
+    ...realClock,
+    every: (_: number, run: () => void) => {
+      periodic.push(run)
+      return { cancel() {} }
+    },
+  }
+  const stream = new EventStream(clock)
+  const may = [true, true]
+  const server = createServer((request, response) => {
+    const index = Number(request.url?.slice(1))
+    stream.add(response, { may: async () => may[index] as boolean })
+  })
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  const { port } = server.address() as AddressInfo
+  const ended = [false, false]
+  for (const i of ended.keys())
+    get({ port, path: `/${i}` }, (response) => response.on('end', () => (ended[i] = true)).resume())
+  await until(() => stream.listeners === 2)
+  for (const run of periodic) run()
+  await sleep(20)
+  assert.is(stream.listeners, 2)
+  may[0] = false
+  for (const run of periodic) run()
+  await until(() => ended[0] === true)
+  assert.is(stream.listeners, 1)
+  assert.is(ended[1], false)
+  stream.close()
+  server.closeAllConnections()
+  server.close()
 })
 
 test.run()
