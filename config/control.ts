@@ -19,6 +19,7 @@
  *     {"command":"look-at-luns"}                                      {"ok":true,"looks":[{"node":"n1","sights":[{"uuid":"…","path":"/luns/lun1.img","state":"up"}]}]}
  *     {"command":"set-log-level","subsystem":"nfs","level":"debug"}  {"ok":true,"logLevels":[{"subsystem":"nfs","level":"debug","configured":"info"},…]}     (without `level`: as configured)
  *     {"command":"replications"}                                     {"ok":true,"replications":[{"name":"offsite","from":"nfs://…","to":"/backup","everyMs":3600000,"mine":true,…}]}
+ *     {"command":"replicate","name":"offsite"}                       {"ok":true}     (it begins now, where it is this node's)
  *     {"command":"report","place":"/waits"}                          {"ok":true,"report":{"waits":[]}}
  *     {"command":"sql","sql":"select count(*) n from inode"}        {"ok":true,"sql":{"node":"n1","filesystem":"home","columns":["n"],"rows":[[7]],…}}
  *     {"command":"fence-plan","node":"n2"}                            {"ok":true,"plan":{"slot":1,"incarnation":4,"agents":["scsi-pr"],"rehearsals":[]}}
@@ -41,7 +42,7 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { MAX_LUN_URL } from '../src/base/limits.ts'
 import { logLevels, subsystems } from '../src/platform/index.ts'
-import { replicationStatus } from './replicate-schema.ts'
+import { replication } from './replication-status.ts'
 
 export function controlSocket(stateDir: string): string {
   return join(stateDir, 'control.sock')
@@ -89,6 +90,7 @@ export const controlRequest = v.variant('command', [
   v.strictObject({ command: v.literal('look-at-luns') }),
   v.strictObject({ command: v.literal('log-levels') }),
   v.strictObject({ command: v.literal('replications') }),
+  v.strictObject({ command: v.literal('replicate'), name: v.string() }),
   v.strictObject({
     command: v.literal('set-log-level'),
     subsystem: v.picklist(subsystems),
@@ -227,18 +229,6 @@ const levelOfSubsystem = v.object({
   subsystem: v.picklist(subsystems),
   level: v.picklist(logLevels),
   configured: v.picklist(logLevels),
-})
-const replication = v.object({
-  name: v.string(),
-  from: v.string(),
-  to: v.string(),
-  everyMs: v.number(),
-  /** Who runs it; the administrator when it is left out. Whether that is the node that answers. */
-  node: v.optional(v.string()),
-  mine: v.boolean(),
-  /** Of a run that is under way: wall clock, ms. */
-  since: v.optional(v.number()),
-  last: v.optional(replicationStatus),
 })
 const mountEntry = v.object({ filesystem: v.string(), directory: v.string() })
 

@@ -14,8 +14,8 @@ export {
   prunePolicies,
   type ReplicationRule,
   replicasDir,
-  replicationStatus,
 } from './replicate-schema.ts'
+export * from './replication-status.ts'
 export * from './run-file.ts'
 export { type FenceAgentName, fenceAgents } from './schema.ts'
 export { onStopSignal } from './stop-signal.ts'

@@ -66,19 +66,6 @@ export const replicate = v.pipe(
   v.maxLength(MAX_REPLICATIONS, `at most ${MAX_REPLICATIONS} replications`),
 )
 
-/** What became of the last run: numbers as `matrix replicate copy` has them; `why` it failed, in whole or in part. */
-export const replicationStatus = v.object({
-  /** When it ended, wall clock, ms; how long it took. */
-  at: v.number(),
-  ms: v.number(),
-  looked: v.number(),
-  copied: v.number(),
-  bytes: v.number(),
-  pruned: v.number(),
-  failed: v.number(),
-  why: v.optional(v.string()),
-})
-
 /** Where journals and outcomes of replications are kept. */
 export function replicasDir(stateDir: string): string {
   return join(stateDir, 'replicas')

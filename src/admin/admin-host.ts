@@ -12,6 +12,7 @@ import type {
   KeptMount,
   MountReport,
   NfsReport,
+  ReplicationReport,
   ServiceReport,
 } from './api/node-report.ts'
 import type { AuditLog } from './audit-log.ts'
@@ -61,6 +62,8 @@ export type AdminHost = {
   order(request: ControlRequest): Promise<Omit<ControlResult, 'ok'>>
   virtualHosts(): readonly HostReport[]
   services(): readonly ServiceReport[]
+  /** Those of the configuration. */
+  replications(): readonly ReplicationReport[]
 }
 
 export type GatewaysReport = {

@@ -8,6 +8,7 @@ import { answerLocks } from './answers/locks-answer.ts'
 import { answerLuns } from './answers/luns-answer.ts'
 import { answerMatrix, nodeAnswer } from './answers/matrix-answer.ts'
 import { answerOverview } from './answers/overview-answer.ts'
+import { answerReplications } from './answers/replications-answer.ts'
 import { answerSamples } from './answers/samples-answer.ts'
 import { answerServices } from './answers/services-answer.ts'
 import { answerWaits } from './answers/waits-answer.ts'
@@ -71,6 +72,11 @@ export const endpoints: readonly Endpoint[] = [
     ...{ method: 'get', path: '/services', answer: api.services },
     summary: 'Virtual hosts and where they are; services, applications, devices and mounts as every node finds them',
     run: ({ collector }) => answerServices(collector),
+  },
+  {
+    ...{ method: 'get', path: '/replications', answer: api.replicationsAnswer },
+    summary: 'What is copied again and again, which node runs it, and what became of the last run there',
+    run: async ({ collector }) => ({ replications: await answerReplications(collector) }),
   },
   {
     ...{ method: 'get', path: '/timeline', answer: api.timeline },

@@ -59,6 +59,7 @@ export async function reportNode(host: AdminHost, startedAt: number, pulse: Puls
     keptMounts: [...host.gateways().keptMounts],
     virtualHosts: [...host.virtualHosts()],
     services: [...host.services()],
+    replications: [...host.replications()],
   }
 }
 

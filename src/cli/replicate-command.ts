@@ -24,6 +24,8 @@ type CopyOptions = JsonOption & {
   readonly verify: boolean
   readonly owners: boolean
   readonly journal?: string
+  readonly progress?: boolean
+  readonly config?: string
 }
 
 export function replicateCommand(): Command {
@@ -59,6 +61,8 @@ function copyCommand(): Command {
       '--journal <file>',
       'what is known of earlier runs (default: one for each pair of trees, in ~/.local/state/matrixfs/replicas)',
     )
+    .option('-c, --config <file>', 'keep that journal with those of the matrixd with this configuration')
+    .option('--progress', 'tell on standard error every two seconds how far it is, also with --json')
     .addHelpText(
       'after',
       `
@@ -138,12 +142,13 @@ async function copy(from: string, to: string, options: CopyOptions): Promise<voi
     stop: (signal) => stop.abort(new MatrixError('withdrawn', `stopped by ${signal}; the next run goes on from here`)),
     hurry: () => process.exit(exitCodes.failed),
   })
-  const progress = options.json ? undefined : new CopyProgress(process.stderr)
+  const everyMs = options.progress ? 2_000 : 10_000
+  const progress = options.json && !options.progress ? undefined : new CopyProgress(process.stderr, everyMs)
   try {
     const outcome = await replicate({
       ...{ from, to, prune: options.prune, exclude: options.exclude, verify: options.verify },
       owners: options.owners && process.geteuid?.() === 0,
-      journal: options.journal ?? defaultJournal(from, to),
+      journal: options.journal ?? defaultJournal(from, to, options.config),
       signal: stop.signal,
       ...(progress && { onProgress: (so) => progress.show(so) }),
     })
@@ -157,10 +162,11 @@ async function copy(from: string, to: string, options: CopyOptions): Promise<voi
   }
 }
 
-function defaultJournal(from: string, to: string): string {
+function defaultJournal(from: string, to: string, config: string | undefined): string {
+  const id = createHash('sha256').update(`${from}\0${to}`).digest('hex').slice(0, 16)
+  if (config !== undefined) return join(replicasDir(loadConfig(config).stateDir), `${id}.sqlite`)
   const home = process.env['XDG_STATE_HOME']
   const state = home !== undefined && isAbsolute(home) ? home : join(homedir(), '.local', 'state')
-  const id = createHash('sha256').update(`${from}\0${to}`).digest('hex').slice(0, 16)
   return join(state, 'matrixfs', 'replicas', `${id}.sqlite`)
 }
 
@@ -191,19 +197,21 @@ export function describe({
   return [parts.join(', '), ...lines, ...(more > 0 ? [`and ${more} more`] : [])].join('\n')
 }
 
-/** How far a copy is: a line that changes on a terminal, one every ten seconds elsewhere. */
+/** How far a copy is: a line that changes on a terminal, one every `everyMs` elsewhere. */
 class CopyProgress {
   readonly #out: NodeJS.WriteStream
+  readonly #everyMs: number
   #next = performance.now()
 
-  constructor(out: NodeJS.WriteStream) {
+  constructor(out: NodeJS.WriteStream, everyMs: number) {
     this.#out = out
+    this.#everyMs = everyMs
   }
 
   show({ looked, copied, bytes }: Outcome): void {
     const now = performance.now()
     if (now < this.#next) return
-    this.#next = now + (this.#out.isTTY ? 200 : 10_000)
+    this.#next = now + (this.#out.isTTY ? 200 : this.#everyMs)
     const line = `${looked} looked at, ${copied} copied, ${formatSize(bytes)} read`
     this.#out.write(this.#out.isTTY ? `\r\x1b[K${line}` : `${line}\n`)
   }

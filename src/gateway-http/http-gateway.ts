@@ -1,7 +1,7 @@
 /**
  * The HTTP server of a node: takes connections, finds the export and the method, and turns failures into answers.
  *
- * A request ends in one of four ways: the method answers; it fails with HttpFailure, FsError or MatrixError, which becomes
+ * Connections begin in the express lane (express/lane.ts), which answers what is plain, and hands over the rest. Here a request ends in one of four ways: the method answers; it fails with HttpFailure, FsError or MatrixError, which becomes
  * a status here and nowhere else; the client goes away, which is nothing to answer; or there is a bug, which is answered
  * with 500 and, when an invariant is broken, handed to the process as an uncaught exception: the node must not go on.
  */

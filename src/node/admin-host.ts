@@ -20,6 +20,7 @@ export function adminHost(
     mounts,
     order,
     audit,
+    replications,
   }: {
     readonly log: Log
     readonly logTail: LogTail
@@ -29,6 +30,7 @@ export function adminHost(
     readonly mounts: LocalMounts
     readonly order: AdminHost['order']
     readonly audit: AuditLog
+    readonly replications: AdminHost['replications']
   },
 ): AdminHost {
   const { name, slot, incarnation } = core.cluster.self
@@ -62,6 +64,7 @@ export function adminHost(
     means: jobMeans(config.file, core, mounts),
     order,
     audit,
+    replications,
     virtualHosts: () => core.virtualHosts?.ownView() ?? [],
     services: () => (core.virtualHosts?.services() ?? []).map((each) => ({ ...each, hosts: [...each.hosts] })),
   }

@@ -30,6 +30,7 @@ export type AdminSources = {
   readonly formerly: readonly TimelineEntry[]
   readonly order: AdminHost['order']
   readonly audit: AuditLog
+  readonly replications: AdminHost['replications']
 }
 
 export class Gateways {

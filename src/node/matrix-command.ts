@@ -1,6 +1,7 @@
 /** The `matrix` command, run by this node in a process of its own: what takes memory and time that the node has not, or is done by way of its control socket. */
 import { spawn } from 'node:child_process'
 import { constants, setPriority } from 'node:os'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { moduleBeside } from '../platform/index.ts'
 
@@ -14,7 +15,7 @@ const SAID_MAX = 4_000
  */
 export function runMatrix(
   args: readonly string[],
-  { signal }: { readonly signal?: AbortSignal },
+  { signal, onSaid }: { readonly signal?: AbortSignal; readonly onSaid?: (line: string) => void },
 ): Promise<{ readonly code: number | null; readonly output: string; readonly said: string }> {
   const entry = fileURLToPath(moduleBeside(import.meta.url, '../cli/main.ts'))
   return new Promise((resolve, reject) => {
@@ -30,6 +31,7 @@ export function runMatrix(
     child.stderr.setEncoding('utf8').on('data', (more: string) => {
       said = (said + more).slice(-SAID_MAX)
     })
+    if (onSaid) createInterface({ input: child.stderr }).on('line', onSaid)
     child.once('error', reject)
     child.once('close', (code) => {
       signal?.removeEventListener('abort', kill)

@@ -134,7 +134,13 @@ export async function startNode(config: MatrixdConfig, hooks: NodeHooks): Promis
     },
   })
   const audit = new AuditLog(config.stateDir, realClock)
-  gateways = new Gateways(config, core, log, { logTail, formerly, audit, order: (request) => orders.answer(request) })
+  gateways = new Gateways(config, core, log, {
+    logTail,
+    formerly,
+    audit,
+    order: (request) => orders.answer(request),
+    replications: () => replications.list(),
+  })
   const served = gateways
   const notifier = notifierOf(config, core, services)
   const replications = new Replications({

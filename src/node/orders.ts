@@ -113,6 +113,9 @@ export class Orders {
         return { again: this.#notifier.retry(request) }
       case 'replications':
         return { replications: this.#replications.list() }
+      case 'replicate':
+        this.#replications.runNow(request.name)
+        return {}
       case 'log-levels':
         return { logLevels: [...this.#logLevels.list()] }
       case 'set-log-level':

@@ -8,6 +8,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { replicationStatus as lastRun, type ReplicationRule, replicasDir } from '../../config/index.ts'
+import { MatrixError } from '../base/errors.ts'
 import type { Clock, Log, Timer } from '../platform/index.ts'
 import type { EventNews } from '../services/index.ts'
 
@@ -81,6 +82,23 @@ export class Replications {
         ...(last && { last }),
       }
     })
+  }
+
+  /** It begins, unless it is under way. Throws MatrixError 'not-found', or 'in-use' when it is another node's. */
+  runNow(name: string): void {
+    const { rules, isMine } = this.#options
+    const rule = rules.find((each) => each.name === name)
+    if (!rule) {
+      const known = rules.map((each) => each.name).join(', ') || 'none'
+      throw new MatrixError('not-found', `the configuration of this node has no replication ${name}; it has ${known}`)
+    }
+    if (!isMine(rule))
+      throw new MatrixError(
+        'in-use',
+        `replication ${name} is run by ${rule.node ?? 'the administrator'}, not by this node`,
+      )
+    this.#due.set(name, 0)
+    this.#look()
   }
 
   #look(): void {

@@ -63,6 +63,34 @@ test('until there is a job there is no Redis; any node tells of the kinds, with 
   assert.match(told.output, /^drain-lun lun=…$/m)
 })
 
+test('a tree is copied as a job: once whole, then what has changed; what cannot be is refused', async () => {
+  const { nfs, http } = demo.node('n2')
+  const at = (path: string) => `nfs://127.0.0.1:${nfs.port}/home/${path}?mountport=${nfs.mountPort}`
+  const put = async (path: string, body: string) =>
+    assert.ok((await fetch(`${http.url}${path}`, { method: 'PUT', body })).ok, path)
+  for (const path of ['tree', 'tree/below', 'copy'])
+    assert.is((await fetch(`${http.url}${path}`, { method: 'MKCOL' })).status, 201)
+  for (let i = 0; i < 12; i++) await put(`tree/below/f${i}`, `file ${i}`)
+  await put('tree/left.tmp', 'left out')
+  const input = { from: at('tree'), to: at('copy'), prune: 'made', exclude: '*.tmp' }
+  const first = await jobs.ended(both, await jobs.start('n1', 'copy-tree', input))
+  assert.is(first.state, 'completed', first.error ?? '')
+  assert.is(first.result?.details['copied'], 12)
+  for (let i = 0; i < 12; i++) assert.is(await (await fetch(`${http.url}copy/below/f${i}`)).text(), `file ${i}`)
+  assert.is((await fetch(`${http.url}copy/left.tmp`)).status, 404)
+  await put('tree/below/f3', 'changed')
+  await fetch(`${http.url}tree/below/f4`, { method: 'DELETE' })
+  const second = await jobs.ended(both, await jobs.start('n1', 'copy-tree', input))
+  const { copied, pruned } = second.result?.details ?? {}
+  assert.equal([copied, pruned], [1, 1])
+  assert.is(await (await fetch(`${http.url}copy/below/f3`)).text(), 'changed')
+  const refused = await jobs.command('n1', 'start', 'copy-tree', 'from=/etc', `to=${at('copy')}`)
+  assert.match(refused.output, /input\.from: .*a directory of a machine is copied by/)
+  const none = await jobs.command('n2', 'start', 'replicate', 'replication=offsite', '--wait')
+  assert.match(none.output, /there is no replication offsite; there are none/)
+  assert.is.not(none.status, 0)
+})
+
 test('asked at one node it is done by the administrator: waited for, with its result as a table, as JSON and over the API', async () => {
   const { status, output } = await jobs.command('n2', 'start', 'fsck', 'filesystem=home', '--wait')
   assert.is(status, 0, output)

@@ -8,6 +8,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import * as v from 'valibot'
+import { replicationsAnswer } from '../../src/admin/api/answers.ts'
 import { matrixCommand as matrix } from '../helpers/matrix-command.ts'
 import { canMount } from './can-mount.ts'
 import { Demo } from './demo.ts'
@@ -67,6 +69,19 @@ test('a configured replication is run again and again by its node, and says when
     const listed = async () => (await matrix(['replicate', 'list', '--config', config])).stdout
     await becomes('a run is told of', async () => / copied/.test(await listed()))
     assert.match(await listed(), /^copy +nfs:.* 1 s +n2 /m)
+
+    const answer = await fetch(new URL('/_admin/api/replications', demo.node('n1').admin?.url))
+    const told = v.parse(replicationsAnswer, await answer.json()).replications
+    assert.equal(
+      told.map((each) => [each.name, each.at, each.last?.failed]),
+      [['copy', 'n2', 0]],
+    )
+    await put('third', 'by a job')
+    const job = await matrix([
+      ...['job', 'start', 'replicate', 'replication=copy', '--wait', '--config', join(dir, 'demo', 'n1.toml')],
+    ])
+    assert.match(job.stdout, /^replication copy has copied everything at n2: /m, job.stderr)
+    assert.ok(copied('third', 'by a job')())
 
     renameSync(copy, `${copy}-away`)
     await becomes('that it fails is told', async () => /the target cannot be written/.test(await listed()))

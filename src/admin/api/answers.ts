@@ -1,5 +1,6 @@
 /** The answers of the API about the whole matrix. Whoever reads them finds every node in each: with what it said, or why it said nothing. */
 import * as v from 'valibot'
+import { replication } from '../../../config/replication-status.ts'
 import { hostReport, keptMount, lockReport, nodeReport, sample, serviceReport } from './node-report.ts'
 import { count, nodeAnswer, time } from './values.ts'
 
@@ -181,6 +182,11 @@ export const services = v.object({
   nodes: v.array(v.object({ ...nodeAnswer.entries, services: v.array(serviceReport), mounts: v.array(keptMount) })),
 })
 export type Services = v.InferOutput<typeof services>
+
+/** GET /replications: each where it is run now, or where somebody has it in his configuration. */
+export const replicationsAnswer = v.object({
+  replications: v.array(v.object({ ...replication.entries, at: nullableText })),
+})
 
 /** One step of a change of membership, or what became of a LUN. */
 export const timelineEntry = v.object({

@@ -1,5 +1,6 @@
 /** What a node says of itself: on the mesh channel 'report' and, within the answers about the matrix, in the API. */
 import * as v from 'valibot'
+import { replication } from '../../../config/replication-status.ts'
 import { count, counts, time } from './values.ts'
 
 const step = v.object({ count, ms: count })
@@ -162,6 +163,8 @@ export const nodeReport = v.object({
   services: v.array(serviceReport),
   /** Mounts of the configuration. */
   keptMounts: v.array(keptMount),
+  /** Those of its configuration. */
+  replications: v.array(replication),
 })
 
 export type NodeReport = v.InferOutput<typeof nodeReport>
@@ -172,6 +175,7 @@ export type ExportReport = v.InferOutput<typeof exported>
 export type MountReport = v.InferOutput<typeof mount>
 export type HostReport = v.InferOutput<typeof hostReport>
 export type ServiceReport = v.InferOutput<typeof serviceReport>
+export type ReplicationReport = v.InferOutput<typeof replication>
 export type KeptMount = v.InferOutput<typeof keptMount>
 
 /** A resource as its master keeps it. */

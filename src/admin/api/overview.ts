@@ -1,6 +1,17 @@
 /** GET /overview: the parts are as their own places answer them. */
 import * as v from 'valibot'
-import { filesystems, locks, logAnswer, luns, matrix, samplesAnswer, services, timeline, waits } from './answers.ts'
+import {
+  filesystems,
+  locks,
+  logAnswer,
+  luns,
+  matrix,
+  replicationsAnswer,
+  samplesAnswer,
+  services,
+  timeline,
+  waits,
+} from './answers.ts'
 import { jobs } from './jobs.ts'
 
 export const overview = v.object({
@@ -13,6 +24,7 @@ export const overview = v.object({
   waits: v.nullable(waits),
   services: v.nullable(services),
   jobs: v.nullable(jobs),
+  replications: replicationsAnswer.entries.replications,
   timeline,
   log: logAnswer,
 })

@@ -5,6 +5,7 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
+import { replication } from '../../../config/index.ts'
 import { MatrixError } from '../../base/errors.ts'
 import { parseBody } from '../../cluster/index.ts'
 import type { AdminHost } from '../admin-host.ts'
@@ -22,6 +23,8 @@ export const errand = v.variant('errand', [
   v.strictObject({ errand: v.literal('unmount'), directory: v.string() }),
   v.strictObject({ errand: v.literal('checkpoint'), filesystem: v.string() }),
   v.strictObject({ errand: v.literal('support') }),
+  v.strictObject({ errand: v.literal('replicate'), replication: v.string() }),
+  v.strictObject({ errand: v.literal('replications') }),
 ])
 export type Errand = v.InferOutput<typeof errand>
 
@@ -32,6 +35,8 @@ const answers = {
   unmount: v.null(),
   checkpoint: v.object({ sequence: v.number() }),
   support: v.object({ file: v.string() }),
+  replicate: v.null(),
+  replications: v.array(replication),
 }
 type Answer<Kind extends Errand['errand']> = v.InferOutput<(typeof answers)[Kind]>
 
@@ -104,6 +109,11 @@ export class Errands {
       }
       case 'support':
         return { file: await this.#support() }
+      case 'replicate':
+        await this.#host.order({ command: 'replicate', name: what.replication })
+        return null
+      case 'replications':
+        return this.#host.replications()
     }
   }
 

@@ -40,6 +40,9 @@ export type JobMeans = {
   }
   /** LUNs that are open here, and whose label has damaged copies: which. */
   labels(): Promise<readonly { readonly lun: string; readonly copies: readonly string[] }[]>
-  /** Runs `matrix` on this machine, against this node, in a process of its own that gives way to others. Resolves once it has ended; an abort ends it. */
-  matrix(args: readonly string[], options: { readonly signal?: AbortSignal }): Promise<MatrixRun>
+  /** Runs `matrix` on this machine, against this node, in a process of its own that gives way to others. Resolves once it has ended; an abort ends it. `onSaid` is told the lines of its standard error as they come. */
+  matrix(
+    args: readonly string[],
+    options: { readonly signal?: AbortSignal; readonly onSaid?: (line: string) => void },
+  ): Promise<MatrixRun>
 }

@@ -26,6 +26,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
  * @property {Locks} [locks]
  * @property {Jobs} [jobs]
  * @property {Services} [services]
+ * @property {Overview['replications']} [replications]
  * @property {TimelineStep[]} timeline
  * @property {LogLine[]} log
  * @property {Map<string, Sample[]>} samples by node, oldest first
@@ -145,9 +146,9 @@ export function useKnowledge() {
 async function learnt(known, overview) {
   const samples = await samplesSince(known.samples, overview.samples)
   // what needs the LUNs may fail while they do; the rest is shown all the same
-  const { matrix, filesystems, luns, waits, locks, jobs, services, timeline, log } = overview
+  const { matrix, filesystems, luns, waits, locks, jobs, services, replications, timeline, log } = overview
   return {
-    ...{ matrix, timeline: timeline.entries, log: log.lines, error: undefined },
+    ...{ matrix, replications, timeline: timeline.entries, log: log.lines, error: undefined },
     filesystems: filesystems ?? undefined,
     waits: waits ?? undefined,
     luns: luns ?? known.luns,

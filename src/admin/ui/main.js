@@ -66,7 +66,7 @@ function Dashboard({ session, renew }) {
       <${Charts} samples=${samples} theme=${theme} />
       <${LocksPanel} locks=${locks} waits=${waits} nodes=${names} />
       <${JobsPanel} jobs=${known.jobs} mayAct=${session.role === 'operator'} choices=${choices} look=${known.look} />
-      <${ServicesCard} services=${known.services} />
+      <${ServicesCard} services=${known.services} replications=${known.replications} />
       <div class="halves">
         <${Timeline} timeline=${timeline} matrix=${matrix} />
         <${Events} timeline=${timeline} log=${log} node=${matrix.answeredBy} />

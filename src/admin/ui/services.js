@@ -1,5 +1,6 @@
 /** Virtual hosts and where they are, and what is looked after for them at every node. */
 import { Card, Scrolled } from './card.js'
+import { dateTime, plural } from './format.js'
 import { html } from './html.js'
 import { Status } from './states.js'
 
@@ -7,11 +8,13 @@ import { Status } from './states.js'
 /** @typedef {Services['nodes'][number]['services'][number]} Service */
 /** @typedef {Services['virtualHosts'][number]} Host */
 
-/** Nothing where none is configured. @param {{ services?: Services }} props */
-export function ServicesCard({ services }) {
+/** @typedef {NonNullable<import('./data.js').Knowledge['replications']>[number]} Replication */
+
+/** Nothing where none is configured. @param {{ services?: Services, replications?: Replication[] }} props */
+export function ServicesCard({ services, replications = [] }) {
   const { virtualHosts = [], nodes = [] } = services ?? {}
   const mounts = nodes.flatMap(({ node, mounts: all }) => all.map((mount) => ({ node, ...mount })))
-  if (virtualHosts.length === 0 && mounts.length === 0) return null
+  if (virtualHosts.length === 0 && mounts.length === 0 && replications.length === 0) return null
   return html`
     <${Card} id="services" title="Virtual hosts and services" wide>
       <${Scrolled} label="Virtual hosts">
@@ -42,7 +45,40 @@ export function ServicesCard({ services }) {
           </tbody>
         </table>
       <//>
+      ${
+        replications.length > 0 &&
+        html`
+          <${Scrolled} label="Replications">
+            <table>
+              <thead><tr><th>replication</th><th>from</th><th>to</th><th>node</th><th>last run</th></tr></thead>
+              <tbody>${replications.map((each) => html`<${ReplicationRow} key=${each.name} replication=${each} />`)}</tbody>
+            </table>
+          <//>`
+      }
     <//>
+  `
+}
+
+/** @param {{ replication: Replication }} props */
+function ReplicationRow({ replication: { name, from, to, at, since, last } }) {
+  const copied = last && `${plural(last.copied, 'file')} copied, ${dateTime(last.at)}`
+  /** @type {import('./states.js').State} */
+  const state =
+    since !== undefined
+      ? { mark: 'busy', word: 'under way' }
+      : last?.why !== undefined
+        ? { mark: 'bad', word: 'failed' }
+        : last
+          ? { mark: 'good', word: 'done' }
+          : { mark: 'off', word: 'not yet' }
+  return html`
+    <tr>
+      <td>${name}</td>
+      <td class="fine">${from}</td>
+      <td class="fine">${to}</td>
+      <td>${at ?? 'nowhere'}</td>
+      <td><${Status} ...${state} /> <span class="fine">${last?.why ?? copied}</span></td>
+    </tr>
   `
 }
 

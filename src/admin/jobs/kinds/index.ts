@@ -4,8 +4,9 @@ import type { JobKind } from '../job-kind.ts'
 import { filesystemKinds } from './filesystem-kinds.ts'
 import { lunKinds } from './lun-kinds.ts'
 import { nodeKinds } from './node-kinds.ts'
+import { replicaKinds } from './replica-kinds.ts'
 
-export const jobKinds: readonly JobKind[] = [...filesystemKinds, ...lunKinds, ...nodeKinds]
+export const jobKinds: readonly JobKind[] = [...filesystemKinds, ...lunKinds, ...nodeKinds, ...replicaKinds]
 
 /** Throws MatrixError 'not-found' that names those there are. */
 export function kindNamed(name: string): JobKind {
