@@ -149,9 +149,7 @@ export class RangeClient {
       if (outcome.is === 'EDEADLK') await this.#release(server, who, ino, WHOLE, unsure)
     } finally {
       // of the death of its node the others hear a moment later
-      const ends = () => {
-        this.#oracle.waiting--
-      }
+      const ends = () => this.#oracle.waitEnds()
       if (server.host.alive) ends()
       else this.#clock.after(this.#graceMs, ends)
     }
@@ -175,8 +173,7 @@ export class RangeClient {
       },
       (error) => {
         outcome.is = isFsError(error) ? error.code : String(error)
-        if (outcome.is === 'EDEADLK' && this.#oracle.waiting < 2)
-          this.#oracle.fail('somebody is told of a deadlock, and nobody else waits')
+        if (outcome.is === 'EDEADLK') this.#oracle.toldOfDeadlock(host, this.#graceMs)
       },
     )
     return outcome

@@ -5,7 +5,7 @@
  */
 import type { Ino } from '../../src/base/ids.ts'
 import type { ByteRange, RangeLock, RangeMode } from '../../src/locking/index.ts'
-import type { SimWorld } from './world.ts'
+import type { SimHost, SimWorld } from './world.ts'
 
 /** Files of which bytes are locked; the nodes on which they were born are there in some runs and not in others. */
 export const INOS: readonly Ino[] = [6400, 6401, 6402, 6468, 1]
@@ -25,11 +25,28 @@ export class RangeOracle {
   readonly #beliefs = new Map<Ino, Beliefs>(INOS.map((ino) => [ino, new Map()]))
   /** Grants that were held against all other clients. */
   grants = 0
-  /** Requests that wait now. */
+  /** Requests that wait now, and when two of them did last, world time. */
   waiting = 0
+  #twoWaitedAt = Number.NEGATIVE_INFINITY
 
   constructor(world: SimWorld) {
     this.#world = world
+  }
+
+  waitEnds(): void {
+    if (this.waiting >= 2) this.#twoWaitedAt = this.#world.now
+    this.waiting--
+  }
+
+  /**
+   * A node tells a waiter of a deadlock: somebody else waits, too, or did when it was found. It is told some time after that only by a node that stood still in between; `graceMs` after it
+   * went on it has told everything.
+   */
+  toldOfDeadlock({ stoodStill }: SimHost, graceMs: number): void {
+    if (this.waiting >= 2) return
+    const isLate = stoodStill !== undefined && this.#world.now - stoodStill.until <= graceMs
+    if (!isLate || this.#twoWaitedAt < stoodStill.since)
+      this.fail('somebody is told of a deadlock, and nobody else waits')
   }
 
   /** The bytes as the believer has them now, to go back to. */

@@ -148,6 +148,9 @@ export class SimHost {
   crashedAt: number | undefined
   /** While paused, the host's timers do not fire; they all do, late, when it goes on. */
   paused = false
+  /** The last time that it stood still and went on, world time. */
+  stoodStill: { readonly since: number; readonly until: number } | undefined
+  #pausedAt = 0
   /** Writes handed to a device whose fate is open. */
   writesUnderWay = 0
   /** Its I/O are commands to a target, not system calls: they outlive the process. */
@@ -257,12 +260,14 @@ export class SimHost {
 
   /** The main thread stands still (a long collection of garbage, a slow call), or the whole process (SIGSTOP, a machine asleep). */
   pause(what: 'thread' | 'process' = 'process'): void {
+    if (!this.paused) this.#pausedAt = this.world.now
     this.paused = true
     if (what === 'process') for (const thread of this.#threads) thread.pause()
     this.world.trace(`${this.name} stands still: ${what}`)
   }
 
   resume(): void {
+    if (this.paused) this.stoodStill = { since: this.#pausedAt, until: this.world.now }
     this.paused = false
     for (const thread of this.#threads) thread.resume()
     if (this.alive) this.world.trace(`${this.name} goes on`)
