@@ -22,16 +22,20 @@ export type ReplicationRule = {
   readonly node?: string
 }
 
-const ADDRESS = 'an absolute path of this machine, or nfs://HOST[:PORT]/EXPORT/PATH'
-const isAddress = (written: string): boolean =>
+const SOURCE = 'an absolute path of this machine, or nfs://HOST[:PORT]/EXPORT/PATH'
+const TARGET = `${SOURCE}, or https://[USER@]HOST[:PORT]/PATH[?password-file=FILE&ca=FILE]`
+const isSource = (written: string): boolean =>
   written.length < 4096 && !/\p{Cc}/u.test(written) && (isAbsolute(written) || /^nfs:\/\/[^/]+\/./.test(written))
+/** A password in it would be in every list of replications. */
+const isTarget = (written: string): boolean =>
+  isSource(written) || (written.length < 4096 && /^https?:\/\/(?:[^/:@\s]+@)?[^/@\s]+\/[^\s\p{Cc}]+$/u.test(written))
 
 export const replicate = v.pipe(
   v.array(
     v.strictObject({
       name: name('Name of the replication ([what it is](replicator.md)).'),
-      from: text('The tree that is copied.', ADDRESS, isAddress),
-      to: text('The directory that it is copied into. It has to be there.', ADDRESS, isAddress),
+      from: text('The tree that is copied.', SOURCE, isSource),
+      to: text('The directory that it is copied into. It has to be there.', TARGET, isTarget),
       every: v.optional(duration('It begins anew so long after it has ended.', { min: '1s', max: '168h' }), '1h'),
       node: v.optional(
         name(

@@ -14,7 +14,7 @@ import {
 } from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
 import { formatSize } from '../base/units.ts'
-import { addressForms, checkAddress, type Outcome, replicate } from '../replicator/index.ts'
+import { addressForms, checkAddress, type Outcome, replicate, targetForms } from '../replicator/index.ts'
 import { ask, configFile, type NodeOptions, withConfig, withNode } from './ask-node.ts'
 import { formatTable, type JsonOption, printable, say, sayJson, sayResult, withJson } from './table.ts'
 
@@ -40,7 +40,7 @@ function copyCommand(): Command {
   return withJson(new Command('copy'))
     .description('copy a tree to another, or what has changed since the last time')
     .addArgument(new Argument('<from>', `a tree: ${addressForms}`))
-    .addArgument(new Argument('<to>', 'a directory that is there, in the same forms'))
+    .addArgument(new Argument('<to>', `a directory that is there: ${targetForms}`))
     .addOption(
       new Option(
         '--prune <what>',
@@ -136,7 +136,8 @@ function outcomeOf({ at, copied, pruned, failed, why }: NonNullable<Listed['last
 }
 
 async function copy(from: string, to: string, options: CopyOptions): Promise<void> {
-  for (const address of [from, to]) checkAddress(address)
+  checkAddress(from, 'from')
+  checkAddress(to, 'to')
   const stop = new AbortController()
   const leave = onStopSignal({
     stop: (signal) => stop.abort(new MatrixError('withdrawn', `stopped by ${signal}; the next run goes on from here`)),

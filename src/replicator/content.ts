@@ -15,6 +15,13 @@ const idle: Buffer[] = []
 
 export type Progress = (bytes: number) => void
 
+/** Where a symbolic link leads; `size` as `stat` says. */
+export async function linkText(tree: FileSystem, path: string, size: number): Promise<string> {
+  const text = Buffer.alloc(size)
+  await tree.read(path, text, 0, size)
+  return text.toString()
+}
+
 /** SHA-256 of `size` bytes of a file, in hexadecimal. */
 export async function digestOf(tree: FileSystem, path: string, size: number, read: Progress): Promise<string> {
   const hash = createHash('sha256')

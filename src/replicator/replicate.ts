@@ -1,8 +1,8 @@
 /** A run from one address to another, with all that it takes. */
 import { ReplicaJournal } from './journal.ts'
+import { openTree } from './open-tree.ts'
 import type { Outcome } from './outcome.ts'
 import { Replication, type ReplicationOptions } from './replication.ts'
-import { openTree } from './tree.ts'
 
 export type ReplicateOptions = Omit<ReplicationOptions, 'source' | 'target' | 'journal'> & {
   readonly from: string
@@ -15,9 +15,9 @@ export type ReplicateOptions = Omit<ReplicationOptions, 'source' | 'target' | 'j
 export async function replicate({ from, to, journal: file, ...options }: ReplicateOptions): Promise<Outcome> {
   const journal = ReplicaJournal.open(file, from, to)
   try {
-    const source = await openTree(from)
+    const source = await openTree(from, 'from')
     try {
-      const target = await openTree(to)
+      const target = await openTree(to, 'to')
       try {
         return await new Replication({ ...options, source, target, journal }).run()
       } finally {

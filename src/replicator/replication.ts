@@ -9,17 +9,17 @@
  * directory are set when everything in it is done. What is at the target and not at the source is removed as `prune` says, only in directories that were listed whole, and not at all when
  * the source is empty: a disk that is not mounted must not empty its copy.
  */
-import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { dirname, join } from 'node:path/posix'
+import { join } from 'node:path/posix'
 import type { InodeLike } from '@zenfs/core'
 import { MatrixError } from '../base/errors.ts'
 import { Lanes } from '../base/lanes.ts'
 import { codeOf, failure } from '../program-api/index.ts'
-import { copyContent, digestOf } from './content.ts'
+import { copyContent, digestOf, linkText } from './content.ts'
 import { FORMAT, fileId, isDirectory, isFile, isSame, isUnmoved, near } from './inode-facts.ts'
 import { Outcome } from './outcome.ts'
 import { Pruner, type PrunerOptions } from './pruner.ts'
+import { isTemporary, temporaryFor } from './temporary-name.ts'
 import type { Tree } from './tree.ts'
 
 export type ReplicationOptions = PrunerOptions & {
@@ -46,7 +46,6 @@ export class Replication {
   readonly #lanes = new Lanes(LANES)
   /** Files with several names (`fileId`): the name at the target that was first. */
   readonly #names = new Map<string, Promise<string | undefined>>()
-  #serial = 0
   readonly #pruner: Pruner
 
   constructor(options: ReplicationOptions) {
@@ -185,7 +184,14 @@ export class Replication {
       this.#outcome.unchanged++
       return
     }
-    await this.#take(path, made, (temporary) => target.link(first, temporary))
+    try {
+      await this.#take(path, made, (temporary) => target.link(first, temporary))
+    } catch (error) {
+      if (codeOf(error) !== 'ENOTSUP') throw error
+      // a target whose files have one name each has the content as often
+      await this.#content(path, inode, made)
+      return
+    }
     this.#outcome.made++
     this.#note(path, inode, this.#options.journal.find(first)?.digest ?? '', await target.stat(path))
   }
@@ -223,7 +229,7 @@ export class Replication {
     const { source, target, verify } = this.#options
     let inode = first
     for (let tries = 1; ; tries++) {
-      const temporary = this.#temporary(path)
+      const temporary = temporaryFor(path)
       try {
         await target.createFile(temporary, { mode: constants.S_IFREG | 0o600, uid: 0, gid: 0 })
         const digest = await copyContent(
@@ -260,13 +266,28 @@ export class Replication {
     if (made && (made.mode & FORMAT) === constants.S_IFLNK && (await linkText(target, path, made.size)) === text) {
       await this.#keep(path, inode, made)
     } else {
-      await this.#take(path, made, async (temporary) => {
-        await target.symlink(text, temporary)
-        await this.#adjust(temporary, inode, await target.stat(temporary))
-      })
-      this.#outcome.made++
+      const isMade = await this.#orSkip(() =>
+        this.#take(path, made, async (temporary) => {
+          await target.symlink(text, temporary)
+          await this.#adjust(temporary, inode, await target.stat(temporary))
+        }),
+      )
+      if (!isMade) return
     }
     this.#note(path, inode, text, await target.stat(path))
+  }
+
+  /** Makes what the target may not be able to have. False: it cannot. */
+  async #orSkip(make: () => Promise<void>): Promise<boolean> {
+    try {
+      await make()
+    } catch (error) {
+      if (codeOf(error) !== 'ENOTSUP') throw error
+      this.#outcome.skipped++
+      return false
+    }
+    this.#outcome.made++
+    return true
   }
 
   /** Pipes and devices, where the target can have them; sockets are nothing without their program. */
@@ -279,8 +300,8 @@ export class Replication {
       return
     }
     if (format === constants.S_IFSOCK) return void this.#outcome.skipped++
-    try {
-      await this.#take(path, made, async (temporary) => {
+    const isMade = await this.#orSkip(() =>
+      this.#take(path, made, async (temporary) => {
         await target.createFile(temporary, {
           mode: inode.mode,
           uid: 0,
@@ -288,21 +309,16 @@ export class Replication {
           ...(inode.rdev !== undefined && { rdev: inode.rdev }),
         })
         await this.#adjust(temporary, inode, await target.stat(temporary))
-      })
-    } catch (error) {
-      if (codeOf(error) !== 'ENOTSUP') throw error
-      this.#outcome.skipped++
-      return
-    }
-    this.#outcome.made++
-    this.#note(path, inode, '', await target.stat(path))
+      }),
+    )
+    if (isMade) this.#note(path, inode, '', await target.stat(path))
   }
 
   /** Makes something under a temporary name, which then takes the place of what has the name. */
   async #take(path: string, made: InodeLike | undefined, make: (temporary: string) => Promise<unknown>): Promise<void> {
     const { target } = this.#options
     if (made && isDirectory(made)) await this.#pruner.makeWay(path, made)
-    const temporary = this.#temporary(path)
+    const temporary = temporaryFor(path)
     try {
       await make(temporary)
       await target.rename(temporary, path)
@@ -362,25 +378,6 @@ export class Replication {
       madeMtimeMs: made.mtimeMs,
     })
   }
-
-  #temporary(path: string): string {
-    const id = createHash('sha256')
-      .update(`${process.pid} ${this.#serial++} ${path} ${Date.now()}`)
-      .digest('hex')
-    return join(dirname(path), `${TEMPORARY}${id.slice(0, 24)}`)
-  }
-}
-
-const TEMPORARY = '.~replica-'
-
-function isTemporary(name: string): boolean {
-  return /^\.~replica-[0-9a-f]{24}$/.test(name)
-}
-
-async function linkText(tree: Tree, path: string, size: number): Promise<string> {
-  const text = Buffer.alloc(size)
-  await tree.read(path, text, 0, size)
-  return text.toString()
 }
 
 function throwFatal(error: unknown): void {

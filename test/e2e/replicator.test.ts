@@ -24,11 +24,37 @@ test('a tree is copied into a matrix, killed in the middle, goes on, is the same
   try {
     await demo.start()
     await replicatorTrial({ demo, dir, files: 800, changes: 20 }, (line) => console.log(line))
+    await overWebdav(demo, dir)
   } finally {
     await demo.dispose()
     rmSync(dir, { recursive: true, force: true })
   }
 })
+
+/** A directory of this machine into the matrix over WebDAV; what is there is read at another node. */
+async function overWebdav(demo: Demo, dir: string): Promise<void> {
+  const [from, count] = [join(dir, 'dav-source'), 40]
+  mkdirSync(join(from, 'below'), { recursive: true })
+  for (let i = 0; i < count; i++) writeFileSync(join(from, 'below', `f${i}`), `file ${i} `.repeat(i * 1_000))
+  assert.is((await fetch(`${demo.node('n1').http.url}dav`, { method: 'MKCOL' })).status, 201)
+  const copy = async () => {
+    const to = `${demo.node('n1').http.url}dav`
+    const journal = ['--journal', join(dir, 'dav.sqlite')]
+    const { stdout, stderr } = await matrix(['replicate', 'copy', from, to, '--prune', 'made', '--json', ...journal])
+    assert.ok(stdout.startsWith('{'), stderr)
+    const { failed, copied, unchanged, pruned } = JSON.parse(stdout) as Record<string, number>
+    return { failed, copied, unchanged, pruned }
+  }
+  assert.equal(await copy(), { failed: 0, copied: count, unchanged: 0, pruned: 0 })
+  for (let i = 0; i < count; i++) {
+    const answer = await fetch(`${demo.node('n2').http.url}dav/below/f${i}`)
+    assert.ok((await answer.text()) === `file ${i} `.repeat(i * 1_000), `f${i}`)
+  }
+  writeFileSync(join(from, 'below', 'f7'), 'changed')
+  rmSync(join(from, 'below', 'f8'))
+  assert.equal(await copy(), { failed: 0, copied: 1, unchanged: count - 2, pruned: 1 })
+  assert.is(await (await fetch(`${demo.node('n2').http.url}dav/below/f7`)).text(), 'changed')
+}
 
 test('a configured replication is run again and again by its node, and says when it fails', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'matrixfs-e2e-replicate-'))

@@ -12,17 +12,17 @@ import { named } from './inputs.ts'
 /** How often it is looked how far a replication is, ms. */
 const LOOK_MS = 1_000
 
-function tree(title: string) {
-  return v.pipe(
-    v.string(),
-    v.maxLength(4096),
-    v.regex(
-      /^nfs:\/\/[^/\p{Cc}\s]+\/[^\p{Cc}]+$/u,
-      'nfs://HOST[:PORT]/EXPORT/PATH; a directory of a machine is copied by `matrix replicate copy` there, or by [[replicate]] in the configuration',
-    ),
-    v.title(title),
-  )
+function tree(title: string, form: string, pattern: RegExp) {
+  const otherwise =
+    'a directory of a machine is copied by `matrix replicate copy` there, or by [[replicate]] in the configuration'
+  return v.pipe(v.string(), v.maxLength(4096), v.regex(pattern, `${form}; ${otherwise}`), v.title(title))
 }
+const source = tree('From', 'nfs://HOST[:PORT]/EXPORT/PATH', /^nfs:\/\/[^/@\p{Cc}\s]+\/[^\p{Cc}]+$/u)
+const target = tree(
+  'Into a directory that is there',
+  'nfs://HOST[:PORT]/EXPORT/PATH or https://HOST[:PORT]/PATH',
+  /^(?:nfs|https?):\/\/(?:[^/:@\p{Cc}\s]+@)?[^/@\p{Cc}\s]+\/[^\p{Cc}]+$/u,
+)
 
 const outcome = v.pipe(
   v.string(),
@@ -45,8 +45,8 @@ export const replicaKinds: readonly JobKind[] = [
     attempts: 5,
     resumes: true,
     input: v.strictObject({
-      from: tree('From'),
-      to: tree('Into a directory that is there'),
+      from: source,
+      to: target,
       prune: v.optional(v.pipe(v.picklist(prunePolicies), v.title('Remove what is not at the source'))),
       exclude: v.optional(v.pipe(v.string(), v.maxLength(1024), v.title('Leave out, such as *.tmp'))),
     }),
