@@ -1,4 +1,5 @@
 /** Floor 0: what everything else stands on, without I/O and without state. Import its files directly. */
+export * from './all-ended.ts'
 export * from './assert.ts'
 export * from './crc32c.ts'
 export * from './errors.ts'

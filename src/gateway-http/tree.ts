@@ -2,6 +2,7 @@
  * Work on whole trees: removal and copy, depth first. A failure on one member does not stop the others; it is collected by
  * its path, for the 207 (RFC 4918 9.6.1, 9.8.8). What would fail everywhere (no space, the node withdrawn) ends the walk.
  */
+import { allEnded } from '../base/all-ended.ts'
 import { FsError, isFsError } from '../base/errors.ts'
 import type { Ino } from '../base/ids.ts'
 import { isPromise } from '../base/maybe-promise.ts'
@@ -88,9 +89,8 @@ async function removeEntries(fs: MatrixFs, caller: Caller, parent: Member, failu
       if (entry.type === DIR) await removeMember(fs, caller, member, failures)
       else files.push(removeMember(fs, caller, member, failures))
     }
-    // All of a batch at once: their locks and their flush are shared. Every one is awaited before a failure goes up.
-    const settled = await Promise.allSettled(files)
-    for (const result of settled) if (result.status === 'rejected') throw result.reason
+    // All of a batch at once: their locks and their flush are shared.
+    await allEnded(files)
   }
 }
 

@@ -12,6 +12,7 @@
 import { constants } from 'node:fs'
 import { join } from 'node:path/posix'
 import type { InodeLike } from '@zenfs/core'
+import { allEnded } from '../base/all-ended.ts'
 import { MatrixError } from '../base/errors.ts'
 import { Lanes } from '../base/lanes.ts'
 import { codeOf, failure } from '../program-api/index.ts'
@@ -93,7 +94,7 @@ export class Replication {
         if (typeof found === 'object') directories.push({ path: each, inode: found })
       }),
     )
-    await all(files)
+    await allEnded(files)
     directories.sort((a, b) => (a.path < b.path ? -1 : 1))
     for (const each of directories) await this.#directory(each.path, each.inode)
     if (this.#pruner.isAtWork)
@@ -386,9 +387,4 @@ function throwFatal(error: unknown): void {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
-}
-
-/** Waits for all, then throws the first failure. */
-async function all(work: readonly Promise<unknown>[]): Promise<void> {
-  for (const result of await Promise.allSettled(work)) if (result.status === 'rejected') throw result.reason
 }

@@ -4,7 +4,7 @@
  *     open ──┬─ request understood ──► answered ──► open
  *            ├─ request that takes time ──► busy ──┬─ answered ──► open
  *            │                                     └─ nothing to say ──► handed over
- *            ├─ anything else, or a client that has not taken the answer before ──► handed over
+ *            ├─ anything else, or a client that does not take its answers ──► handed over
  *            └─ end, error, silence ──► gone
  *
  * While it is busy nothing is read, so that what comes meanwhile, also an end, waits in the socket. What is handed over begins with the first byte that has not been answered.
@@ -12,8 +12,12 @@
  */
 import type { Socket } from 'node:net'
 import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
+import { KiB } from '../../base/units.ts'
 import { HEADERS_TIMEOUT_MS, IDLE_TIMEOUT_MS, KEEP_ALIVE_MS } from '../limits.ts'
 import { type PlainRequest, PlainRequestParser } from './plain-request.ts'
+
+/** Answers that wait for a client to take them, bytes: who asks for more has slower ways. */
+const MAX_WAITING = 64 * KiB
 
 export type ConnectionHooks = {
   /** A whole answer, a character for every byte. */
@@ -49,15 +53,10 @@ export class ExpressConnection {
     this.#socket.destroy()
   }
 
-  /** The client has taken all that has been answered. */
-  get #isTaken(): boolean {
-    return this.#socket.writableLength === 0
-  }
-
   readonly #onData = (chunk: Buffer): void => {
     const text = chunk.toString('latin1')
     for (let from = 0; from < text.length; ) {
-      const parsed = this.#isTaken ? this.#parser.parse(chunk, text, from) : undefined
+      const parsed = this.#socket.writableLength < MAX_WAITING ? this.#parser.parse(chunk, text, from) : undefined
       const answer = parsed && this.#hooks.answer(parsed.request)
       if (!parsed || answer === undefined) {
         this.#handOver(chunk.subarray(from))
@@ -96,7 +95,7 @@ export class ExpressConnection {
   }
 
   #answered(): void {
-    if (this.#isTaken) {
+    if (this.#socket.writableLength === 0) {
       this.#waitFor(KEEP_ALIVE_MS)
       return
     }

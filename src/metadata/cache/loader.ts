@@ -6,6 +6,7 @@
  * clean again: a reader's lock keeps out other nodes, not this node's writers. (2) What arrives for an inode that left the cache is dropped, as when its lock was given up. (3) Bytes beyond the committed size are zeroed: on the LUN they are arbitrary.
  * (4) Nobody unmaps blocks of an inode while it loads (`quiet` in inode-io.ts).
  */
+import { allEnded } from '../../base/all-ended.ts'
 import { BLOCK_SIZE } from '../../base/limits.ts'
 import { BLOCKS_PER_CHUNK, CHUNK_BYTES } from './chunk.ts'
 import type { DataCache } from './data-cache.ts'
@@ -60,9 +61,7 @@ export class Loader {
       if (segment.address !== HOLE) this.#loadSegment(inode, block, segment.count, segment.address, requests)
       block += segment.count
     }
-    // all end before anybody goes on, also when one fails
-    const results = await Promise.allSettled(requests)
-    for (const result of results) if (result.status === 'rejected') throw result.reason
+    await allEnded(requests)
   }
 
   /** Blocks contiguous in the file and on the LUN: requests for the parts that are not in memory. */

@@ -6,6 +6,7 @@
  *
  * A crash before the transaction leaves nothing: in the image the blocks are free. Whoever stages ends it in one of the two ways.
  */
+import { allEnded } from '../../base/all-ended.ts'
 import { assert } from '../../base/assert.ts'
 import { brokenRules } from '../../base/broken-rules.ts'
 import { lunIndexOf } from '../../base/ids.ts'
@@ -53,9 +54,8 @@ export class StagedContent {
         const bytes = blocks * BLOCK_SIZE
         return io.write(address, [buffer.subarray(offset, (offset += bytes))], bytes)
       })
-      // all end before the places may be given to others
-      const results = await Promise.allSettled(writes)
-      for (const result of results) if (result.status === 'rejected') throw result.reason
+      // the places may be given to others then
+      await allEnded(writes)
       if (!brokenRules.dataBeforeExtent) await io.flush(luns)
     } catch (error) {
       staged.discard()

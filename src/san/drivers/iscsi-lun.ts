@@ -11,6 +11,7 @@
  * has looked at. Then it is aborted at the target, or within half a time-out the connection is reset. What the target has received until then it executes
  * or gives up within the life of an I/O (`ioLifeMs`, from the hand-over), by which others reckon; a write of which nobody knows rejects only then.
  */
+import { allEnded } from '../../base/all-ended.ts'
 import { assert } from '../../base/assert.ts'
 import { isMatrixError, MatrixError } from '../../base/errors.ts'
 import type { Timings } from '../../base/timings.ts'
@@ -270,8 +271,7 @@ export class IscsiLun implements Lun {
     }
     const parts: Promise<unknown>[] = []
     for (let at = from; at < to; at += step) parts.push(this.#run(make(at, Math.min(at + step, to))))
-    const failed = (await Promise.allSettled(parts)).find((part) => part.status === 'rejected')
-    if (failed) throw failed.reason
+    await allEnded(parts)
   }
 
   async #run(command: ScsiCommand): Promise<number> {

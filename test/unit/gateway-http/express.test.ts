@@ -1,10 +1,15 @@
 /** The express lane: what it answers is what the usual way answers; whatever else comes is handed over with nothing lost, repeated, or out of order. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { connect as connectByTls } from 'node:tls'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FsError, MatrixError } from '../../../src/base/errors.ts'
 import { ROOT_INO } from '../../../src/base/ids.ts'
+import { selfSigned } from '../../../src/cli/demo/self-signed.ts'
 import { HttpGateway } from '../../../src/gateway-http/index.ts'
 import { realClock } from '../../../src/platform/real/clock.ts'
 import { closeClient, raw, request } from '../../helpers/http-client.ts'
@@ -231,6 +236,37 @@ test('a client that reads slowly gets all of it, in order', async () => {
   for (const [i, [status, body]] of answers.entries())
     assert.ok(status === 200 && body === `${i % 3}`.repeat(15_000), `answer ${i}`)
   client.socket.destroy()
+})
+
+test('over TLS it is the same', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'matrixfs-express-'))
+  const [cert, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')]
+  const pair = selfSigned(['127.0.0.1'], 1)
+  writeFileSync(cert, pair.cert)
+  writeFileSync(key, pair.key, { mode: 0o600 })
+  const { memory } = served
+  const gateway = new HttpGateway({
+    ...{ clock: realClock, tls: { cert, key } },
+    exports: () => [{ name: 'home', fs: memory.fs, caller: root }],
+  })
+  try {
+    const { url, port } = await gateway.listen('127.0.0.1', 0)
+    const client = new Client(url, connectByTls({ port, host: '127.0.0.1', ca: pair.cert }))
+    for (let i = 0; i < 5; i++) {
+      client.send(put('/home/a', `content ${i}`), get('/home/a'))
+      assert.is((await client.answers(2))[1]?.[1], `content ${i}`)
+    }
+    assert.is(calls('access'), 5, 'one for each GET: the PUTs were made in the lane')
+    client.send(get('/home/a', 'Range: bytes=0-6\r\n'), get('/home/a'))
+    assert.equal(await client.answers(2), [
+      [206, 'content'],
+      [200, 'content 4'],
+    ])
+    client.socket.destroy()
+  } finally {
+    await gateway.close()
+    rmSync(dir, { recursive: true })
+  }
 })
 
 test('who asks for the end of the connection gets it', async () => {
