@@ -33,7 +33,7 @@ export const DEFAULT_LOCK_S = 600
 export const MAX_LOCK_S = 3600
 /** Directory entries fetched at a time. */
 export const LISTING_BATCH = 512
-/** Listings whose entries are kept as they were rendered, and entries of each: some 400 bytes each, 26 MB in all. */
+/** Listings whose entries are kept as they were rendered, and entries of each: some 400 bytes each, twice (alone, and in the whole): 52 MB in all. */
 export const MAX_RENDERED_LISTINGS = 16
 export const MAX_RENDERED_ENTRIES = 4_096
 /** Resources in the answer to PROPFIND with Depth: infinity; more is refused with propfind-finite-depth (RFC 4918 9.1). */

@@ -4,9 +4,12 @@
  * An entry is used again while it is the same inode in memory (which it is for as long as this node has its lock, so that what another node changes
  * is another inode), its version is the same (every change of an inode counts it up, etag.ts), and so is its name; and nothing else may have
  * gone into it: no WebDAV locks, no dead properties, no statistics.
+ *
+ * A whole listing of such entries is kept as well, with what all of them were rendered from: one look at that tells whether it is still good.
  */
 import type { Ino } from '../base/ids.ts'
-import type { Inode } from '../metadata/index.ts'
+import { isPromise } from '../base/maybe-promise.ts'
+import type { Caller, Inode, ListingSeal, MatrixFs } from '../metadata/index.ts'
 import { MAX_RENDERED_ENTRIES, MAX_RENDERED_LISTINGS } from './limits.ts'
 
 type Rendered = {
@@ -18,9 +21,27 @@ type Rendered = {
   readonly bytes: Buffer
 }
 
+/** All entries of a directory, in order, and what they were rendered from. */
+type Whole = { readonly bytes: Buffer; readonly seal: ListingSeal }
+
 /** Those of one directory, asked for in one way. */
 export class RenderedListing {
   readonly #entries = new Map<Ino, Rendered>()
+  #whole: Whole | undefined
+
+  /** All of it at once, when nothing in it has changed since it was kept. Rejects as the filesystem refuses. */
+  async whole(fs: MatrixFs, caller: Caller, dir: Ino): Promise<Buffer | undefined> {
+    const whole = this.#whole
+    if (!whole) return undefined
+    const asking = fs.isUnchanged(caller, dir, whole.seal)
+    if (isPromise(asking) ? await asking : asking) return whole.bytes
+    if (this.#whole === whole) this.#whole = undefined
+    return undefined
+  }
+
+  keep(parts: readonly Buffer[], seal: ListingSeal): void {
+    if (seal.members.length <= MAX_RENDERED_ENTRIES) this.#whole = { bytes: Buffer.concat(parts), seal }
+  }
 
   /** `render` is called when there is none, or another. */
   entry(name: string, inode: Inode, render: () => string): Buffer {

@@ -13,6 +13,8 @@ import {
   DIR,
   type FileType,
   type Inode,
+  type InodeVersion,
+  type ListingSeal,
   LNK,
   type MatrixFs,
   type PropertyPatch,
@@ -403,6 +405,14 @@ export class MemoryFs {
       readdirplus: verb('readdirplus', (caller: Caller, dir: number, cookie: number, limit: number) => {
         this.#need(caller, this.#dir(dir), 4)
         return this.#list(dir, cookie, limit)
+      }),
+      isUnchanged: verb('isUnchanged', (caller: Caller, dir: number, seal: ListingSeal) => {
+        this.#need(caller, this.#dir(dir), 4)
+        const isSame = ({ inode, change, ctimeS, ctimeNs }: InodeVersion) => {
+          const now = this.#nodes.get(inode.ino)
+          return now === inode && now.change === change && now.ctimeS === ctimeS && now.ctimeNs === ctimeNs
+        }
+        return isSame(seal.dir) && seal.members.every(isSame)
       }),
       statfs: verb('statfs', () => {
         const totalBytes = this.#options.capacity ?? 2 ** 40

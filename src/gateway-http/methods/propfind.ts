@@ -8,13 +8,13 @@ import { isFsError } from '../../base/errors.ts'
 import type { Ino } from '../../base/ids.ts'
 import { ROOT_INO } from '../../base/ids.ts'
 import { isPromise } from '../../base/maybe-promise.ts'
-import type { Inode } from '../../metadata/index.ts'
-import { asOfNow, DIR, LNK, REG } from '../../metadata/index.ts'
+import type { Inode, InodeVersion, ListingSeal } from '../../metadata/index.ts'
+import { asOfNow, DIR, LNK, REG, versionOfInode } from '../../metadata/index.ts'
 import type { Call, ExportCall } from '../call.ts'
 import { setText, streamText } from '../compression.ts'
 import { depthOf } from '../depth.ts'
 import { HttpFailure } from '../failure.ts'
-import { LISTING_BATCH, MAX_INFINITE_ENTRIES, MAX_TREE_DEPTH, MAX_XML_BYTES } from '../limits.ts'
+import { LISTING_BATCH, MAX_INFINITE_ENTRIES, MAX_RENDERED_ENTRIES, MAX_TREE_DEPTH, MAX_XML_BYTES } from '../limits.ts'
 import type { Outlet } from '../outlet.ts'
 import { encodeSegment, hrefOf } from '../paths.ts'
 import { compile, type Details, detailsFor, type Renderer, statisticsFor } from '../properties.ts'
@@ -28,7 +28,13 @@ import { parsePropfind } from '../xml/propfind-body.ts'
 /** A directory to list: its inode number and the segments of its URL. */
 type Directory = { readonly ino: Ino; readonly url: readonly string[] }
 /** `parts`: of the answer, in order. As bytes: one string of all of them would be put together twice before it is sent. */
-type Batch = { readonly parts: readonly Buffer[]; readonly count: number; readonly directories: readonly Directory[] }
+type Batch = {
+  readonly parts: readonly Buffer[]
+  readonly count: number
+  readonly directories: readonly Directory[]
+  /** What it was made from, when it was made from these inodes alone. */
+  readonly seal: ListingSeal | undefined
+}
 
 export async function propfind(call: ExportCall): Promise<void> {
   const depth = depthOf(call, 'infinity')
@@ -83,14 +89,47 @@ async function stream(call: ExportCall, renderer: Renderer, directory: Directory
   let before: Buffer[] = [Buffer.from(multistatusStart + first)]
   let outlet: Outlet | undefined
   const rendered = call.workshop.listings.at(`${hrefOf(directory.url, true)} ${renderer.key}`)
+  const whole = await rendered.whole(call.fs, call.caller, directory.ino)
+  if (whole) return reply(call, Buffer.concat([...before, whole, Buffer.from(multistatusEnd)]))
+  const sealing = new Sealing()
   for await (const batch of batches(call, renderer, directory, rendered)) {
     // Only once the first batch is there: until then a failure still gets its own status.
     outlet ??= streamText(call, 207, { 'Content-Type': XML_TYPE })
     await outlet.write(Buffer.concat([...before, ...batch.parts]))
     before = []
+    sealing.add(batch)
   }
+  const { seal, parts } = sealing
+  if (seal) rendered.keep(parts, seal)
   if (outlet) outlet.end(multistatusEnd)
   else await reply(call, multistatusStart + first + multistatusEnd)
+}
+
+/** Puts a listing together again that is answered batch by batch, as long as it can be kept. */
+class Sealing {
+  parts: Buffer[] = []
+  #dir: InodeVersion | undefined
+  readonly #members: InodeVersion[] = []
+  #isBroken = false
+
+  add({ parts, seal }: Batch): void {
+    if (this.#isBroken) return
+    const isFirst = this.#dir === undefined
+    this.#dir ??= seal?.dir
+    // between two batches a directory may change
+    const isSame = isFirst || (seal?.dir.inode === this.#dir?.inode && seal?.dir.change === this.#dir?.change)
+    if (seal && isSame && this.#members.length + seal.members.length <= MAX_RENDERED_ENTRIES) {
+      this.parts.push(...parts)
+      this.#members.push(...seal.members)
+      return
+    }
+    this.#isBroken = true
+    this.parts = []
+  }
+
+  get seal(): ListingSeal | undefined {
+    return this.#isBroken || !this.#dir ? undefined : { dir: this.#dir, members: this.#members }
+  }
 }
 
 async function wholeTree(call: ExportCall, renderer: Renderer, root: Directory, first: string): Promise<void> {
@@ -132,7 +171,11 @@ async function* batches(
   let cookie = 0
   for (;;) {
     const listing = fs.readdirplus(caller, ino, cookie, LISTING_BATCH)
-    let { entries, eof } = isPromise(listing) ? await listing : listing
+    const listed = isPromise(listing) ? await listing : listing
+    let { entries } = listed
+    const { eof } = listed
+    // of a listing that was waited for the directory may be another by now
+    const dirThen = isPromise(listing) ? undefined : versionOfInode(listed.dir)
     const members = entries.flatMap(({ name, inode }) => (name === '.' || name === '..' || !inode ? [] : [inode.ino]))
     const asking = detailsFor(renderer, fs, ino, members)
     if (isPromise(asking)) entries = asOfNow(entries)
@@ -141,6 +184,8 @@ async function* batches(
     let count = 0
     const directories: Directory[] = []
     const links: string[] = []
+    const versions: InodeVersion[] = []
+    let isPlain = details.locks === undefined && details.dead === undefined && !statistics
     const wallMs = call.workshop.clock.wall()
     // Everything of the batch is rendered before anything is awaited: inodes go on changing.
     for (const { name, inode } of entries) {
@@ -156,14 +201,16 @@ async function* batches(
             `${base}${encodeSegment(name)}${isDir ? '/' : ''}`,
             renderer.render({ name, inode, locks, dead, wallMs, statistics }),
           )
-        const isPlain = !locks?.length && !dead?.size && !statistics
-        parts.push(isPlain && rendered ? rendered.entry(name, inode, render) : Buffer.from(render()))
+        const isReusable = !locks?.length && !dead?.size && !statistics
+        versions.push(versionOfInode(inode))
+        parts.push(isReusable && rendered ? rendered.entry(name, inode, render) : Buffer.from(render()))
         count++
         if (isDir) directories.push({ ino: inode.ino, url: [...url, name] })
       }
     }
     const last = entries.at(-1)
     if (last) cookie = last.cookie
+    if (links.length > 0) isPlain = false
     for (const name of links) {
       const target = await linkTarget(call, [...url.slice(1), name])
       if (!target) continue
@@ -172,7 +219,8 @@ async function* batches(
       count++
       // Not walked into: trees with links upwards would have no end.
     }
-    if (count > 0) yield { parts, count, directories }
+    const seal = isPlain && dirThen ? { dir: dirThen, members: versions } : undefined
+    if (count > 0) yield { parts, count, directories, seal }
     if (eof || !last) return
   }
 }

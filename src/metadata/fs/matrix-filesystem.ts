@@ -54,6 +54,7 @@ import type {
   DirListingPlus,
   FsStatistics,
   Inode,
+  ListingSeal,
   MatrixFs,
   ReadResult,
   Renamed,
@@ -67,7 +68,7 @@ import { DoneAlready } from './op.ts'
 import { close, open } from './open-close.ts'
 import { Reaper } from './orphans.ts'
 import { read } from './read.ts'
-import { readdir, readdirplus } from './readdir.ts'
+import { isUnchanged, readdir, readdirplus } from './readdir.ts'
 import { readlink } from './readlink.ts'
 import { remember } from './remember.ts'
 import { remove } from './remove.ts'
@@ -460,6 +461,10 @@ export class MatrixFilesystem implements MatrixFs {
 
   readdirplus(caller: Caller, dir: Ino, cookie: number, limit: number): MaybePromise<DirListingPlus> {
     return this.#runner.run((op) => readdirplus(op, caller, dir, cookie, limit))
+  }
+
+  isUnchanged(caller: Caller, dir: Ino, seal: ListingSeal): MaybePromise<boolean> {
+    return this.#runner.run((op) => isUnchanged(op, caller, dir, seal))
   }
 
   statfs(): MaybePromise<FsStatistics> {

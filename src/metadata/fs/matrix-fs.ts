@@ -82,6 +82,21 @@ export type DirListingPlus = {
   readonly eof: boolean
 }
 
+/** An inode as it was: the object in memory goes on changing, and is another one when another node may have changed it. */
+export type InodeVersion = {
+  readonly inode: Inode
+  readonly change: number
+  readonly ctimeS: number
+  readonly ctimeNs: number
+}
+/** A whole listing as it was: its directory, and the inodes of its entries. */
+export type ListingSeal = { readonly dir: InodeVersion; readonly members: readonly InodeVersion[] }
+
+export function versionOfInode(inode: Inode): InodeVersion {
+  const { change, ctimeS, ctimeNs } = inode
+  return { inode, change, ctimeS, ctimeNs }
+}
+
 /** File content in one or more pieces (views on the cache: use or copy them at once); holes are zeroes. */
 export type ReadResult = {
   readonly inode: Inode
@@ -207,6 +222,8 @@ export interface MatrixFs {
   /** Entries after `cookie` (0: from the start), at most `limit`. */
   readdir(caller: Caller, dir: Ino, cookie: number, limit: number): MaybePromise<DirListing>
   readdirplus(caller: Caller, dir: Ino, cookie: number, limit: number): MaybePromise<DirListingPlus>
+  /** True: `readdirplus` would give what it gave then, names and inodes. False: it might not. For a directory that the caller may read. */
+  isUnchanged(caller: Caller, dir: Ino, seal: ListingSeal): MaybePromise<boolean>
   statfs(): MaybePromise<FsStatistics>
   /** Dead properties and locks of WebDAV. */
   readonly dav: DavFs

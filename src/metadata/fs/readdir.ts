@@ -8,7 +8,16 @@ import { inodeLock, PR } from '../../locking/index.ts'
 import { DOT_DOT_COOKIE } from '../cache/dir-window.ts'
 import type { CachedInode } from '../cache/inode.ts'
 import { DIR } from '../image/mutation.ts'
-import { type Caller, type DirEntry, type DirListing, type DirListingPlus, R_OK } from './matrix-fs.ts'
+import {
+  type Caller,
+  type DirEntry,
+  type DirListing,
+  type DirListingPlus,
+  type Inode,
+  type InodeVersion,
+  type ListingSeal,
+  R_OK,
+} from './matrix-fs.ts'
 import type { Op } from './op.ts'
 import { need } from './permission.ts'
 
@@ -43,6 +52,20 @@ export function readdirplus(op: Op, caller: Caller, ino: Ino, cookie: number, li
   if (unknown > ENTRIES_TO_LOAD && last)
     op.mount.inodes.loadListed(ino, Math.max(cookie, DOT_DOT_COOKIE) + 1, last.cookie)
   return { dir, entries: entries.map((entry) => ({ ...entry, inode: op.mount.inodes.get(entry.ino) })), eof }
+}
+
+/** Only as far as this node has the locks: it asks for none but that of the directory. */
+export function isUnchanged(op: Op, caller: Caller, ino: Ino, { dir: before, members }: ListingSeal): boolean {
+  const dir = op.directory(ino, PR)
+  need(caller, dir, R_OK)
+  const isSame = ({ inode, change, ctimeS, ctimeNs }: InodeVersion, now: Inode | undefined): boolean =>
+    now === inode && now.change === change && now.ctimeS === ctimeS && now.ctimeNs === ctimeNs
+  if (!isSame(before, dir)) return false
+  for (const member of members) {
+    const { ino } = member.inode
+    if (!op.want(inodeLock(ino), PR) || !isSame(member, op.mount.inodes.cached(ino))) return false
+  }
+  return true
 }
 
 /** Of the entries after `cookie`, where the page ends. */

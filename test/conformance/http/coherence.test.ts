@@ -1,6 +1,7 @@
 /** What one node has answered, every other node shows to the very next request (R45, R64); full filesystems recover. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { ROOT_INO } from '../../../src/base/ids.ts'
 import { Prng } from '../../../src/base/prng.ts'
 import { request } from '../../helpers/http-client.ts'
 import { type HttpMatrix, makeHttpMatrix } from '../../helpers/http-matrix.ts'
@@ -42,6 +43,42 @@ test('R45 a PUT, DELETE or MOVE answered at one node is seen at another by the n
     if (!expected) continue
     assert.ok(got.body.equals(expected.body), `round ${round}: stale content`)
     if (expected.etag) assert.is(got.headers.etag, expected.etag, `round ${round}: another tag`)
+  }
+})
+
+test('a listing that is answered as it was kept shows every change that any node has answered: 150 random rounds', async () => {
+  const prng = new Prng(20_261_128)
+  const root = { uid: 0, gid: 0, gids: [] }
+  const props = '<resourcetype/><getcontentlength/><getlastmodified/><getetag/>'
+  const body = `<propfind xmlns="DAV:"><prop>${props}</prop></propfind>`
+  const url = () => prng.pick(matrix.urls)
+  await request(url(), 'MKCOL', '/home/listed')
+  const names = Array.from({ length: 600 }, (_, i) => `f${i}`)
+  for (const name of names) await request(url(), 'PUT', `/home/listed/${name}`, { body: name })
+  const list = async (at: string, depth: string) =>
+    (await request(at, 'PROPFIND', '/home/listed/', { headers: { Depth: depth }, body })).text
+  for (let round = 0; round < 150; round++) {
+    for (const at of matrix.urls) for (let again = prng.below(3); again > 0; again--) await list(at, '1')
+    const fs = prng.pick(matrix.filesystems)
+    const name = prng.pick(names)
+    const change = prng.below(7)
+    if (change === 0) await request(url(), 'PUT', `/home/listed/${name}`, { body: prng.bytes(prng.below(9_000)) })
+    else if (change === 1) await request(url(), 'DELETE', `/home/listed/${name}`)
+    else if (change === 2) await request(url(), 'PUT', `/home/listed/new${round}`, { body: 'new' })
+    else if (change === 3)
+      await request(url(), 'MOVE', `/home/listed/${name}`, {
+        headers: { Destination: `/home/listed/${prng.pick(names)}` },
+      })
+    else if (change === 4) await request(url(), 'MKCOL', `/home/listed/dir${round}`)
+    else {
+      const dir = (await fs.lookup(root, ROOT_INO, 'listed')).inode.ino
+      const found = await (async () => fs.lookup(root, dir, name))().catch(() => undefined)
+      if (found && change === 5) await fs.write(root, found.inode.ino, prng.below(20_000), prng.bytes(10), false)
+      else if (found) await fs.setattr(root, found.inode.ino, { mtime: { s: round, ns: 0 } })
+    }
+    // a whole tree is put together anew each time
+    for (const at of matrix.urls)
+      assert.is(await list(at, '1'), await list(at, 'infinity'), `round ${round}: ${change}`)
   }
 })
 

@@ -119,6 +119,30 @@ const uploads = [
   { way: 'at once', body: 'new', verbs: 5 },
   { way: 'in pieces', body: [Buffer.from('new')], verbs: 8 },
 ]
+test('a listing in which nothing has changed is answered as it was', async () => {
+  const { url, memory, gateway } = await serve({})
+  await request(url, 'MKCOL', '/home/dir')
+  for (let i = 0; i < 700; i++) await request(url, 'PUT', `/home/dir/f${i}`, { body: 'x' })
+  const ask = async (prop: string) => {
+    const body = `<propfind xmlns="DAV:"><prop>${prop}</prop></propfind>`
+    const before = memory.calls.get('readdirplus') ?? 0
+    const { status, text } = await request(url, 'PROPFIND', '/home/dir/', { headers: { Depth: '1' }, body })
+    assert.is(status, 207)
+    return { text, reads: (memory.calls.get('readdirplus') ?? 0) - before }
+  }
+  const first = await ask('<getetag/>')
+  assert.equal(await ask('<getetag/>'), { text: first.text, reads: 0 })
+  assert.ok((await ask('<getetag/><getcontentlength/>')).reads > 1, 'asked in another way')
+  await request(url, 'PUT', '/home/dir/f5', { body: 'xyz' })
+  const changed = await ask('<getcontentlength/>')
+  assert.match(changed.text, '<D:getcontentlength>3</D:getcontentlength>')
+  assert.ok((await ask('<getetag/>')).reads > 1)
+  assert.is((await ask('<getetag/>')).reads, 0)
+  // locks and dead properties have no version
+  assert.ok((await ask('<lockdiscovery/>')).reads > 1 && (await ask('<lockdiscovery/>')).reads > 1)
+  await gateway.close()
+})
+
 /** What the express lane takes. */
 const quickUpload = { body: 'new', verbs: 1 }
 
