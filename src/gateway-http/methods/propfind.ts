@@ -90,7 +90,14 @@ async function stream(call: ExportCall, renderer: Renderer, directory: Directory
   let outlet: Outlet | undefined
   const rendered = call.workshop.listings.at(`${hrefOf(directory.url, true)} ${renderer.key}`)
   const whole = await rendered.whole(call.fs, call.caller, directory.ino)
-  if (whole) return reply(call, Buffer.concat([...before, whole, Buffer.from(multistatusEnd)]))
+  if (whole) {
+    // as it lies there: a copy of it is what costs most
+    outlet = streamText(call, 207, { 'Content-Type': XML_TYPE })
+    await outlet.write(multistatusStart + first)
+    await outlet.write(whole)
+    outlet.end(multistatusEnd)
+    return
+  }
   const sealing = new Sealing()
   for await (const batch of batches(call, renderer, directory, rendered)) {
     // Only once the first batch is there: until then a failure still gets its own status.
