@@ -243,7 +243,8 @@ export class HttpGateway {
     const get = plainGetOf(req)
     const answer = get && this.#quickly(get, req.socket)
     if (!answer || isPromise(answer)) return false
-    res.writeHead(200, answer.headers).end(answer.body, 'latin1')
+    // as one string with its header it is one write
+    res.writeHead(200, answer.headers).end(Buffer.concat(answer.body).toString('latin1'), 'latin1')
     if (req.socket.writableLength > 0)
       this.#keepBusy(req.socket, new Promise<void>((resolve) => res.once('close', resolve)))
     return true

@@ -14,14 +14,15 @@ import type { Socket } from 'node:net'
 import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
 import { KiB } from '../../base/units.ts'
 import { HEADERS_TIMEOUT_MS, IDLE_TIMEOUT_MS, KEEP_ALIVE_MS } from '../limits.ts'
+import type { Answer } from './answer.ts'
 import { type PlainRequest, PlainRequestParser } from './plain-request.ts'
 
 /** Answers that wait for a client to take them, bytes: who asks for more has slower ways. */
 const MAX_WAITING = 64 * KiB
 
 export type ConnectionHooks = {
-  /** A whole answer, a character for every byte. */
-  readonly answer: (request: PlainRequest) => MaybePromise<string | undefined>
+  readonly answer: (request: PlainRequest) => MaybePromise<Answer | undefined>
+  readonly send: (answer: Answer) => void
   readonly slow: (done: Promise<void>) => void
   readonly left: (isHandedOver: boolean) => void
 }
@@ -66,14 +67,14 @@ export class ExpressConnection {
         void this.#await(answer, chunk.subarray(from), parsed.next - from)
         return
       }
-      this.#socket.write(answer, 'latin1')
+      this.#hooks.send(answer)
       from = parsed.next
     }
     this.#answered()
   }
 
   /** `rest` begins with the request that is under way, `length` bytes. */
-  async #await(answering: Promise<string | undefined>, rest: Buffer, length: number): Promise<void> {
+  async #await(answering: Promise<Answer | undefined>, rest: Buffer, length: number): Promise<void> {
     const socket = this.#socket
     this.#isBusy = true
     socket.pause()
@@ -84,7 +85,7 @@ export class ExpressConnection {
       this.#handOver(rest)
       return
     }
-    socket.write(answer, 'latin1')
+    this.#hooks.send(answer)
     this.#answered()
     if (this.#isEnding) {
       socket.destroySoon()

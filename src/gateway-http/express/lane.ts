@@ -6,7 +6,7 @@
  * with all that is not answered yet, as if it had just come, and keeps it (connection.ts). So nothing is ever refused here, and whoever wants to know what a request means reads the methods.
  */
 import type { Socket } from 'node:net'
-import { isPromise, type MaybePromise } from '../../base/maybe-promise.ts'
+import type { MaybePromise } from '../../base/maybe-promise.ts'
 import type { Clock } from '../../platform/clock.ts'
 import { type Answer, AnswerWriter } from './answer.ts'
 import { ExpressConnection } from './connection.ts'
@@ -34,7 +34,8 @@ export class ExpressLane {
 
   take(socket: Socket): void {
     const connection = new ExpressConnection(socket, {
-      answer: (request) => this.#answer(request, socket),
+      answer: (request) => this.#options.answer(request, socket),
+      send: (answer) => this.#writer.send(answer, socket),
       slow: (done) => this.#options.slow(socket, done),
       left: (isHandedOver) => {
         this.#connections.delete(connection)
@@ -51,11 +52,5 @@ export class ExpressLane {
 
   cut(): void {
     for (const connection of this.#connections) connection.cut()
-  }
-
-  #answer(request: PlainRequest, socket: Socket): MaybePromise<string | undefined> {
-    const answer = this.#options.answer(request, socket)
-    if (isPromise(answer)) return answer.then((settled) => settled && this.#writer.write(settled))
-    return answer && this.#writer.write(answer)
   }
 }

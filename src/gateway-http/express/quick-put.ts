@@ -15,6 +15,7 @@ import type { Answer } from './answer.ts'
 import { type PlaceAtHand, placeAtHand } from './at-hand.ts'
 import type { PlainPut } from './plain-request.ts'
 
+const CREATED = [Buffer.from('Created\n')]
 /** A client that submits no tokens of locks, and is nobody in particular. */
 const guard = { tokens: [], principal: '' }
 
@@ -43,9 +44,9 @@ async function store({ share, dir, name }: PlaceAtHand, body: Buffer): Promise<A
     })
     const validators = validatorsOfFile(inode)
     await durable(fs)
-    if (!created) return { status: 204, headers: validators, body: '' }
+    if (!created) return { status: 204, headers: validators, body: [] }
     const headers = { ...validators, 'Content-Type': 'text/plain; charset=utf-8', 'Content-Length': '8' }
-    return { status: 201, headers, body: 'Created\n' }
+    return { status: 201, headers, body: CREATED }
   } catch (error) {
     if (error instanceof InvariantError) throw error
     return undefined
