@@ -94,6 +94,7 @@ export class AdminServer {
     this.#headers = securityHeaders(this.#assets.scriptHashes())
     const text = async () => this.#metrics.text(await desk.collector.own())
     const overview = endpoints.find(({ path }) => path === '/overview') as Endpoint
+    events.onEvent = () => this.#text(overview).expire()
     events.feed('overview', SAMPLE_MS, () => this.#text(overview).bytes())
     this.#metricsText = new SharedText(text, () => clock.now(), METRICS_FRESH_MS)
     this.#description = JSON.stringify(describeApi(endpoints, desk.host.version))

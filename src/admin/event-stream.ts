@@ -35,6 +35,8 @@ export class EventStream {
   readonly #listeners = new Map<ServerResponse, Listening>()
   readonly #timers: Timer[]
   #lastId = 0
+  /** Told before those who listen: who asks because of an event has to find it in the answer. */
+  onEvent: () => void = () => undefined
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -60,6 +62,7 @@ export class EventStream {
   }
 
   send(event: 'timeline' | 'state' | 'log' | 'job', data: object): void {
+    this.onEvent()
     this.#tell(`id: ${++this.#lastId}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
   }
 

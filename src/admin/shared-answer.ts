@@ -13,6 +13,11 @@ export class SharedAnswer<T> {
     this.#freshMs = freshMs
   }
 
+  /** Something has happened: who asks from now on gets another one. */
+  expire(): void {
+    this.#answer = undefined
+  }
+
   get(): Promise<T> {
     if (this.#answer && this.#now() < this.#until) return this.#answer
     const answer = this.#make()

@@ -18,6 +18,11 @@ export class SharedText {
     this.#answer = new SharedAnswer(async () => encoded(await make()), now, freshMs)
   }
 
+  /** As of SharedAnswer. */
+  expire(): void {
+    this.#answer.expire()
+  }
+
   /** As it is, not compressed. */
   async bytes(): Promise<Buffer> {
     const { bytes } = await this.#answer.get()

@@ -40,6 +40,8 @@ const PERIOD_MS = 2_000
 const PERIOD_MAX_MS = 15_000
 /** A node that has told nothing for so long is asked, ms. */
 const SILENCE_MS = 5_000
+/** Of the timeline, steps. */
+const STEPS_MAX = 1_000
 /** As long as the nodes keep them, ms. */
 const SAMPLES_FOR_MS = 15 * 60_000
 
@@ -87,6 +89,7 @@ export function useKnowledge() {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer
     let learning = false
+    let missed = false
     /** @type {EventSource | undefined} */
     let events
     /** @param {Partial<Knowledge>} news */
@@ -106,10 +109,18 @@ export function useKnowledge() {
         period = Math.min(period * 1.5, PERIOD_MAX_MS)
       }
       learning = false
+      if (missed) {
+        missed = false
+        look()
+        return
+      }
       // nobody looks at a hidden page; and while it is told, it asks only when it is not
       if (!document.hidden) timer = setTimeout(look, latest.current.live ? SILENCE_MS : period)
     }
-    const look = () => void take(() => ask('/overview'))
+    const look = () => {
+      if (learning) missed = true
+      else void take(() => ask('/overview'))
+    }
     const listen = () => {
       events = new EventSource('api/events?follow=overview')
       events.onopen = () => learn({ live: true })
@@ -118,6 +129,10 @@ export function useKnowledge() {
         look()
       }
       for (const name of ['timeline', 'state', 'log']) events.addEventListener(name, look)
+      // a step is shown as it is done: what the nodes say of themselves may take longer than the whole change
+      events.addEventListener('timeline', ({ data }) => {
+        if (!stopped) setKnown((before) => ({ ...before, timeline: withSteps([JSON.parse(data)], before.timeline) }))
+      })
       events.addEventListener('overview', ({ data }) => void take(() => JSON.parse(data)))
       events.addEventListener('job', ({ data }) => {
         if (!stopped) setKnown((before) => ({ ...before, jobs: withJob(before.jobs, JSON.parse(data)) }))
@@ -148,7 +163,13 @@ async function learnt(known, overview) {
   // what needs the LUNs may fail while they do; the rest is shown all the same
   const { matrix, filesystems, luns, waits, locks, jobs, services, replications, timeline, log } = overview
   return {
-    ...{ matrix, replications, timeline: timeline.entries, log: log.lines, error: undefined },
+    ...{
+      matrix,
+      replications,
+      timeline: withSteps(timeline.entries, known.timeline),
+      log: log.lines,
+      error: undefined,
+    },
     filesystems: filesystems ?? undefined,
     waits: waits ?? undefined,
     luns: luns ?? known.luns,
@@ -192,6 +213,13 @@ function joined(known, news) {
     )
   }
   return all
+}
+
+/** Steps as they have been answered, and what events have told since. @param {readonly TimelineStep[]} told @param {readonly TimelineStep[]} known */
+function withSteps(told, known) {
+  const keyOf = (/** @type {TimelineStep} */ { view, node, step, startedAt }) => `${view} ${node} ${step} ${startedAt}`
+  const all = new Map([...known, ...told].map((step) => [keyOf(step), step]))
+  return [...all.values()].sort((a, b) => a.startedAt - b.startedAt).slice(-STEPS_MAX)
 }
 
 /** As an event has told of one. @param {Jobs | undefined} known @param {Jobs['jobs'][number]} job */

@@ -12,13 +12,15 @@ import { Shape, Status } from './states.js'
 /** @typedef {{ view: number, begin: number, end: number, outcome: string, steps: Step[] }} Change */
 
 const SHOWN = 6
+/** A change of which nothing is heard for so long has ended in another one, ms. */
+const UNFINISHED_MS = 10_000
 /** A step that fails in the ordinary way of things: another view came. */
 const OVERTAKEN = /view-changed|has ended|view \d+/
 
 /** @param {{ timeline: Step[], matrix: Matrix }} props */
 export function Timeline({ timeline, matrix }) {
   const changes = changesOf(timeline)
-  const running = isRunning(matrix)
+  const running = isRunning(matrix) || isUnfinished(changes[0], matrix)
   return html`
     <${Card} id="timeline" title="Recovery timeline" aside=${html`<${Status} mark=${running ? 'busy' : 'good'} word=${running ? 'under way' : 'at rest'} />`}>
       ${changes.slice(0, SHOWN).map((change, index) => html`<${ChangeSteps} key=${change.view} change=${change} open=${index === 0} running=${index === 0 && running} />`)}
@@ -67,6 +69,12 @@ function isRunning({ nodes }) {
       (report.phase !== 'member' ||
         report.filesystems.some(({ state }) => state === 'recovering' || state === 'reopened' || state === 'loaded')),
   )
+}
+
+/** Steps have been told of lately, and not the last one. @param {Change | undefined} change @param {Matrix} matrix */
+function isUnfinished(change, matrix) {
+  if (!change || matrix.at - change.end > UNFINISHED_MS) return false
+  return !change.steps.some(({ step }) => step === 'resume')
 }
 
 /** Newest first. @param {Step[]} timeline @returns {Change[]} */
