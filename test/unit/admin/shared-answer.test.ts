@@ -18,6 +18,21 @@ test('fifty who ask are one question; a moment later it is asked anew', async ()
   assert.is(await shared.get(), 2)
 })
 
+test('once something has happened an answer from before is given to nobody who asks after it', async () => {
+  let asked = 0
+  const waiting: (() => void)[] = []
+  const shared = new SharedAnswer(
+    () => new Promise<number>((resolve) => waiting.push(() => resolve(++asked))),
+    () => 0,
+    100,
+  )
+  const before = shared.get()
+  shared.expire()
+  const after = shared.get()
+  for (const answer of waiting) answer()
+  assert.equal(await Promise.all([before, after, shared.get()]), [1, 2, 2])
+})
+
 test('a failure is told to all who wait for it, and not kept', async () => {
   let fails = true
   const shared = new SharedAnswer(
