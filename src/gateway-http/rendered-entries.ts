@@ -9,14 +9,11 @@
  */
 import type { Ino } from '../base/ids.ts'
 import { isPromise } from '../base/maybe-promise.ts'
-import type { Caller, Inode, ListingSeal, MatrixFs } from '../metadata/index.ts'
+import { type Caller, type InodeVersion, isVersion, type ListingSeal, type MatrixFs } from '../metadata/index.ts'
 import { MAX_RENDERED_ENTRIES, MAX_RENDERED_LISTINGS } from './limits.ts'
 
 type Rendered = {
-  readonly inode: Inode
-  readonly change: number
-  readonly ctimeS: number
-  readonly ctimeNs: number
+  readonly version: InodeVersion
   readonly name: string
   readonly bytes: Buffer
 }
@@ -44,14 +41,12 @@ export class RenderedListing {
   }
 
   /** `render` is called when there is none, or another. */
-  entry(name: string, inode: Inode, render: () => string): Buffer {
-    const { ino, change, ctimeS, ctimeNs } = inode
+  entry(name: string, version: InodeVersion, render: () => string): Buffer {
+    const { ino } = version.inode
     const known = this.#entries.get(ino)
-    const isSame = known?.inode === inode && known.change === change && known.name === name
-    if (isSame && known.ctimeS === ctimeS && known.ctimeNs === ctimeNs) return known.bytes
+    if (known?.name === name && isVersion(known.version, version.inode)) return known.bytes
     const bytes = Buffer.from(render())
-    if (known || this.#entries.size < MAX_RENDERED_ENTRIES)
-      this.#entries.set(ino, { inode, change, ctimeS, ctimeNs, name, bytes })
+    if (known || this.#entries.size < MAX_RENDERED_ENTRIES) this.#entries.set(ino, { version, name, bytes })
     return bytes
   }
 }

@@ -7,7 +7,12 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
-import { replicationStatus as lastRun, type ReplicationRule, replicasDir } from '../../config/index.ts'
+import {
+  replicationStatus as lastRun,
+  type ReplicationRule,
+  replicasDir,
+  replicationOutcome,
+} from '../../config/index.ts'
 import { MatrixError } from '../base/errors.ts'
 import type { Clock, Log, Timer } from '../platform/index.ts'
 import type { EventNews } from '../services/index.ts'
@@ -31,19 +36,6 @@ export type ReplicationsOptions = {
 
 /** After the start of the node, and how often it is looked whose turn it is, ms. */
 const LOOK_MS = 2_000
-
-const result = v.pipe(
-  v.string(),
-  v.parseJson(),
-  v.object({
-    looked: v.number(),
-    copied: v.number(),
-    bytes: v.number(),
-    pruned: v.number(),
-    failed: v.number(),
-    troubles: v.array(v.object({ path: v.string(), why: v.string() })),
-  }),
-)
 
 export class Replications {
   readonly #options: ReplicationsOptions
@@ -126,7 +118,7 @@ export class Replications {
       const { code, output, said } = await matrix(['replicate', 'run', name, '--json'], { signal: stop.signal })
       if (stop.signal.aborted)
         return log.info({ replication: name }, 'a replication was ended: another node has it now')
-      const parsed = v.safeParse(result, output)
+      const parsed = v.safeParse(replicationOutcome, output)
       const counts = parsed.success
         ? parsed.output
         : { looked: 0, copied: 0, bytes: 0, pruned: 0, failed: 0, troubles: [] }

@@ -14,6 +14,7 @@ import {
   type FileType,
   type Inode,
   type InodeVersion,
+  isVersion,
   type ListingSeal,
   LNK,
   type MatrixFs,
@@ -408,10 +409,7 @@ export class MemoryFs {
       }),
       isUnchanged: verb('isUnchanged', (caller: Caller, dir: number, seal: ListingSeal) => {
         this.#need(caller, this.#dir(dir), 4)
-        const isSame = ({ inode, change, ctimeS, ctimeNs }: InodeVersion) => {
-          const now = this.#nodes.get(inode.ino)
-          return now === inode && now.change === change && now.ctimeS === ctimeS && now.ctimeNs === ctimeNs
-        }
+        const isSame = (version: InodeVersion) => isVersion(version, this.#nodes.get(version.inode.ino))
         return isSame(seal.dir) && seal.members.every(isSame)
       }),
       statfs: verb('statfs', () => {

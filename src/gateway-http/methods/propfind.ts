@@ -9,7 +9,7 @@ import type { Ino } from '../../base/ids.ts'
 import { ROOT_INO } from '../../base/ids.ts'
 import { isPromise } from '../../base/maybe-promise.ts'
 import type { Inode, InodeVersion, ListingSeal } from '../../metadata/index.ts'
-import { asOfNow, DIR, LNK, REG, versionOfInode } from '../../metadata/index.ts'
+import { asOfNow, DIR, isVersion, LNK, REG, versionOfInode } from '../../metadata/index.ts'
 import type { Call, ExportCall } from '../call.ts'
 import { setText, streamText } from '../compression.ts'
 import { depthOf } from '../depth.ts'
@@ -121,11 +121,14 @@ class Sealing {
 
   add({ parts, seal }: Batch): void {
     if (this.#isBroken) return
-    const isFirst = this.#dir === undefined
     this.#dir ??= seal?.dir
     // between two batches a directory may change
-    const isSame = isFirst || (seal?.dir.inode === this.#dir?.inode && seal?.dir.change === this.#dir?.change)
-    if (seal && isSame && this.#members.length + seal.members.length <= MAX_RENDERED_ENTRIES) {
+    if (
+      seal &&
+      this.#dir &&
+      isVersion(this.#dir, seal.dir.inode) &&
+      this.#members.length + seal.members.length <= MAX_RENDERED_ENTRIES
+    ) {
       this.parts.push(...parts)
       this.#members.push(...seal.members)
       return
@@ -198,8 +201,11 @@ async function* batches(
     for (const { name, inode } of entries) {
       if (name === '.' || name === '..' || !inode) continue
       if (inode.type === LNK) links.push(name)
-      else if (isTemporaryName(name)) sweep(call, ino, name, inode)
-      else if (inode.type === REG || inode.type === DIR) {
+      else if (isTemporaryName(name)) {
+        sweep(call, ino, name, inode)
+        // the next listing looks at it again
+        isPlain = false
+      } else if (inode.type === REG || inode.type === DIR) {
         const isDir = inode.type === DIR
         const locks = details.locks?.get(inode.ino)
         const dead = details.dead?.get(inode.ino)
@@ -209,8 +215,9 @@ async function* batches(
             renderer.render({ name, inode, locks, dead, wallMs, statistics }),
           )
         const isReusable = !locks?.length && !dead?.size && !statistics
-        versions.push(versionOfInode(inode))
-        parts.push(isReusable && rendered ? rendered.entry(name, inode, render) : Buffer.from(render()))
+        const version = versionOfInode(inode)
+        versions.push(version)
+        parts.push(isReusable && rendered ? rendered.entry(name, version, render) : Buffer.from(render()))
         count++
         if (isDir) directories.push({ ino: inode.ino, url: [...url, name] })
       }

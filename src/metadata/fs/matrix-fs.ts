@@ -97,6 +97,10 @@ export function versionOfInode(inode: Inode): InodeVersion {
   return { inode, change, ctimeS, ctimeNs }
 }
 
+export function isVersion({ inode, change, ctimeS, ctimeNs }: InodeVersion, now: Inode | undefined): boolean {
+  return now === inode && now.change === change && now.ctimeS === ctimeS && now.ctimeNs === ctimeNs
+}
+
 /** File content in one or more pieces (views on the cache: use or copy them at once); holes are zeroes. */
 export type ReadResult = {
   readonly inode: Inode

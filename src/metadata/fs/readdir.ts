@@ -13,8 +13,7 @@ import {
   type DirEntry,
   type DirListing,
   type DirListingPlus,
-  type Inode,
-  type InodeVersion,
+  isVersion,
   type ListingSeal,
   R_OK,
 } from './matrix-fs.ts'
@@ -58,12 +57,10 @@ export function readdirplus(op: Op, caller: Caller, ino: Ino, cookie: number, li
 export function isUnchanged(op: Op, caller: Caller, ino: Ino, { dir: before, members }: ListingSeal): boolean {
   const dir = op.directory(ino, PR)
   need(caller, dir, R_OK)
-  const isSame = ({ inode, change, ctimeS, ctimeNs }: InodeVersion, now: Inode | undefined): boolean =>
-    now === inode && now.change === change && now.ctimeS === ctimeS && now.ctimeNs === ctimeNs
-  if (!isSame(before, dir)) return false
+  if (!isVersion(before, dir)) return false
   for (const member of members) {
     const { ino } = member.inode
-    if (!op.want(inodeLock(ino), PR) || !isSame(member, op.mount.inodes.cached(ino))) return false
+    if (!op.want(inodeLock(ino), PR) || !isVersion(member, op.mount.inodes.cached(ino))) return false
   }
   return true
 }

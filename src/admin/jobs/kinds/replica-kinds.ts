@@ -1,7 +1,7 @@
 /** Jobs that copy trees, by the replicator. What is copied already is not copied again, whoever begins anew. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as v from 'valibot'
-import { prunePolicies } from '../../../../config/index.ts'
+import { prunePolicies, replicationOutcome } from '../../../../config/index.ts'
 import { MatrixError } from '../../../base/errors.ts'
 import { formatSize } from '../../../base/units.ts'
 import type { ReplicationReport } from '../../api/node-report.ts'
@@ -22,19 +22,6 @@ const target = tree(
   'Into a directory that is there',
   'nfs://HOST[:PORT]/EXPORT/PATH or https://HOST[:PORT]/PATH',
   /^(?:nfs|https?):\/\/(?:[^/:@\p{Cc}\s]+@)?[^/@\p{Cc}\s]+\/[^\p{Cc}]+$/u,
-)
-
-const outcome = v.pipe(
-  v.string(),
-  v.parseJson(),
-  v.object({
-    looked: v.number(),
-    copied: v.number(),
-    bytes: v.number(),
-    pruned: v.number(),
-    failed: v.number(),
-    troubles: v.array(v.object({ path: v.string(), why: v.string() })),
-  }),
 )
 
 export const replicaKinds: readonly JobKind[] = [
@@ -84,7 +71,7 @@ async function copy({ from, to, prune, exclude }: Copy, work: JobWork, { means }
     { signal: work.signal, onSaid: (line) => work.tell(50, line) },
   )
   work.signal.throwIfAborted()
-  const parsed = v.safeParse(outcome, output)
+  const parsed = v.safeParse(replicationOutcome, output)
   if (!parsed.success) throw new MatrixError('lun-io', said.replace(/^matrix: /, '') || `it ended with ${code}`)
   const { looked, copied, bytes, pruned, failed, troubles } = parsed.output
   for (const { path, why } of troubles) work.log(`${path}: ${why}`)
